@@ -1,0 +1,21 @@
+// The agent: one process per node. Dials the controller, prepares the node, starts the ranks, tells what happens, ends with everything it started.
+// It decides nothing about the run: the controller does.
+//
+// An executor starts `muster-agent` and writes its configuration to its standard input, one JSON object a line; each line is one node, and
+// for each but the last the agent forks, so that one process can start many nodes of one machine cheaply. End of input ends the list.
+//
+//   {"run": "ID", "node": 0, "nodes": 2, "token": "hex", "url": "wss://127.0.0.1:45123", "fingerprint": "hex SHA-256",
+//    "address": "127.0.0.2",          where peers reach this node; also the source address of what the agent dials
+//    "name": "127.0.0.2",             the name peers use
+//    "dir": "/tmp/muster-0/ID/node-0", made if missing (0700); the agent writes agent.json {"pid", "started"}, agent.log, spool/, data/, out/ below it
+//    "cgroups": "/sys/.../cgroup.procs:...",  to enter, or missing
+//    "lease": 30, "heartbeat": 5}     seconds
+//
+// Every process the agent starts carries MUSTER_RUN=ID and MUSTER_NODE=K in its environment.
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+// Runs until the controller says bye or the lease ends; the exit status of the process.
+int agent_main(void);
+
+#endif

@@ -1,0 +1,38 @@
+// Processes of this machine: clean children, and others recognised by pid and start time.
+// It waits for nobody: the loop watches pidfds.
+#ifndef BASE_PROC_H
+#define BASE_PROC_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+// Start time of a process in clock ticks since boot, 0 when there is none (also for a zombie). A pid alone may be reused; a pair is not.
+unsigned long long proc_started(pid_t pid);
+bool proc_alive(pid_t pid, unsigned long long started);
+
+struct proc_options {
+	char *const *argv;   // NULL-ended; argv[0] is searched in the PATH of env
+	char *const *env;    // NULL-ended "K=V"; NULL means the caller's own
+	const char *dir;     // working directory or NULL
+	int in, out, err;    // descriptors to become 0, 1, 2; -1 is /dev/null
+	const int *keep;     // further descriptors, same number in the child, ended by -1; NULL for none. All others are closed.
+	bool group;          // own process group
+	bool session;        // own session (implies a group)
+	bool tty;            // descriptor 0 becomes the controlling terminal (needs session)
+	bool die_with_parent; // SIGKILL when the calling thread's process ends
+	const char *cgroups; // cgroup.procs files to enter, separated by ':'; NULL for none
+};
+
+// Starts a child with default signal handling. Returns its pid; -1 when it cannot be started, and err says what (also a failing exec:
+// "cannot run 'x': No such file or directory"). *pidfd, when asked for, is owned by the caller.
+pid_t proc_spawn(const struct proc_options *options, int *pidfd, struct error *err);
+
+// Every process whose environment holds the word "NAME=VALUE", except the caller. *pids is owned by the caller; returns how many.
+size_t proc_find(const char *word, pid_t **pids);
+
+// pid and all its descendants now alive (children first); same ownership.
+size_t proc_tree(pid_t pid, pid_t **pids);
+
+#endif

@@ -1,0 +1,21 @@
+// Placeholders in texts: {rank} {node} {nodes} {size} {local_rank} {role} {index} {data} {out} {addr[0]} {port} {port[0]} {hosts} {hostfile}.
+// It knows the names only by the look-up it is given: what the look-up does not know stays as it is, so a JSON object or an awk program
+// in a command survives. {{name}} is {name}, unexpanded.
+#ifndef JOB_EXPAND_H
+#define JOB_EXPAND_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+
+// Returns the value of name ("rank", "addr") with its index (-1 when there is none), owned by the caller; NULL when the name is not known
+// here. An index out of range sets err->code.
+typedef char *expand_lookup(const char *name, long index, void *data, struct error *err);
+
+// The expanded text, owned by the caller; NULL when a look-up set err. last: is this the last pass? Only then {{ becomes {.
+char *expand_text(const char *text, int last, expand_lookup *lookup, void *data, struct error *err);
+
+// Expands every string value inside a tree (not the keys), in place.
+int expand_tree(json_t *tree, int last, expand_lookup *lookup, void *data, struct error *err);
+
+#endif

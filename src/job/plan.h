@@ -1,0 +1,40 @@
+// A plan: exactly what will happen, as a JSON tree: every node, every rank, every argv, every file. Made by a pure function.
+// It knows no address yet and touches nothing; after it nobody looks at the job again.
+//
+//   { "plan": 1, "name": "dcgan", "executor": "local", "launch": "none"|"torch"|"ps"|"mpi", "size": 2,
+//     "nodes":  [ {"node": 0, "name": "node-0", "role": "worker", "index": 0, "cpus": 0.5|null, "memory": 131072000|null} ... ],
+//     "ranks":  [ {"rank": 0, "node": 0, "local": 0, "role": "worker", "index": 0, "decides": true,
+//                  "argv": ["/bin/sh", "-c", "..."], "env": {"MUSTER_RANK": "0", ...}} ... ],
+//     "inputs": [ {"name": "...", "from": "/absolute/path"|"https://...", "kind": "path"|"http", "sha256": "..."|null,
+//                  "unpack": true|false, "path": "below the data directory", "once": false} ... ],
+//     "setup":  [ {"name": "...", "argv": [...], "env": {...}, "once": false, "timeout": 0} ... ],
+//     "metrics": [ {"name": "...", "pattern": "...", "unit": "..."|null} ... ],
+//     "progress": [ "regular expression with the groups done and total (and perhaps epoch and epochs)", ... ],
+//     "outputs": [ "glob", ... ],
+//     "timeout": 0, "retries": 0, "grace": 5, "deadline": 60, "heartbeat": 5, "lease": 30,    // seconds; timeout 0 is none
+//     "preflight": true, "ports": true }                         // ports: some text holds {port...}
+//
+// "decides": the run ends when all ranks that decide have ended; the others are then told to stop and their exit does not count.
+// Texts may still hold the placeholders that only a live node can fill: {data} {out} {addr[K]} {port} {port[R]} {hosts} {hostfile}.
+#ifndef JOB_PLAN_H
+#define JOB_PLAN_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+
+struct job;
+
+// The plan of a job, owned by the caller; NULL and err when the job asks for the impossible. site (may be NULL) is the user's site file
+// as a tree: defaults for deadline, heartbeat, lease, grace. dir is the absolute directory that relative input paths start from.
+json_t *plan_make(const struct job *job, const json_t *site, const char *dir, struct error *err);
+
+size_t plan_nodes(const json_t *plan); // how many
+size_t plan_size(const json_t *plan);  // how many ranks
+const char *plan_executor(const json_t *plan);
+double plan_seconds(const json_t *plan, const char *name); // "timeout", "grace", "deadline", "heartbeat", "lease"
+
+// What node K is told: the plan with "ranks" cut down to its own and "node" set to K. Owned by the caller.
+json_t *plan_slice(const json_t *plan, size_t node);
+
+#endif

@@ -1,0 +1,13 @@
+// Memory that is there or the trainer dies.
+// Not an arena and not a pool; everything from here goes back with free().
+#pragma once
+#include <stddef.h>
+
+// COUNT objects of SIZE bytes, zeroed. Dies when there is no memory or the product overflows. Caller frees.
+void *mem_new(size_t count, size_t size);
+
+// COUNT floats, zeroed, on a cache line's boundary, as vector code likes them. Dies as mem_new does. Caller frees.
+float *mem_floats(size_t count);
+
+// realloc() to COUNT objects of SIZE bytes; new bytes are not zeroed. Dies as mem_new does.
+void *mem_grow(void *old, size_t count, size_t size);

@@ -1,0 +1,7 @@
+// Writes pictures of samples as PNG files.
+// Not a reader (image.h is) and not for one picture of any pixels: it makes grids of generated or real samples.
+#pragma once
+
+// COUNT samples of CHANNELS (1 or 3) x SIZE x SIZE floats in [-1, 1], planes, as a grid of at most COLUMNS across with two black pixels
+// between. PATH is complete or as it was: written beside, then renamed. Dies when it cannot be.
+void png_write_grid(const char *path, const float *samples, int count, int channels, int size, int columns);

@@ -1,0 +1,20 @@
+// The training images of a data set, decoded once, handed out as batches of floats.
+// Not the order they come in (common/sampler.h) and not the file formats (common/idx.h, cifar.h, folder.h).
+#pragma once
+#include "common/image.h"
+#include "common/resize.h"
+#include "dcgan/options.h"
+
+struct data {
+    struct images images; // as they were stored: small ones are resized when they are used, at a thousandth of an iteration's cost
+    struct resize *resize;
+    int size;
+    uint8_t *one; // a resized image
+};
+
+// Loads what the options name. Dies when it cannot.
+void data_init(struct data *d, const struct options *o);
+void data_fini(struct data *d);
+
+// The images INDEX[0..COUNT) as COUNT x channels x size x size floats in [-1, 1].
+void data_batch(struct data *d, const uint32_t *index, int count, float *out);

@@ -1,0 +1,26 @@
+// The two networks of DCGAN (Radford, Metz, Chintala 2015): which layers, which initial weights, one flat block each.
+// Not how a layer computes (common/layer.h) and not the training loop (dcgan.c).
+#pragma once
+#include "common/nn.h"
+#include "common/rng.h"
+
+#define NET_NOISE 100 // numbers that an image is generated from
+#define NET_MAX_LAYERS 32
+
+struct net {
+    struct layer_spec spec[NET_MAX_LAYERS];
+    int layers;
+    struct layer_shape in; // of one image or one noise vector
+    size_t count;          // of parameters
+    float *params, *grads;
+    struct nn_adam adam;
+};
+
+// For images of CHANNELS x SIZE x SIZE, SIZE a power of two from 16. The generator ends in tanh; the discriminator ends in a logit, its
+// sigmoid being part of the loss.
+void net_init_generator(struct net *net, int channels, int size);
+void net_init_discriminator(struct net *net, int channels, int size);
+void net_fini(struct net *net);
+
+// Weights from N(0, 0.02), batch norm's gamma from N(1, 0.02), its beta 0.
+void net_randomize(struct net *net, struct rng *rng);
