@@ -1,0 +1,227 @@
+#include "base/crypto.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/bio.h>
+#include <openssl/crypto.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { DAY = 24 * 3600, VALID_DAYS = 365 };
+
+static int openssl_error(struct error *err, const char *what)
+{
+	char text[256];
+	ERR_error_string_n(ERR_get_error(), text, sizeof text);
+	ERR_clear_error();
+	return error_set(err, ERROR_SYSTEM, "cannot %s: %s", what, text);
+}
+
+void crypto_random(void *bytes, size_t len)
+{
+	unsigned char *p = bytes;
+	while (len > 0) {
+		ssize_t got = getrandom(p, len, 0);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			abort();
+		p += got;
+		len -= (size_t)got;
+	}
+}
+
+char *crypto_random_hex(size_t bytes)
+{
+	autofree unsigned char *raw = mem_alloc(bytes);
+	char *hex = mem_alloc(2 * bytes + 1);
+	crypto_random(raw, bytes);
+	str_hex(hex, raw, bytes);
+	OPENSSL_cleanse(raw, bytes);
+	return hex;
+}
+
+struct crypto_hash *crypto_hash_new(void)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	if (!ctx || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
+		abort();
+	return (struct crypto_hash *)ctx;
+}
+
+void crypto_hash_add(struct crypto_hash *hash, const void *bytes, size_t len)
+{
+	if (EVP_DigestUpdate((EVP_MD_CTX *)hash, bytes, len) != 1)
+		abort();
+}
+
+void crypto_hash_end(struct crypto_hash *hash, char hex[CRYPTO_HEX])
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	if (hash && hex) {
+		if (EVP_DigestFinal_ex((EVP_MD_CTX *)hash, sum, &len) != 1)
+			abort();
+		str_hex(hex, sum, len);
+	}
+	EVP_MD_CTX_free((EVP_MD_CTX *)hash);
+}
+
+void crypto_sha256(const void *bytes, size_t len, char hex[CRYPTO_HEX])
+{
+	struct crypto_hash *hash = crypto_hash_new();
+	crypto_hash_add(hash, bytes, len);
+	crypto_hash_end(hash, hex);
+}
+
+int crypto_sha256_file(const char *path, char hex[CRYPTO_HEX], struct error *err)
+{
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, "cannot open '%s'", path);
+	enum { CHUNK = 128 * 1024 };
+	autofree char *chunk = mem_alloc(CHUNK);
+	struct crypto_hash *hash = crypto_hash_new();
+	ssize_t got;
+	while ((got = read(fd, chunk, CHUNK)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			error_errno(err, "cannot read '%s'", path);
+			crypto_hash_end(hash, NULL);
+			return -1;
+		}
+		crypto_hash_add(hash, chunk, (size_t)got);
+	}
+	crypto_hash_end(hash, hex);
+	return 0;
+}
+
+void crypto_token(const char *secret, const char *text, char hex[CRYPTO_HEX])
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	if (!HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)text, strlen(text), sum, &len))
+		abort();
+	str_hex(hex, sum, len);
+}
+
+bool crypto_equal(const char *a, const char *b)
+{
+	if (!a || !b)
+		return false;
+	size_t len = strlen(a);
+	return len == strlen(b) && CRYPTO_memcmp(a, b, len) == 0;
+}
+
+static X509 *self_signed(EVP_PKEY *key)
+{
+	X509 *cert = X509_new();
+	if (!cert)
+		return NULL;
+	uint64_t serial;
+	crypto_random(&serial, sizeof serial);
+	X509_NAME *name = X509_get_subject_name(cert);
+	if (X509_set_version(cert, X509_VERSION_3) != 1 || ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1 | 1) != 1 ||
+	        !X509_gmtime_adj(X509_getm_notBefore(cert), -DAY) || !X509_gmtime_adj(X509_getm_notAfter(cert), (long)VALID_DAYS * DAY) ||
+	        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"muster", -1, -1, 0) != 1 ||
+	        X509_set_issuer_name(cert, name) != 1 || X509_set_pubkey(cert, key) != 1 || X509_sign(cert, key, EVP_sha256()) == 0) {
+		X509_free(cert);
+		return NULL;
+	}
+	return cert;
+}
+
+static char *bio_text(BIO *bio, size_t *len)
+{
+	char *bytes;
+	long got = BIO_get_mem_data(bio, &bytes);
+	*len = got > 0 ? (size_t)got : 0;
+	return mem_strndup(bytes, *len);
+}
+
+static void fingerprint(const X509 *cert, char hex[CRYPTO_HEX])
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	if (X509_digest(cert, EVP_sha256(), sum, &len) != 1)
+		abort();
+	str_hex(hex, sum, len);
+}
+
+int crypto_identity_make(struct crypto_identity *id, struct error *err)
+{
+	*id = (struct crypto_identity){0};
+	int rc = -1;
+	BIO *cert_bio = BIO_new(BIO_s_mem());
+	BIO *key_bio = BIO_new(BIO_s_secmem());
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = key ? self_signed(key) : NULL;
+	if (!cert || !cert_bio || !key_bio || PEM_write_bio_X509(cert_bio, cert) != 1 ||
+	        PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
+		openssl_error(err, "make a certificate");
+		goto done;
+	}
+	id->cert = bio_text(cert_bio, &id->cert_len);
+	id->key = bio_text(key_bio, &id->key_len);
+	fingerprint(cert, id->fingerprint);
+	rc = 0;
+done:
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	BIO_free(cert_bio);
+	BIO_free(key_bio);
+	return rc;
+}
+
+void crypto_identity_fini(struct crypto_identity *id)
+{
+	if (id->key)
+		OPENSSL_cleanse(id->key, id->key_len);
+	free(id->cert);
+	free(id->key);
+	*id = (struct crypto_identity){0};
+}
+
+int crypto_fingerprint(const void *cert, size_t len, char hex[CRYPTO_HEX], struct error *err)
+{
+	X509 *x509 = NULL;
+	BIO *bio = len <= INT_MAX ? BIO_new_mem_buf(cert, (int)len) : NULL;
+	if (bio)
+		x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	BIO_free(bio);
+	const unsigned char *der = cert;
+	if (!x509 && len <= LONG_MAX)
+		x509 = d2i_X509(NULL, &der, (long)len);
+	if (!x509)
+		return openssl_error(err, "read a certificate");
+	ERR_clear_error();
+	fingerprint(x509, hex);
+	X509_free(x509);
+	return 0;
+}
+
+bool crypto_peer_matches(void *ssl, const char *expected)
+{
+	X509 *cert = SSL_get1_peer_certificate(ssl);
+	if (!cert)
+		return false;
+	char hex[CRYPTO_HEX];
+	fingerprint(cert, hex);
+	X509_free(cert);
+	return crypto_equal(hex, expected);
+}

@@ -1,0 +1,49 @@
+// Cryptography: random bytes, SHA-256, tokens, and the one self-signed certificate a controller needs.
+// It opens no connections: TLS is spoken by libwebsockets, which is handed what is made here.
+#ifndef BASE_CRYPTO_H
+#define BASE_CRYPTO_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CRYPTO_HEX 65 // room for a SHA-256 as lower-case hexadecimal with its NUL
+
+// Unpredictable bytes; aborts when the operating system has none.
+void crypto_random(void *bytes, size_t len);
+char *crypto_random_hex(size_t bytes); // 2*bytes characters, owned by the caller
+
+// SHA-256 step by step. crypto_hash_end writes the sum (hex may be NULL) and frees the hash.
+struct crypto_hash;
+struct crypto_hash *crypto_hash_new(void);
+void crypto_hash_add(struct crypto_hash *hash, const void *bytes, size_t len);
+void crypto_hash_end(struct crypto_hash *hash, char hex[CRYPTO_HEX]);
+
+// SHA-256 of bytes in memory; of all that can be read from a file.
+void crypto_sha256(const void *bytes, size_t len, char hex[CRYPTO_HEX]);
+int crypto_sha256_file(const char *path, char hex[CRYPTO_HEX], struct error *err);
+
+// HMAC-SHA256 of text with secret: crypto_token(secret, "node:3", hex) proves node 3 to whoever knows the secret.
+void crypto_token(const char *secret, const char *text, char hex[CRYPTO_HEX]);
+
+// Are two texts equal? The time it takes does not tell where they differ. NULL equals nothing.
+bool crypto_equal(const char *a, const char *b);
+
+// A new ECDSA P-256 key and its self-signed certificate (CN muster, valid from a day ago for a year), both as PEM in memory:
+// lws takes them as server_ssl_cert_mem and server_ssl_private_key_mem. crypto_identity_fini wipes the key.
+struct crypto_identity {
+	char *cert, *key;         // NUL-ended
+	size_t cert_len, key_len; // without the NUL
+	char fingerprint[CRYPTO_HEX];
+};
+int crypto_identity_make(struct crypto_identity *id, struct error *err);
+void crypto_identity_fini(struct crypto_identity *id);
+
+// SHA-256 of a certificate's DER form; cert is PEM or DER.
+int crypto_fingerprint(const void *cert, size_t len, char hex[CRYPTO_HEX], struct error *err);
+
+// Is this the fingerprint of the certificate the peer of ssl (an SSL *) has shown?
+bool crypto_peer_matches(void *ssl, const char *fingerprint);
+
+#endif
