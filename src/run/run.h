@@ -2,6 +2,7 @@
 // It has one writer, the controller; everybody else reads, and ignores a torn last line.
 //
 //   job.yaml plan.json events.jsonl metrics.jsonl ranks/output-R.txt outputs/node-N/... report.json report.html times.txt
+//   ranks/index.jsonl  {ts, rank, offset}, at most one a second for each rank: what was appended from that offset on came at ts or later
 //   control.json   only while the controller lives, mode 0600: {pid, started, url, fingerprint, token}
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
@@ -16,6 +17,7 @@
 struct run {
 	char *id;  // "dcgan-20261122-104512-3f9a": the label on everything the run makes; lower case, digits and '-', at most 63
 	char *dir; // absolute
+	struct run_files *files; // the writer's open descriptors, NULL before it has written anything
 };
 
 // --- the writer -------------------------------------------------------------
@@ -29,7 +31,7 @@ int run_event(struct run *run, const json_t *event, struct error *err);
 // Appends a line an agent has sent, as it is (len without newline), to the file its type belongs to.
 int run_line(struct run *run, bool metric, const char *line, size_t len, struct error *err);
 
-// Appends bytes to ranks/output-R.txt.
+// Appends bytes to ranks/output-R.txt, written through; at most 256 of these files are held open.
 int run_output(struct run *run, size_t rank, const void *bytes, size_t len, struct error *err);
 
 // --- readers ----------------------------------------------------------------
