@@ -1,0 +1,112 @@
+#!/bin/bash
+# What doc/design.md says of the sources, checked: includes point down, one door per library, headers that introduce themselves,
+# files that export only their own names. Reads text only; nothing is built.
+set -u
+cd "${1:-$(dirname "$0")/..}" || exit 1
+
+count=0
+check() # NAME PROBLEMS: one test; it fails when problems is not empty
+{
+	count=$((count + 1))
+	if [ -z "$2" ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		printf '%s\n' "$2" | sed 's/^/# /'
+	fi
+}
+
+sources=$(find src -name '*.[ch]' | sort)
+headers=$(find src trainers -name '*.h' | sort)
+[ -n "$sources" ] || { echo "Bail out! no sources"; exit 1; }
+
+# The order is the design's own list of folders.
+order=$(awk '/^\*\*src\/\*\*/ { on = 1 } /^\*\*trainers\/\*\*/ { on = 0 } on && /^    [a-z]+(\.c|\/)/ { sub(/(\.c|\/)$/, "", $1); print $1 }' doc/design.md | tr '\n' ' ')
+check "the design lists every folder of src" "$(
+	for dir in src/*/; do
+		name=$(basename "$dir")
+		case " $order " in *" $name "*) ;; *) echo "src/$name is not in section 5 of doc/design.md" ;; esac
+	done
+)"
+
+# shellcheck disable=SC2086
+check "includes point down" "$(awk -v order="$order" '
+	BEGIN { n = split(order, name, " "); for (i = 1; i <= n; i++) level[name[i]] = i }
+	FNR == 1 { split(FILENAME, part, "/"); own = part[2]; if (own == "main.c") own = "main" }
+	/^[ \t]*#[ \t]*include[ \t]*"/ {
+		split($0, quoted, "\""); path = quoted[2]
+		split(path, part, "/"); other = part[1]
+		if (path !~ /^[a-z]+\/[a-z0-9_]+\.h$/) print FILENAME ":" FNR ": \"" path "\" is not FOLDER/NAME.h"
+		else if (!(other in level)) print FILENAME ":" FNR ": " other " is no folder of the design"
+		else if (level[other] < level[own]) print FILENAME ":" FNR ": " own " includes " path ", which is above it"
+	}' $sources)"
+
+# shellcheck disable=SC2086
+check "trainers do not know src, src does not know trainers" "$(
+	grep -nE '#[ \t]*include[ \t]*"(cmd|controller|agent|exec|run|wire|job|base)/' $(find trainers -name '*.[ch]') /dev/null
+	grep -nE '#[ \t]*include[ \t]*"(common|dcgan|mnist)/' $sources /dev/null
+)"
+
+# Header, then the files that may include it; a unit test may include what the file beside it may.
+doors='
+libwebsockets\.h  wire/conn.c controller/server.c base/loop.c base/http.c
+yaml\.h           job/yaml.c
+archive.*\.h      base/tar.c
+openssl/.*        base/crypto.c
+sqlite3\.h        run/index.c
+pcre2.*\.h        agent/scan.c job/job.c job/plan.c
+curl/.*           -
+uv\.h             -
+'
+while read -r header allowed; do
+	[ -n "$header" ] || continue
+	# shellcheck disable=SC2086
+	check "one door to <${header//\\/}>" "$(
+		grep -nE "#[ \t]*include[ \t]*[<\"]$header[>\"]" $sources /dev/null | while IFS=: read -r file line text; do
+			inside=${file#src/}
+			case " $allowed " in
+			*" ${inside/_test.c/.c} "*) ;;
+			*) echo "$file:$line: $text, allowed only in $allowed" ;;
+			esac
+		done
+	)"
+done <<<"$doors"
+
+# shellcheck disable=SC2086
+check "every header says in two lines what it is and what it is not" "$(
+	awk 'FNR <= 2 && !/^\/\/ .../ { print FILENAME ":" FNR ": not a comment" }' $headers
+)"
+
+# A function is exported when its definition starts at the margin without static. Headers of cmd and of executors are the tables' own.
+exported=$(find src -name '*.c' ! -name '*_test.c' ! -path src/main.c -exec awk '
+	/^[a-z_].*\(/ && !/^(static|typedef|extern|enum|union|__attribute__)/ && !/;[ \t]*$/ && !/^struct [a-z_]+ \{/ && !/=/ {
+		name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name); if (name != "") print FILENAME, name
+	}' {} +)
+check "a file exports only names that start with its own" "$(
+	while read -r file name; do
+		[ -n "$file" ] || continue
+		stem=$(basename "$file" .c) folder=$(basename "$(dirname "$file")")
+		case $folder:$name in
+		*:"$stem"_* | *:"$stem" | cmd:cmd_"$stem" | cmd:cmd_"$stem"_* | exec:executor_"$stem") ;;
+		*) echo "$file exports $name" ;;
+		esac
+	done <<<"$exported"
+)"
+check "every file that exports something has its header" "$(
+	while read -r file name; do
+		[ -n "$file" ] || continue
+		case $file:$name in
+		src/cmd/*:cmd_* | src/exec/*:executor_*) continue ;;
+		esac
+		[ -f "${file%.c}.h" ] || echo "$file exports $name and has no ${file%.c}.h"
+	done <<<"$exported"
+)"
+
+# The marks are spelled so that this file does not find itself.
+check "nothing is left to do" "$(
+	grep -nE 'TO''DO|FIX''ME' -r src trainers tests doc examples bench completion Makefile README.md CONTRIBUTING.md NEWS.md \
+		--include='*.[ch]' --include='*.md' --include='*.t' --include='*.sh' --include='*.py' --include='*.yaml' --include='*.scd' \
+		--include=meson.build --include=Makefile 2>/dev/null
+)"
+
+echo "1..$count"
