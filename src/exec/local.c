@@ -1,0 +1,516 @@
+#include "exec/executor.h"
+
+#include "base/cgroup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "exec/loopback.h"
+#include "exec/nodesdir.h"
+#include "exec/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE 10.0     // seconds for what was killed to be gone
+#define SPARE_FILES 64    // descriptors the controller needs beside one for each node
+#define ANSWER_SECONDS 10 // for the agent to read its configuration
+
+// --- what is asked for ------------------------------------------------------
+
+static size_t count_nodes(const json_t *plan)
+{
+	return json_array_size(json_object_get(plan, "nodes"));
+}
+
+static struct cgroup_limits node_limits(const json_t *node)
+{
+	return (struct cgroup_limits){
+		.cpus = json_number_value(json_object_get(node, "cpus")),
+		.memory = (long long)json_number_value(json_object_get(node, "memory")),
+	};
+}
+
+// What any node asks for: enough to know which hierarchies are needed.
+static struct cgroup_limits all_limits(const json_t *plan)
+{
+	struct cgroup_limits all = {0};
+	size_t i;
+	json_t *node;
+	json_array_foreach(json_object_get(plan, "nodes"), i, node) {
+		struct cgroup_limits one = node_limits(node);
+		// The smallest number of cpus, because that is what can be too small.
+		if (one.cpus > 0 && (all.cpus <= 0 || one.cpus < all.cpus))
+			all.cpus = one.cpus;
+		if (one.memory > all.memory)
+			all.memory = one.memory;
+	}
+	return all;
+}
+
+static bool any_limit(const struct cgroup_limits *limits)
+{
+	return limits->cpus > 0 || limits->memory > 0;
+}
+
+static char *agent_program(void)
+{
+	const char *chosen = getenv("MUSTER_AGENT");
+	return chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
+}
+
+static int check_limits(const json_t *plan, struct error *err)
+{
+	struct cgroup_limits limits = all_limits(plan);
+	if (!any_limit(&limits))
+		return 0;
+	struct cgroup_place places[CGROUP_COUNT];
+	cgroup_survey(places);
+	int rc = cgroup_check(places, &limits, err);
+	cgroup_forget(places);
+	return rc;
+}
+
+static int local_check(const json_t *plan, struct error *err)
+{
+	size_t nodes = count_nodes(plan);
+	if (nodes > LOOPBACK_COUNT)
+		return error_set(err, ERROR_USAGE, "%zu nodes are more than this machine has loopback addresses (%d)", nodes, LOOPBACK_COUNT);
+	struct rlimit files;
+	if (!getrlimit(RLIMIT_NOFILE, &files) && nodes + SPARE_FILES > files.rlim_cur)
+		return error_set(err, ERROR_SYSTEM, "%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`", nodes,
+			nodes + SPARE_FILES, (unsigned long long)files.rlim_cur);
+	autofree char *agent = agent_program();
+	if (access(agent, X_OK))
+		return error_errno(err, "cannot run the agent '%s'", agent);
+	if (nodesdir_check(err))
+		return -1;
+	return check_limits(plan, err);
+}
+
+// --- up ---------------------------------------------------------------------
+
+// What up has in hand while it works.
+struct work {
+	struct cluster *cluster;
+	json_t *record; // run.json
+	char *dir;
+	struct cgroup_place places[CGROUP_COUNT];
+	char *group;  // name of the run's control group
+	int *claims;  // one for each node to be started, ended by -1
+	size_t count;
+	uint32_t address;
+	struct str config;
+};
+
+static void work_fini(struct work *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		close(w->claims[i]);
+	free(w->claims);
+	free(w->group);
+	free(w->dir);
+	json_decref(w->record);
+	cgroup_forget(w->places);
+	str_fini(&w->config);
+}
+
+static json_t *process_record(pid_t pid)
+{
+	return mem_json("{s:i, s:I}", "pid", (int)pid, "started", (json_int_t)proc_started(pid));
+}
+
+// The name says whose the group is, so that it can be told from a dead run's even without its directory.
+static char *group_name(const char *label)
+{
+	return mem_printf("muster/%s.%d.%llu", label, (int)getpid(), proc_started(getpid()));
+}
+
+// Before anything else is made, the directory exists and says what will be.
+static int prepare(struct work *w, struct error *err)
+{
+	struct cluster *c = w->cluster;
+	struct cgroup_limits limits = all_limits(c->plan);
+	autojson json_t *groups = json_array();
+	if (any_limit(&limits)) {
+		cgroup_survey(w->places);
+		if (cgroup_check(w->places, &limits, err))
+			return -1;
+		w->group = group_name(c->label);
+		json_decref(groups);
+		groups = cgroup_where(w->places, &limits, w->group);
+	}
+	w->record = mem_json("{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", c->run_dir, "controller", process_record(getpid()), "cgroups", groups);
+	w->dir = nodesdir_make(c->label, w->record, err);
+	return w->dir ? 0 : -1;
+}
+
+// Is the agent of this node there already?
+static bool node_lives(const char *dir)
+{
+	autofree char *path = fs_join(dir, "agent.json");
+	autofree char *text = fs_read(path, 4096, NULL, NULL);
+	autojson json_t *process = text ? json_loads(text, 0, NULL) : NULL;
+	if (process && nodesdir_alive(process))
+		return true;
+	unlink(path);
+	return false;
+}
+
+static int add_node(struct work *w, size_t k, struct error *err)
+{
+	struct cluster *c = w->cluster;
+	autofree char *name = mem_printf("node-%zu", k);
+	autofree char *dir = fs_join(w->dir, name);
+	if (node_lives(dir))
+		return 0;
+	char address[16];
+	int claim = loopback_claim(&w->address, address, err);
+	if (claim < 0)
+		return -1;
+	w->claims[w->count++] = claim;
+	struct cgroup_limits limits = node_limits(json_array_get(json_object_get(c->plan, "nodes"), k));
+	autofree char *procs = NULL;
+	autofree char *group = w->group && any_limit(&limits) ? fs_join(w->group, name) : NULL;
+	if (group && cgroup_make(w->places, &limits, group, &procs, err))
+		return -1;
+	autofree char *token = c->token(c, k);
+	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s*}", "run", c->label, "node", (int)k, "nodes",
+		(int)count_nodes(c->plan), "token", token, "url", c->url, "fingerprint", c->fingerprint, "address", address, "name", address, "dir", dir,
+		"claim", claim, "cgroups", procs);
+	static const char *const seconds[] = {"lease", "heartbeat"};
+	for (size_t i = 0; i < countof(seconds); i++) {
+		json_t *value = json_object_get(c->plan, seconds[i]);
+		if (value)
+			json_object_set(line, seconds[i], value);
+	}
+	autofree char *text = json_dumps(line, JSON_COMPACT);
+	str_printf(&w->config, "%s\n", text);
+	return 0;
+}
+
+// The caller's environment with this run's name in it.
+static char **agent_env(char *run)
+{
+	size_t count = 0, to = 0;
+	while (environ[count])
+		count++;
+	char **env = mem_alloc((count + 2) * sizeof *env);
+	for (size_t i = 0; i < count; i++)
+		if (!str_starts(environ[i], "MUSTER_RUN=") && !str_starts(environ[i], "MUSTER_NODE="))
+			env[to++] = environ[i];
+	env[to] = run;
+	return env;
+}
+
+// What the agent wrote before it could tell the controller anything. Owned by the caller.
+static char *last_words(const char *dir)
+{
+	autofree char *path = fs_join(dir, "agent.txt");
+	char *text = fs_read(path, 65536, NULL, NULL);
+	if (text)
+		text[strcspn(text, "\n")] = 0;
+	return text && *text ? text : (free(text), mem_strdup("it said nothing"));
+}
+
+// Hands the configuration over. A socket, because writing to a dead reader must be an error here and no signal.
+static int tell(struct work *w, int fd, struct error *err)
+{
+	double end = clock_mono() + ANSWER_SECONDS;
+	for (size_t at = 0; at < w->config.len;) {
+		ssize_t n = send(fd, w->config.text + at, w->config.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n >= 0) {
+			at += (size_t)n;
+			continue;
+		}
+		if (errno != EAGAIN && errno != EINTR) {
+			autofree char *words = last_words(w->dir);
+			return error_set(err, ERROR_SYSTEM, "the agent ended before it had read its configuration: %s", words);
+		}
+		if (w->cluster->cancelled && *w->cluster->cancelled)
+			return error_set(err, ERROR_CANCELLED, "cancelled while the agents were started");
+		if (clock_mono() > end)
+			return error_set(err, ERROR_SYSTEM, "the agent has not read its configuration within %d s", ANSWER_SECONDS);
+		struct pollfd wait = {.fd = fd, .events = POLLOUT};
+		poll(&wait, 1, 100);
+	}
+	return 0;
+}
+
+static int start_agent(struct work *w, struct error *err)
+{
+	autofree char *agent = agent_program();
+	autofree char *log = fs_join(w->dir, "agent.txt");
+	autofree char *run = mem_printf("MUSTER_RUN=%s", w->cluster->label);
+	autofree char **env = agent_env(run);
+	autoclose int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (out < 0)
+		return error_errno(err, "cannot open '%s'", log);
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return error_errno(err, "cannot make a socket pair for the agent");
+	autoclose int theirs = ends[0], ours = ends[1];
+	char *argv[] = {agent, NULL};
+	struct proc_options options = {
+		.argv = argv, .env = env, .dir = w->dir, .in = theirs, .out = out, .err = out, .keep = w->claims, .session = true};
+	pid_t pid = proc_spawn(&options, NULL, err);
+	if (pid < 0)
+		return -1;
+	json_object_set_new(w->record, "agent", process_record(pid));
+	if (nodesdir_save(w->dir, w->record, err))
+		return -1;
+	close(steal_fd(&theirs));
+	return tell(w, ours, err);
+}
+
+static int local_up(struct cluster *c, struct error *err)
+{
+	if (local_check(c->plan, err))
+		return -1;
+	struct work w = {.cluster = c};
+	size_t nodes = count_nodes(c->plan);
+	w.claims = mem_alloc((nodes + 1) * sizeof *w.claims);
+	int rc = prepare(&w, err);
+	for (size_t k = 0; !rc && k < nodes; k++)
+		rc = c->cancelled && *c->cancelled ? error_set(err, ERROR_CANCELLED, "cancelled before the agents were started") : add_node(&w, k, err);
+	w.claims[w.count] = -1;
+	if (!rc && w.count)
+		rc = start_agent(&w, err);
+	work_fini(&w);
+	return rc;
+}
+
+// --- down and left ----------------------------------------------------------
+
+// The agents a run's directory knows of: [{"pid", "started"}]. They carry the label too, but an agent may keep its environment to itself.
+static json_t *agents_of(const char *dir, const json_t *record)
+{
+	json_t *agents = json_array();
+	json_t *first = json_object_get(record, "agent");
+	if (first)
+		json_array_append(agents, first);
+	for (size_t k = 0;; k++) {
+		autofree char *node = mem_printf("%s/node-%zu", dir, k);
+		autofree char *path = fs_join(node, "agent.json");
+		autofree char *text = fs_read(path, 4096, NULL, NULL);
+		json_t *process = text ? json_loads(text, 0, NULL) : NULL;
+		if (process)
+			json_array_append_new(agents, process);
+		else if (!fs_exists(node))
+			return agents;
+	}
+}
+
+// All that is known of one run.
+struct remains {
+	char *label;
+	char *word;     // MUSTER_RUN=LABEL
+	json_t *dirs;   // its directories
+	json_t *groups; // its control groups, existing or not
+	json_t *agents;
+	bool live;
+};
+
+static void remains_fini(struct remains *r)
+{
+	free(r->label);
+	free(r->word);
+	json_decref(r->dirs);
+	json_decref(r->groups);
+	json_decref(r->agents);
+}
+
+// "LABEL.PID.STARTED": whose is it?
+static bool parse_group(const char *name, char **label, pid_t *pid, unsigned long long *started)
+{
+	const char *dot = strchr(name, '.');
+	int number = 0, end = 0;
+	if (!dot || dot == name || sscanf(dot, ".%d.%llu%n", &number, started, &end) != 2 || dot[end])
+		return false;
+	*pid = number;
+	*label = mem_strndup(name, (size_t)(dot - name));
+	return true;
+}
+
+static void add_once(json_t *texts, const char *text)
+{
+	size_t i;
+	json_t *other;
+	json_array_foreach(texts, i, other)
+		if (!strcmp(json_string_value(other), text))
+			return;
+	json_array_append_new(texts, json_string(text));
+}
+
+// Adds a run's control group at path when its name is of this run.
+static void add_group(struct remains *r, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	autofree char *label = NULL;
+	pid_t pid;
+	unsigned long long started;
+	if (!slash || !parse_group(slash + 1, &label, &pid, &started) || strcmp(label, r->label))
+		return;
+	add_once(r->groups, path);
+	r->live = r->live || proc_alive(pid, started);
+}
+
+// Calls on_group for each control group of any run that can be seen from here.
+static void each_group(void (*on_group)(const char *path, const char *label, void *data), void *data)
+{
+	autojson json_t *parents = cgroup_find("muster");
+	size_t i, j;
+	json_t *parent, *name;
+	json_array_foreach(parents, i, parent) {
+		autojson json_t *names = cgroup_below(json_string_value(parent));
+		json_array_foreach(names, j, name) {
+			autofree char *label = NULL;
+			pid_t pid;
+			unsigned long long started;
+			autofree char *path = fs_join(json_string_value(parent), json_string_value(name));
+			if (parse_group(json_string_value(name), &label, &pid, &started))
+				on_group(path, label, data);
+		}
+	}
+}
+
+static void on_group(const char *path, const char *label, void *data)
+{
+	add_group(data, path);
+}
+
+static void add_dir(struct remains *r, const char *dir)
+{
+	autojson json_t *record = nodesdir_record(dir);
+	autojson json_t *agents = agents_of(dir, record);
+	json_array_extend(r->agents, agents);
+	r->live = r->live || nodesdir_live(dir);
+	size_t i;
+	json_t *group;
+	json_array_foreach(json_object_get(record, "cgroups"), i, group)
+		if (json_is_string(group))
+			add_group(r, json_string_value(group));
+}
+
+static void remains_init(struct remains *r, const char *label)
+{
+	*r = (struct remains){
+		.label = mem_strdup(label),
+		.word = mem_printf("MUSTER_RUN=%s", label),
+		.dirs = nodesdir_find(label),
+		.groups = json_array(),
+		.agents = json_array(),
+	};
+	size_t i;
+	json_t *dir;
+	json_array_foreach(r->dirs, i, dir)
+		add_dir(r, json_string_value(dir));
+	each_group(on_group, r);
+}
+
+static void on_label(const char *path, const char *label, void *data)
+{
+	add_once(data, label);
+}
+
+// The labels of all runs that left a directory or a control group, or only this one: an array.
+static json_t *labels(const char *label)
+{
+	json_t *all = json_array();
+	if (label) {
+		add_once(all, label);
+		return all;
+	}
+	autojson json_t *dirs = nodesdir_find(NULL);
+	size_t i;
+	json_t *dir;
+	json_array_foreach(dirs, i, dir)
+		add_once(all, strrchr(json_string_value(dir), '/') + 1);
+	each_group(on_label, all);
+	return all;
+}
+
+// Tries everything; err has the first failure.
+static int remove_all(struct remains *r, struct error *err)
+{
+	int rc = sweep_kill(r->word, r->agents, PATIENCE, err);
+	size_t i;
+	json_t *item;
+	// An agent that ended by itself was not swept, but may be the caller's child.
+	json_array_foreach(r->agents, i, item)
+		waitpid((pid_t)json_integer_value(json_object_get(item, "pid")), NULL, WNOHANG);
+	json_array_foreach(r->groups, i, item) {
+		rc |= cgroup_remove(json_string_value(item), PATIENCE, rc ? NULL : err);
+		autofree char *parent = mem_strndup(json_string_value(item), (size_t)(strrchr(json_string_value(item), '/') - json_string_value(item)));
+		rmdir(parent); // fails while other runs have groups there
+	}
+	json_array_foreach(r->dirs, i, item)
+		rc |= nodesdir_remove(json_string_value(item), rc ? NULL : err);
+	return rc ? -1 : 0;
+}
+
+static int local_down(struct cluster *c, struct error *err)
+{
+	autojson json_t *all = labels(c->label);
+	int rc = 0;
+	size_t i;
+	json_t *label;
+	json_array_foreach(all, i, label) {
+		struct remains r;
+		remains_init(&r, json_string_value(label));
+		if (c->label || !r.live)
+			rc |= remove_all(&r, rc ? NULL : err);
+		remains_fini(&r);
+	}
+	return rc;
+}
+
+static void list(const struct remains *r, json_t *found)
+{
+	autofree pid_t *pids = NULL;
+	size_t count = sweep_find(r->word, r->agents, &pids);
+	for (size_t i = 0; i < count; i++) {
+		autofree char *name = sweep_name(pids[i]);
+		autofree char *clean = str_utf8_clean(name, strlen(name));
+		autofree char *id = mem_printf("%d (%s)", (int)pids[i], clean);
+		json_array_append_new(found, mem_json("{s:s, s:s, s:s, s:b, s:i}", "run", r->label, "what", "process", "id", id, "live", r->live, "pid", (int)pids[i]));
+	}
+	size_t i;
+	json_t *item;
+	json_array_foreach(r->groups, i, item)
+		if (fs_exists(json_string_value(item)))
+			json_array_append_new(found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "cgroup", "id", item, "live", r->live));
+	json_array_foreach(r->dirs, i, item)
+		json_array_append_new(found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "directory", "id", item, "live", r->live));
+}
+
+static int local_left(struct cluster *c, json_t *found, struct error *err)
+{
+	autojson json_t *all = labels(c->label);
+	size_t i;
+	json_t *label;
+	json_array_foreach(all, i, label) {
+		struct remains r;
+		remains_init(&r, json_string_value(label));
+		list(&r, found);
+		remains_fini(&r);
+	}
+	return 0;
+}
+
+extern const struct executor executor_local;
+const struct executor executor_local = {
+	.name = "local",
+	.check = local_check,
+	.up = local_up,
+	.down = local_down,
+	.left = local_left,
+};

@@ -1,0 +1,490 @@
+// The executor contract, once, against every row of executors[]. Agents are stand-ins that say hello by a file.
+#include "base/cgroup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "exec/executor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define DEADLINE 20.0
+
+static const struct executor *row; // the executor under test
+
+struct fixture {
+	char *dir, *url, *nodes, *label;
+	struct cluster c;
+	volatile int cancelled;
+	size_t stop_at;  // the node whose token stops up, and how
+	int stop_how;    // 0 not, 1 cancel, 9 kill this process
+};
+
+static char *token(const struct cluster *c, size_t node)
+{
+	struct fixture *f = c->token_data;
+	if (f->stop_how && node == f->stop_at) {
+		if (f->stop_how == 9)
+			raise(SIGKILL);
+		f->cancelled = 1;
+	}
+	return mem_printf("%064zx", node);
+}
+
+static json_t *make_plan(size_t nodes, double cpus, long long memory)
+{
+	json_t *list = json_array();
+	for (size_t k = 0; k < nodes; k++) {
+		json_t *node = mem_json("{s:i, s:n, s:n}", "node", (int)k, "cpus", "memory");
+		if (cpus > 0)
+			json_object_set_new(node, "cpus", json_real(cpus));
+		if (memory > 0)
+			json_object_set_new(node, "memory", json_integer(memory));
+		json_array_append_new(list, node);
+	}
+	return mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name, "nodes", list, "lease", 30, "heartbeat", 5);
+}
+
+static int set_up(void **state)
+{
+	static int serial;
+	char template[] = "/tmp/contract.XXXXXX";
+	if (!mkdtemp(template))
+		return -1;
+	struct fixture *f = mem_alloc(sizeof *f);
+	f->dir = mem_strdup(template);
+	f->url = mem_printf("file://%s", f->dir);
+	f->nodes = fs_join(f->dir, "nodes");
+	f->label = mem_printf("contract-%d-%d", (int)getpid(), serial++);
+	setenv("MUSTER_NODES_DIR", f->nodes, 1);
+	setenv("MUSTER_AGENT", STANDIN, 1);
+	unsetenv("STANDIN_FAILS");
+	unsetenv("STANDIN_SPEAKS");
+	f->c = (struct cluster){.label = f->label, .plan = make_plan(3, 0, 0), .run_dir = f->dir, .url = f->url, .fingerprint = "00", .token = token,
+		.token_data = f, .cancelled = &f->cancelled};
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	int rc = row->down(&f->c, NULL);
+	rc |= fs_remove(f->dir, NULL);
+	json_decref((json_t *)f->c.plan);
+	free(f->dir);
+	free(f->url);
+	free(f->nodes);
+	free(f->label);
+	free(f);
+	return rc;
+}
+
+static void use_plan(struct fixture *f, json_t *plan)
+{
+	json_decref((json_t *)f->c.plan);
+	f->c.plan = plan;
+}
+
+// The hello of node K, NULL when it does not come before the deadline.
+static json_t *hello(const struct fixture *f, size_t k, double seconds)
+{
+	autofree char *path = mem_printf("%s/hello-%zu", f->dir, k);
+	for (double end = clock_mono() + seconds;; poll(NULL, 0, 2)) {
+		autofree char *text = fs_read(path, 65536, NULL, NULL);
+		if (text)
+			return json_loads(text, 0, NULL);
+		if (clock_mono() > end)
+			return NULL;
+	}
+}
+
+static long member(const json_t *tree, const char *name)
+{
+	return (long)json_integer_value(json_object_get(tree, name));
+}
+
+// What a process that knows nothing but the label finds.
+static size_t count_left(const char *label)
+{
+	struct cluster c = {.label = label};
+	autojson json_t *found = json_array();
+	assert_int_equal(row->left(&c, found, NULL), 0);
+	return json_array_size(found);
+}
+
+static size_t count_live(bool live)
+{
+	struct cluster c = {0};
+	autojson json_t *found = json_array();
+	assert_int_equal(row->left(&c, found, NULL), 0);
+	size_t i, count = 0;
+	json_t *item;
+	json_array_foreach(found, i, item)
+		count += json_is_true(json_object_get(item, "live")) == live;
+	return count;
+}
+
+static void assert_gone(pid_t pid)
+{
+	double end = clock_mono() + DEADLINE;
+	while (proc_started(pid) && clock_mono() < end)
+		poll(NULL, 0, 2);
+	assert_true(proc_started(pid) == 0);
+}
+
+// Runs body in a process of its own that starts with nothing but the label; returns its wait status.
+static int elsewhere(int (*body)(struct fixture *f), struct fixture *f)
+{
+	pid_t pid = fork();
+	if (!pid)
+		_exit(body(f) ? 1 : 0);
+	int status = -1;
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static int just_up(struct fixture *f)
+{
+	return row->up(&f->c, NULL);
+}
+
+static int fresh_down(struct fixture *f)
+{
+	struct cluster c = {.label = f->label};
+	return row->down(&c, NULL);
+}
+
+static int reap(struct fixture *f)
+{
+	struct cluster c = {0};
+	return row->down(&c, NULL);
+}
+
+static void up(struct fixture *f)
+{
+	struct error err = {0};
+	if (row->up(&f->c, &err))
+		fail_msg("up: %s", err.text);
+}
+
+static void down(struct fixture *f)
+{
+	struct error err = {0};
+	if (row->down(&f->c, &err))
+		fail_msg("down: %s", err.text);
+}
+
+// ---------------------------------------------------------------------------
+
+static void all_nodes_say_hello(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(row->check(f->c.plan, NULL), 0);
+	up(f);
+	pid_t pids[3], ranks[3];
+	autojson json_t *seen = json_object();
+	for (size_t k = 0; k < 3; k++) {
+		autojson json_t *h = hello(f, k, DEADLINE);
+		assert_non_null(h);
+		pids[k] = (pid_t)member(h, "pid");
+		ranks[k] = (pid_t)member(h, "rank");
+		assert_true(ranks[k] > 0);
+		autofree char *want = token(&f->c, k);
+		assert_string_equal(json_string_value(json_object_get(h, "token")), want);
+		assert_string_equal(json_string_value(json_object_get(h, "label")), f->label);
+		assert_string_equal(json_string_value(json_object_get(h, "run")), f->label);
+		assert_int_equal(member(h, "nodes"), 3);
+		assert_int_equal(member(h, "lease"), 30);
+		assert_true(json_is_true(json_object_get(h, "claimed")));
+		json_object_set_new(seen, json_string_value(json_object_get(h, "address")), json_true());
+	}
+	assert_int_equal(json_object_size(seen), 3);
+	assert_true(count_left(f->label) >= 7); // agents, their ranks, a directory
+	assert_int_equal(count_live(false), 0);
+	assert_int_equal(elsewhere(reap, f), 0); // leaves a live run alone
+	for (size_t k = 0; k < 3; k++)
+		assert_true(proc_started(pids[k]) != 0);
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+	for (size_t k = 0; k < 3; k++) {
+		assert_gone(pids[k]);
+		assert_gone(ranks[k]);
+	}
+}
+
+static void check_refuses_and_touches_nothing(void **state)
+{
+	struct fixture *f = *state;
+	setenv("MUSTER_AGENT", "/nonexistent/agent", 1);
+	struct error err = {0};
+	assert_int_equal(row->check(f->c.plan, &err), -1);
+	assert_non_null(strstr(err.text, "/nonexistent/agent"));
+	assert_int_equal(row->up(&f->c, &err), -1);
+	setenv("MUSTER_AGENT", STANDIN, 1);
+	use_plan(f, make_plan(2, 0.0001, 0));
+	assert_int_equal(row->check(f->c.plan, &err), -1);
+	assert_non_null(strstr(err.text, "0.0001"));
+	assert_int_equal(row->up(&f->c, &err), -1);
+	use_plan(f, make_plan(2000000, 0, 0));
+	assert_int_equal(row->check(f->c.plan, &err), -1);
+	assert_non_null(strstr(err.text, "2000000"));
+	assert_false(fs_exists(f->nodes));
+	assert_int_equal(count_left(f->label), 0);
+}
+
+static void one_node_fails_to_start(void **state)
+{
+	struct fixture *f = *state;
+	setenv("STANDIN_FAILS", "1", 1);
+	up(f);
+	autojson json_t *first = hello(f, 0, DEADLINE);
+	autojson json_t *third = hello(f, 2, DEADLINE);
+	assert_non_null(first);
+	assert_non_null(third);
+	assert_null(hello(f, 1, 0));
+	// up makes what is missing and leaves the others alone.
+	unsetenv("STANDIN_FAILS");
+	up(f);
+	autojson json_t *second = hello(f, 1, DEADLINE);
+	assert_non_null(second);
+	autojson json_t *again = hello(f, 0, 0);
+	assert_int_equal(member(again, "pid"), member(first, "pid"));
+	assert_string_not_equal(json_string_value(json_object_get(second, "address")), json_string_value(json_object_get(first, "address")));
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+}
+
+static void an_agent_that_cannot_start_says_why(void **state)
+{
+	struct fixture *f = *state;
+	// More than a socket takes at once, so that up is still writing when the agent has ended.
+	use_plan(f, make_plan(3000, 0, 0));
+	setenv("STANDIN_SPEAKS", "no such library", 1);
+	struct error err = {0};
+	assert_int_equal(row->up(&f->c, &err), -1);
+	assert_non_null(strstr(err.text, "no such library"));
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+}
+
+static void down_before_and_twice(void **state)
+{
+	struct fixture *f = *state;
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+	up(f);
+	down(f); // at once: the agents may not have said hello yet
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+	up(f);
+	json_decref(hello(f, 2, DEADLINE));
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+}
+
+static void up_that_is_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	f->stop_how = 1;
+	f->stop_at = 1;
+	struct error err = {0};
+	assert_int_equal(row->up(&f->c, &err), -1);
+	assert_int_equal(err.code, ERROR_CANCELLED);
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+}
+
+static void down_by_a_fresh_process(void **state)
+{
+	struct fixture *f = *state;
+	up(f);
+	autojson json_t *h = hello(f, 0, DEADLINE);
+	assert_non_null(h);
+	assert_int_equal(elsewhere(fresh_down, f), 0);
+	assert_int_equal(count_left(f->label), 0);
+	assert_gone((pid_t)member(h, "pid"));
+	assert_gone((pid_t)member(h, "rank"));
+}
+
+static void controller_killed_in_the_middle_of_up(void **state)
+{
+	struct fixture *f = *state;
+	for (size_t k = 0; k < 3; k++) {
+		f->stop_how = 9;
+		f->stop_at = k;
+		int status = elsewhere(just_up, f);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		assert_true(count_left(f->label) > 0);
+		assert_int_equal(count_live(true), 0);
+		assert_int_equal(elsewhere(reap, f), 0);
+		assert_int_equal(count_left(f->label), 0);
+	}
+}
+
+static void controller_gone_after_up(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(elsewhere(just_up, f), 0);
+	autojson json_t *h = hello(f, 1, DEADLINE);
+	assert_non_null(h);
+	assert_int_equal(count_live(true), 0);
+	assert_true(count_live(false) >= 7);
+	assert_int_equal(elsewhere(reap, f), 0);
+	assert_int_equal(count_left(NULL), 0);
+	assert_gone((pid_t)member(h, "pid"));
+	assert_gone((pid_t)member(h, "rank"));
+}
+
+static void agents_killed_before_down(void **state)
+{
+	struct fixture *f = *state;
+	up(f);
+	for (size_t k = 0; k < 3; k++) {
+		autojson json_t *h = hello(f, k, DEADLINE);
+		assert_non_null(h);
+		kill((pid_t)member(h, "pid"), SIGKILL);
+		kill((pid_t)member(h, "rank"), SIGKILL);
+	}
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+}
+
+static void two_runs_do_not_meet(void **state)
+{
+	struct fixture *f = *state;
+	autofree char *label = mem_printf("%s-other", f->label);
+	struct cluster other = f->c;
+	autofree char *dir = fs_join(f->dir, "other");
+	autofree char *url = mem_printf("file://%s", dir);
+	mkdir(dir, 0700);
+	other.label = label;
+	other.url = url;
+	struct fixture g = {.dir = dir};
+	up(f);
+	assert_int_equal(row->up(&other, NULL), 0);
+	autojson json_t *seen = json_object();
+	for (size_t k = 0; k < 3; k++) {
+		autojson json_t *mine = hello(f, k, DEADLINE);
+		autojson json_t *theirs = hello(&g, k, DEADLINE);
+		assert_non_null(mine);
+		assert_non_null(theirs);
+		json_object_set_new(seen, json_string_value(json_object_get(mine, "address")), json_true());
+		json_object_set_new(seen, json_string_value(json_object_get(theirs, "address")), json_true());
+	}
+	assert_int_equal(json_object_size(seen), 6);
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+	assert_true(count_left(label) >= 7);
+	assert_int_equal(row->down(&other, NULL), 0);
+	assert_int_equal(count_left(label), 0);
+}
+
+static bool can_limit(void)
+{
+	autojson json_t *plan = make_plan(1, 0.5, 64 << 20);
+	struct error err = {0};
+	if (!row->check(plan, &err))
+		return true;
+	if (getenv("MUSTER_TEST_STRICT"))
+		fail_msg("limits cannot be tested: %s", err.text);
+	print_message("limits cannot be tested: %s\n", err.text);
+	return false;
+}
+
+// An orphan without the label in its environment is out of sight for everything but the control group.
+static void limits_hold_and_go(void **state)
+{
+	struct fixture *f = *state;
+	if (!can_limit())
+		skip();
+	use_plan(f, make_plan(2, 0.5, 64 << 20));
+	up(f);
+	pid_t ranks[2];
+	for (size_t k = 0; k < 2; k++) {
+		autojson json_t *h = hello(f, k, DEADLINE);
+		assert_non_null(h);
+		ranks[k] = (pid_t)member(h, "rank");
+		assert_true(ranks[k] > 0);
+		autofree char *path = mem_printf("/proc/%d/cgroup", (int)ranks[k]);
+		autofree char *text = fs_read(path, 65536, NULL, NULL);
+		autofree char *group = mem_printf("/node-%zu", k);
+		assert_non_null(strstr(text, f->label));
+		assert_non_null(strstr(text, group));
+		kill((pid_t)member(h, "pid"), SIGKILL);
+	}
+	down(f);
+	assert_int_equal(count_left(f->label), 0);
+	for (size_t k = 0; k < 2; k++)
+		assert_gone(ranks[k]);
+}
+
+static void limits_of_a_killed_controller_go(void **state)
+{
+	struct fixture *f = *state;
+	if (!can_limit())
+		skip();
+	use_plan(f, make_plan(2, 0.5, 0));
+	assert_int_equal(elsewhere(just_up, f), 0);
+	json_decref(hello(f, 1, DEADLINE));
+	fs_remove(f->nodes, NULL); // even without the run's directory
+	assert_true(count_live(false) > 0);
+	assert_int_equal(elsewhere(reap, f), 0);
+	assert_int_equal(count_left(f->label), 0);
+}
+
+static void unknown_name(void **state)
+{
+	struct error err = {0};
+	assert_null(executor_find("nowhere", &err));
+	assert_int_equal(err.code, ERROR_USAGE);
+	assert_non_null(strstr(err.text, "nowhere"));
+	for (size_t i = 0; executors[i]; i++) {
+		assert_non_null(strstr(err.text, executors[i]->name));
+		assert_ptr_equal(executor_find(executors[i]->name, &err), executors[i]);
+		assert_true(executors[i]->check && executors[i]->up && executors[i]->down && executors[i]->left);
+	}
+	assert_null(executor_find("locl", &err));
+	assert_non_null(strstr(err.text, "did you mean 'local'"));
+}
+
+#define with_fixture(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest table[] = {cmocka_unit_test(unknown_name)};
+	const struct CMUnitTest tests[] = {
+		with_fixture(all_nodes_say_hello),
+		with_fixture(check_refuses_and_touches_nothing),
+		with_fixture(one_node_fails_to_start),
+		with_fixture(an_agent_that_cannot_start_says_why),
+		with_fixture(down_before_and_twice),
+		with_fixture(up_that_is_cancelled),
+		with_fixture(down_by_a_fresh_process),
+		with_fixture(controller_killed_in_the_middle_of_up),
+		with_fixture(controller_gone_after_up),
+		with_fixture(agents_killed_before_down),
+		with_fixture(two_runs_do_not_meet),
+		with_fixture(limits_hold_and_go),
+		with_fixture(limits_of_a_killed_controller_go),
+	};
+	int failed = cmocka_run_group_tests_name("executors", table, NULL, NULL);
+	for (size_t i = 0; executors[i]; i++) {
+		row = executors[i];
+		failed += cmocka_run_group_tests_name(row->name, tests, NULL, NULL);
+	}
+	return failed ? 1 : 0;
+}
