@@ -126,8 +126,8 @@ static bool hierarchy_find(struct hierarchy *h, const char *controller, const ch
 		size_t len = strcspn(line, "\n");
 		autofree char *copy = mem_strndup(line, len);
 		char *root = NULL, *mount = NULL, *type = NULL, *super = NULL;
-		if (mount_words(copy, &root, &mount, &type, &super)
-			&& (controller ? !strcmp(type, "cgroup") && has_word(super, controller, ",") : !strcmp(type, "cgroup2"))) {
+		if (mount_words(copy, &root, &mount, &type, &super) &&
+		        (controller ? !strcmp(type, "cgroup") && has_word(super, controller, ",") : !strcmp(type, "cgroup2"))) {
 			char *dir = below_mount(prefix, root, mount, path);
 			if (dir) {
 				*h = (struct hierarchy){mem_printf("%s%s", prefix, mount), dir, !controller};
@@ -208,7 +208,8 @@ static bool place_v2(struct cgroup_place *place, const struct hierarchy *h)
 			place->why[0] = 0;
 			return true;
 		}
-		snprintf(place->why, sizeof place->why, "'%.150s' holds processes and can therefore not hand out %s", dir, place->controller);
+		snprintf(place->why, sizeof place->why, "'%.150s' holds processes and can therefore not hand out %s", dir,
+		        place->controller);
 	} while (go_up(dir, h->mount));
 	return false;
 }
@@ -259,7 +260,8 @@ int cgroup_check(const struct cgroup_place *places, const struct cgroup_limits *
 		return error_set(err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least 0.001", limits->cpus);
 	for (size_t i = 0; i < CGROUP_COUNT; i++)
 		if (wanted(limits, i) && !places[i].dir)
-			return error_set(err, ERROR_SYSTEM, "a %s limit cannot be set on this machine: %s", places[i].controller, places[i].why);
+			return error_set(
+			        err, ERROR_SYSTEM, "a %s limit cannot be set on this machine: %s", places[i].controller, places[i].why);
 	return 0;
 }
 
@@ -274,9 +276,7 @@ static void add_once(json_t *texts, const char *text)
 {
 	size_t i;
 	json_t *other;
-	json_array_foreach(texts, i, other)
-		if (!strcmp(json_string_value(other), text))
-			return;
+	json_array_foreach(texts, i, other) if (!strcmp(json_string_value(other), text)) return;
 	json_array_append_new(texts, json_string(text));
 }
 
@@ -409,7 +409,8 @@ static void walk(const char *dir, void (*on_dir)(const char *dir, void *data), v
 	autojson json_t *names = cgroup_below(dir);
 	size_t i;
 	json_t *name;
-	json_array_foreach(names, i, name) {
+	json_array_foreach(names, i, name)
+	{
 		autofree char *path = fs_join(dir, json_string_value(name));
 		walk(path, on_dir, data);
 	}
@@ -492,7 +493,8 @@ int cgroup_remove(const char *dir, double seconds, struct error *err)
 		if (!busy)
 			return 0;
 		if (clock_mono() > end)
-			return error_set(err, ERROR_SYSTEM, "the control group '%s' with %zu processes is still there after %g s", dir, count, seconds);
+			return error_set(err, ERROR_SYSTEM, "the control group '%s' with %zu processes is still there after %g s", dir,
+			        count, seconds);
 		// A group stays busy for a moment after its last process is gone and nothing says when that has passed.
 		poll(NULL, 0, wait);
 	}

@@ -22,7 +22,7 @@ enum {
 struct cgroup_place {
 	const char *controller; // "cpu", "memory", "pids"
 	bool v2;
-	char *dir;      // absolute; NULL when there is no such place, and then
+	char *dir;     // absolute; NULL when there is no such place, and then
 	char why[256]; // says what is missing
 };
 

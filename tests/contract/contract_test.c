@@ -29,8 +29,8 @@ struct fixture {
 	char *dir, *url, *nodes, *label;
 	struct cluster c;
 	volatile int cancelled;
-	size_t stop_at;  // the node whose token stops up, and how
-	int stop_how;    // 0 not, 1 cancel, 9 kill this process
+	size_t stop_at; // the node whose token stops up, and how
+	int stop_how;   // 0 not, 1 cancel, 9 kill this process
 };
 
 static char *token(const struct cluster *c, size_t node)
@@ -55,7 +55,8 @@ static json_t *make_plan(size_t nodes, double cpus, long long memory)
 			json_object_set_new(node, "memory", json_integer(memory));
 		json_array_append_new(list, node);
 	}
-	return mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name, "nodes", list, "lease", 30, "heartbeat", 5);
+	return mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name, "nodes", list, "lease", 30,
+	        "heartbeat", 5);
 }
 
 static int set_up(void **state)
@@ -73,8 +74,14 @@ static int set_up(void **state)
 	setenv("MUSTER_AGENT", STANDIN, 1);
 	unsetenv("STANDIN_FAILS");
 	unsetenv("STANDIN_SPEAKS");
-	f->c = (struct cluster){.label = f->label, .plan = make_plan(3, 0, 0), .run_dir = f->dir, .url = f->url, .fingerprint = "00", .token = token,
-		.token_data = f, .cancelled = &f->cancelled};
+	f->c = (struct cluster){.label = f->label,
+	        .plan = make_plan(3, 0, 0),
+	        .run_dir = f->dir,
+	        .url = f->url,
+	        .fingerprint = "00",
+	        .token = token,
+	        .token_data = f,
+	        .cancelled = &f->cancelled};
 	*state = f;
 	return 0;
 }
@@ -133,8 +140,7 @@ static size_t count_live(bool live)
 	assert_int_equal(row->left(&c, found, NULL), 0);
 	size_t i, count = 0;
 	json_t *item;
-	json_array_foreach(found, i, item)
-		count += json_is_true(json_object_get(item, "live")) == live;
+	json_array_foreach(found, i, item) count += json_is_true(json_object_get(item, "live")) == live;
 	return count;
 }
 
@@ -263,7 +269,8 @@ static void one_node_fails_to_start(void **state)
 	assert_non_null(second);
 	autojson json_t *again = hello(f, 0, 0);
 	assert_int_equal(member(again, "pid"), member(first, "pid"));
-	assert_string_not_equal(json_string_value(json_object_get(second, "address")), json_string_value(json_object_get(first, "address")));
+	assert_string_not_equal(
+	        json_string_value(json_object_get(second, "address")), json_string_value(json_object_get(first, "address")));
 	down(f);
 	assert_int_equal(count_left(f->label), 0);
 }
@@ -467,19 +474,19 @@ int main(void)
 {
 	const struct CMUnitTest table[] = {cmocka_unit_test(unknown_name)};
 	const struct CMUnitTest tests[] = {
-		with_fixture(all_nodes_say_hello),
-		with_fixture(check_refuses_and_touches_nothing),
-		with_fixture(one_node_fails_to_start),
-		with_fixture(an_agent_that_cannot_start_says_why),
-		with_fixture(down_before_and_twice),
-		with_fixture(up_that_is_cancelled),
-		with_fixture(down_by_a_fresh_process),
-		with_fixture(controller_killed_in_the_middle_of_up),
-		with_fixture(controller_gone_after_up),
-		with_fixture(agents_killed_before_down),
-		with_fixture(two_runs_do_not_meet),
-		with_fixture(limits_hold_and_go),
-		with_fixture(limits_of_a_killed_controller_go),
+	        with_fixture(all_nodes_say_hello),
+	        with_fixture(check_refuses_and_touches_nothing),
+	        with_fixture(one_node_fails_to_start),
+	        with_fixture(an_agent_that_cannot_start_says_why),
+	        with_fixture(down_before_and_twice),
+	        with_fixture(up_that_is_cancelled),
+	        with_fixture(down_by_a_fresh_process),
+	        with_fixture(controller_killed_in_the_middle_of_up),
+	        with_fixture(controller_gone_after_up),
+	        with_fixture(agents_killed_before_down),
+	        with_fixture(two_runs_do_not_meet),
+	        with_fixture(limits_hold_and_go),
+	        with_fixture(limits_of_a_killed_controller_go),
 	};
 	int failed = cmocka_run_group_tests_name("executors", table, NULL, NULL);
 	for (size_t i = 0; executors[i]; i++) {

@@ -1,5 +1,5 @@
-// An agent that only exists: it reads the configuration an executor hands over, says hello by a file, starts one child and waits for its end.
-// The real one is src/agent: this one lets the executor contract be tested without a controller.
+// An agent that only exists: it reads the configuration an executor hands over, says hello by a file, starts one child and waits for its
+// end. The real one is src/agent: this one lets the executor contract be tested without a controller.
 //
 // hello: the file URL-PATH/hello-K (url "file:///path") with the configuration line and what the agent found around it.
 #include "base/fs.h"
