@@ -127,7 +127,7 @@ static bool hierarchy_find(struct hierarchy *h, const char *controller, const ch
 		autofree char *copy = mem_strndup(line, len);
 		char *root = NULL, *mount = NULL, *type = NULL, *super = NULL;
 		if (mount_words(copy, &root, &mount, &type, &super) &&
-		        (controller ? !strcmp(type, "cgroup") && has_word(super, controller, ",") : !strcmp(type, "cgroup2"))) {
+			(controller ? !strcmp(type, "cgroup") && has_word(super, controller, ",") : !strcmp(type, "cgroup2"))) {
 			char *dir = below_mount(prefix, root, mount, path);
 			if (dir) {
 				*h = (struct hierarchy){mem_printf("%s%s", prefix, mount), dir, !controller};
@@ -209,7 +209,7 @@ static bool place_v2(struct cgroup_place *place, const struct hierarchy *h)
 			return true;
 		}
 		snprintf(place->why, sizeof place->why, "'%.150s' holds processes and can therefore not hand out %s", dir,
-		        place->controller);
+			place->controller);
 	} while (go_up(dir, h->mount));
 	return false;
 }
@@ -261,7 +261,7 @@ int cgroup_check(const struct cgroup_place *places, const struct cgroup_limits *
 	for (size_t i = 0; i < CGROUP_COUNT; i++)
 		if (wanted(limits, i) && !places[i].dir)
 			return error_set(
-			        err, ERROR_SYSTEM, "a %s limit cannot be set on this machine: %s", places[i].controller, places[i].why);
+				err, ERROR_SYSTEM, "a %s limit cannot be set on this machine: %s", places[i].controller, places[i].why);
 	return 0;
 }
 
@@ -276,7 +276,9 @@ static void add_once(json_t *texts, const char *text)
 {
 	size_t i;
 	json_t *other;
-	json_array_foreach(texts, i, other) if (!strcmp(json_string_value(other), text)) return;
+	json_array_foreach(texts, i, other)
+		if (!strcmp(json_string_value(other), text))
+			return;
 	json_array_append_new(texts, json_string(text));
 }
 
@@ -409,8 +411,7 @@ static void walk(const char *dir, void (*on_dir)(const char *dir, void *data), v
 	autojson json_t *names = cgroup_below(dir);
 	size_t i;
 	json_t *name;
-	json_array_foreach(names, i, name)
-	{
+	json_array_foreach(names, i, name) {
 		autofree char *path = fs_join(dir, json_string_value(name));
 		walk(path, on_dir, data);
 	}
@@ -494,7 +495,7 @@ int cgroup_remove(const char *dir, double seconds, struct error *err)
 			return 0;
 		if (clock_mono() > end)
 			return error_set(err, ERROR_SYSTEM, "the control group '%s' with %zu processes is still there after %g s", dir,
-			        count, seconds);
+				count, seconds);
 		// A group stays busy for a moment after its last process is gone and nothing says when that has passed.
 		poll(NULL, 0, wait);
 	}

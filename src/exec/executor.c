@@ -8,8 +8,8 @@
 extern const struct executor executor_local;
 
 const struct executor *const executors[] = {
-        &executor_local,
-        NULL,
+	&executor_local,
+	NULL,
 };
 
 const struct executor *executor_find(const char *name, struct error *err)

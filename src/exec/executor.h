@@ -9,11 +9,11 @@
 
 // What an executor works on. Everything it makes carries the label (the run's id).
 struct cluster {
-	const char *label;                                    // NULL in left and down of a reaper: any run's
-	const json_t *plan;                                   // NULL in down and left of a process that never called up
-	const char *run_dir;                                  // NULL likewise
-	const char *url;                                      // where agents dial to: "wss://127.0.0.1:45123"
-	const char *fingerprint;                              // SHA-256 of the controller's certificate, hexadecimal
+	const char *label;       // NULL in left and down of a reaper: any run's
+	const json_t *plan;      // NULL in down and left of a process that never called up
+	const char *run_dir;     // NULL likewise
+	const char *url;         // where agents dial to: "wss://127.0.0.1:45123"
+	const char *fingerprint; // SHA-256 of the controller's certificate, hexadecimal
 	char *(*token)(const struct cluster *c, size_t node); // the secret that proves node K; owned by the caller
 	void *token_data;
 	const volatile int *cancelled; // non-zero: up should give up soon
@@ -27,8 +27,8 @@ struct executor {
 	int (*up)(struct cluster *c, struct error *err);
 	// Removes whatever carries the label. May be called at any time, twice, and by a process that never called up.
 	int (*down)(struct cluster *c, struct error *err);
-	// Appends to found, an array, one object for each thing that carries the label: {"run", "what": "process"|"directory"|"cgroup"...,
-	// "id", "live"}. live: the controller of that run is alive.
+	// Appends to found, an array, one object for each thing that carries the label: {"run", "what": "process"|"directory"|"cgroup"..., "id", "live"}.
+	// live: the controller of that run is alive.
 	int (*left)(struct cluster *c, json_t *found, struct error *err);
 };
 

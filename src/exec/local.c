@@ -33,8 +33,8 @@ static size_t count_nodes(const json_t *plan)
 static struct cgroup_limits node_limits(const json_t *node)
 {
 	return (struct cgroup_limits){
-	        .cpus = json_number_value(json_object_get(node, "cpus")),
-	        .memory = (long long)json_number_value(json_object_get(node, "memory")),
+		.cpus = json_number_value(json_object_get(node, "cpus")),
+		.memory = (long long)json_number_value(json_object_get(node, "memory")),
 	};
 }
 
@@ -44,8 +44,7 @@ static struct cgroup_limits all_limits(const json_t *plan)
 	struct cgroup_limits all = {0};
 	size_t i;
 	json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), i, node)
-	{
+	json_array_foreach(json_object_get(plan, "nodes"), i, node) {
 		struct cgroup_limits one = node_limits(node);
 		// The smallest number of cpus, because that is what can be too small.
 		if (one.cpus > 0 && (all.cpus <= 0 || one.cpus < all.cpus))
@@ -84,11 +83,11 @@ static int local_check(const json_t *plan, struct error *err)
 	size_t nodes = count_nodes(plan);
 	if (nodes > LOOPBACK_COUNT)
 		return error_set(
-		        err, ERROR_USAGE, "%zu nodes are more than this machine has loopback addresses (%d)", nodes, LOOPBACK_COUNT);
+			err, ERROR_USAGE, "%zu nodes are more than this machine has loopback addresses (%d)", nodes, LOOPBACK_COUNT);
 	struct rlimit files;
 	if (!getrlimit(RLIMIT_NOFILE, &files) && nodes + SPARE_FILES > files.rlim_cur)
 		return error_set(err, ERROR_SYSTEM, "%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`", nodes,
-		        nodes + SPARE_FILES, (unsigned long long)files.rlim_cur);
+			nodes + SPARE_FILES, (unsigned long long)files.rlim_cur);
 	autofree char *agent = agent_program();
 	if (access(agent, X_OK))
 		return error_errno(err, "cannot run the agent '%s'", agent);
@@ -150,7 +149,7 @@ static int prepare(struct work *w, struct error *err)
 		groups = cgroup_where(w->places, &limits, w->group);
 	}
 	w->record = mem_json("{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", c->run_dir, "controller", process_record(getpid()),
-	        "cgroups", groups);
+		"cgroups", groups);
 	w->dir = nodesdir_make(c->label, w->record, err);
 	return w->dir ? 0 : -1;
 }
@@ -186,8 +185,8 @@ static int add_node(struct work *w, size_t k, struct error *err)
 		return -1;
 	autofree char *token = c->token(c, k);
 	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s*}", "run", c->label, "node", (int)k,
-	        "nodes", (int)count_nodes(c->plan), "token", token, "url", c->url, "fingerprint", c->fingerprint, "address", address,
-	        "name", address, "dir", dir, "claim", claim, "cgroups", procs);
+		"nodes", (int)count_nodes(c->plan), "token", token, "url", c->url, "fingerprint", c->fingerprint, "address", address,
+		"name", address, "dir", dir, "claim", claim, "cgroups", procs);
 	static const char *const seconds[] = {"lease", "heartbeat"};
 	for (size_t i = 0; i < countof(seconds); i++) {
 		json_t *value = json_object_get(c->plan, seconds[i]);
@@ -262,7 +261,7 @@ static int start_agent(struct work *w, struct error *err)
 	autoclose int theirs = ends[0], ours = ends[1];
 	char *argv[] = {agent, NULL};
 	struct proc_options options = {
-	        .argv = argv, .env = env, .dir = w->dir, .in = theirs, .out = out, .err = out, .keep = w->claims, .session = true};
+		.argv = argv, .env = env, .dir = w->dir, .in = theirs, .out = out, .err = out, .keep = w->claims, .session = true};
 	pid_t pid = proc_spawn(&options, NULL, err);
 	if (pid < 0)
 		return -1;
@@ -283,7 +282,7 @@ static int local_up(struct cluster *c, struct error *err)
 	int rc = prepare(&w, err);
 	for (size_t k = 0; !rc && k < nodes; k++)
 		rc = c->cancelled && *c->cancelled ? error_set(err, ERROR_CANCELLED, "cancelled before the agents were started")
-		                                   : add_node(&w, k, err);
+						   : add_node(&w, k, err);
 	w.claims[w.count] = -1;
 	if (!rc && w.count)
 		rc = start_agent(&w, err);
@@ -347,7 +346,9 @@ static void add_once(json_t *texts, const char *text)
 {
 	size_t i;
 	json_t *other;
-	json_array_foreach(texts, i, other) if (!strcmp(json_string_value(other), text)) return;
+	json_array_foreach(texts, i, other)
+		if (!strcmp(json_string_value(other), text))
+			return;
 	json_array_append_new(texts, json_string(text));
 }
 
@@ -370,11 +371,9 @@ static void each_group(void (*on_group)(const char *path, const char *label, voi
 	autojson json_t *parents = cgroup_find("muster");
 	size_t i, j;
 	json_t *parent, *name;
-	json_array_foreach(parents, i, parent)
-	{
+	json_array_foreach(parents, i, parent) {
 		autojson json_t *names = cgroup_below(json_string_value(parent));
-		json_array_foreach(names, j, name)
-		{
+		json_array_foreach(names, j, name) {
 			autofree char *label = NULL;
 			pid_t pid;
 			unsigned long long started;
@@ -398,21 +397,24 @@ static void add_dir(struct remains *r, const char *dir)
 	r->live = r->live || nodesdir_live(dir);
 	size_t i;
 	json_t *group;
-	json_array_foreach(json_object_get(record, "cgroups"), i, group) if (json_is_string(group)) add_group(r, json_string_value(group));
+	json_array_foreach(json_object_get(record, "cgroups"), i, group)
+		if (json_is_string(group))
+			add_group(r, json_string_value(group));
 }
 
 static void remains_init(struct remains *r, const char *label)
 {
 	*r = (struct remains){
-	        .label = mem_strdup(label),
-	        .word = mem_printf("MUSTER_RUN=%s", label),
-	        .dirs = nodesdir_find(label),
-	        .groups = json_array(),
-	        .agents = json_array(),
+		.label = mem_strdup(label),
+		.word = mem_printf("MUSTER_RUN=%s", label),
+		.dirs = nodesdir_find(label),
+		.groups = json_array(),
+		.agents = json_array(),
 	};
 	size_t i;
 	json_t *dir;
-	json_array_foreach(r->dirs, i, dir) add_dir(r, json_string_value(dir));
+	json_array_foreach(r->dirs, i, dir)
+		add_dir(r, json_string_value(dir));
 	each_group(on_group, r);
 }
 
@@ -432,7 +434,8 @@ static json_t *labels(const char *label)
 	autojson json_t *dirs = nodesdir_find(NULL);
 	size_t i;
 	json_t *dir;
-	json_array_foreach(dirs, i, dir) add_once(all, strrchr(json_string_value(dir), '/') + 1);
+	json_array_foreach(dirs, i, dir)
+		add_once(all, strrchr(json_string_value(dir), '/') + 1);
 	each_group(on_label, all);
 	return all;
 }
@@ -444,15 +447,16 @@ static int remove_all(struct remains *r, struct error *err)
 	size_t i;
 	json_t *item;
 	// An agent that ended by itself was not swept, but may be the caller's child.
-	json_array_foreach(r->agents, i, item) waitpid((pid_t)json_integer_value(json_object_get(item, "pid")), NULL, WNOHANG);
-	json_array_foreach(r->groups, i, item)
-	{
+	json_array_foreach(r->agents, i, item)
+		waitpid((pid_t)json_integer_value(json_object_get(item, "pid")), NULL, WNOHANG);
+	json_array_foreach(r->groups, i, item) {
 		rc |= cgroup_remove(json_string_value(item), PATIENCE, rc ? NULL : err);
 		autofree char *parent =
-		        mem_strndup(json_string_value(item), (size_t)(strrchr(json_string_value(item), '/') - json_string_value(item)));
+			mem_strndup(json_string_value(item), (size_t)(strrchr(json_string_value(item), '/') - json_string_value(item)));
 		rmdir(parent); // fails while other runs have groups there
 	}
-	json_array_foreach(r->dirs, i, item) rc |= nodesdir_remove(json_string_value(item), rc ? NULL : err);
+	json_array_foreach(r->dirs, i, item)
+		rc |= nodesdir_remove(json_string_value(item), rc ? NULL : err);
 	return rc ? -1 : 0;
 }
 
@@ -462,8 +466,7 @@ static int local_down(struct cluster *c, struct error *err)
 	int rc = 0;
 	size_t i;
 	json_t *label;
-	json_array_foreach(all, i, label)
-	{
+	json_array_foreach(all, i, label) {
 		struct remains r;
 		remains_init(&r, json_string_value(label));
 		if (c->label || !r.live)
@@ -482,14 +485,17 @@ static void list(const struct remains *r, json_t *found)
 		autofree char *clean = str_utf8_clean(name, strlen(name));
 		autofree char *id = mem_printf("%d (%s)", (int)pids[i], clean);
 		json_array_append_new(found, mem_json("{s:s, s:s, s:s, s:b, s:i}", "run", r->label, "what", "process", "id", id, "live",
-		                                     r->live, "pid", (int)pids[i]));
+						     r->live, "pid", (int)pids[i]));
 	}
 	size_t i;
 	json_t *item;
-	json_array_foreach(r->groups, i, item) if (fs_exists(json_string_value(item))) json_array_append_new(
-	        found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "cgroup", "id", item, "live", r->live));
-	json_array_foreach(r->dirs, i, item) json_array_append_new(
-	        found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "directory", "id", item, "live", r->live));
+	json_array_foreach(r->groups, i, item)
+		if (fs_exists(json_string_value(item)))
+			json_array_append_new(
+				found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "cgroup", "id", item, "live", r->live));
+	json_array_foreach(r->dirs, i, item)
+		json_array_append_new(
+			found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "directory", "id", item, "live", r->live));
 }
 
 static int local_left(struct cluster *c, json_t *found, struct error *err)
@@ -497,8 +503,7 @@ static int local_left(struct cluster *c, json_t *found, struct error *err)
 	autojson json_t *all = labels(c->label);
 	size_t i;
 	json_t *label;
-	json_array_foreach(all, i, label)
-	{
+	json_array_foreach(all, i, label) {
 		struct remains r;
 		remains_init(&r, json_string_value(label));
 		list(&r, found);
@@ -509,9 +514,9 @@ static int local_left(struct cluster *c, json_t *found, struct error *err)
 
 extern const struct executor executor_local;
 const struct executor executor_local = {
-        .name = "local",
-        .check = local_check,
-        .up = local_up,
-        .down = local_down,
-        .left = local_left,
+	.name = "local",
+	.check = local_check,
+	.up = local_up,
+	.down = local_down,
+	.left = local_left,
 };

@@ -43,7 +43,7 @@ static int check_ours(const char *path, struct error *err)
 		return error_errno(err, "cannot look at '%s'", path);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(
-		        err, ERROR_SYSTEM, "'%s' is %s, expected a directory", path, S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
+			err, ERROR_SYSTEM, "'%s' is %s, expected a directory", path, S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
 	if (st.st_uid != geteuid())
 		return error_set(err, ERROR_SYSTEM, "'%s' belongs to user %u, expected %u", path, (unsigned)st.st_uid, (unsigned)geteuid());
 	if (st.st_mode & 077)

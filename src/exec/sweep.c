@@ -53,8 +53,7 @@ size_t sweep_find(const char *word, const json_t *roots, pid_t **pids)
 		add_tree(&list, carriers[i]);
 	size_t i;
 	json_t *root;
-	json_array_foreach(roots, i, root)
-	{
+	json_array_foreach(roots, i, root) {
 		pid_t pid = (pid_t)json_integer_value(json_object_get(root, "pid"));
 		if (proc_alive(pid, (unsigned long long)json_integer_value(json_object_get(root, "started"))))
 			add_tree(&list, pid);

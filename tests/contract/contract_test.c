@@ -56,11 +56,12 @@ static json_t *make_plan(size_t nodes, double cpus, long long memory)
 		json_array_append_new(list, node);
 	}
 	return mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name, "nodes", list, "lease", 30,
-	        "heartbeat", 5);
+		"heartbeat", 5);
 }
 
 static int set_up(void **state)
 {
+	row = *state;
 	static int serial;
 	char template[] = "/tmp/contract.XXXXXX";
 	if (!mkdtemp(template))
@@ -75,13 +76,13 @@ static int set_up(void **state)
 	unsetenv("STANDIN_FAILS");
 	unsetenv("STANDIN_SPEAKS");
 	f->c = (struct cluster){.label = f->label,
-	        .plan = make_plan(3, 0, 0),
-	        .run_dir = f->dir,
-	        .url = f->url,
-	        .fingerprint = "00",
-	        .token = token,
-	        .token_data = f,
-	        .cancelled = &f->cancelled};
+		.plan = make_plan(3, 0, 0),
+		.run_dir = f->dir,
+		.url = f->url,
+		.fingerprint = "00",
+		.token = token,
+		.token_data = f,
+		.cancelled = &f->cancelled};
 	*state = f;
 	return 0;
 }
@@ -140,7 +141,8 @@ static size_t count_live(bool live)
 	assert_int_equal(row->left(&c, found, NULL), 0);
 	size_t i, count = 0;
 	json_t *item;
-	json_array_foreach(found, i, item) count += json_is_true(json_object_get(item, "live")) == live;
+	json_array_foreach(found, i, item)
+		count += json_is_true(json_object_get(item, "live")) == live;
 	return count;
 }
 
@@ -270,7 +272,7 @@ static void one_node_fails_to_start(void **state)
 	autojson json_t *again = hello(f, 0, 0);
 	assert_int_equal(member(again, "pid"), member(first, "pid"));
 	assert_string_not_equal(
-	        json_string_value(json_object_get(second, "address")), json_string_value(json_object_get(first, "address")));
+		json_string_value(json_object_get(second, "address")), json_string_value(json_object_get(first, "address")));
 	down(f);
 	assert_int_equal(count_left(f->label), 0);
 }
@@ -468,30 +470,43 @@ static void unknown_name(void **state)
 	assert_non_null(strstr(err.text, "did you mean 'local'"));
 }
 
-#define with_fixture(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define each(function)                                                                                                                     \
+	{                                                                                                                                  \
+		.name = #function, .test_func = function, .setup_func = set_up, .teardown_func = tear_down                                 \
+	}
 
+// One group over all rows: a test program prints one plan.
 int main(void)
 {
-	const struct CMUnitTest table[] = {cmocka_unit_test(unknown_name)};
-	const struct CMUnitTest tests[] = {
-	        with_fixture(all_nodes_say_hello),
-	        with_fixture(check_refuses_and_touches_nothing),
-	        with_fixture(one_node_fails_to_start),
-	        with_fixture(an_agent_that_cannot_start_says_why),
-	        with_fixture(down_before_and_twice),
-	        with_fixture(up_that_is_cancelled),
-	        with_fixture(down_by_a_fresh_process),
-	        with_fixture(controller_killed_in_the_middle_of_up),
-	        with_fixture(controller_gone_after_up),
-	        with_fixture(agents_killed_before_down),
-	        with_fixture(two_runs_do_not_meet),
-	        with_fixture(limits_hold_and_go),
-	        with_fixture(limits_of_a_killed_controller_go),
+	static const struct CMUnitTest contract[] = {
+		each(all_nodes_say_hello),
+		each(check_refuses_and_touches_nothing),
+		each(one_node_fails_to_start),
+		each(an_agent_that_cannot_start_says_why),
+		each(down_before_and_twice),
+		each(up_that_is_cancelled),
+		each(down_by_a_fresh_process),
+		each(controller_killed_in_the_middle_of_up),
+		each(controller_gone_after_up),
+		each(agents_killed_before_down),
+		each(two_runs_do_not_meet),
+		each(limits_hold_and_go),
+		each(limits_of_a_killed_controller_go),
 	};
-	int failed = cmocka_run_group_tests_name("executors", table, NULL, NULL);
+	struct CMUnitTest *tests = mem_alloc(sizeof *tests);
+	size_t count = 0;
+	tests[count++] = (struct CMUnitTest)cmocka_unit_test(unknown_name);
 	for (size_t i = 0; executors[i]; i++) {
-		row = executors[i];
-		failed += cmocka_run_group_tests_name(row->name, tests, NULL, NULL);
+		tests = mem_resize(tests, (count + countof(contract)) * sizeof *tests);
+		for (size_t j = 0; j < countof(contract); j++, count++) {
+			tests[count] = contract[j];
+			tests[count].name = mem_printf("%s: %s", executors[i]->name, contract[j].name);
+			tests[count].initial_state = (void *)executors[i];
+		}
 	}
-	return failed ? 1 : 0;
+	int failed = _cmocka_run_group_tests("executors", tests, count, NULL, NULL);
+	for (size_t i = 1; i < count; i++)
+		free((char *)tests[i].name);
+	free(tests);
+	return failed;
 }
