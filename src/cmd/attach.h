@@ -10,11 +10,12 @@
 #include <sys/types.h>
 
 struct attach_options {
-	bool json;    // print the events as they are, nothing else
-	bool quiet;   // no rank output, no progress: only problems and the end
-	bool owner;   // `muster run`: Ctrl-C stops the run (SIGINT to the controller, a second one SIGINT again); otherwise Ctrl-C only detaches
-	pid_t controller;                  // the controller's process
-	unsigned long long started;        // and its start time
+	bool json;        // print the events as they are, nothing else
+	bool quiet;       // no rank output, no progress: only problems and the end
+	bool owner;       // `muster run`: Ctrl-C stops the run (SIGINT to the controller, a second one SIGINT again); otherwise Ctrl-C only
+	                  // detaches
+	pid_t controller; // the controller's process
+	unsigned long long started; // and its start time
 };
 
 // Shows the run until its end event (or until its controller is gone, or the user detaches). Returns the exit status that `muster run`
