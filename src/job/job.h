@@ -4,11 +4,77 @@
 #define JOB_JOB_H
 
 #include "base/error.h"
+#include "job/field.h"
 
 #include <jansson.h>
 #include <stddef.h>
 
-struct job; // defined in job.h once the fields are settled, see job.c
+enum job_launch { JOB_NONE, JOB_TORCH, JOB_PS, JOB_MPI };
+extern const char *const job_launches[]; // their names, NULL-ended
+
+// In all of these a number that was not given is -1 and a text NULL (see field.h).
+
+struct job_role {
+	struct field_place place; // its name is the role's
+	long nodes;
+	double cpus;
+	long long memory;
+	struct field_command command;
+	int decides;
+};
+
+struct job_cluster {
+	struct field_place place;
+	char *executor;
+	long nodes;                 // -1 when there are roles
+	struct field_objects roles; // of struct job_role, in the order of the file
+	double cpus;
+	long long memory;
+};
+
+struct job_input {
+	struct field_place place;
+	char *from, *sha256, *path, *name;
+	int unpack, once;
+};
+
+struct job_setup {
+	struct field_place place;
+	struct field_command run;
+	char *name;
+	int once;
+	double timeout;
+	struct field_env env;
+};
+
+struct job_run {
+	struct field_place place;
+	int launch; // enum job_launch
+	struct field_command command;
+	struct field_env env;
+	long procs_per_node, retries;
+	double timeout, grace;
+};
+
+struct job_metric {
+	struct field_place place;
+	char *name, *pattern, *unit;
+};
+
+struct job {
+	struct field_place place;
+	char *name; // never NULL: the file's when it is not given
+	struct job_cluster cluster;
+	struct field_objects inputs;  // of struct job_input
+	struct field_objects setup;   // of struct job_setup
+	struct job_run run;
+	struct field_objects metrics; // of struct job_metric
+	struct field_texts outputs;
+	int preflight;
+	struct yaml *tree;    // what it was read from: the places in errors
+	char **sources;       // the names that places point to
+	size_t nsources;
+};
 
 // Reads and checks a job file. sets: "run.env.X=1" texts of --set, applied in order after the file was read and checked like the file itself.
 // NULL and err (code ERROR_USAGE, text "FILE:LINE:COLUMN: what was found, what was expected, did you mean") when it is not right.
@@ -17,6 +83,9 @@ struct job *job_load(const char *path, const char *const *sets, size_t nsets, st
 // The same from memory; name stands for the file in errors.
 struct job *job_parse(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
 void job_free(struct job *job);
+
+// The table of keys, for the schema and the reference.
+const struct field_shape *job_shape(void);
 
 // The JSON Schema of the job file, made from the same table that checks it. Owned by the caller.
 json_t *job_schema(void);

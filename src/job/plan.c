@@ -1,0 +1,601 @@
+#include "job/plan.h"
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "job/expand.h"
+#include "job/job.h"
+#include "job/launch.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	MAX_RANKS = 32768,
+	MAX_BYTES = 256 << 20, // of the plan's texts, which every rank repeats
+	MAX_TITLE = 60,
+};
+
+struct build {
+	const struct job *job;
+	const char *dir;
+	struct launch launch;
+	bool ports; // some text holds {port...}
+	struct error *err;
+};
+
+// Whose placeholders are filled. rank -1: a setup command, of any node.
+struct scope {
+	struct build *build;
+	const struct launch_role *role;
+	long rank;
+};
+
+static json_t *number(double value)
+{
+	return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value) : json_real(value);
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+// --- placeholders ---------------------------------------------------------------
+
+static char *check_index(const char *name, long index, size_t count, const char *what, struct error *err)
+{
+	if (index >= 0 && (size_t)index >= count)
+		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: there are %zu %s", name, index, name, count - 1, count, what);
+	return NULL;
+}
+
+static char *look_up_list(const struct scope *scope, const char *name, long index, struct error *err)
+{
+	const struct launch *launch = &scope->build->launch;
+	bool port = !strcmp(name, "port");
+	if (port)
+		scope->build->ports = true;
+	if (index >= 0)
+		return check_index(name, index, port ? launch->size : launch->nodes, port ? "ranks" : "nodes", err);
+	if (port && scope->rank < 0)
+		error_set(err, ERROR_USAGE, "found {port}, expected {port[R]}: a setup command belongs to no rank");
+	if (!port && scope->rank >= 0)
+		return mem_printf("{addr[%zu]}", (size_t)scope->rank / launch->procs);
+	return NULL;
+}
+
+static char *look_up_rank(const struct scope *scope, const char *name, bool *known)
+{
+	const struct launch *launch = &scope->build->launch;
+	size_t rank = (size_t)scope->rank;
+	*known = true;
+	if (!strcmp(name, "rank"))
+		return mem_printf("%zu", rank);
+	if (!strcmp(name, "local_rank"))
+		return mem_printf("%zu", rank % launch->procs);
+	if (!strcmp(name, "node"))
+		return mem_printf("%zu", rank / launch->procs);
+	if (!strcmp(name, "role"))
+		return mem_strdup(scope->role->name);
+	if (!strcmp(name, "index"))
+		return mem_printf("%zu", rank - scope->role->first * launch->procs);
+	*known = false;
+	return NULL;
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+	for (; *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return false;
+}
+
+static char *look_up(const char *name, long index, void *data, struct error *err)
+{
+	static const char *const of_rank[] = {"rank", "local_rank", "node", "role", "index", NULL};
+	static const char *const of_run[] = {"nodes", "size", NULL};
+	static const char *const live[] = {"data", "out", "hosts", "hostfile", NULL};
+	const struct scope *scope = data;
+	if (!strcmp(name, "addr") || !strcmp(name, "port"))
+		return look_up_list(scope, name, index, err);
+	bool mine = is_one_of(name, of_rank);
+	if (!mine && !is_one_of(name, of_run) && !is_one_of(name, live))
+		return NULL;
+	if (index >= 0) {
+		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected {%s}, or {{%s[%ld]}} for the text itself", name, index, name, name, index);
+		return NULL;
+	}
+	if (mine && scope->rank < 0) {
+		if (!strcmp(name, "rank") || !strcmp(name, "local_rank"))
+			error_set(err, ERROR_USAGE, "found {%s}, expected {node}: a setup command belongs to no rank", name);
+		return NULL; // plan_slice knows the node
+	}
+	if (mine)
+		return look_up_rank(scope, name, &mine);
+	if (!strcmp(name, "nodes"))
+		return mem_printf("%zu", scope->build->launch.nodes);
+	return strcmp(name, "size") ? NULL : mem_printf("%zu", scope->build->launch.size);
+}
+
+// The expanded text; NULL and the build's error, at the place of the node.
+static json_t *expanded(const struct scope *scope, const char *text, const struct yaml *node)
+{
+	struct error why = {0};
+	autofree char *result = expand_text(text, 0, look_up, (void *)scope, &why);
+	if (result)
+		return json_string(result);
+	yaml_error(node, scope->build->err, "%s", why.text);
+	return NULL;
+}
+
+static json_t *make_argv(const struct scope *scope, const struct field_command *command, const struct yaml *node)
+{
+	json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
+	for (size_t i = 0; i < command->words.count; i++) {
+		json_t *word = expanded(scope, command->words.items[i], command->shell ? node : node->entries[i].value);
+		if (!word) {
+			json_decref(argv);
+			return NULL;
+		}
+		json_array_append_new(argv, word);
+	}
+	return argv;
+}
+
+// What the user sets goes over what is there.
+static int add_env(const struct scope *scope, json_t *env, const struct field_env *from, const struct yaml *node)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		const struct yaml_entry *entry = &node->entries[i];
+		const char *name = from->items[i].name;
+		if (str_starts(name, "MUSTER_"))
+			return yaml_error_at(entry->value->file, entry->line, entry->column, scope->build->err,
+				"found the variable '%s', expected a name that does not begin with MUSTER_: those are muster's", name);
+		json_t *value = expanded(scope, from->items[i].value, entry->value);
+		if (!value)
+			return -1;
+		json_object_set_new(env, name, value);
+	}
+	return 0;
+}
+
+// --- nodes and ranks --------------------------------------------------------------
+
+static const struct job_role *job_role(const struct build *b, size_t role)
+{
+	const struct job_role *roles = b->job->cluster.roles.items;
+	return b->job->cluster.roles.count ? &roles[role] : NULL;
+}
+
+static void lay_out(struct build *b, struct launch_role *roles)
+{
+	const struct job *job = b->job;
+	struct launch *launch = &b->launch;
+	launch->mode = (enum job_launch)job->run.launch;
+	launch->procs = (size_t)job->run.procs_per_node;
+	launch->roles = roles;
+	launch->nroles = job->cluster.roles.count ? job->cluster.roles.count : 1;
+	for (size_t i = 0; i < launch->nroles; i++) {
+		const struct job_role *from = job_role(b, i);
+		long nodes = from ? from->nodes : job->cluster.nodes;
+		roles[i].name = from ? from->place.name : "worker";
+		roles[i].first = launch->nodes;
+		roles[i].nodes = nodes < 0 ? 1 : (size_t)nodes;
+		roles[i].ranks = roles[i].nodes * launch->procs;
+		launch->nodes += roles[i].nodes;
+	}
+	launch->size = launch->nodes * launch->procs;
+}
+
+static size_t length(const struct field_command *command, const struct field_env *env)
+{
+	size_t sum = 0;
+	for (size_t i = 0; i < command->words.count; i++)
+		sum += strlen(command->words.items[i]);
+	for (size_t i = 0; i < env->count; i++)
+		sum += strlen(env->items[i].name) + strlen(env->items[i].value);
+	return sum;
+}
+
+static const struct yaml *cluster_node(const struct build *b)
+{
+	return b->job->cluster.place.node ? b->job->cluster.place.node : b->job->tree;
+}
+
+static int check_size(const struct build *b)
+{
+	const struct launch *launch = &b->launch;
+	if (launch->nodes > 10000)
+		return yaml_error(cluster_node(b), b->err, "found %zu nodes in all roles, expected at most 10000", launch->nodes);
+	if (launch->size > MAX_RANKS)
+		return yaml_error(b->job->run.place.node, b->err, "found %zu ranks (nodes times procs_per_node), expected at most %d", launch->size, MAX_RANKS);
+	struct error why;
+	if (launch_check(launch, &why))
+		return yaml_error(b->job->run.place.node, b->err, "found 'launch: %s', %s", job_launches[launch->mode], why.text);
+	size_t each = 0;
+	for (size_t i = 0; i < launch->nroles; i++) {
+		const struct job_role *role = job_role(b, i);
+		size_t len = length(role && role->command.words.count ? &role->command : &b->job->run.command, &b->job->run.env);
+		each = len > each ? len : each;
+	}
+	if ((each + launch_bytes(launch)) * launch->size <= MAX_BYTES)
+		return 0;
+	return yaml_error(b->job->run.place.node, b->err, "found a command and environment of %zu bytes for each of %zu ranks, expected a plan of at most %d MiB",
+		each, launch->size, MAX_BYTES >> 20);
+}
+
+static json_t *make_nodes(const struct build *b)
+{
+	const struct job_cluster *cluster = &b->job->cluster;
+	json_t *nodes = json_array();
+	for (size_t r = 0; r < b->launch.nroles; r++) {
+		const struct launch_role *role = &b->launch.roles[r];
+		const struct job_role *from = job_role(b, r);
+		double cpus = from && from->cpus >= 0 ? from->cpus : cluster->cpus;
+		long long memory = from && from->memory >= 0 ? from->memory : cluster->memory;
+		for (size_t i = 0; i < role->nodes; i++) {
+			autofree char *name = mem_printf("node-%zu", role->first + i);
+			json_array_append_new(nodes,
+				mem_json("{s:I, s:s, s:s, s:I, s:o, s:o}", "node", (json_int_t)(role->first + i), "name", name, "role", role->name, "index",
+					(json_int_t)i, "cpus", cpus >= 0 ? number(cpus) : json_null(), "memory", memory >= 0 ? json_integer(memory) : json_null()));
+		}
+	}
+	return nodes;
+}
+
+static bool decides(const struct build *b, size_t role)
+{
+	const struct job_role *from = job_role(b, role);
+	if (from && from->decides >= 0)
+		return from->decides;
+	if (b->launch.mode == JOB_PS)
+		return !strcmp(b->launch.roles[role].name, "worker");
+	for (size_t i = 0; from && i < b->launch.nroles; i++)
+		if (job_role(b, i)->decides > 0)
+			return false;
+	return true;
+}
+
+static json_t *make_rank(struct build *b, size_t r, size_t index)
+{
+	const struct launch_role *role = &b->launch.roles[r];
+	const struct job_role *from = job_role(b, r);
+	const struct job_run *run = &b->job->run;
+	size_t rank = role->first * b->launch.procs + index;
+	struct scope scope = {b, role, (long)rank};
+	bool own = from && from->command.words.count;
+	autojson json_t *env = launch_env(&b->launch, role, rank);
+	if (add_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
+		return NULL;
+	json_t *argv = make_argv(&scope, own ? &from->command : &run->command, yaml_find(own ? from->place.node : run->place.node, "command"));
+	if (!argv)
+		return NULL;
+	return mem_json("{s:I, s:I, s:I, s:s, s:I, s:b, s:o, s:O}", "rank", (json_int_t)rank, "node", (json_int_t)(rank / b->launch.procs), "local",
+		(json_int_t)(rank % b->launch.procs), "role", role->name, "index", (json_int_t)index, "decides", decides(b, r), "argv", argv, "env", env);
+}
+
+static json_t *make_ranks(struct build *b)
+{
+	autojson json_t *ranks = json_array();
+	bool some = false;
+	for (size_t r = 0; r < b->launch.nroles; r++) {
+		some = some || decides(b, r);
+		for (size_t i = 0; i < b->launch.roles[r].ranks; i++) {
+			json_t *rank = make_rank(b, r, i);
+			if (!rank)
+				return NULL;
+			json_array_append_new(ranks, rank);
+		}
+	}
+	if (some)
+		return steal(ranks);
+	yaml_error(cluster_node(b), b->err, "found no role that decides, expected 'decides: true' for at least one");
+	return NULL;
+}
+
+// --- inputs, setup, metrics, outputs ------------------------------------------------
+
+// "./a//b/./c/" is "a/b/c", "." is ".": what is not needed goes, ".." stays.
+static char *clean_path(const char *path)
+{
+	autostr struct str s = {0};
+	if (*path == '/')
+		str_puts(&s, "/");
+	while (*path) {
+		size_t len = strcspn(path, "/");
+		if (len && !(len == 1 && *path == '.')) {
+			if (s.len && s.text[s.len - 1] != '/')
+				str_puts(&s, "/");
+			str_add(&s, path, len);
+		}
+		path += len + (path[len] == '/');
+	}
+	return s.len ? str_steal(&s) : mem_strdup(".");
+}
+
+static bool is_http(const char *from)
+{
+	return str_starts(from, "http://") || str_starts(from, "https://");
+}
+
+// The last part of a path or address; "" when there is none.
+static char *base_name(const char *from)
+{
+	size_t len = strlen(from);
+	if (is_http(from)) {
+		from = strstr(from, "://") + 3;
+		len = strcspn(from, "?#");
+		const char *slash = memchr(from, '/', len);
+		if (!slash)
+			return mem_strdup("");
+		len -= (size_t)(slash - from);
+		from = slash;
+	}
+	while (len && from[len - 1] == '/')
+		len--;
+	size_t start = len;
+	while (start && from[start - 1] != '/')
+		start--;
+	return mem_strndup(from + start, len - start);
+}
+
+static char *input_source(const struct build *b, const struct job_input *input)
+{
+	const struct yaml *node = yaml_find(input->place.node, "from");
+	if (is_http(input->from))
+		return mem_strdup(input->from);
+	autofree char *quoted = yaml_quote(input->from);
+	if (strstr(input->from, "://") || *input->from == '~') {
+		yaml_error(node, b->err, "found %s for an input, expected a path (without '~') or an http:// or https:// address", quoted);
+		return NULL;
+	}
+	autofree char *joined = fs_join(b->dir, input->from);
+	return clean_path(joined);
+}
+
+static char *input_path(const struct build *b, const struct job_input *input, const char *base)
+{
+	const struct yaml *node = yaml_find(input->place.node, input->path ? "path" : "from");
+	autofree char *path = input->path ? clean_path(input->path) : mem_strdup(input->unpack ? "." : base);
+	if (!strcmp(path, ".") && input->unpack)
+		return steal(path);
+	if (strcmp(path, ".") && fs_is_inside(path))
+		return steal(path);
+	autofree char *quoted = yaml_quote(input->path ? input->path : input->from);
+	yaml_error(node, b->err, input->path ? "found the path %s, expected a relative path below the data directory, without '..'"
+	                                     : "found %s, which has no last part to name it by, expected the key 'path' beside it",
+		quoted);
+	return NULL;
+}
+
+static json_t *make_input(const struct build *b, const struct job_input *input)
+{
+	autofree char *from = input_source(b, input);
+	if (!from)
+		return NULL;
+	autofree char *base = base_name(from);
+	autofree char *path = input_path(b, input, base);
+	if (!path)
+		return NULL;
+	autofree char *sha256 = input->sha256 ? mem_strdup(input->sha256) : NULL;
+	for (char *c = sha256; c && *c; c++)
+		*c = *c >= 'A' && *c <= 'F' ? (char)(*c - 'A' + 'a') : *c;
+	return mem_json("{s:s, s:s, s:s, s:o, s:b, s:s, s:b}", "name", input->name ? input->name : *base ? base : from, "from", from, "kind",
+		is_http(from) ? "http" : "path", "sha256", text_or_null(sha256), "unpack", input->unpack, "path", path, "once", input->once);
+}
+
+// Two archives may be unpacked into one directory; anything else would overwrite.
+static int check_path(const struct build *b, const json_t *before, const json_t *input, const struct yaml *node)
+{
+	size_t i;
+	json_t *other;
+	const char *path = json_string_value(json_object_get(input, "path"));
+	json_array_foreach(before, i, other) {
+		bool both = json_is_true(json_object_get(input, "unpack")) && json_is_true(json_object_get(other, "unpack"));
+		if (both || strcmp(path, json_string_value(json_object_get(other, "path"))))
+			continue;
+		return yaml_error(node, b->err, "found the path '%s', which is that of inputs[%zu], too, expected a 'path' of its own", path, i);
+	}
+	return 0;
+}
+
+static json_t *make_inputs(const struct build *b)
+{
+	autojson json_t *list = json_array();
+	const struct job_input *inputs = b->job->inputs.items;
+	for (size_t i = 0; i < b->job->inputs.count; i++) {
+		json_t *input = make_input(b, &inputs[i]);
+		if (!input)
+			return NULL;
+		int rc = check_path(b, list, input, inputs[i].place.node);
+		json_array_append_new(list, input);
+		if (rc)
+			return NULL;
+	}
+	return steal(list);
+}
+
+// The beginning of a command, for messages.
+static char *title(const struct field_command *command)
+{
+	autostr struct str s = {0};
+	for (size_t i = 0; i < command->words.count && s.len < MAX_TITLE; i++)
+		str_printf(&s, "%s%s", i ? " " : "", command->words.items[i]);
+	char *text = str_steal(&s);
+	text[strcspn(text, "\r\n")] = 0;
+	if (strlen(text) > MAX_TITLE)
+		text[str_utf8_valid(text, MAX_TITLE)] = 0;
+	return text;
+}
+
+static json_t *make_step(struct build *b, const struct job_setup *setup)
+{
+	struct scope scope = {b, NULL, -1};
+	autojson json_t *env = mem_json("{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}", "MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
+	autofree char *nodes = mem_printf("%zu", b->launch.nodes), *size = mem_printf("%zu", b->launch.size);
+	json_object_set_new(env, "MUSTER_NODES", json_string(nodes));
+	json_object_set_new(env, "MUSTER_SIZE", json_string(size));
+	if (add_env(&scope, env, &setup->env, yaml_find(setup->place.node, "env")))
+		return NULL;
+	json_t *argv = make_argv(&scope, &setup->run, yaml_find(setup->place.node, "run"));
+	if (!argv)
+		return NULL;
+	autofree char *name = setup->name ? mem_strdup(setup->name) : title(&setup->run);
+	return mem_json("{s:s, s:o, s:O, s:b, s:o}", "name", name, "argv", argv, "env", env, "once", setup->once, "timeout", number(setup->timeout));
+}
+
+static json_t *make_setup(struct build *b)
+{
+	autojson json_t *list = json_array();
+	const struct job_setup *steps = b->job->setup.items;
+	for (size_t i = 0; i < b->job->setup.count; i++) {
+		json_t *step = make_step(b, &steps[i]);
+		if (!step)
+			return NULL;
+		json_array_append_new(list, step);
+	}
+	return steal(list);
+}
+
+static json_t *make_metrics(const struct build *b)
+{
+	json_t *list = json_array();
+	const struct job_metric *metrics = b->job->metrics.items;
+	for (size_t i = 0; i < b->job->metrics.count; i++)
+		json_array_append_new(list, mem_json("{s:s, s:s, s:o}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit", text_or_null(metrics[i].unit)));
+	return list;
+}
+
+// Lines by which programs commonly say how far they are.
+static json_t *make_progress(void)
+{
+	return mem_json("[s, s]",
+		"(?i)\\bepoch\\W{0,3}(?<epoch>\\d{1,9})\\s*(?:/|of)\\s*(?<epochs>\\d{1,9}).{0,40}?"
+		"\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
+		"(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})");
+}
+
+static json_t *make_outputs(const struct build *b)
+{
+	autojson json_t *list = json_array();
+	const struct yaml *node = yaml_find(b->job->tree, "outputs");
+	for (size_t i = 0; i < b->job->outputs.count; i++) {
+		const char *glob = b->job->outputs.items[i];
+		if (!fs_is_inside(glob)) {
+			autofree char *quoted = yaml_quote(glob);
+			yaml_error(node->entries[i].value, b->err, "found the output %s, expected a relative path or glob without '..'", quoted);
+			return NULL;
+		}
+		json_array_append_new(list, json_string(glob));
+	}
+	return steal(list);
+}
+
+// --- the whole -------------------------------------------------------------------------
+
+static double site_seconds(const json_t *site, const char *name, double fallback)
+{
+	const json_t *value = json_object_get(site, name);
+	return json_is_number(value) ? json_number_value(value) : fallback;
+}
+
+static int add_times(const struct build *b, json_t *plan, const json_t *site)
+{
+	const struct job_run *run = &b->job->run;
+	double heartbeat = site_seconds(site, "heartbeat", 5), lease = site_seconds(site, "lease", 30);
+	if (heartbeat >= lease)
+		return error_set(b->err, ERROR_USAGE, "found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease", heartbeat, lease);
+	json_object_set_new(plan, "timeout", number(run->timeout));
+	json_object_set_new(plan, "retries", json_integer(run->retries));
+	json_object_set_new(plan, "grace", number(run->grace >= 0 ? run->grace : site_seconds(site, "grace", 5)));
+	json_object_set_new(plan, "deadline", number(site_seconds(site, "deadline", 60)));
+	json_object_set_new(plan, "heartbeat", number(heartbeat));
+	json_object_set_new(plan, "lease", number(lease));
+	return 0;
+}
+
+// Takes value; -1 when there is none.
+static int add(json_t *plan, const char *key, json_t *value)
+{
+	return value ? json_object_set_new(plan, key, value) : -1;
+}
+
+static json_t *make_plan(struct build *b, const json_t *site)
+{
+	const struct job *job = b->job;
+	if (check_size(b))
+		return NULL;
+	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor, "launch",
+		job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
+	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", make_inputs(b)) || add(plan, "setup", make_setup(b)) ||
+	        add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress()) || add(plan, "outputs", make_outputs(b)) ||
+	        add_times(b, plan, site))
+		return NULL;
+	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
+	json_object_set_new(plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
+	return steal(plan);
+}
+
+json_t *plan_make(const struct job *job, const json_t *site, const char *dir, struct error *err)
+{
+	struct build b = {.job = job, .dir = dir, .err = err};
+	autofree struct launch_role *roles = mem_alloc((job->cluster.roles.count + 1) * sizeof *roles);
+	lay_out(&b, roles);
+	return make_plan(&b, site);
+}
+
+size_t plan_nodes(const json_t *plan)
+{
+	return json_array_size(json_object_get(plan, "nodes"));
+}
+
+size_t plan_size(const json_t *plan)
+{
+	return (size_t)json_integer_value(json_object_get(plan, "size"));
+}
+
+const char *plan_executor(const json_t *plan)
+{
+	return json_string_value(json_object_get(plan, "executor"));
+}
+
+double plan_seconds(const json_t *plan, const char *name)
+{
+	return json_number_value(json_object_get(plan, name));
+}
+
+static char *look_up_node(const char *name, long index, void *data, struct error *err)
+{
+	const json_t *node = data;
+	if (!strcmp(name, "addr") && index < 0)
+		return mem_printf("{addr[%lld]}", (long long)json_integer_value(json_object_get(node, "node")));
+	if (strcmp(name, "node") && strcmp(name, "role") && strcmp(name, "index"))
+		return NULL;
+	const json_t *value = json_object_get(node, name);
+	return json_is_string(value) ? mem_strdup(json_string_value(value)) : mem_printf("%lld", (long long)json_integer_value(value));
+}
+
+json_t *plan_slice(const json_t *plan, size_t node)
+{
+	json_t *slice = json_copy((json_t *)plan);
+	const json_t *ranks = json_object_get(plan, "ranks");
+	json_t *own = json_array(), *setup = json_deep_copy(json_object_get(plan, "setup"));
+	size_t procs = plan_size(plan) / plan_nodes(plan);
+	for (size_t i = 0; i < procs; i++)
+		json_array_append(own, json_array_get(ranks, node * procs + i));
+	size_t i;
+	json_t *step;
+	json_array_foreach(setup, i, step) {
+		// Names are the user's words, not texts with placeholders.
+		expand_tree(json_object_get(step, "argv"), 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
+		expand_tree(json_object_get(step, "env"), 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
+	}
+	json_object_set_new(slice, "ranks", own);
+	json_object_set_new(slice, "setup", setup);
+	json_object_set_new(slice, "node", json_integer((json_int_t)node));
+	return slice;
+}
