@@ -1,6 +1,6 @@
-// Placeholders in texts: {rank} {node} {nodes} {size} {local_rank} {role} {index} {data} {out} {addr[0]} {port} {port[0]} {hosts} {hostfile}.
-// It knows the names only by the look-up it is given: what the look-up does not know stays as it is, so a JSON object or an awk program
-// in a command survives. So does ${name}, which is the shell's. {{name}} is {name}, unexpanded.
+// Placeholders in texts: {rank} {node} {nodes} {size} {local_rank} {role} {index} {data} {out} {addr[0]} {port} {port[0]} {hosts}
+// {hostfile}. It knows the names only by the look-up it is given: what the look-up does not know stays as it is, so a JSON object or an awk
+// program in a command survives. So does ${name}, which is the shell's. {{name}} is {name}, unexpanded.
 #ifndef JOB_EXPAND_H
 #define JOB_EXPAND_H
 
@@ -12,7 +12,8 @@
 // here. An index out of range sets err->code.
 typedef char *expand_lookup(const char *name, long index, void *data, struct error *err);
 
-// The expanded text, owned by the caller; NULL when a look-up set err. Values are not expanded again. last: is this the last pass? Only then
+// The expanded text, owned by the caller; NULL when a look-up set err. Values are not expanded again. last: is this the last pass? Only
+// then
 // {{name}} becomes {name}.
 char *expand_text(const char *text, int last, expand_lookup *lookup, void *data, struct error *err);
 

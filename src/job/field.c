@@ -39,7 +39,8 @@ bool field_match(const char *pattern, const char *text)
 {
 	int code;
 	PCRE2_SIZE offset;
-	pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOLLAR_ENDONLY | PCRE2_ANCHORED, &code, &offset, NULL);
+	pcre2_code *re =
+	        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOLLAR_ENDONLY | PCRE2_ANCHORED, &code, &offset, NULL);
 	if (!re)
 		return false;
 	pcre2_match_data *data = pcre2_match_data_create_from_pattern(re, NULL);
@@ -138,7 +139,8 @@ static int read_choice(const struct reading *r)
 	}
 	const char *nearest = r->node->kind == YAML_SCALAR ? str_nearest(r->node->text, names) : NULL;
 	autofree char *known = join(names);
-	autofree char *expected = mem_printf("one of %s%s%s%s", known, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+	autofree char *expected =
+	        mem_printf("one of %s%s%s%s", known, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
 	return fail(r, r->node, expected);
 }
 
@@ -148,7 +150,7 @@ static int read_quantity(const struct reading *r)
 	struct error why = {0};
 	const char *text = r->node->kind == YAML_SCALAR && !yaml_is_null(r->node) ? r->node->text : "";
 	int rc = f->type == FIELD_SECONDS ? units_seconds(text, r->slot, &why)
-	        : f->type == FIELD_CPUS   ? units_cpus(text, r->slot, &why)
+	         : f->type == FIELD_CPUS  ? units_cpus(text, r->slot, &why)
 	                                  : units_bytes(text, r->slot, &why);
 	if (rc)
 		return fail(r, r->node, why.text + strlen("expected "));
@@ -167,7 +169,8 @@ static int check_count(const struct reading *r, enum yaml_kind kind, const char 
 	if (r->node->kind != kind)
 		return fail(r, r->node, what);
 	if ((double)r->node->count > r->field->max)
-		return yaml_error(r->node, r->err, "found %zu entries in '%s', expected at most %.0f", r->node->count, r->path, r->field->max);
+		return yaml_error(
+		        r->node, r->err, "found %zu entries in '%s', expected at most %.0f", r->node->count, r->path, r->field->max);
 	return 0;
 }
 
@@ -215,7 +218,8 @@ static int check_name(const struct reading *r, const struct yaml_entry *entry)
 	if (!r->field->pattern || field_match(r->field->pattern, entry->key))
 		return 0;
 	autofree char *quoted = yaml_quote(entry->key);
-	return yaml_error_at(r->node->file, entry->line, entry->column, r->err, "found the name %s in '%s', expected %s", quoted, r->path, r->field->expected);
+	return yaml_error_at(r->node->file, entry->line, entry->column, r->err, "found the name %s in '%s', expected %s", quoted, r->path,
+	        r->field->expected);
 }
 
 static int read_env(const struct reading *r)
@@ -284,8 +288,8 @@ int field_unknown(const struct field_shape *shape, const char *key, const char *
 	autofree char *known = join(names);
 	autofree char *quoted = yaml_quote(key);
 	autofree char *where = *path ? mem_printf(" in '%s'", path) : mem_strdup("");
-	return yaml_error_at(at->file, at->line, at->column, err, "found the unknown key %s%s, expected one of %s%s%s%s", quoted, where, known,
-		nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+	return yaml_error_at(at->file, at->line, at->column, err, "found the unknown key %s%s, expected one of %s%s%s%s", quoted, where,
+	        known, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
 }
 
 static void set_absent(const struct field *field, void *slot)
@@ -358,7 +362,7 @@ static int read_field(const struct field *field, struct yaml *map, const char *p
 	struct yaml *fallback = yaml_new(field->fallback, "default", 1, 1);
 	fallback->plain = true;
 	int rc = read_value(&(struct reading){field, fallback, below, slot, err});
-	yaml_free(fallback);
+	yaml_discard(fallback);
 	return rc;
 }
 
@@ -368,13 +372,15 @@ int field_read(const struct field_shape *shape, struct yaml *node, const char *p
 		yaml_wrap(node, shape->shorthand);
 	if (node && node->kind != YAML_MAP) {
 		autofree char *found = yaml_describe(node);
-		return yaml_error(node, err, "found %s%s%s%s, expected a map of keys and values", found, *path ? " for '" : "", path, *path ? "'" : "");
+		return yaml_error(node, err, "found %s%s%s%s, expected a map of keys and values", found, *path ? " for '" : "", path,
+		        *path ? "'" : "");
 	}
 	((struct field_place *)out)->node = node;
 	for (size_t i = 0; node && i < node->count; i++) {
 		const struct yaml_entry *entry = &node->entries[i];
 		if (!field_find(shape, entry->key))
-			return field_unknown(shape, entry->key, path, &(struct yaml_origin){entry->value->file, entry->line, entry->column}, err);
+			return field_unknown(
+			        shape, entry->key, path, &(struct yaml_origin){entry->value->file, entry->line, entry->column}, err);
 	}
 	for (const struct field *f = shape->fields; f->key; f++)
 		if (read_field(f, node, path, (char *)out + f->offset, err))

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum field_type {    // what the struct holds at the offset; what it holds when the key is not given and has no default
+enum field_type {      // what the struct holds at the offset; what it holds when the key is not given and has no default
 	FIELD_TEXT,    // char *                  NULL
 	FIELD_REGEX,   // char *                  NULL; a PCRE2 regular expression with a group
 	FIELD_INT,     // long                    -1
@@ -61,10 +61,10 @@ struct field {
 	enum field_type type;
 	size_t offset;
 	bool required;
-	double min, max;          // of a FIELD_INT or FIELD_SECONDS, and how many entries a list or map may have
-	const char *fallback;     // the default as it would be written
-	const char *pattern;      // regular expression that a text, each text of a list, each name of a map or environment must match
-	const char *expected;     // the same in words
+	double min, max;            // of a FIELD_INT or FIELD_SECONDS, and how many entries a list or map may have
+	const char *fallback;       // the default as it would be written
+	const char *pattern;        // regular expression that a text, each text of a list, each name of a map or environment must match
+	const char *expected;       // the same in words
 	const char *const *choices; // NULL-ended
 	const struct field_shape *shape;
 	const char *example; // as it would be written
@@ -77,8 +77,8 @@ struct field_shape {
 	const struct field *fields; // ended by a NULL key
 };
 
-// Fills out (size bytes, zeroed) from a map. node NULL: nothing is given. path is the place in the file, "" for the top. The tree must outlive
-// out. On error -1 and err (ERROR_USAGE); out must be given to field_free in any case.
+// Fills out (size bytes, zeroed) from a map. node NULL: nothing is given. path is the place in the file, "" for the top. The tree must
+// outlive out. On error -1 and err (ERROR_USAGE); out must be given to field_free in any case.
 int field_read(const struct field_shape *shape, struct yaml *node, const char *path, void *out, struct error *err);
 void field_free(const struct field_shape *shape, void *out); // what out holds, not out itself
 

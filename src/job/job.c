@@ -16,116 +16,123 @@
 const char *const job_launches[] = {"none", "torch", "ps", "mpi", NULL};
 
 static const struct field role_fields[] = {
-	{"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .min = 1, .max = 10000, .example = "2",
-		.help = "how many nodes have this role"},
-	{"command", FIELD_COMMAND, offsetof(struct job_role, command), .example = "python server.py",
-		.help = "what the ranks of this role run; default: `run.command`"},
-	{"decides", FIELD_BOOL, offsetof(struct job_role, decides), .example = "true",
-		.help = "the run ends when all ranks of the deciding roles have ended; default: with `launch: ps` only `worker` decides, else every "
-			"role does unless another says `true`"},
-	{"cpus", FIELD_CPUS, offsetof(struct job_role, cpus), .example = "500m", .help = "as `cluster.cpus`, for this role"},
-	{"memory", FIELD_BYTES, offsetof(struct job_role, memory), .example = "1Gi", .help = "as `cluster.memory`, for this role"},
-	{0},
+        {"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .min = 1, .max = 10000, .example = "2",
+                .help = "how many nodes have this role"},
+        {"command", FIELD_COMMAND, offsetof(struct job_role, command), .example = "python server.py",
+                .help = "what the ranks of this role run; default: `run.command`"},
+        {"decides", FIELD_BOOL, offsetof(struct job_role, decides), .example = "true",
+                .help = "the run ends when all ranks of the deciding roles have ended; default: with `launch: ps` only `worker` decides, "
+                        "else every "
+                        "role does unless another says `true`"},
+        {"cpus", FIELD_CPUS, offsetof(struct job_role, cpus), .example = "500m", .help = "as `cluster.cpus`, for this role"},
+        {"memory", FIELD_BYTES, offsetof(struct job_role, memory), .example = "1Gi", .help = "as `cluster.memory`, for this role"},
+        {0},
 };
 static const struct field_shape role_shape = {sizeof(struct job_role), "nodes", role_fields};
 
 static const struct field cluster_fields[] = {
-	{"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local", .pattern = "^[a-z][a-z0-9-]{0,30}$",
-		.expected = "the name of an executor", .example = "local", .help = "what makes the nodes"},
-	{"nodes", FIELD_INT, offsetof(struct job_cluster, nodes), .min = 1, .max = 10000, .example = "4",
-		.help = "how many nodes, all of one role called `worker`; not together with `roles`; default: 1"},
-	{"roles", FIELD_NAMED, offsetof(struct job_cluster, roles), .max = 100, .shape = &role_shape, .pattern = NAME,
-		.expected = "a name of lower-case letters, digits and '-'", .example = "{ps: 1, worker: 2}",
-		.help = "nodes by role, in this order: a name and how many, or a name and a map of the keys below"},
-	{"cpus", FIELD_CPUS, offsetof(struct job_cluster, cpus), .example = "200m", .help = "CPUs each node may use; default: no limit"},
-	{"memory", FIELD_BYTES, offsetof(struct job_cluster, memory), .example = "125Mi", .help = "memory each node may use; default: no limit"},
-	{0},
+        {"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local", .pattern = "^[a-z][a-z0-9-]{0,30}$",
+                .expected = "the name of an executor", .example = "local", .help = "what makes the nodes"},
+        {"nodes", FIELD_INT, offsetof(struct job_cluster, nodes), .min = 1, .max = 10000, .example = "4",
+                .help = "how many nodes, all of one role called `worker`; not together with `roles`; default: 1"},
+        {"roles", FIELD_NAMED, offsetof(struct job_cluster, roles), .max = 100, .shape = &role_shape, .pattern = NAME,
+                .expected = "a name of lower-case letters, digits and '-'", .example = "{ps: 1, worker: 2}",
+                .help = "nodes by role, in this order: a name and how many, or a name and a map of the keys below"},
+        {"cpus", FIELD_CPUS, offsetof(struct job_cluster, cpus), .example = "200m", .help = "CPUs each node may use; default: no limit"},
+        {"memory", FIELD_BYTES, offsetof(struct job_cluster, memory), .example = "125Mi",
+                .help = "memory each node may use; default: no limit"},
+        {0},
 };
 static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields};
 
 static const struct field input_fields[] = {
-	{"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .example = "data/train.tar.gz",
-		.help = "a file or directory of this machine (relative to the job file), or an `http://` or `https://` address"},
-	{"sha256", FIELD_TEXT, offsetof(struct job_input, sha256), .pattern = "^[0-9a-fA-F]{64}$", .expected = "64 hexadecimal digits",
-		.example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-		.help = "the run fails before it starts when the file is another one"},
-	{"unpack", FIELD_BOOL, offsetof(struct job_input, unpack), .fallback = "false", .example = "true",
-		.help = "unpack an archive: tar (plain, gz, xz, zst, bz2) or zip"},
-	{"path", FIELD_TEXT, offsetof(struct job_input, path), .example = "train", .help =
-		"where it is put, below the data directory `{data}`; default: the last part of `from`, or `.` when it is unpacked"},
-	{"once", FIELD_BOOL, offsetof(struct job_input, once), .fallback = "false", .example = "true",
-		.help = "one copy for all nodes that share a file system"},
-	{"name", FIELD_TEXT, offsetof(struct job_input, name), .example = "training data",
-		.help = "what messages call it; default: the last part of `from`"},
-	{0},
+        {"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .example = "data/train.tar.gz",
+                .help = "a file or directory of this machine (relative to the job file), or an `http://` or `https://` address"},
+        {"sha256", FIELD_TEXT, offsetof(struct job_input, sha256), .pattern = "^[0-9a-fA-F]{64}$", .expected = "64 hexadecimal digits",
+                .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                .help = "the run fails before it starts when the file is another one"},
+        {"unpack", FIELD_BOOL, offsetof(struct job_input, unpack), .fallback = "false", .example = "true",
+                .help = "unpack an archive: tar (plain, gz, xz, zst, bz2) or zip"},
+        {"path", FIELD_TEXT, offsetof(struct job_input, path), .example = "train",
+                .help = "where it is put, below the data directory `{data}`; default: the last part of `from`, or `.` when it is unpacked"},
+        {"once", FIELD_BOOL, offsetof(struct job_input, once), .fallback = "false", .example = "true",
+                .help = "one copy for all nodes that share a file system"},
+        {"name", FIELD_TEXT, offsetof(struct job_input, name), .example = "training data",
+                .help = "what messages call it; default: the last part of `from`"},
+        {0},
 };
 static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields};
 
 #define ENV_NAME .pattern = "^[A-Za-z_][A-Za-z0-9_]*$", .expected = "letters, digits and '_', no digit first"
 
 static const struct field setup_fields[] = {
-	{"run", FIELD_COMMAND, offsetof(struct job_setup, run), .required = true, .example = "tar xf {data}/words.tar",
-		.help = "a command to run on each node before the job, in the order of the list; the run fails when one fails"},
-	{"name", FIELD_TEXT, offsetof(struct job_setup, name), .example = "unpack the words",
-		.help = "what messages call it; default: the beginning of the command"},
-	{"once", FIELD_BOOL, offsetof(struct job_setup, once), .fallback = "false", .example = "true",
-		.help = "run it only on node 0, while the others wait"},
-	{"timeout", FIELD_SECONDS, offsetof(struct job_setup, timeout), .max = YEAR, .fallback = "0", .example = "10m",
-		.help = "it fails when it takes longer; 0: no limit"},
-	{"env", FIELD_ENV, offsetof(struct job_setup, env), .max = 1000, ENV_NAME, .example = "{LANG: C}", .help = "further environment of this command"},
-	{0},
+        {"run", FIELD_COMMAND, offsetof(struct job_setup, run), .required = true, .example = "tar xf {data}/words.tar",
+                .help = "a command to run on each node before the job, in the order of the list; the run fails when one fails"},
+        {"name", FIELD_TEXT, offsetof(struct job_setup, name), .example = "unpack the words",
+                .help = "what messages call it; default: the beginning of the command"},
+        {"once", FIELD_BOOL, offsetof(struct job_setup, once), .fallback = "false", .example = "true",
+                .help = "run it only on node 0, while the others wait"},
+        {"timeout", FIELD_SECONDS, offsetof(struct job_setup, timeout), .max = YEAR, .fallback = "0", .example = "10m",
+                .help = "it fails when it takes longer; 0: no limit"},
+        {"env", FIELD_ENV, offsetof(struct job_setup, env), .max = 1000, ENV_NAME, .example = "{LANG: C}",
+                .help = "further environment of this command"},
+        {0},
 };
 static const struct field_shape setup_shape = {sizeof(struct job_setup), "run", setup_fields};
 
 static const struct field run_fields[] = {
-	{"launch", FIELD_CHOICE, offsetof(struct job_run, launch), .choices = job_launches, .fallback = "none", .example = "torch",
-		.help = "how the ranks find each other"},
-	{"command", FIELD_COMMAND, offsetof(struct job_run, command), .example = "[python, train.py, --rank, \"{rank}\"]",
-		.help = "what each rank runs: a text is given to `/bin/sh -c`, a list is the program and its arguments as they are; required unless every "
-			"role has its own"},
-	{"env", FIELD_ENV, offsetof(struct job_run, env), .max = 1000, ENV_NAME, .example = "{LR: \"0.01\"}",
-		.help = "further environment of each rank; wins over what the launch mode sets; names that begin with `MUSTER_` are refused"},
-	{"procs_per_node", FIELD_INT, offsetof(struct job_run, procs_per_node), .min = 1, .max = 1024, .fallback = "1", .example = "2",
-		.help = "how many ranks each node runs"},
-	{"timeout", FIELD_SECONDS, offsetof(struct job_run, timeout), .max = YEAR, .fallback = "0", .example = "2h",
-		.help = "the run fails when its ranks take longer; 0: no limit"},
-	{"retries", FIELD_INT, offsetof(struct job_run, retries), .min = 0, .max = 100, .fallback = "0", .example = "1",
-		.help = "how often the ranks are started again after one failed"},
-	{"grace", FIELD_SECONDS, offsetof(struct job_run, grace), .min = 0, .max = 3600, .example = "10s",
-		.help = "how long a rank that is told to stop has before it is killed; default: 5s or what the site file says"},
-	{0},
+        {"launch", FIELD_CHOICE, offsetof(struct job_run, launch), .choices = job_launches, .fallback = "none", .example = "torch",
+                .help = "how the ranks find each other"},
+        {"command", FIELD_COMMAND, offsetof(struct job_run, command), .example = "[python, train.py, --rank, \"{rank}\"]",
+                .help = "what each rank runs: a text is given to `/bin/sh -c`, a list is the program and its arguments as they are; "
+                        "required unless every "
+                        "role has its own"},
+        {"env", FIELD_ENV, offsetof(struct job_run, env), .max = 1000, ENV_NAME, .example = "{LR: \"0.01\"}",
+                .help = "further environment of each rank; wins over what the launch mode sets; names that begin with `MUSTER_` are "
+                        "refused"},
+        {"procs_per_node", FIELD_INT, offsetof(struct job_run, procs_per_node), .min = 1, .max = 1024, .fallback = "1", .example = "2",
+                .help = "how many ranks each node runs"},
+        {"timeout", FIELD_SECONDS, offsetof(struct job_run, timeout), .max = YEAR, .fallback = "0", .example = "2h",
+                .help = "the run fails when its ranks take longer; 0: no limit"},
+        {"retries", FIELD_INT, offsetof(struct job_run, retries), .min = 0, .max = 100, .fallback = "0", .example = "1",
+                .help = "how often the ranks are started again after one failed"},
+        {"grace", FIELD_SECONDS, offsetof(struct job_run, grace), .min = 0, .max = 3600, .example = "10s",
+                .help = "how long a rank that is told to stop has before it is killed; default: 5s or what the site file says"},
+        {0},
 };
 static const struct field_shape run_shape = {sizeof(struct job_run), NULL, run_fields};
 
 static const struct field metric_fields[] = {
-	{"name", FIELD_TEXT, offsetof(struct job_metric, name), .required = true, .pattern = "^[A-Za-z0-9_][A-Za-z0-9_.()/ -]{0,99}$",
-		.expected = "a name of letters, digits, blanks and _ . ( ) / -", .example = "loss", .help = "what the report calls it"},
-	{"pattern", FIELD_REGEX, offsetof(struct job_metric, pattern), .required = true, .expected = "a regular expression with a group",
-		.example = "'loss: ([0-9.]+)'",
-		.help = "a PCRE2 regular expression, tried on each line of output; the group named `value`, or else the first, is the number; a group "
-			"named `step` is the step"},
-	{"unit", FIELD_TEXT, offsetof(struct job_metric, unit), .example = "s", .help = "the unit the report shows"},
-	{0},
+        {"name", FIELD_TEXT, offsetof(struct job_metric, name), .required = true, .pattern = "^[A-Za-z0-9_][A-Za-z0-9_.()/ -]{0,99}$",
+                .expected = "a name of letters, digits, blanks and _ . ( ) / -", .example = "loss", .help = "what the report calls it"},
+        {"pattern", FIELD_REGEX, offsetof(struct job_metric, pattern), .required = true, .expected = "a regular expression with a group",
+                .example = "'loss: ([0-9.]+)'",
+                .help = "a PCRE2 regular expression, tried on each line of output; the group named `value`, or else the first, is the "
+                        "number; a group "
+                        "named `step` is the step"},
+        {"unit", FIELD_TEXT, offsetof(struct job_metric, unit), .example = "s", .help = "the unit the report shows"},
+        {0},
 };
 static const struct field_shape metric_shape = {sizeof(struct job_metric), NULL, metric_fields};
 
 static const struct field job_fields[] = {
-	{"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
-		.expected = "at most 40 lower-case letters, digits and '-'", .example = "dcgan",
-		.help = "begins the name of the run; default: the name of the file"},
-	{"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "the nodes"},
-	{"inputs", FIELD_OBJECTS, offsetof(struct job, inputs), .max = 1000, .shape = &input_shape,
-		.help = "what is brought to each node before the job: an address, or a map of the keys below"},
-	{"setup", FIELD_OBJECTS, offsetof(struct job, setup), .max = 1000, .shape = &setup_shape,
-		.help = "what is run on each node before the job: a command, or a map of the keys below"},
-	{"run", FIELD_OBJECT, offsetof(struct job, run), .required = true, .expected = "a map with at least a 'command'", .shape = &run_shape,
-		.help = "the ranks"},
-	{"metrics", FIELD_OBJECTS, offsetof(struct job, metrics), .max = 100, .shape = &metric_shape, .help = "numbers to read out of the output"},
-	{"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000, .example = "[\"*.png\", \"checkpoints/**\"]",
-		.help = "what to bring back: globs below the directory `{out}` in which the ranks start"},
-	{"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",
-		.help = "check that every pair of nodes can talk before the job starts"},
-	{0},
+        {"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
+                .expected = "at most 40 lower-case letters, digits and '-'", .example = "dcgan",
+                .help = "begins the name of the run; default: the name of the file"},
+        {"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "the nodes"},
+        {"inputs", FIELD_OBJECTS, offsetof(struct job, inputs), .max = 1000, .shape = &input_shape,
+                .help = "what is brought to each node before the job: an address, or a map of the keys below"},
+        {"setup", FIELD_OBJECTS, offsetof(struct job, setup), .max = 1000, .shape = &setup_shape,
+                .help = "what is run on each node before the job: a command, or a map of the keys below"},
+        {"run", FIELD_OBJECT, offsetof(struct job, run), .required = true, .expected = "a map with at least a 'command'",
+                .shape = &run_shape, .help = "the ranks"},
+        {"metrics", FIELD_OBJECTS, offsetof(struct job, metrics), .max = 100, .shape = &metric_shape,
+                .help = "numbers to read out of the output"},
+        {"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000, .example = "[\"*.png\", \"checkpoints/**\"]",
+                .help = "what to bring back: globs below the directory `{out}` in which the ranks start"},
+        {"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",
+                .help = "check that every pair of nodes can talk before the job starts"},
+        {0},
 };
 static const struct field_shape shape = {sizeof(struct job), NULL, job_fields};
 
@@ -167,7 +174,8 @@ static int check(const struct job *job, struct error *err)
 	const struct job_cluster *cluster = &job->cluster;
 	const struct job_role *roles = cluster->roles.items;
 	if (cluster->roles.count && cluster->nodes >= 0)
-		return yaml_error(yaml_find(cluster->place.node, "nodes"), err, "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
+		return yaml_error(yaml_find(cluster->place.node, "nodes"), err,
+		        "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
 	size_t without = cluster->roles.count ? 0 : 1;
 	for (size_t i = 0; i < cluster->roles.count; i++)
 		without += !roles[i].command.words.count;
@@ -177,8 +185,8 @@ static int check(const struct job *job, struct error *err)
 	for (size_t i = 0; i < job->metrics.count; i++)
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(metrics[i].name, metrics[k].name))
-				return yaml_error(yaml_find(metrics[i].place.node, "name"), err, "found the metric '%s' a second time, expected each name once",
-					metrics[i].name);
+				return yaml_error(yaml_find(metrics[i].place.node, "name"), err,
+				        "found the metric '%s' a second time, expected each name once", metrics[i].name);
 	return 0;
 }
 
@@ -230,7 +238,7 @@ void job_free(struct job *job)
 	if (!job)
 		return;
 	field_free(&shape, job);
-	yaml_free(job->tree);
+	yaml_discard(job->tree);
 	for (size_t i = 0; i < job->nsources; i++)
 		free(job->sources[i]);
 	free(job->sources);

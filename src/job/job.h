@@ -65,19 +65,19 @@ struct job {
 	struct field_place place;
 	char *name; // never NULL: the file's when it is not given
 	struct job_cluster cluster;
-	struct field_objects inputs;  // of struct job_input
-	struct field_objects setup;   // of struct job_setup
+	struct field_objects inputs; // of struct job_input
+	struct field_objects setup;  // of struct job_setup
 	struct job_run run;
 	struct field_objects metrics; // of struct job_metric
 	struct field_texts outputs;
 	int preflight;
-	struct yaml *tree;    // what it was read from: the places in errors
-	char **sources;       // the names that places point to
+	struct yaml *tree; // what it was read from: the places in errors
+	char **sources;    // the names that places point to
 	size_t nsources;
 };
 
-// Reads and checks a job file. sets: "run.env.X=1" texts of --set, applied in order after the file was read and checked like the file itself.
-// NULL and err (code ERROR_USAGE, text "FILE:LINE:COLUMN: what was found, what was expected, did you mean") when it is not right.
+// Reads and checks a job file. sets: "run.env.X=1" texts of --set, applied in order after the file was read and checked like the file
+// itself. NULL and err (code ERROR_USAGE, text "FILE:LINE:COLUMN: what was found, what was expected, did you mean") when it is not right.
 struct job *job_load(const char *path, const char *const *sets, size_t nsets, struct error *err);
 
 // The same from memory; name stands for the file in errors.

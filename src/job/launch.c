@@ -108,7 +108,8 @@ static void add_ps(json_t *env, const struct launch *launch, const struct launch
 	autofree char *pod = mem_printf("%s-%zu", role->name, index);
 	put(env, "POD_NAME", pod);
 	put_number(env, "TASK_INDEX", index);
-	autojson json_t *config = mem_json("{s:o, s:{s:s, s:i}}", "cluster", tf_cluster(launch), "task", "type", role->name, "index", (int)index);
+	autojson json_t *config =
+	        mem_json("{s:o, s:{s:s, s:i}}", "cluster", tf_cluster(launch), "task", "type", role->name, "index", (int)index);
 	autofree char *text = json_dumps(config, JSON_COMPACT);
 	put(env, "TF_CONFIG", text);
 }

@@ -48,7 +48,8 @@ static json_t *text_or_null(const char *text)
 static char *check_index(const char *name, long index, size_t count, const char *what, struct error *err)
 {
 	if (index >= 0 && (size_t)index >= count)
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: there are %zu %s", name, index, name, count - 1, count, what);
+		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: there are %zu %s", name, index, name, count - 1,
+		        count, what);
 	return NULL;
 }
 
@@ -106,7 +107,8 @@ static char *look_up(const char *name, long index, void *data, struct error *err
 	if (!mine && !is_one_of(name, of_run) && !is_one_of(name, live))
 		return NULL;
 	if (index >= 0) {
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected {%s}, or {{%s[%ld]}} for the text itself", name, index, name, name, index);
+		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected {%s}, or {{%s[%ld]}} for the text itself", name, index, name, name,
+		        index);
 		return NULL;
 	}
 	if (mine && scope->rank < 0) {
@@ -154,7 +156,7 @@ static int add_env(const struct scope *scope, json_t *env, const struct field_en
 		const char *name = from->items[i].name;
 		if (str_starts(name, "MUSTER_"))
 			return yaml_error_at(entry->value->file, entry->line, entry->column, scope->build->err,
-				"found the variable '%s', expected a name that does not begin with MUSTER_: those are muster's", name);
+			        "found the variable '%s', expected a name that does not begin with MUSTER_: those are muster's", name);
 		json_t *value = expanded(scope, from->items[i].value, entry->value);
 		if (!value)
 			return -1;
@@ -212,7 +214,8 @@ static int check_size(const struct build *b)
 	if (launch->nodes > 10000)
 		return yaml_error(cluster_node(b), b->err, "found %zu nodes in all roles, expected at most 10000", launch->nodes);
 	if (launch->size > MAX_RANKS)
-		return yaml_error(b->job->run.place.node, b->err, "found %zu ranks (nodes times procs_per_node), expected at most %d", launch->size, MAX_RANKS);
+		return yaml_error(b->job->run.place.node, b->err, "found %zu ranks (nodes times procs_per_node), expected at most %d",
+		        launch->size, MAX_RANKS);
 	struct error why;
 	if (launch_check(launch, &why))
 		return yaml_error(b->job->run.place.node, b->err, "found 'launch: %s', %s", job_launches[launch->mode], why.text);
@@ -224,8 +227,9 @@ static int check_size(const struct build *b)
 	}
 	if ((each + launch_bytes(launch)) * launch->size <= MAX_BYTES)
 		return 0;
-	return yaml_error(b->job->run.place.node, b->err, "found a command and environment of %zu bytes for each of %zu ranks, expected a plan of at most %d MiB",
-		each, launch->size, MAX_BYTES >> 20);
+	return yaml_error(b->job->run.place.node, b->err,
+	        "found a command and environment of %zu bytes for each of %zu ranks, expected a plan of at most %d MiB", each, launch->size,
+	        MAX_BYTES >> 20);
 }
 
 static json_t *make_nodes(const struct build *b)
@@ -239,9 +243,10 @@ static json_t *make_nodes(const struct build *b)
 		long long memory = from && from->memory >= 0 ? from->memory : cluster->memory;
 		for (size_t i = 0; i < role->nodes; i++) {
 			autofree char *name = mem_printf("node-%zu", role->first + i);
-			json_array_append_new(nodes,
-				mem_json("{s:I, s:s, s:s, s:I, s:o, s:o}", "node", (json_int_t)(role->first + i), "name", name, "role", role->name, "index",
-					(json_int_t)i, "cpus", cpus >= 0 ? number(cpus) : json_null(), "memory", memory >= 0 ? json_integer(memory) : json_null()));
+			json_array_append_new(
+			        nodes, mem_json("{s:I, s:s, s:s, s:I, s:o, s:o}", "node", (json_int_t)(role->first + i), "name", name,
+			                       "role", role->name, "index", (json_int_t)i, "cpus", cpus >= 0 ? number(cpus) : json_null(),
+			                       "memory", memory >= 0 ? json_integer(memory) : json_null()));
 		}
 	}
 	return nodes;
@@ -271,11 +276,13 @@ static json_t *make_rank(struct build *b, size_t r, size_t index)
 	autojson json_t *env = launch_env(&b->launch, role, rank);
 	if (add_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
 		return NULL;
-	json_t *argv = make_argv(&scope, own ? &from->command : &run->command, yaml_find(own ? from->place.node : run->place.node, "command"));
+	json_t *argv =
+	        make_argv(&scope, own ? &from->command : &run->command, yaml_find(own ? from->place.node : run->place.node, "command"));
 	if (!argv)
 		return NULL;
-	return mem_json("{s:I, s:I, s:I, s:s, s:I, s:b, s:o, s:O}", "rank", (json_int_t)rank, "node", (json_int_t)(rank / b->launch.procs), "local",
-		(json_int_t)(rank % b->launch.procs), "role", role->name, "index", (json_int_t)index, "decides", decides(b, r), "argv", argv, "env", env);
+	return mem_json("{s:I, s:I, s:I, s:s, s:I, s:b, s:o, s:O}", "rank", (json_int_t)rank, "node", (json_int_t)(rank / b->launch.procs),
+	        "local", (json_int_t)(rank % b->launch.procs), "role", role->name, "index", (json_int_t)index, "decides", decides(b, r),
+	        "argv", argv, "env", env);
 }
 
 static json_t *make_ranks(struct build *b)
@@ -366,9 +373,10 @@ static char *input_path(const struct build *b, const struct job_input *input, co
 	if (strcmp(path, ".") && fs_is_inside(path))
 		return steal(path);
 	autofree char *quoted = yaml_quote(input->path ? input->path : input->from);
-	yaml_error(node, b->err, input->path ? "found the path %s, expected a relative path below the data directory, without '..'"
-	                                     : "found %s, which has no last part to name it by, expected the key 'path' beside it",
-		quoted);
+	yaml_error(node, b->err,
+	        input->path ? "found the path %s, expected a relative path below the data directory, without '..'"
+	                    : "found %s, which has no last part to name it by, expected the key 'path' beside it",
+	        quoted);
 	return NULL;
 }
 
@@ -384,8 +392,12 @@ static json_t *make_input(const struct build *b, const struct job_input *input)
 	autofree char *sha256 = input->sha256 ? mem_strdup(input->sha256) : NULL;
 	for (char *c = sha256; c && *c; c++)
 		*c = *c >= 'A' && *c <= 'F' ? (char)(*c - 'A' + 'a') : *c;
-	return mem_json("{s:s, s:s, s:s, s:o, s:b, s:s, s:b}", "name", input->name ? input->name : *base ? base : from, "from", from, "kind",
-		is_http(from) ? "http" : "path", "sha256", text_or_null(sha256), "unpack", input->unpack, "path", path, "once", input->once);
+	return mem_json("{s:s, s:s, s:s, s:o, s:b, s:s, s:b}", "name",
+	        input->name ? input->name
+	        : *base     ? base
+	                    : from,
+	        "from", from, "kind", is_http(from) ? "http" : "path", "sha256", text_or_null(sha256), "unpack", input->unpack, "path",
+	        path, "once", input->once);
 }
 
 // Two archives may be unpacked into one directory; anything else would overwrite.
@@ -394,11 +406,13 @@ static int check_path(const struct build *b, const json_t *before, const json_t 
 	size_t i;
 	json_t *other;
 	const char *path = json_string_value(json_object_get(input, "path"));
-	json_array_foreach(before, i, other) {
+	json_array_foreach(before, i, other)
+	{
 		bool both = json_is_true(json_object_get(input, "unpack")) && json_is_true(json_object_get(other, "unpack"));
 		if (both || strcmp(path, json_string_value(json_object_get(other, "path"))))
 			continue;
-		return yaml_error(node, b->err, "found the path '%s', which is that of inputs[%zu], too, expected a 'path' of its own", path, i);
+		return yaml_error(
+		        node, b->err, "found the path '%s', which is that of inputs[%zu], too, expected a 'path' of its own", path, i);
 	}
 	return 0;
 }
@@ -435,7 +449,8 @@ static char *title(const struct field_command *command)
 static json_t *make_step(struct build *b, const struct job_setup *setup)
 {
 	struct scope scope = {b, NULL, -1};
-	autojson json_t *env = mem_json("{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}", "MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
+	autojson json_t *env = mem_json(
+	        "{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}", "MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
 	autofree char *nodes = mem_printf("%zu", b->launch.nodes), *size = mem_printf("%zu", b->launch.size);
 	json_object_set_new(env, "MUSTER_NODES", json_string(nodes));
 	json_object_set_new(env, "MUSTER_SIZE", json_string(size));
@@ -445,7 +460,8 @@ static json_t *make_step(struct build *b, const struct job_setup *setup)
 	if (!argv)
 		return NULL;
 	autofree char *name = setup->name ? mem_strdup(setup->name) : title(&setup->run);
-	return mem_json("{s:s, s:o, s:O, s:b, s:o}", "name", name, "argv", argv, "env", env, "once", setup->once, "timeout", number(setup->timeout));
+	return mem_json("{s:s, s:o, s:O, s:b, s:o}", "name", name, "argv", argv, "env", env, "once", setup->once, "timeout",
+	        number(setup->timeout));
 }
 
 static json_t *make_setup(struct build *b)
@@ -466,7 +482,8 @@ static json_t *make_metrics(const struct build *b)
 	json_t *list = json_array();
 	const struct job_metric *metrics = b->job->metrics.items;
 	for (size_t i = 0; i < b->job->metrics.count; i++)
-		json_array_append_new(list, mem_json("{s:s, s:s, s:o}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit", text_or_null(metrics[i].unit)));
+		json_array_append_new(list, mem_json("{s:s, s:s, s:o}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit",
+		                                    text_or_null(metrics[i].unit)));
 	return list;
 }
 
@@ -474,9 +491,9 @@ static json_t *make_metrics(const struct build *b)
 static json_t *make_progress(void)
 {
 	return mem_json("[s, s]",
-		"(?i)\\bepoch\\W{0,3}(?<epoch>\\d{1,9})\\s*(?:/|of)\\s*(?<epochs>\\d{1,9}).{0,40}?"
-		"\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
-		"(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})");
+	        "(?i)\\bepoch\\W{0,3}(?<epoch>\\d{1,9})\\s*(?:/|of)\\s*(?<epochs>\\d{1,9}).{0,40}?"
+	        "\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
+	        "(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})");
 }
 
 static json_t *make_outputs(const struct build *b)
@@ -487,7 +504,8 @@ static json_t *make_outputs(const struct build *b)
 		const char *glob = b->job->outputs.items[i];
 		if (!fs_is_inside(glob)) {
 			autofree char *quoted = yaml_quote(glob);
-			yaml_error(node->entries[i].value, b->err, "found the output %s, expected a relative path or glob without '..'", quoted);
+			yaml_error(node->entries[i].value, b->err, "found the output %s, expected a relative path or glob without '..'",
+			        quoted);
 			return NULL;
 		}
 		json_array_append_new(list, json_string(glob));
@@ -508,7 +526,8 @@ static int add_times(const struct build *b, json_t *plan, const json_t *site)
 	const struct job_run *run = &b->job->run;
 	double heartbeat = site_seconds(site, "heartbeat", 5), lease = site_seconds(site, "lease", 30);
 	if (heartbeat >= lease)
-		return error_set(b->err, ERROR_USAGE, "found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease", heartbeat, lease);
+		return error_set(b->err, ERROR_USAGE,
+		        "found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease", heartbeat, lease);
 	json_object_set_new(plan, "timeout", number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
 	json_object_set_new(plan, "grace", number(run->grace >= 0 ? run->grace : site_seconds(site, "grace", 5)));
@@ -529,8 +548,8 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	const struct job *job = b->job;
 	if (check_size(b))
 		return NULL;
-	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor, "launch",
-		job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
+	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
+	        "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", make_inputs(b)) || add(plan, "setup", make_setup(b)) ||
 	        add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress()) || add(plan, "outputs", make_outputs(b)) ||
 	        add_times(b, plan, site))
@@ -589,7 +608,8 @@ json_t *plan_slice(const json_t *plan, size_t node)
 		json_array_append(own, json_array_get(ranks, node * procs + i));
 	size_t i;
 	json_t *step;
-	json_array_foreach(setup, i, step) {
+	json_array_foreach(setup, i, step)
+	{
 		// Names are the user's words, not texts with placeholders.
 		expand_tree(json_object_get(step, "argv"), 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
 		expand_tree(json_object_get(step, "env"), 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);

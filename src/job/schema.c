@@ -15,8 +15,8 @@ static json_t *text_or(const char *other, const char *pattern)
 
 static json_t *command_schema(void)
 {
-	return mem_json("{s:[{s:s, s:i}, {s:s, s:i, s:{s:[s, s, s]}}]}", "anyOf", "type", "string", "minLength", 1, "type", "array", "minItems", 1, "items",
-		"type", "string", "number", "boolean");
+	return mem_json("{s:[{s:s, s:i}, {s:s, s:i, s:{s:[s, s, s]}}]}", "anyOf", "type", "string", "minLength", 1, "type", "array",
+	        "minItems", 1, "items", "type", "string", "number", "boolean");
 }
 
 static json_t *map_schema(const struct field *field, json_t *value)

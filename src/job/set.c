@@ -41,7 +41,7 @@ static struct yaml *step_into(struct walk *w, const char *key, size_t index, int
 		return child;
 	struct yaml *fresh = yaml_new(NULL, w->name, 0, at);
 	if (!key && child) {
-		yaml_free(child);
+		yaml_discard(child);
 		w->node->entries[index].value = fresh;
 		w->node->entries[index].line = 0;
 		w->node->entries[index].column = at;
@@ -54,7 +54,8 @@ static struct yaml *step_into(struct walk *w, const char *key, size_t index, int
 // What the value of a row is, for the steps behind it.
 static void enter(struct walk *w, const struct field *row)
 {
-	bool inner = row->type == FIELD_OBJECTS || row->type == FIELD_NAMED || row->type == FIELD_ENV || row->type == FIELD_TEXTS || row->type == FIELD_COMMAND;
+	bool inner = row->type == FIELD_OBJECTS || row->type == FIELD_NAMED || row->type == FIELD_ENV || row->type == FIELD_TEXTS ||
+	             row->type == FIELD_COMMAND;
 	w->shape = row->type == FIELD_OBJECT ? row->shape : NULL;
 	w->field = inner ? row : NULL;
 }
@@ -129,7 +130,8 @@ int set_apply(const struct field_shape *shape, struct yaml *tree, const char *te
 		return fail(&w, text + strlen(text), "PATH=VALUE, such as run.env.X=1");
 	size_t valid = str_utf8_valid(text, strlen(text));
 	if (text[valid])
-		return yaml_error_at(name, 0, column(&w, text + valid), err, "found the byte 0x%02x, expected text in UTF-8", (unsigned char)text[valid]);
+		return yaml_error_at(name, 0, column(&w, text + valid), err, "found the byte 0x%02x, expected text in UTF-8",
+		        (unsigned char)text[valid]);
 	struct yaml_origin origin = {name, 0, column(&w, equals + 1)};
 	struct yaml *value = equals[1] ? yaml_parse(equals + 1, strlen(equals + 1), &origin, err) : yaml_new("", name, 0, origin.column);
 	if (!value)
@@ -147,12 +149,12 @@ int set_apply(const struct field_shape *shape, struct yaml *tree, const char *te
 		}
 	}
 	if (rc) {
-		yaml_free(value);
+		yaml_discard(value);
 		return -1;
 	}
 	struct yaml old = *w.node;
 	*w.node = *value;
 	*value = old;
-	yaml_free(value);
+	yaml_discard(value);
 	return 0;
 }

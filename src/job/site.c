@@ -14,12 +14,15 @@ struct site {
 #define DAY 86400.0
 
 static const struct field fields[] = {
-	{"deadline", FIELD_SECONDS, offsetof(struct site, deadline), .min = 1, .max = DAY, .help = "how long the nodes may take to come up"},
-	{"heartbeat", FIELD_SECONDS, offsetof(struct site, heartbeat), .min = 0.1, .max = DAY, .help = "how often a node says that it lives"},
-	{"lease", FIELD_SECONDS, offsetof(struct site, lease), .min = 1, .max = DAY,
-		.help = "how long a node that cannot reach its controller goes on before it ends itself"},
-	{"grace", FIELD_SECONDS, offsetof(struct site, grace), .max = 3600, .help = "how long a rank that is told to stop has before it is killed"},
-	{0},
+        {"deadline", FIELD_SECONDS, offsetof(struct site, deadline), .min = 1, .max = DAY,
+                .help = "how long the nodes may take to come up"},
+        {"heartbeat", FIELD_SECONDS, offsetof(struct site, heartbeat), .min = 0.1, .max = DAY,
+                .help = "how often a node says that it lives"},
+        {"lease", FIELD_SECONDS, offsetof(struct site, lease), .min = 1, .max = DAY,
+                .help = "how long a node that cannot reach its controller goes on before it ends itself"},
+        {"grace", FIELD_SECONDS, offsetof(struct site, grace), .max = 3600,
+                .help = "how long a rank that is told to stop has before it is killed"},
+        {0},
 };
 static const struct field_shape shape = {sizeof(struct site), NULL, fields};
 
@@ -42,7 +45,7 @@ json_t *site_parse(const char *text, size_t len, const char *name, struct error 
 	struct site site = {0};
 	json_t *json = field_read(&shape, tree, "", &site, err) ? NULL : to_json(&site);
 	field_free(&shape, &site);
-	yaml_free(tree);
+	yaml_discard(tree);
 	return json;
 }
 

@@ -81,8 +81,8 @@ int units_bytes(const char *text, long long *value, struct error *err)
 	static const struct {
 		const char *name;
 		double bytes;
-	} units[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15}, {"E", 1e18}, {"Ki", 0x1p10}, {"Mi", 0x1p20}, {"Gi", 0x1p30},
-		{"Ti", 0x1p40}, {"Pi", 0x1p50}, {"Ei", 0x1p60}};
+	} units[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15}, {"E", 1e18}, {"Ki", 0x1p10}, {"Mi", 0x1p20},
+	        {"Gi", 0x1p30}, {"Ti", 0x1p40}, {"Pi", 0x1p50}, {"Ei", 0x1p60}};
 	double number;
 	if (take_number(&text, &number)) {
 		number *= take_exponent(&text);
@@ -94,7 +94,8 @@ int units_bytes(const char *text, long long *value, struct error *err)
 			return 0;
 		}
 	}
-	return error_set(err, ERROR_USAGE, "expected a size in bytes from 1 to 1Ei, such as 125Mi, 1.5Gi or 500M (units k M G T P E Ki Mi Gi Ti Pi Ei)");
+	return error_set(err, ERROR_USAGE,
+	        "expected a size in bytes from 1 to 1Ei, such as 125Mi, 1.5Gi or 500M (units k M G T P E Ki Mi Gi Ti Pi Ei)");
 }
 
 int units_cpus(const char *text, double *value, struct error *err)

@@ -5,7 +5,8 @@
 
 #include "base/error.h"
 
-// Each returns 0 and sets *value, or -1 and sets err (ERROR_USAGE) to what was expected, without the text itself: "expected a time such as ...".
+// Each returns 0 and sets *value, or -1 and sets err (ERROR_USAGE) to what was expected, without the text itself: "expected a time such as
+// ...".
 
 // Seconds: "2h", "1h30m", "1.5h", "500ms", "1d"; a plain number is seconds. Units in falling order, each once.
 int units_seconds(const char *text, double *value, struct error *err);

@@ -109,13 +109,13 @@ struct yaml *yaml_new(const char *text, const char *file, int line, int column)
 	return node;
 }
 
-void yaml_free(struct yaml *node)
+void yaml_discard(struct yaml *node)
 {
 	if (!node)
 		return;
 	for (size_t i = 0; i < node->count; i++) {
 		free(node->entries[i].key);
-		yaml_free(node->entries[i].value);
+		yaml_discard(node->entries[i].value);
 	}
 	free(node->entries);
 	free(node->text);
@@ -147,7 +147,7 @@ void yaml_put(struct yaml *map, const char *key, int line, int column, struct ya
 {
 	struct yaml_entry *entry = key ? find_entry(map, key) : NULL;
 	if (entry) {
-		yaml_free(entry->value);
+		yaml_discard(entry->value);
 		entry->value = value;
 		entry->line = line;
 		entry->column = column;
@@ -259,7 +259,7 @@ static struct yaml *copy(struct reader *r, const struct yaml *from, yaml_mark_t 
 		const struct yaml_entry *entry = &from->entries[i];
 		struct yaml *value = copy(r, entry->value, mark, depth + 1);
 		if (!value) {
-			yaml_free(node);
+			yaml_discard(node);
 			return NULL;
 		}
 		append(node, (struct yaml_entry){entry->key ? mem_strdup(entry->key) : NULL, entry->line, entry->column, value});
@@ -326,7 +326,7 @@ static int read_key(struct reader *r, const struct yaml *map, const yaml_event_t
 		return 0;
 	autofree char *quoted = yaml_quote(entry->key);
 	return yaml_error_at(map->file, entry->line, entry->column, r->err,
-		"found the key %s a second time (first on line %d), expected each key once", quoted, before->line);
+	        "found the key %s a second time (first on line %d), expected each key once", quoted, before->line);
 }
 
 static int read_entries(struct reader *r, struct yaml *node, int depth)
@@ -376,7 +376,7 @@ static struct yaml *read_collection(struct reader *r, const yaml_event_t *event,
 	}
 	struct yaml *node = make(r, map ? YAML_MAP : YAML_LIST, event->start_mark);
 	if (node && read_entries(r, node, depth)) {
-		yaml_free(node);
+		yaml_discard(node);
 		return NULL;
 	}
 	return node;
@@ -386,9 +386,9 @@ static struct yaml *read_node(struct reader *r, const yaml_event_t *event, int d
 {
 	if (event->type == YAML_ALIAS_EVENT)
 		return read_alias(r, event, depth);
-	const yaml_char_t *name = event->type == YAML_SCALAR_EVENT ? event->data.scalar.anchor
-	        : event->type == YAML_MAPPING_START_EVENT          ? event->data.mapping_start.anchor
-	                                                           : event->data.sequence_start.anchor;
+	const yaml_char_t *name = event->type == YAML_SCALAR_EVENT          ? event->data.scalar.anchor
+	                          : event->type == YAML_MAPPING_START_EVENT ? event->data.mapping_start.anchor
+	                                                                    : event->data.sequence_start.anchor;
 	size_t at = r->nanchors;
 	if (name)
 		add_anchor(r, name);
@@ -424,7 +424,7 @@ static struct yaml *read_document(struct reader *r)
 		return NULL;
 	if (expect(r, YAML_DOCUMENT_END_EVENT, "found more, expected the end of the document") ||
 	        expect(r, YAML_STREAM_END_EVENT, "found a second document, expected one")) {
-		yaml_free(node);
+		yaml_discard(node);
 		return NULL;
 	}
 	return node;

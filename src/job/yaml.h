@@ -38,14 +38,16 @@ enum {
 	YAML_MAX_DEPTH = 32,
 };
 
-// Reads exactly one document. NULL and err (ERROR_USAGE, with the position) when it is not one, is too large or too deep, or has a key twice.
+// Reads exactly one document. NULL and err (ERROR_USAGE, with the position) when it is not one, is too large or too deep, or has a key
+// twice.
 struct yaml *yaml_parse(const char *text, size_t len, const struct yaml_origin *origin, struct error *err);
-void yaml_free(struct yaml *node);
+void yaml_discard(struct yaml *node); // not called yaml_free: libyaml has a function of that name
 
 // A new node at that place. text NULL: an empty map, else a quoted scalar.
 struct yaml *yaml_new(const char *text, const char *file, int line, int column);
 
-// The value of a key, or NULL. yaml_put takes value; line and column are the key's; a value that was there is freed. key NULL appends to a list.
+// The value of a key, or NULL. yaml_put takes value; line and column are the key's; a value that was there is freed. key NULL appends to a
+// list.
 struct yaml *yaml_find(const struct yaml *map, const char *key);
 void yaml_put(struct yaml *map, const char *key, int line, int column, struct yaml *value);
 

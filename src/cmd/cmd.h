@@ -1,0 +1,11 @@
+// The subcommands, one a file. Each parses its arguments, calls one function and prints.
+// None of them prints an error: that is main's.
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+#include "base/error.h"
+
+// argv[0] is the subcommand. Returns the exit status, or -1 with err set.
+int cmd_plan(int argc, char **argv, struct error *err);
+
+#endif
