@@ -54,7 +54,7 @@ yaml\.h           job/yaml.c
 archive.*\.h      base/tar.c
 openssl/.*        base/crypto.c
 sqlite3\.h        run/index.c
-pcre2.*\.h        agent/scan.c job/job.c job/plan.c
+pcre2.*\.h        agent/scan.c job/field.c
 curl/.*           -
 uv\.h             -
 '

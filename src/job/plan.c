@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "job/expand.h"
+#include "job/input.h"
 #include "job/job.h"
 #include "job/launch.h"
 
@@ -36,11 +37,6 @@ struct scope {
 static json_t *number(double value)
 {
 	return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value) : json_real(value);
-}
-
-static json_t *text_or_null(const char *text)
-{
-	return text ? json_string(text) : json_null();
 }
 
 // --- placeholders ---------------------------------------------------------------
@@ -304,134 +300,7 @@ static json_t *make_ranks(struct build *b)
 	return NULL;
 }
 
-// --- inputs, setup, metrics, outputs ------------------------------------------------
-
-// "./a//b/./c/" is "a/b/c", "." is ".": what is not needed goes, ".." stays.
-static char *clean_path(const char *path)
-{
-	autostr struct str s = {0};
-	if (*path == '/')
-		str_puts(&s, "/");
-	while (*path) {
-		size_t len = strcspn(path, "/");
-		if (len && !(len == 1 && *path == '.')) {
-			if (s.len && s.text[s.len - 1] != '/')
-				str_puts(&s, "/");
-			str_add(&s, path, len);
-		}
-		path += len + (path[len] == '/');
-	}
-	return s.len ? str_steal(&s) : mem_strdup(".");
-}
-
-static bool is_http(const char *from)
-{
-	return str_starts(from, "http://") || str_starts(from, "https://");
-}
-
-// The last part of a path or address; "" when there is none.
-static char *base_name(const char *from)
-{
-	size_t len = strlen(from);
-	if (is_http(from)) {
-		from = strstr(from, "://") + 3;
-		len = strcspn(from, "?#");
-		const char *slash = memchr(from, '/', len);
-		if (!slash)
-			return mem_strdup("");
-		len -= (size_t)(slash - from);
-		from = slash;
-	}
-	while (len && from[len - 1] == '/')
-		len--;
-	size_t start = len;
-	while (start && from[start - 1] != '/')
-		start--;
-	return mem_strndup(from + start, len - start);
-}
-
-static char *input_source(const struct build *b, const struct job_input *input)
-{
-	const struct yaml *node = yaml_find(input->place.node, "from");
-	if (is_http(input->from))
-		return mem_strdup(input->from);
-	autofree char *quoted = yaml_quote(input->from);
-	if (strstr(input->from, "://") || *input->from == '~') {
-		yaml_error(node, b->err, "found %s for an input, expected a path (without '~') or an http:// or https:// address", quoted);
-		return NULL;
-	}
-	autofree char *joined = fs_join(b->dir, input->from);
-	return clean_path(joined);
-}
-
-static char *input_path(const struct build *b, const struct job_input *input, const char *base)
-{
-	const struct yaml *node = yaml_find(input->place.node, input->path ? "path" : "from");
-	autofree char *path = input->path ? clean_path(input->path) : mem_strdup(input->unpack ? "." : base);
-	if (!strcmp(path, ".") && input->unpack)
-		return steal(path);
-	if (strcmp(path, ".") && fs_is_inside(path))
-		return steal(path);
-	autofree char *quoted = yaml_quote(input->path ? input->path : input->from);
-	yaml_error(node, b->err,
-	        input->path ? "found the path %s, expected a relative path below the data directory, without '..'"
-	                    : "found %s, which has no last part to name it by, expected the key 'path' beside it",
-	        quoted);
-	return NULL;
-}
-
-static json_t *make_input(const struct build *b, const struct job_input *input)
-{
-	autofree char *from = input_source(b, input);
-	if (!from)
-		return NULL;
-	autofree char *base = base_name(from);
-	autofree char *path = input_path(b, input, base);
-	if (!path)
-		return NULL;
-	autofree char *sha256 = input->sha256 ? mem_strdup(input->sha256) : NULL;
-	for (char *c = sha256; c && *c; c++)
-		*c = *c >= 'A' && *c <= 'F' ? (char)(*c - 'A' + 'a') : *c;
-	return mem_json("{s:s, s:s, s:s, s:o, s:b, s:s, s:b}", "name",
-	        input->name ? input->name
-	        : *base     ? base
-	                    : from,
-	        "from", from, "kind", is_http(from) ? "http" : "path", "sha256", text_or_null(sha256), "unpack", input->unpack, "path",
-	        path, "once", input->once);
-}
-
-// Two archives may be unpacked into one directory; anything else would overwrite.
-static int check_path(const struct build *b, const json_t *before, const json_t *input, const struct yaml *node)
-{
-	size_t i;
-	json_t *other;
-	const char *path = json_string_value(json_object_get(input, "path"));
-	json_array_foreach(before, i, other)
-	{
-		bool both = json_is_true(json_object_get(input, "unpack")) && json_is_true(json_object_get(other, "unpack"));
-		if (both || strcmp(path, json_string_value(json_object_get(other, "path"))))
-			continue;
-		return yaml_error(
-		        node, b->err, "found the path '%s', which is that of inputs[%zu], too, expected a 'path' of its own", path, i);
-	}
-	return 0;
-}
-
-static json_t *make_inputs(const struct build *b)
-{
-	autojson json_t *list = json_array();
-	const struct job_input *inputs = b->job->inputs.items;
-	for (size_t i = 0; i < b->job->inputs.count; i++) {
-		json_t *input = make_input(b, &inputs[i]);
-		if (!input)
-			return NULL;
-		int rc = check_path(b, list, input, inputs[i].place.node);
-		json_array_append_new(list, input);
-		if (rc)
-			return NULL;
-	}
-	return steal(list);
-}
+// --- setup, metrics, outputs ------------------------------------------------
 
 // The beginning of a command, for messages.
 static char *title(const struct field_command *command)
@@ -482,8 +351,8 @@ static json_t *make_metrics(const struct build *b)
 	json_t *list = json_array();
 	const struct job_metric *metrics = b->job->metrics.items;
 	for (size_t i = 0; i < b->job->metrics.count; i++)
-		json_array_append_new(list, mem_json("{s:s, s:s, s:o}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit",
-		                                    text_or_null(metrics[i].unit)));
+		json_array_append_new(list, mem_json("{s:s, s:s, s:s?}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit",
+		                                    metrics[i].unit));
 	return list;
 }
 
@@ -550,9 +419,9 @@ static json_t *make_plan(struct build *b, const json_t *site)
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
 	        "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
-	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", make_inputs(b)) || add(plan, "setup", make_setup(b)) ||
-	        add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress()) || add(plan, "outputs", make_outputs(b)) ||
-	        add_times(b, plan, site))
+	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
+	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress()) ||
+	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site))
 		return NULL;
 	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
 	json_object_set_new(plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
