@@ -351,8 +351,8 @@ static json_t *make_metrics(const struct build *b)
 	json_t *list = json_array();
 	const struct job_metric *metrics = b->job->metrics.items;
 	for (size_t i = 0; i < b->job->metrics.count; i++)
-		json_array_append_new(list, mem_json("{s:s, s:s, s:s?}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit",
-		                                    metrics[i].unit));
+		json_array_append_new(list,
+		        mem_json("{s:s, s:s, s:s?}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit", metrics[i].unit));
 	return list;
 }
 
