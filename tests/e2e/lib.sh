@@ -147,7 +147,8 @@ status_is() # NAME EXPECTED: of the last muster
 
 start() # ARGS...: muster in the background: its pid is $started, it writes to $SCRATCH/bg.out and bg.err
 {
-	"$MUSTER" "$@" >"$SCRATCH/bg.out" 2>"$SCRATCH/bg.err" &
+	# A shell starts what is in the background deaf to Ctrl-C.
+	env --default-signal=INT,QUIT "$MUSTER" "$@" >"$SCRATCH/bg.out" 2>"$SCRATCH/bg.err" &
 	started=$!
 }
 

@@ -1,0 +1,104 @@
+#!/bin/bash
+# Output in bulk: a gigabyte at once, lines of 10 MB, binary bytes. Every byte arrives in order; agent and controller stay small.
+. "$(dirname "$0")/lib.sh"
+
+# The agent of a node must not keep what passes; the numbers are KiB.
+AGENT_LIMIT=8192
+CONTROLLER_LIMIT=65536
+
+# The peak memory of controller and agents, read while they live; SIZES is a file of "KIND KIB".
+watch_memory()
+{
+	local pid node
+	pid=$(controller_pid) && echo "controller $(peak_memory "$pid")" >>"$SCRATCH/sizes"
+	for node in 0 1; do
+		pid=$(agent_pid $node) && echo "agent $(peak_memory "$pid")" >>"$SCRATCH/sizes"
+	done
+	gone "$started"
+}
+
+largest() # KIND
+{
+	awk -v kind="$1" '$1 == kind && $2 > max { max = $2 } END { print max }' "$SCRATCH/sizes"
+}
+
+# Something that can be made again anywhere, and in which every place is different.
+cat >source.c <<'C'
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	static uint64_t block[32768];
+	uint64_t x = strtoull(argv[1], 0, 10) * 2654435761u + 1, left = strtoull(argv[2], 0, 10);
+	while (left) {
+		for (size_t i = 0; i < 32768; i++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			block[i] = x;
+		}
+		size_t n = left < sizeof block ? left : sizeof block, done = 0;
+		while (done < n) {
+			ssize_t w = write(1, (char *)block + done, n - done);
+			if (w <= 0)
+				return 1;
+			done += w;
+		}
+		left -= n;
+	}
+	return 0;
+}
+C
+ok "the source is built" gcc -O2 -o source source.c
+
+cat >giga.yaml <<'J'
+name: giga
+cluster: {nodes: 2}
+inputs: [source]
+run: {command: "{data}/source {rank} 536870912", timeout: 100s}
+J
+start run giga.yaml
+wait_for 100 watch_memory
+start_finished 5
+status_is "1 GB out of two ranks" 0
+for rank in 0 1; do
+	is "rank $rank: 512 MiB arrived" "$(stat -c %s "$(run_dir)/ranks/output-$rank.txt")" 536870912
+	ok "rank $rank: byte for byte" cmp <(./source $rank 536870912) "$(run_dir)/ranks/output-$rank.txt"
+done
+at_most "the largest agent, KiB" "$(largest agent)" $AGENT_LIMIT
+at_most "the controller, KiB" "$(largest controller)" $CONTROLLER_LIMIT
+rm -rf "$MUSTER_RUNS" "$SCRATCH/sizes"
+
+cat >lines.yaml <<'J'
+name: lines
+cluster: {nodes: 2}
+run: {command: "for i in 1 2 3 4 5; do head -c 10000000 /dev/zero | tr '\\0' $i; echo; done"}
+metrics: [{name: never, pattern: '(1+)$'}]
+J
+start run lines.yaml
+wait_for 100 watch_memory
+start_finished 5
+status_is "lines of 10 MB" 0
+for rank in 0 1; do
+	is "rank $rank: five lines of 10 MB" "$(awk '{ printf "%d%s ", length($0), substr($0, 1, 1) }' "$(run_dir)/ranks/output-$rank.txt")" \
+		"100000001 100000002 100000003 100000004 100000005 "
+done
+at_most "the largest agent, KiB" "$(largest agent)" $AGENT_LIMIT
+at_most "the controller, KiB" "$(largest controller)" $CONTROLLER_LIMIT
+
+/usr/bin/python3 -c '
+import sys
+sys.stdout.buffer.write(bytes(range(256)) * 3 + b"\r\n\x1b[31m\xff\xfe no newline at the end")' >binary.bin
+cat >binary.yaml <<'J'
+inputs: [binary.bin]
+run: {command: "cat {data}/binary.bin"}
+J
+muster run binary.yaml
+status_is "binary bytes" 0
+ok "binary bytes: as they were" cmp binary.bin "$(run_dir)/ranks/output-0.txt"
+
+# What is written in the last moment, and by a grandchild that holds the pipe a little longer.
+muster run binary.yaml --set 'run.command=(sleep 0.3; echo late) & echo early'
+like "what a child writes after its rank ended is kept" "$(output 0)" $'^early\nlate$'
+done_testing

@@ -1,0 +1,41 @@
+#!/bin/bash
+# Limits of a node: CPU and memory are what the job file says; too much memory ends the rank, and the report says why.
+. "$(dirname "$0")/lib.sh"
+
+cat >cpu.yaml <<'J'
+name: cpu
+cluster: {nodes: 1, cpus: 200m}
+run:
+  command: |
+    python=/usr/bin/python3
+    $python -c '
+    import time
+    wall = time.monotonic(); cpu = time.process_time()
+    while time.monotonic() < wall + 3: pass
+    print("share %.3f" % ((time.process_time() - cpu) / (time.monotonic() - wall)))'
+J
+cat >memory.yaml <<'J'
+name: memory
+cluster: {nodes: 2, memory: 64Mi}
+run:
+  command: |
+    if [ {rank} = 1 ]; then echo before; exec head -c 500000000 /dev/zero | tail; fi
+    exec sleep 1000
+J
+muster run cpu.yaml
+if [ "$status" = 3 ] && [[ $err =~ cgroup|control\ group ]]; then
+	like "without control groups: says what is missing" "$err" "(cpu|cgroup)"
+	skip "limits" "control groups cannot be written here"
+	done_testing
+fi
+status_is "a CPU limit" 0
+share=$(output 0 | sed -n 's/^share //p')
+at_most "no more CPU than allowed" "$share" 0.26
+ok "and about as much ($share)" awk -v s="$share" 'BEGIN { exit !(s > 0.1) }'
+
+muster run memory.yaml
+status_is "more memory than allowed" 1
+like "why: rank and memory" "$(why)" "rank 1.*(memory|9|KILL|137)"
+like "why: it was the memory" "$(why) $(events 'e.get("why") if e["type"] in ("exit", "fail", "warn") else None')" "memory"
+like "what it printed before is kept" "$(output 1)" before
+done_testing
