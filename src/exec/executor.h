@@ -28,7 +28,7 @@ struct executor {
 	// Removes whatever carries the label. May be called at any time, twice, and by a process that never called up.
 	int (*down)(struct cluster *c, struct error *err);
 	// Appends to found, an array, one object for each thing that carries the label: {"run", "what": "process"|"directory"|"cgroup"..., "id", "live"}.
-	// live: the controller of that run is alive.
+	// live: the controller of that run is alive. Also, where they are known, "run_dir" and "controller" {"pid", "started"}.
 	int (*left)(struct cluster *c, json_t *found, struct error *err);
 };
 

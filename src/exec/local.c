@@ -9,6 +9,7 @@
 #include "exec/nodesdir.h"
 #include "exec/sweep.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -148,8 +149,9 @@ static int prepare(struct work *w, struct error *err)
 		json_decref(groups);
 		groups = cgroup_where(w->places, &limits, w->group);
 	}
-	w->record = mem_json("{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", c->run_dir, "controller", process_record(getpid()),
-		"cgroups", groups);
+	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
+	w->record = mem_json(
+		"{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", run_dir, "controller", process_record(getpid()), "cgroups", groups);
 	w->dir = nodesdir_make(c->label, w->record, err);
 	return w->dir ? 0 : -1;
 }
@@ -299,16 +301,17 @@ static json_t *agents_of(const char *dir, const json_t *record)
 	json_t *first = json_object_get(record, "agent");
 	if (first)
 		json_array_append(agents, first);
-	for (size_t k = 0;; k++) {
-		autofree char *node = mem_printf("%s/node-%zu", dir, k);
-		autofree char *path = fs_join(node, "agent.json");
-		autofree char *text = fs_read(path, 4096, NULL, NULL);
+	DIR *d = opendir(dir);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		autofree char *path = str_starts(e->d_name, "node-") ? mem_printf("%s/%s/agent.json", dir, e->d_name) : NULL;
+		autofree char *text = path ? fs_read(path, 4096, NULL, NULL) : NULL;
 		json_t *process = text ? json_loads(text, 0, NULL) : NULL;
 		if (process)
 			json_array_append_new(agents, process);
-		else if (!fs_exists(node))
-			return agents;
 	}
+	if (d)
+		closedir(d);
+	return agents;
 }
 
 // All that is known of one run.
@@ -318,6 +321,7 @@ struct remains {
 	json_t *dirs;   // its directories
 	json_t *groups; // its control groups, existing or not
 	json_t *agents;
+	json_t *record; // run.json or NULL
 	bool live;
 };
 
@@ -328,6 +332,7 @@ static void remains_fini(struct remains *r)
 	json_decref(r->dirs);
 	json_decref(r->groups);
 	json_decref(r->agents);
+	json_decref(r->record);
 }
 
 // "LABEL.PID.STARTED": whose is it?
@@ -391,7 +396,9 @@ static void on_group(const char *path, const char *label, void *data)
 
 static void add_dir(struct remains *r, const char *dir)
 {
-	autojson json_t *record = nodesdir_record(dir);
+	json_t *record = nodesdir_record(dir);
+	json_decref(r->record);
+	r->record = record;
 	autojson json_t *agents = agents_of(dir, record);
 	json_array_extend(r->agents, agents);
 	r->live = r->live || nodesdir_live(dir);
@@ -476,26 +483,32 @@ static int local_down(struct cluster *c, struct error *err)
 	return rc;
 }
 
+static void list_one(const struct remains *r, json_t *found, const char *what, const char *id)
+{
+	autofree char *clean = str_utf8_clean(id, strlen(id));
+	json_t *item = mem_json("{s:s, s:s, s:s, s:b}", "run", r->label, "what", what, "id", clean, "live", r->live);
+	static const char *const known[] = {"run_dir", "controller"};
+	for (size_t i = 0; i < countof(known); i++)
+		json_object_set(item, known[i], json_object_get(r->record, known[i]));
+	json_array_append_new(found, item);
+}
+
 static void list(const struct remains *r, json_t *found)
 {
 	autofree pid_t *pids = NULL;
 	size_t count = sweep_find(r->word, r->agents, &pids);
 	for (size_t i = 0; i < count; i++) {
 		autofree char *name = sweep_name(pids[i]);
-		autofree char *clean = str_utf8_clean(name, strlen(name));
-		autofree char *id = mem_printf("%d (%s)", (int)pids[i], clean);
-		json_array_append_new(found, mem_json("{s:s, s:s, s:s, s:b, s:i}", "run", r->label, "what", "process", "id", id, "live",
-						     r->live, "pid", (int)pids[i]));
+		autofree char *id = mem_printf("%d (%s)", (int)pids[i], name);
+		list_one(r, found, "process", id);
 	}
 	size_t i;
 	json_t *item;
 	json_array_foreach(r->groups, i, item)
 		if (fs_exists(json_string_value(item)))
-			json_array_append_new(
-				found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "cgroup", "id", item, "live", r->live));
+			list_one(r, found, "cgroup", json_string_value(item));
 	json_array_foreach(r->dirs, i, item)
-		json_array_append_new(
-			found, mem_json("{s:s, s:s, s:O, s:b}", "run", r->label, "what", "directory", "id", item, "live", r->live));
+		list_one(r, found, "directory", json_string_value(item));
 }
 
 static int local_left(struct cluster *c, json_t *found, struct error *err)

@@ -54,6 +54,8 @@ static int check_ours(const char *path, struct error *err)
 int nodesdir_check(struct error *err)
 {
 	autofree char *base = nodesdir_base();
+	if (str_utf8_valid(base, strlen(base)) != strlen(base))
+		return error_set(err, ERROR_SYSTEM, "the path '%s' is not UTF-8, choose another in MUSTER_NODES_DIR", base);
 	if (!access(base, F_OK)) {
 		if (check_ours(base, err))
 			return -1;

@@ -1,0 +1,333 @@
+#include "base/cgroup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "exec/executor.h"
+#include "exec/loopback.h"
+#include "exec/nodesdir.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/timex.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LITTLE_DISK (1ull << 30)
+#define SPARE_FILES 64 // descriptors the controller needs beside one for each node
+#define FEW_NODES 100  // fewer than this is worth a warning
+#define PATIENCE 5.0   // seconds for a program to tell its version
+#define LOCAL "local executor"
+#define LAUNCH "launch modes"
+
+static const char help[] = "Usage: muster doctor [--json]\n"
+			   "Says what works on this machine, what is missing, and what to do about it.\n"
+			   "\n"
+			   "      --json  print one JSON object\n"
+			   "      --help  this text\n"
+			   "\n"
+			   "Exit status: 0 when the local executor works, 3 when it does not.\n";
+
+enum state {
+	OK,
+	WARN,    // works, with less
+	MISSING, // does not work
+};
+
+static const char *const states[] = {"ok", "warn", "missing"};
+
+static void add(json_t *checks, const char *group, const char *name, enum state state, const char *text, const char *advice)
+{
+	autofree char *clean = str_utf8_clean(text, strlen(text));
+	json_array_append_new(checks, mem_json("{s:s, s:s, s:s, s:s, s:s*}", "group", group, "name", name, "state", states[state], "text",
+					      clean, "advice", state == OK ? NULL : advice));
+}
+
+// --- this machine -----------------------------------------------------------
+
+static void check_nodes_dir(json_t *checks)
+{
+	struct error err;
+	if (nodesdir_check(&err)) {
+		add(checks, LOCAL, "nodes directory", MISSING, err.text, "name a directory of your own, mode 0700, in MUSTER_NODES_DIR");
+		return;
+	}
+	autofree char *base = nodesdir_base();
+	add(checks, LOCAL, "nodes directory", OK, base, NULL);
+	// The base itself may not be there yet: the file system is that of what is.
+	struct statvfs fs;
+	while (statvfs(base, &fs)) {
+		char *slash = strrchr(base, '/');
+		if (!slash || slash == base)
+			return;
+		*slash = 0;
+	}
+	unsigned long long free_bytes = (unsigned long long)fs.f_bavail * fs.f_frsize;
+	autofree char *amount = str_bytes((double)free_bytes);
+	autofree char *text = mem_printf("%s free", amount);
+	add(checks, LOCAL, "disk", free_bytes < LITTLE_DISK ? WARN : OK, text, "make room, or name another directory in MUSTER_NODES_DIR");
+	if (fs.f_flag & ST_NOEXEC)
+		add(checks, LOCAL, "programs on it", WARN, "the file system of the nodes directory is mounted noexec",
+			"programs among the inputs cannot be run: name another directory in MUSTER_NODES_DIR");
+}
+
+static void check_loopback(json_t *checks)
+{
+	struct error err;
+	char address[16];
+	uint32_t last = 0;
+	autoclose int fd = loopback_claim(&last, address, &err);
+	if (fd < 0) {
+		add(checks, LOCAL, "loopback addresses", MISSING, err.text, "bring the loopback interface up: ip link set lo up");
+		return;
+	}
+	autofree char *text = mem_printf("%s and on are free", address);
+	add(checks, LOCAL, "loopback addresses", OK, text, NULL);
+}
+
+// A static program has no interpreter.
+static bool is_static(const char *path)
+{
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	Elf64_Ehdr head;
+	if (fd < 0 || read(fd, &head, sizeof head) != sizeof head || memcmp(head.e_ident, ELFMAG, SELFMAG) ||
+		head.e_ident[EI_CLASS] != ELFCLASS64)
+		return false;
+	for (size_t i = 0; i < head.e_phnum; i++) {
+		Elf64_Phdr part;
+		if (pread(fd, &part, sizeof part, (off_t)(head.e_phoff + i * sizeof part)) != sizeof part || part.p_type == PT_INTERP)
+			return false;
+	}
+	return true;
+}
+
+static void check_agent(json_t *checks)
+{
+	const char *chosen = getenv("MUSTER_AGENT");
+	autofree char *path = chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
+	if (access(path, X_OK)) {
+		autofree char *text = mem_printf("%s: %s", path, strerror(errno));
+		add(checks, LOCAL, "agent", MISSING, text, "build it, or name it in MUSTER_AGENT");
+		return;
+	}
+	bool fixed = is_static(path);
+	autofree char *text = mem_printf("%s, %s", path, fixed ? "static" : "needs shared libraries");
+	add(checks, LOCAL, "agent", fixed ? OK : WARN, text,
+		"it works here; an agent for other machines is built with -Dagent_static=true");
+}
+
+static void check_limits(json_t *checks)
+{
+	static const char *const names[CGROUP_COUNT] = {"cpus limit", "memory limit", "safe kill"};
+	struct cgroup_place places[CGROUP_COUNT];
+	cgroup_survey(places);
+	for (size_t i = 0; i < CGROUP_COUNT; i++) {
+		const struct cgroup_place *place = &places[i];
+		autofree char *text =
+			place->dir ? mem_printf("cgroup v%d, below %s", place->v2 ? 2 : 1, place->dir) : mem_strdup(place->why);
+		add(checks, LOCAL, names[i], place->dir ? OK : WARN, text,
+			i == CGROUP_PIDS ? "nodes with limits are killed without it too, a little slower"
+					 : "jobs that ask for this limit are refused; run as root, or in a delegated group: systemd-run "
+					   "--user --scope "
+					   "-p Delegate=yes muster run ...");
+	}
+	cgroup_forget(places);
+}
+
+static void check_files(json_t *checks)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	unsigned long long nodes = files.rlim_cur > SPARE_FILES ? files.rlim_cur - SPARE_FILES : 0;
+	autofree char *text = mem_printf("%llu, enough for %llu nodes", (unsigned long long)files.rlim_cur, nodes);
+	add(checks, LOCAL, "open files", nodes ? nodes < FEW_NODES ? WARN : OK : MISSING, text, "raise it with `ulimit -n`");
+}
+
+static void check_terminal(json_t *checks)
+{
+	autoclose int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	char name[64];
+	bool works = fd >= 0 && !grantpt(fd) && !unlockpt(fd) && !ptsname_r(fd, name, sizeof name) && !access(name, R_OK | W_OK);
+	autofree char *text = works ? mem_strdup("/dev/pts") : mem_printf("no pseudo-terminal: %s", strerror(errno));
+	add(checks, LOCAL, "terminals", works ? OK : WARN, text, "`muster exec` gives no terminal: mount /dev/pts and /dev/ptmx");
+}
+
+static void check_clock(json_t *checks)
+{
+	time_t now = (time_t)clock_wall();
+	struct tm tm;
+	char date[32];
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S UTC", &tm);
+	struct timex info = {0};
+	bool synced = adjtimex(&info) >= 0 && !(info.status & STA_UNSYNC);
+	autofree char *text = mem_printf("%s, %s", date, synced ? "synchronised" : "nothing says it is synchronised");
+	// One machine has one clock: what others think the time is does not matter here.
+	add(checks, LOCAL, "clock", tm.tm_year + 1900 < 2020 ? WARN : OK, text, "set it: certificates and the report's times depend on it");
+}
+
+static void check_machine(json_t *checks)
+{
+	autofree char *memory = str_bytes((double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE));
+	autofree char *text = mem_printf("%ld cores, %s of memory", sysconf(_SC_NPROCESSORS_ONLN), memory);
+	add(checks, LOCAL, "machine", OK, text, NULL);
+}
+
+// --- programs ---------------------------------------------------------------
+
+// What a program prints on its standard output within PATIENCE, owned by the caller; NULL when it is not there or fails.
+static char *output_of(char *const *argv)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC))
+		return NULL;
+	autoclose int in = ends[0], out = ends[1];
+	struct proc_options options = {.argv = argv, .in = -1, .out = out, .err = -1, .group = true, .die_with_parent = true};
+	pid_t pid = proc_spawn(&options, NULL, NULL);
+	if (pid < 0)
+		return NULL;
+	close(steal_fd(&out));
+	autostr struct str text = {0};
+	double end = clock_mono() + PATIENCE;
+	for (ssize_t n = 1; n > 0;) {
+		char chunk[4096];
+		struct pollfd wait = {.fd = in, .events = POLLIN};
+		int left = (int)((end - clock_mono()) * 1000);
+		n = left > 0 && poll(&wait, 1, left) > 0 ? read(in, chunk, sizeof chunk) : -1;
+		if (n > 0)
+			str_add(&text, chunk, (size_t)n);
+	}
+	kill(-pid, SIGKILL); // a no-op when it has ended
+	int status;
+	waitpid(pid, &status, 0);
+	return text.len ? str_steal(&text) : NULL;
+}
+
+// The word after mark in text: "Version:   4.0.2" gives "4.0.2". Owned by the caller.
+static char *word_after(const char *text, const char *mark)
+{
+	const char *at = text ? strstr(text, mark) : NULL;
+	if (!at)
+		return mem_strdup("?");
+	at += strlen(mark);
+	at += strspn(at, " \t");
+	return mem_strndup(at, strcspn(at, " \t\r\n"));
+}
+
+static char *find(const char *program)
+{
+	const char *path = getenv("PATH");
+	return fs_which(program, path ? path : "/usr/local/bin:/usr/bin:/bin");
+}
+
+// One MPI family: its launcher stands for the library, which it is packaged with.
+static bool check_mpi(
+	json_t *checks, const char *family, const char *const *programs, const char *mark, enum state state, const char *advice)
+{
+	for (; *programs; programs++) {
+		autofree char *path = find(*programs);
+		char *argv[] = {path, "--version", NULL};
+		autofree char *text = path ? output_of(argv) : NULL;
+		if (!text || !strstr(text, mark))
+			continue;
+		autofree char *version = word_after(text, mark);
+		autofree char *line = mem_printf("%s %s (%s)", family, version, path);
+		add(checks, LAUNCH, "mpi", state, line, advice);
+		return true;
+	}
+	return false;
+}
+
+static void check_launch(json_t *checks)
+{
+	static const char *const mpich[] = {"mpiexec.mpich", "mpiexec.hydra", "mpiexec", NULL};
+	static const char *const openmpi[] = {"mpirun.openmpi", "mpirun", NULL};
+	add(checks, LAUNCH, "none, ps", OK, "need nothing", NULL);
+	if (!check_mpi(checks, "MPICH", mpich, "Version:", OK, NULL))
+		add(checks, LAUNCH, "mpi", WARN, "no MPICH found",
+			"install MPICH to build and run MPI programs; muster itself does not need its mpiexec");
+	check_mpi(checks, "Open MPI", openmpi, "(Open MPI)", WARN, "this version starts programs of the MPICH family only");
+	autofree char *python = find("python3");
+	char *argv[] = {python, "-c", "import importlib.util as u; print('torch' if u.find_spec('torch') else 'none')", NULL};
+	autofree char *torch = python ? output_of(argv) : NULL;
+	bool found = torch && str_starts(torch, "torch");
+	add(checks, LAUNCH, "torch", found ? OK : WARN,
+		found    ? "python3 has torch"
+		: python ? "python3 has no torch"
+			 : "no python3 found",
+		"install PyTorch for python3, or use the python of your choice in `command`; muster itself does not need it");
+}
+
+// --- telling ----------------------------------------------------------------
+
+static const char *text_of(const json_t *check, const char *name)
+{
+	return json_string_value(json_object_get(check, name));
+}
+
+static void print_checks(const json_t *checks, bool works)
+{
+	const char *group = "";
+	size_t i;
+	json_t *check;
+	json_array_foreach(checks, i, check) {
+		if (strcmp(group, text_of(check, "group"))) {
+			printf("%s%s\n", *group ? "\n" : "", text_of(check, "group"));
+			group = text_of(check, "group");
+		}
+		printf("  %-8s %-19s %s\n", text_of(check, "state"), text_of(check, "name"), text_of(check, "text"));
+		if (text_of(check, "advice"))
+			printf("  %-8s %-19s -> %s\n", "", "", text_of(check, "advice"));
+	}
+	printf("\n%s\n", works ? "the local executor works" : "the local executor does not work: see what is missing above");
+}
+
+int cmd_doctor(int argc, char **argv, struct error *err)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	bool json = false;
+	opterr = 0;
+	optind = 0;
+	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1; json = true) {
+		if (c == 'h')
+			return fputs(help, stdout) < 0;
+		if (c == '?')
+			return error_set(err, ERROR_USAGE, "doctor: unknown option '%s', see `muster doctor --help`", argv[optind - 1]);
+	}
+	if (optind < argc)
+		return error_set(err, ERROR_USAGE, "doctor: '%s' was not expected, it takes no arguments", argv[optind]);
+	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent, check_limits, check_files,
+		check_terminal, check_clock, check_launch};
+	autojson json_t *checks = json_array();
+	for (size_t i = 0; i < countof(all); i++)
+		all[i](checks);
+	bool works = true;
+	size_t i;
+	json_t *check;
+	json_array_foreach(checks, i, check)
+		works = works && (strcmp(text_of(check, "group"), LOCAL) || strcmp(text_of(check, "state"), states[MISSING]));
+	if (json) {
+		autojson json_t *tree = mem_json("{s:b, s:O}", "ok", works, "checks", checks);
+		autofree char *text = json_dumps(tree, JSON_COMPACT);
+		puts(text);
+	} else {
+		print_checks(checks, works);
+	}
+	return works ? 0 : ERROR_SYSTEM;
+}

@@ -1,0 +1,99 @@
+#include "base/fs.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+// Runs the subcommand; what it prints is owned by the caller.
+static char *doctor(const char *option, int *status, struct error *err)
+{
+	char *argv[] = {"doctor", (char *)option, NULL};
+	char name[] = "/tmp/doctor_test.XXXXXX";
+	int fd = mkstemp(name);
+	fflush(stdout);
+	int saved = dup(1);
+	dup2(fd, 1);
+	close(fd);
+	*status = cmd_doctor(option ? 2 : 1, argv, err);
+	fflush(stdout);
+	dup2(saved, 1);
+	close(saved);
+	char *text = fs_read(name, 1 << 20, NULL, NULL);
+	unlink(name);
+	return text;
+}
+
+static const json_t *check_of(const json_t *tree, const char *name)
+{
+	size_t i;
+	json_t *check;
+	json_array_foreach(json_object_get(tree, "checks"), i, check)
+		if (!strcmp(json_string_value(json_object_get(check, "name")), name))
+			return check;
+	return NULL;
+}
+
+static void what_is_missing_is_said(void **state)
+{
+	int status;
+	setenv("MUSTER_AGENT", "/nonexistent/agent", 1);
+	autofree char *text = doctor("--json", &status, NULL);
+	assert_int_equal(status, 3);
+	autojson json_t *tree = json_loads(text, 0, NULL);
+	assert_true(json_is_false(json_object_get(tree, "ok")));
+	const json_t *agent = check_of(tree, "agent");
+	assert_string_equal(json_string_value(json_object_get(agent, "state")), "missing");
+	assert_non_null(strstr(json_string_value(json_object_get(agent, "text")), "/nonexistent/agent"));
+	assert_non_null(json_object_get(agent, "advice"));
+	autofree char *plain = doctor(NULL, &status, NULL);
+	assert_int_equal(status, 3);
+	assert_non_null(strstr(plain, "missing  agent"));
+}
+
+static void what_works_is_said(void **state)
+{
+	int status;
+	setenv("MUSTER_AGENT", "/bin/sh", 1);
+	autofree char *text = doctor("--json", &status, NULL);
+	assert_int_equal(status, 0);
+	autojson json_t *tree = json_loads(text, 0, NULL);
+	assert_true(json_is_true(json_object_get(tree, "ok")));
+	assert_string_equal(json_string_value(json_object_get(check_of(tree, "loopback addresses"), "state")), "ok");
+	assert_non_null(check_of(tree, "torch"));
+	assert_non_null(check_of(tree, "mpi"));
+}
+
+static void what_is_not_understood(void **state)
+{
+	int status;
+	struct error err = {0};
+	autofree char *one = doctor("--wrong", &status, &err);
+	assert_int_equal(status, -1);
+	assert_int_equal(err.code, ERROR_USAGE);
+	autofree char *two = doctor("word", &status, &err);
+	assert_int_equal(status, -1);
+	assert_non_null(strstr(err.text, "word"));
+	autofree char *three = doctor("--help", &status, &err);
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(three, "Usage"));
+}
+
+int main(void)
+{
+	setenv("MUSTER_NODES_DIR", "/tmp/muster-doctor-test", 1); // checked, not made
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_missing_is_said),
+		cmocka_unit_test(what_works_is_said),
+		cmocka_unit_test(what_is_not_understood),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
