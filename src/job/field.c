@@ -6,12 +6,14 @@
 #include "job/units.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pcre2.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
+	MAX_KEYS = 64,
 	MAX_TEXT = 4096,
 	MAX_WORD = 131071, // what Linux takes as one word of argv or environment
 };
@@ -96,8 +98,10 @@ static int read_regex(const struct reading *r)
 static int read_int(const struct reading *r)
 {
 	const struct field *f = r->field;
-	autofree char *expected = mem_printf("a whole number from %ld to %ld", (long)f->min, (long)f->max);
 	const struct yaml *node = r->node;
+	bool quoted = node->kind == YAML_SCALAR && !node->plain;
+	autofree char *expected =
+	        mem_printf("a whole number from %ld to %ld%s", (long)f->min, (long)f->max, quoted ? ", without quotes" : "");
 	if (node->kind != YAML_SCALAR || !node->plain || !*node->text || node->text[strspn(node->text, "0123456789")])
 		return fail(r, node, expected);
 	errno = 0;
@@ -117,7 +121,7 @@ static int read_bool(const struct reading *r)
 			return 0;
 		}
 	}
-	return fail(r, r->node, "true or false");
+	return fail(r, r->node, r->node->kind == YAML_SCALAR && !r->node->plain ? "true or false, without quotes" : "true or false");
 }
 
 static char *join(const char *const *names)
@@ -144,6 +148,16 @@ static int read_choice(const struct reading *r)
 	return fail(r, r->node, expected);
 }
 
+// As one would write it in the file.
+static char *print_seconds(double seconds)
+{
+	if (seconds >= 86400 && fmod(seconds, 86400) == 0)
+		return mem_printf("%gd", seconds / 86400);
+	if (seconds >= 3600 && fmod(seconds, 3600) == 0)
+		return mem_printf("%gh", seconds / 3600);
+	return mem_printf("%gs", seconds);
+}
+
 static int read_quantity(const struct reading *r)
 {
 	const struct field *f = r->field;
@@ -157,7 +171,7 @@ static int read_quantity(const struct reading *r)
 	double seconds = f->type == FIELD_SECONDS ? *(double *)r->slot : 0;
 	if (f->type != FIELD_SECONDS || (seconds >= f->min && seconds <= f->max))
 		return 0;
-	autofree char *min = str_seconds(f->min), *max = str_seconds(f->max);
+	autofree char *min = print_seconds(f->min), *max = print_seconds(f->max);
 	autofree char *expected = mem_printf("a time from %s to %s", min, max);
 	return fail(r, r->node, expected);
 }
@@ -277,19 +291,46 @@ const struct field *field_find(const struct field_shape *shape, const char *key)
 	return NULL;
 }
 
-int field_unknown(const struct field_shape *shape, const char *key, const char *path, const struct yaml_origin *at, struct error *err)
+static const char *nearest_key(const struct field_shape *shape, const char *key)
 {
-	const char *names[64];
+	const char *names[MAX_KEYS];
 	size_t count = 0;
-	for (const struct field *f = shape->fields; f->key && count < countof(names) - 1; f++)
+	for (const struct field *f = shape->fields; f->key && count < MAX_KEYS - 1; f++)
 		names[count++] = f->key;
 	names[count] = NULL;
-	const char *nearest = str_nearest(key, names);
-	autofree char *known = join(names);
+	return str_nearest(key, names);
+}
+
+// The path of the nearest key so many maps below this one, owned by the caller; NULL when none is near.
+static char *nearest_path(const struct field_shape *shape, const char *key, int depth)
+{
+	const char *nearest = depth ? NULL : nearest_key(shape, key);
+	if (nearest)
+		return mem_strdup(nearest);
+	for (const struct field *f = shape->fields; depth && f->key; f++) {
+		autofree char *below = f->shape ? nearest_path(f->shape, key, depth - 1) : NULL;
+		if (below)
+			return mem_printf("%s%s.%s", f->key,
+			        f->type == FIELD_OBJECTS ? "[N]"
+			        : f->type == FIELD_NAMED ? ".NAME"
+			                                 : "",
+			        below);
+	}
+	return NULL;
+}
+
+int field_unknown(const struct field_shape *shape, const char *key, const char *path, const struct yaml_origin *at, struct error *err)
+{
+	autostr struct str known = {0};
+	for (const struct field *f = shape->fields; f->key; f++)
+		str_printf(&known, "%s%s", f == shape->fields ? "" : ", ", f->key);
+	autofree char *nearest = nearest_path(shape, key, 0);
+	for (int depth = 0; !nearest && depth < 3; depth++)
+		nearest = nearest_path(shape->top ? shape->top : shape, key, depth);
 	autofree char *quoted = yaml_quote(key);
 	autofree char *where = *path ? mem_printf(" in '%s'", path) : mem_strdup("");
 	return yaml_error_at(at->file, at->line, at->column, err, "found the unknown key %s%s, expected one of %s%s%s%s", quoted, where,
-	        known, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+	        known.text, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
 }
 
 static void set_absent(const struct field *field, void *slot)

@@ -73,8 +73,9 @@ struct field {
 
 struct field_shape {
 	size_t size;
-	const char *shorthand;      // a scalar (or list, for a command) in place of the map is the value of this key
-	const struct field *fields; // ended by a NULL key
+	const char *shorthand;         // a scalar (or list, for a command) in place of the map is the value of this key
+	const struct field *fields;    // ended by a NULL key
+	const struct field_shape *top; // of the whole file, where a key may have been meant for; NULL for the top itself
 };
 
 // Fills out (size bytes, zeroed) from a map. node NULL: nothing is given. path is the place in the file, "" for the top. The tree must

@@ -15,9 +15,11 @@
 
 const char *const job_launches[] = {"none", "torch", "ps", "mpi", NULL};
 
+static const struct field_shape shape;
+
 static const struct field role_fields[] = {
-        {"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .min = 1, .max = 10000, .example = "2",
-                .help = "how many nodes have this role"},
+        {"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .expected = "how many nodes", .min = 1, .max = 10000,
+                .example = "2", .help = "how many nodes have this role"},
         {"command", FIELD_COMMAND, offsetof(struct job_role, command), .example = "python server.py",
                 .help = "what the ranks of this role run; default: `run.command`"},
         {"decides", FIELD_BOOL, offsetof(struct job_role, decides), .example = "true",
@@ -28,7 +30,7 @@ static const struct field role_fields[] = {
         {"memory", FIELD_BYTES, offsetof(struct job_role, memory), .example = "1Gi", .help = "as `cluster.memory`, for this role"},
         {0},
 };
-static const struct field_shape role_shape = {sizeof(struct job_role), "nodes", role_fields};
+static const struct field_shape role_shape = {sizeof(struct job_role), "nodes", role_fields, &shape};
 
 static const struct field cluster_fields[] = {
         {"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local", .pattern = "^[a-z][a-z0-9-]{0,30}$",
@@ -43,10 +45,11 @@ static const struct field cluster_fields[] = {
                 .help = "memory each node may use; default: no limit"},
         {0},
 };
-static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields};
+static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields, &shape};
 
 static const struct field input_fields[] = {
-        {"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .example = "data/train.tar.gz",
+        {"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .expected = "a path or an address",
+                .example = "data/train.tar.gz",
                 .help = "a file or directory of this machine (relative to the job file), or an `http://` or `https://` address"},
         {"sha256", FIELD_TEXT, offsetof(struct job_input, sha256), .pattern = "^[0-9a-fA-F]{64}$", .expected = "64 hexadecimal digits",
                 .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -61,7 +64,7 @@ static const struct field input_fields[] = {
                 .help = "what messages call it; default: the last part of `from`"},
         {0},
 };
-static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields};
+static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields, &shape};
 
 #define ENV_NAME .pattern = "^[A-Za-z_][A-Za-z0-9_]*$", .expected = "letters, digits and '_', no digit first"
 
@@ -78,7 +81,7 @@ static const struct field setup_fields[] = {
                 .help = "further environment of this command"},
         {0},
 };
-static const struct field_shape setup_shape = {sizeof(struct job_setup), "run", setup_fields};
+static const struct field_shape setup_shape = {sizeof(struct job_setup), "run", setup_fields, &shape};
 
 static const struct field run_fields[] = {
         {"launch", FIELD_CHOICE, offsetof(struct job_run, launch), .choices = job_launches, .fallback = "none", .example = "torch",
@@ -100,7 +103,7 @@ static const struct field run_fields[] = {
                 .help = "how long a rank that is told to stop has before it is killed; default: 5s or what the site file says"},
         {0},
 };
-static const struct field_shape run_shape = {sizeof(struct job_run), NULL, run_fields};
+static const struct field_shape run_shape = {sizeof(struct job_run), NULL, run_fields, &shape};
 
 static const struct field metric_fields[] = {
         {"name", FIELD_TEXT, offsetof(struct job_metric, name), .required = true, .pattern = "^[A-Za-z0-9_][A-Za-z0-9_.()/ -]{0,99}$",
@@ -113,7 +116,7 @@ static const struct field metric_fields[] = {
         {"unit", FIELD_TEXT, offsetof(struct job_metric, unit), .example = "s", .help = "the unit the report shows"},
         {0},
 };
-static const struct field_shape metric_shape = {sizeof(struct job_metric), NULL, metric_fields};
+static const struct field_shape metric_shape = {sizeof(struct job_metric), NULL, metric_fields, &shape};
 
 static const struct field job_fields[] = {
         {"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
@@ -134,7 +137,7 @@ static const struct field job_fields[] = {
                 .help = "check that every pair of nodes can talk before the job starts"},
         {0},
 };
-static const struct field_shape shape = {sizeof(struct job), NULL, job_fields};
+static const struct field_shape shape = {sizeof(struct job), NULL, job_fields, NULL};
 
 const struct field_shape *job_shape(void)
 {
@@ -168,19 +171,31 @@ static char *name_of(const char *path)
 	return str_steal(&s);
 }
 
+static int check_commands(const struct job *job, struct error *err)
+{
+	const struct job_role *roles = job->cluster.roles.items;
+	const struct yaml *node = job->run.place.node;
+	if (job->run.command.words.count)
+		return 0;
+	if (!job->cluster.roles.count)
+		return yaml_error(node, err, "found no 'run.command', expected the command that each rank runs");
+	for (size_t i = 0; i < job->cluster.roles.count; i++)
+		if (!roles[i].command.words.count)
+			return yaml_error(node, err,
+			        "found no 'run.command', expected one for the role '%s', which has no 'command' of its own",
+			        roles[i].place.name);
+	return 0;
+}
+
 // What involves more than one key.
 static int check(const struct job *job, struct error *err)
 {
 	const struct job_cluster *cluster = &job->cluster;
-	const struct job_role *roles = cluster->roles.items;
 	if (cluster->roles.count && cluster->nodes >= 0)
 		return yaml_error(yaml_find(cluster->place.node, "nodes"), err,
 		        "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
-	size_t without = cluster->roles.count ? 0 : 1;
-	for (size_t i = 0; i < cluster->roles.count; i++)
-		without += !roles[i].command.words.count;
-	if (without && !job->run.command.words.count)
-		return yaml_error(job->run.place.node, err, "found no 'run.command', expected the command that each rank runs");
+	if (check_commands(job, err))
+		return -1;
 	const struct job_metric *metrics = job->metrics.items;
 	for (size_t i = 0; i < job->metrics.count; i++)
 		for (size_t k = 0; k < i; k++)

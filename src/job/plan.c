@@ -44,8 +44,8 @@ static json_t *number(double value)
 static char *check_index(const char *name, long index, size_t count, const char *what, struct error *err)
 {
 	if (index >= 0 && (size_t)index >= count)
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: there are %zu %s", name, index, name, count - 1,
-		        count, what);
+		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: the number of %s is %zu", name, index, name,
+		        count - 1, what, count);
 	return NULL;
 }
 

@@ -122,6 +122,22 @@ static int take_key(struct walk *w)
 	return 0;
 }
 
+static struct yaml *read_value(const struct walk *w, const char *text)
+{
+	struct yaml_origin origin = {w->name, 0, column(w, text)};
+	if (!*text) {
+		struct yaml *nothing = yaml_new("", w->name, 0, origin.column);
+		nothing->plain = true;
+		return nothing;
+	}
+	struct error why = {0};
+	struct yaml *value = yaml_parse(text, strlen(text), &origin, &why);
+	if (!value)
+		error_set(w->err, why.code, "%.800s; a value with special characters needs quotes of its own, such as 'name=\"*.txt\"'",
+		        why.text);
+	return value;
+}
+
 int set_apply(const struct field_shape *shape, struct yaml *tree, const char *text, const char *name, struct error *err)
 {
 	struct walk w = {.node = tree, .shape = shape, .text = text, .at = text, .name = name, .err = err};
@@ -132,11 +148,9 @@ int set_apply(const struct field_shape *shape, struct yaml *tree, const char *te
 	if (text[valid])
 		return yaml_error_at(name, 0, column(&w, text + valid), err, "found the byte 0x%02x, expected text in UTF-8",
 		        (unsigned char)text[valid]);
-	struct yaml_origin origin = {name, 0, column(&w, equals + 1)};
-	struct yaml *value = equals[1] ? yaml_parse(equals + 1, strlen(equals + 1), &origin, err) : yaml_new("", name, 0, origin.column);
+	struct yaml *value = read_value(&w, equals + 1);
 	if (!value)
 		return -1;
-	value->plain = value->plain || !equals[1];
 	int rc = take_key(&w);
 	while (!rc && *w.at != '=') {
 		if (*w.at == '[') {

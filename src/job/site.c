@@ -24,7 +24,7 @@ static const struct field fields[] = {
                 .help = "how long a rank that is told to stop has before it is killed"},
         {0},
 };
-static const struct field_shape shape = {sizeof(struct site), NULL, fields};
+static const struct field_shape shape = {sizeof(struct site), NULL, fields, NULL};
 
 static json_t *to_json(const struct site *site)
 {

@@ -79,10 +79,19 @@ char *yaml_quote(const char *text)
 	return str_steal(&s);
 }
 
+// {rank} without quotes is a map, though hardly anybody means one.
+static char *describe_braces(const char *key)
+{
+	size_t len = strlen(key);
+	return mem_printf("the map {%.*s}, which is a text only in quotes,", (int)str_utf8_valid(key, len < 40 ? len : 40), key);
+}
+
 char *yaml_describe(const struct yaml *node)
 {
 	if (node->kind == YAML_LIST)
 		return mem_strdup("a list");
+	if (node->kind == YAML_MAP && node->count == 1 && yaml_is_null(node->entries[0].value))
+		return describe_braces(node->entries[0].key);
 	if (node->kind == YAML_MAP)
 		return mem_strdup("a map");
 	if (yaml_is_null(node))
@@ -218,7 +227,7 @@ static int fail_parser(struct reader *r)
 		return fail_at(r, p->problem_mark, "found a tab, expected blanks: YAML is not indented with tabs");
 	int line, column;
 	place(r->origin, p->context_mark, &line, &column);
-	autofree char *context = p->context ? mem_printf(" (%s that began at line %d)", p->context, line) : mem_strdup("");
+	autofree char *context = p->context && line > 0 ? mem_printf(" (%s that began at line %d)", p->context, line) : mem_strdup("");
 	autofree char *what = mem_printf("found no valid YAML: %s%s", p->problem ? p->problem : "syntax error", context);
 	return fail_at(r, p->problem_mark, what);
 }

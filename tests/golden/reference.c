@@ -1,0 +1,110 @@
+#include "reference.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "job/job.h"
+
+#include <string.h>
+
+static const struct field_shape *find_shape(const struct field_shape *top, const char *path)
+{
+	if (!strcmp(path, "top"))
+		return top;
+	autofree char *key = mem_strndup(path, strcspn(path, "."));
+	const struct field *field = field_find(top, key);
+	if (!field || !field->shape)
+		return NULL;
+	return path[strlen(key)] ? find_shape(field->shape, path + strlen(key) + 1) : field->shape;
+}
+
+static char *type_text(const struct field *f)
+{
+	switch (f->type) {
+	case FIELD_TEXT:
+		return mem_strdup("text");
+	case FIELD_REGEX:
+		return mem_strdup("regular expression");
+	case FIELD_INT:
+		return mem_printf("number, %ld to %ld", (long)f->min, (long)f->max);
+	case FIELD_BOOL:
+		return mem_strdup("`true` or `false`");
+	case FIELD_SECONDS:
+		return mem_strdup("time");
+	case FIELD_CPUS:
+		return mem_strdup("CPUs");
+	case FIELD_BYTES:
+		return mem_strdup("size");
+	case FIELD_COMMAND:
+		return mem_strdup("command");
+	case FIELD_TEXTS:
+		return mem_strdup("list of texts");
+	case FIELD_ENV:
+		return mem_strdup("map of texts");
+	case FIELD_OBJECT:
+		return mem_printf("map, [below](#%s)", f->key);
+	case FIELD_OBJECTS:
+		return mem_printf("list, [below](#%s)", f->key);
+	case FIELD_NAMED:
+		return mem_printf("map of names, [below](#cluster%s)", f->key);
+	case FIELD_CHOICE:
+		break;
+	}
+	autostr struct str s = {0};
+	for (size_t i = 0; f->choices[i]; i++)
+		str_printf(&s, "%s`%s`", i ? ", " : "", f->choices[i]);
+	return str_steal(&s);
+}
+
+static void add_table(struct str *out, const struct field_shape *shape)
+{
+	str_puts(out, "| key | what it is | default | example | meaning |\n| --- | --- | --- | --- | --- |\n");
+	for (const struct field *f = shape->fields; f->key; f++) {
+		autofree char *type = type_text(f);
+		str_printf(out, "| `%s` | %s | ", f->key, type);
+		if (f->required)
+			str_puts(out, "required");
+		else if (f->fallback)
+			str_printf(out, "`%s`", f->fallback);
+		str_puts(out, " | ");
+		if (f->example)
+			str_printf(out, "`%s`", f->example);
+		str_printf(out, " | %s |\n", f->help);
+	}
+}
+
+static size_t count_shapes(const struct field_shape *shape)
+{
+	size_t count = 1;
+	for (const struct field *f = shape->fields; f->key; f++)
+		count += f->shape ? count_shapes(f->shape) : 0;
+	return count;
+}
+
+char *reference_fill(const char *page, const struct field_shape *shape, struct error *err)
+{
+	static const char begin[] = "<!-- keys: ", close[] = " -->\n", end[] = "<!-- end -->";
+	autostr struct str out = {0};
+	size_t places = 0;
+	for (const char *at; (at = strstr(page, begin)); places++) {
+		const char *path = at + strlen(begin), *stop = strstr(path, close), *rest = strstr(path, end);
+		if (!stop || !rest) {
+			error_set(err, ERROR_USAGE, "found '%.30s', expected '-->' and '<!-- end -->' behind it", at);
+			return NULL;
+		}
+		autofree char *name = mem_strndup(path, (size_t)(stop - path));
+		const struct field_shape *found = find_shape(shape, name);
+		if (!found) {
+			error_set(err, ERROR_USAGE, "found '<!-- keys: %s -->', expected the path of a map", name);
+			return NULL;
+		}
+		str_add(&out, page, (size_t)(stop - page) + strlen(close));
+		add_table(&out, found);
+		page = rest;
+	}
+	if (places != count_shapes(shape)) {
+		error_set(err, ERROR_USAGE, "found %zu tables, expected one for each of %zu maps", places, count_shapes(shape));
+		return NULL;
+	}
+	str_puts(&out, page);
+	return str_steal(&out);
+}

@@ -1,0 +1,13 @@
+// The tables of keys in doc/jobfile.md, made from the table that checks job files.
+// It writes no prose: what stands between the tables is the page's own.
+#ifndef GOLDEN_REFERENCE_H
+#define GOLDEN_REFERENCE_H
+
+#include "base/error.h"
+#include "job/field.h"
+
+// The page with what stands between each "<!-- keys: PATH -->" and the next "<!-- end -->" made anew; owned by the caller. NULL and err
+// when a map of the table has no such place in the page, or a place names no map.
+char *reference_fill(const char *page, const struct field_shape *shape, struct error *err);
+
+#endif
