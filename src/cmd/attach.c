@@ -6,6 +6,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/follow.h"
+#include "cmd/live.h"
 #include "cmd/outlet.h"
 #include "cmd/story.h"
 #include "wire/event.h"
@@ -25,6 +26,7 @@ enum {
 	BUSY = 64 << 10, // bytes in one reading after which waiting a little saves more work than it costs
 	BUSY_MS = 5,
 	BLIND_MS = 100,      // between readings when nobody tells that something was written
+	EARLIER = 2 << 10,   // bytes of what each rank printed before we came
 	FAREWELL_MS = 10000, // for the controller to write its report after the end
 };
 
@@ -33,6 +35,7 @@ struct viewer {
 	const struct attach_options *options;
 	struct follow_calls calls;
 	struct follow *follow;
+	struct live *live; // on a terminal, else NULL
 	struct story story;
 	struct outlet out, err;
 	int signals; // signalfd
@@ -41,8 +44,8 @@ struct viewer {
 	bool open;   // the last line of a rank lacks its newline so far
 	size_t open_rank;
 	struct str marked;
-	int interrupts;
-	bool told_stopping, detached;
+	int interrupts, told; // told: of that many interrupts the user was told
+	bool stop_asked, resumed, detached;
 	json_t *end;
 };
 
@@ -70,6 +73,13 @@ static void on_signal(struct viewer *v, int number)
 	case SIGQUIT:
 		v->detached = true;
 		break;
+	case SIGTSTP:
+		v->stop_asked = true;
+		break;
+	case SIGCONT:
+	case SIGWINCH:
+		v->resumed = true;
+		break;
 	}
 }
 
@@ -93,8 +103,12 @@ static void close_line(struct viewer *v)
 }
 
 // A line of muster's own.
-static void say(struct viewer *v, const char *line)
+static void say(struct viewer *v, enum story_kind kind, const char *line)
 {
+	if (v->live) {
+		live_say(v->live, kind, line);
+		return;
+	}
 	if (v->joined)
 		close_line(v);
 	autofree char *text = mem_printf("%s\n", line);
@@ -104,6 +118,10 @@ static void say(struct viewer *v, const char *line)
 static int on_output(size_t rank, const char *bytes, size_t len, void *data)
 {
 	struct viewer *v = data;
+	if (v->live) {
+		live_output(v->live, rank, bytes, len);
+		return v->detached;
+	}
 	if (v->story.size == 1) {
 		outlet_write(&v->out, bytes, len);
 		v->open = bytes[len - 1] != '\n';
@@ -129,6 +147,20 @@ static int on_output(size_t rank, const char *bytes, size_t len, void *data)
 	return v->detached;
 }
 
+static int on_partial(size_t rank, const char *bytes, size_t len, void *data)
+{
+	struct viewer *v = data;
+	live_partial(v->live, rank, bytes, len);
+	return v->detached;
+}
+
+static int on_metric(json_t *event, void *data)
+{
+	struct viewer *v = data;
+	live_event(v->live, event);
+	return v->detached;
+}
+
 static int on_event(json_t *event, const char *line, size_t len, void *data)
 {
 	struct viewer *v = data;
@@ -136,10 +168,12 @@ static int on_event(json_t *event, const char *line, size_t len, void *data)
 		v->end = json_incref(event);
 	enum story_kind kind;
 	autofree char *told = story_line(&v->story, event, &kind);
+	if (v->live)
+		live_event(v->live, event);
 	if (v->options->json)
 		outlet_write(&v->out, line, len);
-	else if (kind == STORY_TROUBLE || (kind == STORY_NEWS && !v->options->quiet))
-		say(v, told);
+	else if (kind == STORY_TROUBLE || (kind == STORY_NEWS && !v->options->quiet && !v->live))
+		say(v, kind, told);
 	return v->detached;
 }
 
@@ -154,7 +188,7 @@ static char *short_path(const struct run *run, const char *name)
 	return steal(path);
 }
 
-static void say_end(struct viewer *v)
+static void say_end(struct viewer *v, bool live)
 {
 	if (v->options->json)
 		return;
@@ -162,23 +196,50 @@ static void say_end(struct viewer *v)
 	autofree char *told = story_line(&v->story, v->end, &kind);
 	autofree char *report = run_path(v->run, "report.html");
 	autofree char *where = short_path(v->run, fs_exists(report) ? "report.html" : "");
-	autofree char *line = mem_printf("%s; see %s", told, where);
-	say(v, line);
+	if (!live) {
+		autofree char *line = mem_printf("%s; see %s", told, where);
+		say(v, kind, line);
+		return;
+	}
+	// The panel has said how it ended, but not why.
+	const char *why = json_string_value(json_object_get(v->end, "why"));
+	autofree char *line = mem_printf("%s%s%s see %s\n", why ? " " : "", why ? why : "", why ? ";" : "", where);
+	outlet_write(&v->out, line, strlen(line));
 }
 
 // --- following --------------------------------------------------------------
 
+// What signals asked for and could not be done in the middle of writing.
+static void heed_signals(struct viewer *v)
+{
+	if (v->interrupts > v->told && !v->options->json)
+		say(v, STORY_TROUBLE, v->interrupts == 1 ? "stopping gently; Ctrl-C again stops at once" : "stopping at once");
+	v->told = v->interrupts;
+	if (v->live && v->stop_asked) {
+		live_leave(v->live);
+		raise(SIGSTOP);
+		v->resumed = true;
+	}
+	if (v->live && v->resumed)
+		live_enter(v->live);
+	v->stop_asked = v->resumed = false;
+}
+
 // Waits for something to happen. Returns whether the controller is gone.
 static bool wait_any(struct viewer *v, int follow_fd, int ms)
 {
+	if (v->live) {
+		int due = live_due(v->live);
+		ms = ms < 0 || due < ms ? due : ms;
+	}
 	struct pollfd fds[] = {
 	        {.fd = v->signals, .events = POLLIN}, {.fd = v->pidfd, .events = POLLIN}, {.fd = follow_fd, .events = POLLIN}};
 	poll(fds, countof(fds), ms);
 	if (fds[0].revents)
 		on_wake(v);
-	if (v->interrupts && !v->told_stopping && !v->options->json)
-		say(v, "stopping gently; Ctrl-C again stops at once");
-	v->told_stopping = v->interrupts > 0;
+	heed_signals(v);
+	if (v->live)
+		live_draw(v->live);
 	return v->pidfd < 0 || fds[1].revents;
 }
 
@@ -256,36 +317,68 @@ static bool are_joined(void)
 	return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev && out.st_ino == err.st_ino;
 }
 
-static int follow_run(struct viewer *v, struct error *err)
+static void set_calls(struct viewer *v)
 {
 	v->calls = (struct follow_calls){.on_event = on_event, .data = v};
 	if (!v->options->json && !v->options->quiet)
 		v->calls.on_output = on_output;
+	if (v->live) {
+		v->calls.on_metric = on_metric;
+		v->calls.on_partial = on_partial;
+	}
+}
+
+static int follow_run(struct viewer *v, struct error *err)
+{
+	set_calls(v);
 	v->follow = follow_open(v->run, &v->calls, err);
+	if (v->follow && v->live && !v->options->owner && follow_skip(v->follow, EARLIER)) {
+		autofree char *line = mem_printf("what was printed before is not shown (muster logs %s)", v->run->id);
+		say(v, STORY_NEWS, line);
+	}
 	int rc = v->follow ? watch(v, err) : -1;
 	follow_close(v->follow);
-	if (rc == 0 && v->end) {
+	if (rc == 0 && v->end)
 		wait_farewell(v);
-		say_end(v);
+	bool live = v->live;
+	live_close(v->live);
+	v->live = NULL;
+	if (rc == 0 && v->end) {
+		say_end(v, live);
 		return (int)json_integer_value(json_object_get(v->end, "exit"));
 	}
 	if (rc == 0 && !v->options->json) {
 		autofree char *line = mem_printf("the run goes on; `muster attach %s` comes back to it", v->run->id);
-		say(v, line);
+		say(v, STORY_NEWS, line);
 	}
 	return rc;
 }
 
+// Signals are blocked and read as they come: a handler could interrupt anything. Those that say "go away" may have been ignored on purpose
+// (nohup); Ctrl-C never is, though shells start what runs in the background so.
+static void block_signals(bool live, sigset_t *set, sigset_t *old)
+{
+	static const int always[] = {SIGINT, SIGTERM}, unless_ignored[] = {SIGHUP, SIGQUIT}, when_live[] = {SIGTSTP, SIGCONT, SIGWINCH};
+	sigemptyset(set);
+	for (size_t i = 0; i < countof(always); i++)
+		sigaddset(set, always[i]);
+	for (size_t i = 0; i < countof(unless_ignored); i++) {
+		struct sigaction action;
+		if (sigaction(unless_ignored[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(set, unless_ignored[i]);
+	}
+	for (size_t i = 0; live && i < countof(when_live); i++)
+		sigaddset(set, when_live[i]);
+	sigprocmask(SIG_BLOCK, set, old);
+}
+
 int attach_follow(const struct run *run, const struct attach_options *options, struct error *err)
 {
+	bool live = !options->json && !options->quiet && live_possible();
 	sigset_t set, old;
-	sigemptyset(&set);
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-	for (size_t i = 0; i < countof(numbers); i++)
-		sigaddset(&set, numbers[i]);
+	block_signals(live, &set, &old);
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, old_pipe;
 	sigaction(SIGPIPE, &ignore, &old_pipe);
-	sigprocmask(SIG_BLOCK, &set, &old);
 
 	struct viewer v = {.run = run, .options = options, .joined = are_joined()};
 	autoclose int signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -298,6 +391,7 @@ int attach_follow(const struct run *run, const struct attach_options *options, s
 	} else {
 		outlet_init(&v.out, STDOUT_FILENO, signals, on_wake, &v);
 		outlet_init(&v.err, STDERR_FILENO, signals, on_wake, &v);
+		v.live = live ? live_open(&v.out, run->id) : NULL;
 		rc = follow_run(&v, err);
 		outlet_fini(&v.out);
 		outlet_fini(&v.err);

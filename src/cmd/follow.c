@@ -19,6 +19,7 @@ enum {
 	ROUND = 1 << 20,      // of one rank, before the next one's turn
 	LINE_MOST = 4 << 20,  // of a log; longer lines are no events
 	RANKS_MOST = 1 << 20, // a sane bound on a number in a file name
+	PARTIAL_MOST = 512,
 };
 
 // The file itself is the buffer: an unfinished line is not kept but read again once its newline is there, however long it has become.
@@ -45,6 +46,7 @@ struct follow {
 	struct tail *ranks;
 	size_t nranks;
 	size_t bytes;
+	size_t scanned_last;     // bytes that the last reading without a newline left in its block
 	char *block, *log_block; // an output may be read in the middle of reading a log
 	struct error *err;
 };
@@ -96,6 +98,7 @@ static int read_open(struct follow *f, struct tail *tail, int fd, char *block, u
 		const char *newline = memrchr(block, '\n', (size_t)n);
 		if (!newline) {
 			tail->scanned += (uint64_t)n;
+			f->scanned_last = (size_t)n;
 			continue;
 		}
 		size_t whole = (size_t)(newline + 1 - block);
@@ -140,7 +143,14 @@ static int read_rank(struct follow *f, size_t rank, uint64_t most, bool last)
 		return FOLLOW_DONE;
 	char name[64];
 	snprintf(name, sizeof name, "ranks/output-%zu.txt", rank);
-	return read_tail(f, &f->ranks[rank], name, f->block, most, last, rank, hand_output);
+	struct tail *tail = &f->ranks[rank];
+	int rc = read_tail(f, tail, name, f->block, most, last, rank, hand_output);
+	if (rc == FOLLOW_DONE && f->calls->on_partial && tail->start < tail->scanned) {
+		size_t len = f->scanned_last < PARTIAL_MOST ? f->scanned_last : PARTIAL_MOST;
+		const char *bytes = f->block + f->scanned_last - len;
+		rc = f->calls->on_partial(rank, bytes, len, f->calls->data) ? FOLLOW_STOPPED : FOLLOW_DONE;
+	}
+	return rc;
 }
 
 static int read_ranks(struct follow *f, uint64_t most, bool last)

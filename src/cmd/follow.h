@@ -20,6 +20,8 @@ struct follow_calls {
 	// Bytes of a rank: whole lines, byte by byte as printed. A line too long for the memory given to it comes in pieces, and nothing of
 	// another rank comes between them. The last bytes of a rank that ended may lack the newline.
 	int (*on_output)(size_t rank, const char *bytes, size_t len, void *data);
+	// The end, of some hundred bytes, of a line a rank has not finished yet. It comes again with on_output when it is.
+	int (*on_partial)(size_t rank, const char *bytes, size_t len, void *data);
 	void *data;
 };
 

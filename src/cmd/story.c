@@ -258,7 +258,7 @@ static enum story_kind tell_signal(struct story *s, const json_t *event, struct 
 	if (json_is_string(signal))
 		str_printf(out, "%s sent to all ranks", json_string_value(signal));
 	else
-		str_printf(out, "SIG%s sent to all ranks", sigabbrev_np((int)json_integer_value(signal)));
+		str_printf(out, "signal %lld sent to all ranks", json_integer_value(signal));
 	if (has(event, "why"))
 		str_printf(out, ": %s", text(event, "why"));
 	return STORY_NEWS;
