@@ -3,54 +3,28 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "job/plan.h"
-#include "run/series.h"
+#include "run/measures.h"
 #include "run/tree.h"
 #include "wire/event.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 enum {
-	NUMBERS_MAX = 65536, // nodes and ranks of a run without a plan: a damaged line must not make millions
-	TRACKS_MAX = 20000,  // different series
-	LIST_MAX = 10000,    // warnings, outputs and the like
+	LIST_MAX = 10000, // warnings, outputs and the like
 	LATEST_BYTES = 256 << 10,
-};
-
-// One series in the making: kind is the member of the tree it goes to.
-struct track {
-	char *name, *unit;
-	long node, rank;
-	bool steps;
-	double done, total; // of progress: the last
-	struct series series;
-};
-
-struct group {
-	json_t *names; // key -> index of the track
-	struct track *tracks;
-	size_t count, size;
 };
 
 struct digest {
 	json_t *tree;
 	double started, last;
 	size_t limit, nodes, ranks;
-	struct group metrics, paces, node_samples, rank_samples;
+	struct measures *measures;
 };
 
 // --- small helpers ----------------------------------------------------------
-
-static long whole(const json_t *event, const char *name)
-{
-	const json_t *value = json_object_get(event, name);
-	return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) < NUMBERS_MAX
-	               ? (long)json_integer_value(value)
-	               : -1;
-}
 
 // Copies the members of that blank-separated list which are there.
 static void copy(json_t *to, const json_t *from, const char *names)
@@ -104,12 +78,12 @@ static json_t *numbered(const struct digest *d, const char *array_name, const ch
 
 static json_t *node_of(const struct digest *d, const json_t *event)
 {
-	return numbered(d, "nodes", "node", whole(event, "node"), d->nodes);
+	return numbered(d, "nodes", "node", tree_whole(event, "node"), d->nodes);
 }
 
 static json_t *rank_of(const struct digest *d, const json_t *event)
 {
-	return numbered(d, "ranks", "rank", whole(event, "rank"), d->ranks);
+	return numbered(d, "ranks", "rank", tree_whole(event, "rank"), d->ranks);
 }
 
 static void set(json_t *object, const char *name, json_t *value)
@@ -129,13 +103,13 @@ static void take_plan(struct digest *d, const struct run *run)
 	json_t *item;
 	json_array_foreach(json_object_get(plan, "nodes"), k, item)
 	{
-		if (k >= NUMBERS_MAX)
+		if (k >= TREE_NUMBERS)
 			break;
 		copy(numbered(d, "nodes", "node", (long)k, 0), item, "name role index cpus memory");
 	}
 	json_array_foreach(json_object_get(plan, "ranks"), k, item)
 	{
-		if (k >= NUMBERS_MAX)
+		if (k >= TREE_NUMBERS)
 			break;
 		copy(numbered(d, "ranks", "rank", (long)k, 0), item, "node local role index decides argv");
 	}
@@ -166,7 +140,7 @@ static json_t *open_phase(const struct digest *d, const json_t *event)
 	json_t *phases = list(d, "phases");
 	for (size_t i = json_array_size(phases); i-- > 0;) {
 		json_t *phase = json_array_get(phases, i);
-		if (tree_is(phase, "name", tree_text(event, "name")) && whole(phase, "node") == whole(event, "node"))
+		if (tree_is(phase, "name", tree_text(event, "name")) && tree_whole(phase, "node") == tree_whole(event, "node"))
 			return json_is_null(json_object_get(phase, "end")) ? phase : NULL;
 	}
 	return NULL;
@@ -198,7 +172,7 @@ static void on_phase(struct digest *d, const json_t *event)
 	}
 	set(phase, "end", json_real(t));
 	set(phase, "seconds", json_real(seconds));
-	if (node && same(name, "collect"))
+	if (node && strcmp(name, "collect") == 0)
 		set(node, "collected", json_real(t));
 }
 
@@ -264,13 +238,13 @@ static void on_start(struct digest *d, const json_t *event)
 static const char *judge_exit(const json_t *event)
 {
 	const char *why = tree_text(event, "why");
-	if (same(why, "told to stop") || same(why, "cancelled"))
+	if (tree_is(event, "why", "told to stop") || tree_is(event, "why", "cancelled"))
 		return "stopped";
 	const json_t *status = json_object_get(event, "status");
 	return json_is_integer(status) && json_integer_value(status) == 0 && !why ? "ok" : "failed";
 }
 
-static void on_exit(struct digest *d, const json_t *event)
+static void on_rank_exit(struct digest *d, const json_t *event)
 {
 	json_t *rank = rank_of(d, event);
 	if (!rank)
@@ -351,7 +325,7 @@ static const struct handler {
         {"input", on_input},
         {"setup", on_setup},
         {"start", on_start},
-        {"exit", on_exit},
+        {"exit", on_rank_exit},
         {"output", on_output},
         {"warn", on_warn},
         {"fail", on_fail},
@@ -383,214 +357,14 @@ static int on_event(json_t *event, void *data)
 	return 0;
 }
 
-// --- metrics ----------------------------------------------------------------
-
-// The track of that name and number; NULL when there are too many already.
-static struct track *track(struct group *g, const char *name, long node, long rank)
-{
-	autofree char *key = mem_printf("%ld %ld %s", node, rank, name);
-	if (!g->names)
-		g->names = json_object();
-	json_t *known = json_object_get(g->names, key);
-	if (known)
-		return &g->tracks[json_integer_value(known)];
-	if (g->count >= TRACKS_MAX)
-		return NULL;
-	if (g->count == g->size) {
-		g->size = g->size ? 2 * g->size : 16;
-		g->tracks = mem_resize(g->tracks, g->size * sizeof(*g->tracks));
-	}
-	json_object_set_new(g->names, key, json_integer((json_int_t)g->count));
-	g->tracks[g->count] = (struct track){.name = mem_strdup(name), .node = node, .rank = rank};
-	return &g->tracks[g->count++];
-}
-
-static void group_fini(struct group *g)
-{
-	for (size_t i = 0; i < g->count; i++) {
-		series_fini(&g->tracks[i].series);
-		free(g->tracks[i].name);
-		free(g->tracks[i].unit);
-	}
-	free(g->tracks);
-	json_decref(g->names);
-}
-
-static void add_metric(struct digest *d, const json_t *event)
-{
-	const char *name = tree_text(event, "name");
-	struct track *t = name ? track(&d->metrics, name, whole(event, "node"), whole(event, "rank")) : NULL;
-	if (!t)
-		return;
-	const json_t *value = json_object_get(event, "value"), *step = json_object_get(event, "step");
-	if (!t->unit && tree_text(event, "unit"))
-		t->unit = mem_strdup(tree_text(event, "unit"));
-	t->steps |= json_is_number(step);
-	struct point p = {since(d, event), json_is_number(step) ? json_number_value(step) : NAN,
-	        json_is_number(value) ? json_number_value(value) : NAN};
-	series_add(&t->series, d->limit, p);
-}
-
-// Seconds for one unit of progress, between two reports of it; an attempt that began again does not count backwards.
-static void add_progress(struct digest *d, const json_t *event)
-{
-	struct track *t = track(&d->paces, "progress", whole(event, "node"), whole(event, "rank"));
-	if (!t)
-		return;
-	double now = since(d, event), done = tree_number(event, "done");
-	struct point *last = &t->series.last;
-	bool known = t->series.count > 0;
-	double pace = known && done > t->done ? (now - last->t) / (done - t->done) : NAN;
-	if (!known || done != t->done)
-		series_add(&t->series, d->limit, (struct point){now, done, pace});
-	t->done = done;
-	t->total = tree_number(event, "total");
-}
-
-static void add_sample(struct digest *d, const json_t *event)
-{
-	static const char *const members[] = {"cpu", "memory", "rx", "tx", "read", "write"};
-	double now = since(d, event);
-	long node = whole(event, "node");
-	for (size_t i = 0; i < countof(members); i++) {
-		const json_t *value = json_object_get(event, members[i]);
-		struct track *t = json_is_number(value) ? track(&d->node_samples, members[i], node, -1) : NULL;
-		if (t)
-			series_add(&t->series, d->limit, (struct point){now, NAN, json_number_value(value)});
-	}
-	size_t k;
-	json_t *item;
-	json_array_foreach(json_object_get(event, "ranks"), k, item)
-	{
-		for (size_t i = 0; i < 2; i++) {
-			const json_t *value = json_object_get(item, members[i]);
-			struct track *t = json_is_number(value) ? track(&d->rank_samples, members[i], node, whole(item, "rank")) : NULL;
-			if (t)
-				series_add(&t->series, d->limit, (struct point){now, NAN, json_number_value(value)});
-		}
-	}
-}
+// --- metrics.jsonl ----------------------------------------------------------
 
 static int on_metric(json_t *event, void *data)
 {
 	struct digest *d = data;
 	see(d, event);
-	if (event_is(event, "metric"))
-		add_metric(d, event);
-	else if (event_is(event, "progress"))
-		add_progress(d, event);
-	else
-		add_sample(d, event);
+	measures_add(d->measures, event, since(d, event));
 	return 0;
-}
-
-// --- the tree from the series -----------------------------------------------
-
-static int compare_tracks(const void *a, const void *b)
-{
-	const struct track *x = *(struct track *const *)a, *y = *(struct track *const *)b;
-	if (x->rank != y->rank)
-		return x->rank < y->rank ? -1 : 1;
-	return x->node < y->node ? -1 : x->node > y->node;
-}
-
-static json_t *describe(const struct track *t)
-{
-	const struct series *s = &t->series;
-	json_t *item = mem_json("{s:i}", "node", (int)t->node);
-	if (t->rank >= 0)
-		set(item, "rank", json_integer(t->rank));
-	set(item, "count", json_integer((json_int_t)s->count));
-	set(item, "first", series_number(s->first.value));
-	set(item, "last", series_number(s->last.value));
-	set(item, "min", series_number(s->low.value));
-	set(item, "max", series_number(s->high.value));
-	set(item, "mean", series_number(s->finite ? s->sum / (double)s->finite : NAN));
-	if (t->steps)
-		set(item, "step", series_number(s->last.step));
-	set(item, "points", series_points(s, true));
-	return item;
-}
-
-// Names in the order they first came, within a name by rank.
-static json_t *describe_group(const struct group *g)
-{
-	json_t *names = json_object();
-	json_t *result = json_array();
-	struct track **sorted = mem_alloc(g->count * sizeof(struct track *));
-	for (size_t i = 0; i < g->count; i++) {
-		sorted[i] = &g->tracks[i];
-		if (json_object_get(names, g->tracks[i].name))
-			continue;
-		json_t *metric = mem_json("{s:s, s:s?, s:[]}", "name", g->tracks[i].name, "unit", g->tracks[i].unit, "series");
-		json_array_append_new(result, metric);
-		json_object_set(names, g->tracks[i].name, json_object_get(metric, "series"));
-	}
-	if (g->count)
-		qsort(sorted, g->count, sizeof(*sorted), compare_tracks);
-	for (size_t i = 0; i < g->count; i++)
-		json_array_append_new(json_object_get(names, sorted[i]->name), describe(sorted[i]));
-	free(sorted);
-	json_decref(names);
-	return result;
-}
-
-// One object for each node or rank with a member for each kind: {"node": 0, "cpu": {...}, "memory": {...}}.
-static json_t *describe_samples(const struct group *g)
-{
-	json_t *found = json_object(), *result = json_array();
-	for (size_t i = 0; i < g->count; i++) {
-		const struct track *t = &g->tracks[i];
-		autofree char *key = mem_printf("%ld %ld", t->node, t->rank);
-		json_t *item = json_object_get(found, key);
-		if (!item) {
-			item = mem_json("{s:i}", "node", (int)t->node);
-			if (t->rank >= 0)
-				set(item, "rank", json_integer(t->rank));
-			json_object_set(found, key, item);
-			json_array_append_new(result, item);
-		}
-		json_t *points =
-		        mem_json("{s:o, s:o, s:o}", "last", series_number(t->series.last.value), "max", series_number(t->series.high.value),
-		                "mean", series_number(t->series.finite ? t->series.sum / (double)t->series.finite : NAN));
-		set(points, "points", series_points(&t->series, false));
-		set(item, t->name, points);
-	}
-	json_decref(found);
-	return result;
-}
-
-static json_t *describe_progress(const struct digest *d)
-{
-	json_t *result = json_array();
-	for (size_t i = 0; i < d->paces.count; i++) {
-		const struct track *t = &d->paces.tracks[i];
-		json_array_append_new(result, mem_json("{s:i, s:i, s:o, s:o, s:f}", "node", (int)t->node, "rank", (int)t->rank, "done",
-		                                      series_number(t->done), "total", series_number(t->total), "t", t->series.last.t));
-	}
-	return result;
-}
-
-// What one iteration took: the metric that says so, else what progress lets us work out.
-static json_t *describe_iterations(const struct digest *d, json_t *metrics)
-{
-	const char *found = NULL;
-	size_t k;
-	json_t *metric;
-	json_array_foreach(metrics, k, metric)
-	{
-		const char *name = tree_text(metric, "name");
-		if (strcmp(name, "iter_seconds") == 0)
-			return mem_json("{s:s}", "metric", name);
-		if (!found && strcasestr(name, "time"))
-			found = name;
-	}
-	if (found)
-		return mem_json("{s:s}", "metric", found);
-	if (!d->paces.count)
-		return json_null();
-	autojson json_t *paces = describe_group(&d->paces);
-	return mem_json("{s:n, s:O}", "metric", "series", json_object_get(json_array_get(paces, 0), "series"));
 }
 
 static json_t *new_tree(void)
@@ -628,16 +402,10 @@ json_t *digest_make(const struct run *run, enum digest_depth depth, struct error
 		json_decref(d.tree);
 		return NULL;
 	}
+	d.measures = measures_new(d.limit);
 	read_metrics(&d, run, depth);
 	set(d.tree, "last", json_real(d.last - d.started));
-	json_t *metrics = describe_group(&d.metrics);
-	set(d.tree, "metrics", metrics);
-	set(d.tree, "iterations", describe_iterations(&d, metrics));
-	set(d.tree, "progress", describe_progress(&d));
-	set(d.tree, "samples",
-	        mem_json("{s:o, s:o}", "nodes", describe_samples(&d.node_samples), "ranks", describe_samples(&d.rank_samples)));
-	struct group *groups[] = {&d.metrics, &d.paces, &d.node_samples, &d.rank_samples};
-	for (size_t i = 0; i < countof(groups); i++)
-		group_fini(groups[i]);
+	measures_put(d.measures, d.tree);
+	measures_free(d.measures);
 	return d.tree;
 }

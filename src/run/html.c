@@ -142,10 +142,14 @@ static void put_metrics(struct str *h, const json_t *report)
 {
 	static const char *const heads[] = {"Metric", "#Rank", "#Last", "#Lowest", "#Highest", "#Mean", "#Values", NULL};
 	const json_t *metrics = json_object_get(report, "metrics");
-	if (!json_array_size(metrics))
+	if (!json_array_size(metrics) && !tree_has(report, "iterations"))
 		return;
 	str_puts(h,
 	        "<section><div class=\"bar\"><h2>Metrics</h2><div id=\"axis\"></div></div><div class=\"charts\" id=\"metrics\"></div>\n");
+	if (!json_array_size(metrics)) {
+		str_puts(h, "</section>\n");
+		return;
+	}
 	str_puts(h, "<details id=\"values\" open><summary>Values</summary>");
 	markup_open_table(h, heads);
 	size_t i, k, rows = 0;

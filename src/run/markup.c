@@ -125,7 +125,7 @@ void markup_badge(struct str *h, const char *word)
 {
 	struct word w = {word ? word : "unknown", "plain", "·"};
 	for (size_t i = 0; i < countof(words); i++)
-		if (same(words[i].word, w.word))
+		if (strcmp(words[i].word, w.word) == 0)
 			w = words[i];
 	str_printf(h, "<span class=\"badge %s\"><span aria-hidden=\"true\">%s</span> ", w.class, w.sign);
 	markup_escape(h, w.word);

@@ -142,8 +142,7 @@ static void add_outputs(json_t *tree, const struct run *run)
 		if (fd < 0 || fstat(fd, &st) < 0)
 			continue;
 		json_object_set_new(rank, "bytes", json_integer(st.st_size));
-		const char *state = tree_text(rank, "state");
-		if (!tree_count(rank, "last") && (same(state, "failed") || same(state, "unknown"))) {
+		if (!tree_count(rank, "last") && (tree_is(rank, "state", "failed") || tree_is(rank, "state", "unknown"))) {
 			json_t *last = last_lines(fd, st.st_size);
 			if (last)
 				json_object_set_new(rank, "last", last);

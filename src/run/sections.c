@@ -17,7 +17,7 @@ static const char *const phase_names[] = {"bring-up", "preflight", "stage", "set
 static int phase_number(const char *name)
 {
 	for (int i = 0; phase_names[i]; i++)
-		if (same(name, phase_names[i]))
+		if (name && strcmp(name, phase_names[i]) == 0)
 			return i;
 	return 7;
 }

@@ -32,6 +32,8 @@ static void put_failure(struct str *out, const json_t *report)
 			str_printf(&who, "%s%s", who.len ? " on " : "",
 			        markup_node(report, failure) ? markup_node(report, failure) : "a node");
 		autofree char *after = markup_seconds(failure, "t");
+		if (tree_text(failure, "why") && str_starts(tree_text(failure, "why"), "rank ")) // it says who already
+			str_fini(&who);
 		autofree char *first = mem_printf("%s%s%s (after %s, phase %s)", who.len ? who.text : "", who.len ? ": " : "",
 		        tree_text(failure, "why") ? tree_text(failure, "why") : "failed", after,
 		        tree_text(failure, "phase") ? tree_text(failure, "phase") : "unknown");

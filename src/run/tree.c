@@ -28,3 +28,10 @@ size_t tree_count(const json_t *object, const char *name)
 {
 	return json_array_size(json_object_get(object, name));
 }
+
+long tree_whole(const json_t *object, const char *name)
+{
+	const json_t *value = json_object_get(object, name);
+	json_int_t whole = json_is_integer(value) ? json_integer_value(value) : -1;
+	return whole >= 0 && whole < TREE_NUMBERS ? (long)whole : -1;
+}
