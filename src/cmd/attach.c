@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "cmd/cmd.h"
 #include "cmd/follow.h"
 #include "cmd/live.h"
 #include "cmd/outlet.h"
@@ -12,6 +13,7 @@
 #include "wire/event.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -247,18 +250,40 @@ static bool wait_any(struct viewer *v, int follow_fd, int ms)
 static char *describe_death(const struct viewer *v)
 {
 	siginfo_t info = {0};
-	if (v->pidfd < 0 || waitid(P_PIDFD, (id_t)v->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+	if (waitid(P_PIDFD, (id_t)v->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
 		return mem_strdup("was killed");
 	if (info.si_code == CLD_EXITED)
 		return mem_printf("ended with status %d", info.si_status);
 	return mem_printf("was killed by signal %d (%s)", info.si_status, strsignal(info.si_status));
 }
 
+// When somebody last wrote into the run's event log: "2026-11-22 10:45:12".
+static char *last_sign(const struct run *run)
+{
+	autofree char *path = run_path(run, "events.jsonl");
+	struct stat st;
+	struct tm tm;
+	char text[32] = "an unknown time";
+	if (stat(path, &st) == 0 && localtime_r(&st.st_mtime, &tm))
+		strftime(text, sizeof text, "%F %T", &tm);
+	return mem_strdup(text);
+}
+
 static int lost(const struct viewer *v, struct error *err)
 {
+	const char *id = v->run->id;
+	int pid = (int)v->options->controller;
+	autofree char *which = pid > 0 ? mem_printf("(pid %d) ", pid) : mem_strdup("");
+	if (v->pidfd < 0) {
+		autofree char *when = last_sign(v->run);
+		return error_set(err, ERROR_SYSTEM,
+		        "the run %s cannot be attached to: its controller %swas killed, its last sign of life is of %s; `muster reap` "
+		        "removes what it left",
+		        id, which, when);
+	}
 	autofree char *how = describe_death(v);
-	return error_set(err, ERROR_SYSTEM, "the controller (pid %d) %s before the run %s ended; `muster reap` removes what it left",
-	        (int)v->options->controller, how, v->run->id);
+	return error_set(
+	        err, ERROR_SYSTEM, "the controller %s%s before the run %s ended; `muster reap` removes what it left", which, how, id);
 }
 
 // Until the end is read, the controller is gone or the user leaves.
@@ -400,5 +425,68 @@ int attach_follow(const struct run *run, const struct attach_options *options, s
 	json_decref(v.end);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	sigaction(SIGPIPE, &old_pipe, NULL);
+	return rc;
+}
+
+// --- the command ------------------------------------------------------------
+
+static const char usage[] = "usage: muster attach [RUN] [--runs DIR] [--json] [--quiet]\n"
+                            "\n"
+                            "Shows a run as it goes on, until it ends. Ctrl-C leaves it; the run goes on.\n"
+                            "RUN is an id, the beginning of one, a directory, or 'latest', which is also what is meant without it.\n"
+                            "Of a run that is over only its end is shown.\n"
+                            "\n"
+                            "      --runs DIR  where the runs are (default: $MUSTER_RUNS, else runs)\n"
+                            "      --json      print the events as JSON lines and nothing else\n"
+                            "  -q, --quiet     print only problems and the end\n"
+                            "  -h, --help      print this text\n"
+                            "\n"
+                            "Exit status: that of the run; 0 when you left it; 3 when its controller was killed.\n";
+
+struct arguments {
+	const char *runs, *run;
+	bool json, quiet, help;
+};
+
+static int parse(int argc, char **argv, struct arguments *a, struct error *err)
+{
+	static const struct option known[] = {{"runs", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},
+	        {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
+	const char *set = getenv("MUSTER_RUNS");
+	*a = (struct arguments){.runs = set && *set ? set : "runs"};
+	optind = 0;
+	opterr = 0;
+	for (int c; (c = getopt_long(argc, argv, ":qh", known, NULL)) >= 0;) {
+		if (c == ':' || c == '?')
+			return error_set(err, ERROR_USAGE, "attach: %s '%s', expected --runs, --json, --quiet or --help",
+			        c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
+		a->runs = c == 'r' ? optarg : a->runs;
+		a->json |= c == 'j';
+		a->quiet |= c == 'q';
+		a->help |= c == 'h';
+	}
+	if (argc - optind > 1)
+		return error_set(err, ERROR_USAGE, "attach: found %d runs, expected at most one", argc - optind);
+	a->run = argv[optind];
+	return 0;
+}
+
+int cmd_attach(int argc, char **argv, struct error *err)
+{
+	struct arguments a;
+	if (parse(argc, argv, &a, err) < 0)
+		return -1;
+	if (a.help)
+		return fputs(usage, stdout) == EOF;
+	struct run *run = run_open(a.runs, a.run, err);
+	if (!run)
+		return -1;
+	autojson json_t *control = NULL;
+	bool alive = run_alive(run, &control);
+	struct attach_options options = {.json = a.json, .quiet = a.quiet || !alive};
+	options.controller = (pid_t)json_integer_value(json_object_get(control, "pid"));
+	options.started = (unsigned long long)json_integer_value(json_object_get(control, "started"));
+	int rc = attach_follow(run, &options, err);
+	run_free(run);
 	return rc;
 }

@@ -6,6 +6,8 @@
 #include "base/error.h"
 
 // argv[0] is the subcommand. Returns the exit status, or -1 with err set.
+int cmd_attach(int argc, char **argv, struct error *err);
+int cmd_cancel(int argc, char **argv, struct error *err);
 int cmd_doctor(int argc, char **argv, struct error *err);
 int cmd_plan(int argc, char **argv, struct error *err);
 int cmd_reap(int argc, char **argv, struct error *err);
