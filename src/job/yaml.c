@@ -59,9 +59,10 @@ int yaml_error_at(const char *file, int line, int column, struct error *err, con
 	return -1;
 }
 
-char *yaml_quote(const char *text)
+char *yaml_quote(const char *bytes)
 {
 	enum { MAX = 60 };
+	autofree char *text = str_utf8_clean(bytes, strlen(bytes));
 	size_t len = strlen(text), shown = len;
 	if (len > MAX)
 		shown = str_utf8_valid(text, MAX);
@@ -334,8 +335,9 @@ static int read_key(struct reader *r, const struct yaml *map, const yaml_event_t
 	if (!before)
 		return 0;
 	autofree char *quoted = yaml_quote(entry->key);
-	return yaml_error_at(map->file, entry->line, entry->column, r->err,
-	        "found the key %s a second time (first on line %d), expected each key once", quoted, before->line);
+	autofree char *first = before->line > 0 ? mem_printf(" (first on line %d)", before->line) : mem_strdup("");
+	return yaml_error_at(
+	        map->file, entry->line, entry->column, r->err, "found the key %s a second time%s, expected each key once", quoted, first);
 }
 
 static int read_entries(struct reader *r, struct yaml *node, int depth)

@@ -1,0 +1,148 @@
+#include "base/mem.h"
+#include "base/str.h"
+#include "job/job.h"
+#include "job/plan.h"
+#include "job/site.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+// What each job file gives is in tests/golden; here is what a file cannot show.
+
+static json_t *plan_of(const char *text, struct error *err)
+{
+	struct job *job = job_parse(text, strlen(text), "dir/My Job.v2.yaml", NULL, 0, err);
+	json_t *plan = job ? plan_make(job, NULL, "/dir", err) : NULL;
+	job_free(job);
+	return plan;
+}
+
+static json_t *good_plan(const char *text)
+{
+	struct error err;
+	json_t *plan = plan_of(text, &err);
+	if (!plan)
+		fail_msg("%s", err.text);
+	return plan;
+}
+
+static const char *text_at(const json_t *tree, const char *list, size_t index, const char *key)
+{
+	return json_string_value(json_object_get(json_array_get(json_object_get(tree, list), index), key));
+}
+
+static void test_getters(void **state)
+{
+	autojson json_t *plan =
+	        good_plan("{cluster: {executor: other, nodes: 3}, run: {command: a, procs_per_node: 2, timeout: 1m, grace: 0.5}}");
+	assert_int_equal(plan_nodes(plan), 3);
+	assert_int_equal(plan_size(plan), 6);
+	assert_string_equal(plan_executor(plan), "other");
+	assert_true(plan_seconds(plan, "timeout") == 60);
+	assert_true(plan_seconds(plan, "grace") == 0.5);
+	assert_true(plan_seconds(plan, "lease") == 30);
+	assert_string_equal(json_string_value(json_object_get(plan, "name")), "my-job-v2");
+}
+
+static void test_slice(void **state)
+{
+	autojson json_t *plan =
+	        good_plan("{cluster: {roles: {a: 1, b: 2}}, run: {command: x, procs_per_node: 2}, setup: ['{node} {role} {index} "
+	                  "{nodes} {addr} {addr[0]} {data} {{node}} ${node}']}");
+	autofree char *before = json_dumps(plan, 0);
+	autojson json_t *slice = plan_slice(plan, 2);
+	assert_int_equal(json_integer_value(json_object_get(slice, "node")), 2);
+	assert_int_equal(plan_nodes(slice), 3);
+	assert_int_equal(plan_size(slice), 6);
+	const json_t *ranks = json_object_get(slice, "ranks");
+	assert_int_equal(json_array_size(ranks), 2);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(ranks, 0), "rank")), 4);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(ranks, 1), "rank")), 5);
+	const json_t *step = json_array_get(json_object_get(slice, "setup"), 0);
+	assert_string_equal(
+	        json_string_value(json_array_get(json_object_get(step, "argv"), 2)), "2 b 1 3 {addr[2]} {addr[0]} {data} {{node}} ${node}");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(step, "env"), "MUSTER_NODE")), "2");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(step, "env"), "MUSTER_ROLE")), "b");
+	assert_true(str_starts(text_at(slice, "setup", 0, "name"), "{node} {role}"));
+	autofree char *after = json_dumps(plan, 0);
+	assert_string_equal(before, after);
+}
+
+static void test_ten_thousand_nodes(void **state)
+{
+	autojson json_t *plan = good_plan("{cluster: {nodes: 10000}, run: {command: 'echo {rank}', launch: torch}}");
+	assert_int_equal(plan_size(plan), 10000);
+	assert_string_equal(text_at(plan, "nodes", 9999, "name"), "node-9999");
+	autojson json_t *slice = plan_slice(plan, 9999);
+	assert_int_equal(json_array_size(json_object_get(slice, "ranks")), 1);
+}
+
+static void test_too_much_text(void **state)
+{
+	autostr struct str s = {0};
+	struct error err;
+	str_puts(&s, "cluster: {nodes: 10000}\nrun:\n  command: '");
+	for (int i = 0; i < 100000; i++)
+		str_puts(&s, "x");
+	str_puts(&s, "'\n");
+	assert_null(plan_of(s.text, &err));
+	assert_non_null(strstr(err.text, "My Job.v2.yaml:3:3: found a command and environment of 100000 bytes for each of 10000 ranks"));
+	str_fini(&s);
+	s = (struct str){0};
+	str_puts(&s, "run:\n  command: '");
+	for (int i = 0; i < 131072; i++)
+		str_puts(&s, "x");
+	str_puts(&s, "'\n");
+	assert_null(plan_of(s.text, &err));
+	assert_non_null(strstr(err.text, "My Job.v2.yaml:2:12: found 131072 bytes for 'run.command', expected at most 131071"));
+}
+
+static void test_missing_file(void **state)
+{
+	struct error err = {0};
+	assert_null(job_load("/nonexistent/job.yaml", NULL, 0, &err));
+	assert_int_equal(err.code, ERROR_USAGE);
+	assert_non_null(strstr(err.text, "/nonexistent/job.yaml"));
+	assert_null(site_load("/nonexistent/site.yaml", &err));
+	assert_int_equal(err.code, ERROR_USAGE);
+	job_free(NULL);
+}
+
+// The progress patterns must compile and take what programs print: field.c's own check is used, so that PCRE2 keeps its doors.
+static void test_progress(void **state)
+{
+	static const char *const lines[][2] = {{"[epoch: 2/5][iteration: 20/100] rank 0 loss 1", "[epoch: 2/5][iteration: 20/100]"},
+	        {"Epoch [1/5], Step [100/600], Loss: 0.1", "Epoch 1 of 5, iteration 3 of 10"}, {"step 3/10", "iteration 7 of 9"}};
+	autojson json_t *plan = good_plan("run: {command: a}");
+	const json_t *patterns = json_object_get(plan, "progress");
+	autofree char *epochs = mem_printf("^.*%s", json_string_value(json_array_get(patterns, 0)));
+	autofree char *steps = mem_printf("^.*%s", json_string_value(json_array_get(patterns, 1)));
+	for (size_t i = 0; i < countof(lines); i++) {
+		for (size_t k = 0; k < 2; k++) {
+			assert_int_equal(field_match(epochs, lines[i][k]), i < 2);
+			assert_true(field_match(steps, lines[i][k]));
+		}
+	}
+	assert_false(field_match(steps, "footstep 3/10"));
+	assert_false(field_match(steps, "step 3"));
+	assert_false(field_match(epochs, "epoch 3/10"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_getters),
+	        cmocka_unit_test(test_slice),
+	        cmocka_unit_test(test_ten_thousand_nodes),
+	        cmocka_unit_test(test_too_much_text),
+	        cmocka_unit_test(test_missing_file),
+	        cmocka_unit_test(test_progress),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
