@@ -9,7 +9,11 @@
 int cmd_attach(int argc, char **argv, struct error *err);
 int cmd_cancel(int argc, char **argv, struct error *err);
 int cmd_doctor(int argc, char **argv, struct error *err);
+int cmd_list(int argc, char **argv, struct error *err);
+int cmd_logs(int argc, char **argv, struct error *err);
 int cmd_plan(int argc, char **argv, struct error *err);
 int cmd_reap(int argc, char **argv, struct error *err);
+int cmd_report(int argc, char **argv, struct error *err);
+int cmd_status(int argc, char **argv, struct error *err);
 
 #endif

@@ -167,6 +167,15 @@ static int read_ranks(struct follow *f, uint64_t most, bool last)
 	return more ? FOLLOW_MORE : FOLLOW_DONE;
 }
 
+static void make_room(struct follow *f, size_t rank)
+{
+	if (rank < f->nranks)
+		return;
+	f->ranks = mem_resize(f->ranks, (rank + 1) * sizeof *f->ranks);
+	memset(f->ranks + f->nranks, 0, (rank + 1 - f->nranks) * sizeof *f->ranks);
+	f->nranks = rank + 1;
+}
+
 static void touch_rank(struct follow *f, const char *name)
 {
 	char *end;
@@ -175,11 +184,7 @@ static void touch_rank(struct follow *f, const char *name)
 	unsigned long rank = strtoul(name + strlen("output-"), &end, 10);
 	if (strcmp(end, ".txt") != 0 || rank >= RANKS_MOST)
 		return;
-	if (rank >= f->nranks) {
-		f->ranks = mem_resize(f->ranks, (rank + 1) * sizeof *f->ranks);
-		memset(f->ranks + f->nranks, 0, (rank + 1 - f->nranks) * sizeof *f->ranks);
-		f->nranks = rank + 1;
-	}
+	make_room(f, rank);
 	f->ranks[rank].known = f->ranks[rank].dirty = true;
 }
 
@@ -328,6 +333,12 @@ bool follow_skip(struct follow *f, size_t bytes)
 		any = true;
 	}
 	return any;
+}
+
+void follow_begin(struct follow *f, size_t rank, uint64_t offset)
+{
+	make_room(f, rank);
+	f->ranks[rank].start = f->ranks[rank].scanned = offset;
 }
 
 int follow_fd(const struct follow *f)

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // Each returns 0; anything else stops the reading at once. Members may be NULL: those files are not read then.
 struct follow_calls {
@@ -33,6 +34,9 @@ void follow_close(struct follow *f);
 
 // Ranks that have already printed more than this many bytes begin that far before the end, at a line. Returns whether any does.
 bool follow_skip(struct follow *f, size_t bytes);
+
+// That rank begins at offset, where a line should begin; UINT64_MAX: it is never read. It need not have printed anything yet.
+void follow_begin(struct follow *f, size_t rank, uint64_t offset);
 
 // A descriptor that is readable when something was written; -1 when this machine has none to give: then read ten times a second.
 int follow_fd(const struct follow *f);

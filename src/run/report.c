@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { IMAGE_BYTES = 8 << 20, TAIL_BYTES = 8 << 10, TAIL_LINES = 20, BRIEF_BYTES = 16 << 10 };
+enum { IMAGE_BYTES = 8 << 20, TAIL_BYTES = 8 << 10, TAIL_LINES = 20, BRIEF_BYTES = 16 << 10, YOUNG = 10 };
 
 // --- how it went ------------------------------------------------------------
 
@@ -30,11 +30,18 @@ static char *why_lost(const json_t *control)
 	return mem_strdup("its controller is gone; `muster reap` removes what it left");
 }
 
+// A controller that is just beginning has not said yet that it is there.
+static bool is_young(const json_t *tree, const json_t *control)
+{
+	return !control && clock_wall() - tree_number(tree, "started") < YOUNG;
+}
+
 // Without an end event the run is still going, or nobody is left to end it.
 static void judge(json_t *tree, bool alive, const json_t *control)
 {
 	if (tree_text(tree, "outcome"))
 		return;
+	alive |= is_young(tree, control);
 	json_object_set_new(tree, "outcome", json_string(alive ? "running" : "lost"));
 	if (alive) {
 		json_object_set_new(tree, "seconds", json_real(clock_wall() - tree_number(tree, "started")));

@@ -55,6 +55,8 @@ static void put_top(struct str *out, const json_t *report)
 	autofree char *took = markup_seconds(report, "seconds"), *mean = markup_seconds(report, "mean_seconds");
 	bool running = tree_is(report, "outcome", "running");
 	str_printf(out, "%s: %s", tree_text(report, "id"), running ? tree_text(report, "state") : tree_text(report, "outcome"));
+	if (running && tree_text(report, "phase"))
+		str_printf(out, " (%s)", tree_text(report, "phase"));
 	if (tree_has(report, "exit") && tree_number(report, "exit") != 0)
 		str_printf(out, " (exit %.0f)", tree_number(report, "exit"));
 	str_puts(out, "\n");
