@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -168,16 +167,15 @@ static const char *path_of(char *const *env)
 static pid_t start_child(struct child *c)
 {
 	size_t size = 64 * 1024;
-	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (stack == MAP_FAILED)
-		return -1;
+	// From the heap: a mapping of its own would, at the address of an earlier one, still carry what the address sanitizer noted of the
+	// frames there, which exec ended without their returning.
+	autofree char *stack = mem_alloc(size);
 	sigset_t all, before;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
 	pid_t pid = clone(child_main, stack + size, CLONE_VM | CLONE_VFORK | SIGCHLD, c);
 	int saved = errno;
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	munmap(stack, size);
 	errno = saved;
 	return pid;
 }
@@ -210,16 +208,50 @@ pid_t proc_spawn(const struct proc_options *options, int *pidfd, struct error *e
 	return pid;
 }
 
-static bool has_word(pid_t pid, const char *word)
+// Does the environment of this process hold word? *empty: it has none, or none yet.
+static bool has_word(pid_t pid, const char *word, bool *empty)
 {
 	char path[64];
 	snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
 	size_t len = 0, want = strlen(word) + 1;
 	autofree char *env = fs_read(path, 4 << 20, &len, NULL);
+	*empty = len == 0;
 	for (char *at = env; env && at < env + len; at += strlen(at) + 1)
 		if ((size_t)(env + len - at) + 1 >= want && strcmp(at, word) == 0)
 			return true;
 	return false;
+}
+
+// Between getting a new address space and filling it, exec shows an empty environment: neither the old nor the new one. Such a process has a
+// program (a kernel thread or a zombie has none) and no end of an environment (field 51 of its stat).
+static bool in_exec(pid_t pid)
+{
+	char path[64], text[1024], program[8];
+	snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+	if (readlink(path, program, sizeof program) < 0)
+		return false;
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	char *at = strrchr(text, ')');
+	for (int field = 2; at && field < 51; field++)
+		at = strchr(at + 1, ' ');
+	return at && strtoull(at, NULL, 10) == 0;
+}
+
+// A process that is just becoming another program is looked at again, for a few milliseconds at most.
+static bool carries(pid_t pid, const char *word)
+{
+	bool empty;
+	bool found = has_word(pid, word, &empty);
+	for (int i = 0; i < 50 && empty && in_exec(pid); i++) {
+		usleep(200);
+		found = has_word(pid, word, &empty);
+	}
+	return found;
 }
 
 static void add_pid(pid_t **pids, size_t *n, pid_t pid)
@@ -247,7 +279,7 @@ size_t proc_find(const char *word, pid_t **pids)
 	size_t n = 0;
 	DIR *dir = opendir("/proc");
 	for (pid_t pid; dir && next_pid(dir, &pid);)
-		if (pid != getpid() && has_word(pid, word))
+		if (pid != getpid() && carries(pid, word))
 			add_pid(pids, &n, pid);
 	if (dir)
 		closedir(dir);
