@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "cmd/cmd.h"
+#include "exec/sweep.h"
 #include "run/run.h"
 #include "wire/event.h"
 
@@ -50,8 +51,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
+	autofree char *word = mem_printf("MUSTER_RUN=%s", f->run->id);
+	int rc = sweep_kill(word, NULL, 10, NULL); // what a failed test has left
 	run_free(f->run);
-	int rc = fs_remove(f->tmp, NULL);
+	rc |= fs_remove(f->tmp, NULL);
 	free(f->runs);
 	free(f->nodes);
 	free(f->out);

@@ -23,9 +23,10 @@ static int set_up(void **state)
 {
 	struct fixture *f = mem_alloc(sizeof *f);
 	strcpy(f->tmp, "/tmp/nodesdir_test.XXXXXX");
-	if (!mkdtemp(f->tmp))
+	const char *tmp = mkdtemp(f->tmp);
+	if (!tmp)
 		return -1;
-	f->base = mem_printf("%s/muster-%u", f->tmp, (unsigned)geteuid());
+	f->base = mem_printf("%s/muster-%u", tmp, (unsigned)geteuid());
 	setenv("TMPDIR", f->tmp, 1);
 	unsetenv("MUSTER_NODES_DIR");
 	*state = f;

@@ -84,6 +84,18 @@ static void never_the_caller(void **state)
 	assert_int_equal(sweep_kill(word, me, 10, NULL), 0);
 }
 
+// What a failed test has left.
+static int tear_down(void **state)
+{
+	static const char *const names[] = {"a", "ab", "forks", "roots", "unlabelled", "me"};
+	int rc = 0;
+	for (size_t i = 0; i < countof(names); i++) {
+		autofree char *word = unique(names[i]);
+		rc |= sweep_kill(word, NULL, 10, NULL);
+	}
+	return rc;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,5 +104,5 @@ int main(void)
 		cmocka_unit_test(roots_are_told_by_their_start),
 		cmocka_unit_test(never_the_caller),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, tear_down);
 }
