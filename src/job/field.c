@@ -5,7 +5,6 @@
 #include "base/str.h"
 #include "job/units.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pcre2.h>
 #include <stdint.h>
@@ -104,9 +103,8 @@ static int read_int(const struct reading *r)
 	        mem_printf("a whole number from %ld to %ld%s", (long)f->min, (long)f->max, quoted ? ", without quotes" : "");
 	if (node->kind != YAML_SCALAR || !node->plain || !*node->text || node->text[strspn(node->text, "0123456789")])
 		return fail(r, node, expected);
-	errno = 0;
-	long value = strtol(node->text, NULL, 10);
-	if (errno || (double)value < f->min || (double)value > f->max)
+	long value = strtol(node->text, NULL, 10); // what is too large is LONG_MAX
+	if ((double)value < f->min || (double)value > f->max)
 		return fail(r, node, expected);
 	*(long *)r->slot = value;
 	return 0;
