@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 struct images {
-    size_t count;
-    int channels, height, width;
-    uint8_t *pixels; // [count][channels][height][width]
+	size_t count;
+	int channels, height, width;
+	uint8_t *pixels; // [count][channels][height][width]
 };
 
 // Bytes of one image.

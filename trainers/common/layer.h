@@ -1,5 +1,5 @@
 // One layer of a network: its forward beside its backward, on oneDNN.
-// Not a network (nn.h does the chain) and not an optimiser; nothing outside layer.c knows oneDNN.
+// Not a network (nn.h does the chain) and not an optimiser; nothing above it knows oneDNN.
 #pragma once
 #include <stddef.h>
 
@@ -10,14 +10,14 @@ struct layer_edge;   // what flows between two layers: a value on the way up, it
 enum layer_kind { LAYER_CONV, LAYER_DECONV, LAYER_BATCH_NORM, LAYER_RELU, LAYER_TANH };
 
 struct layer_spec {
-    enum layer_kind kind;
-    int channels;            // conv, deconv: channels out
-    int kernel, stride, pad; // conv, deconv: square, no bias
-    float slope;             // relu: factor below zero (0: plain, 0.2: leaky)
+	enum layer_kind kind;
+	int channels;            // conv, deconv: channels out
+	int kernel, stride, pad; // conv, deconv: square, no bias
+	float slope;             // relu: factor below zero (0: plain, 0.2: leaky)
 };
 
 struct layer_shape {
-    int n, c, h, w;
+	int n, c, h, w;
 };
 
 // What layer_backward is to compute: the gradient of the weights, of the input, or both.
@@ -52,8 +52,8 @@ void layer_edge_read_gradient(struct layer_edge *edge, float *plain);
 
 // A layer that reads edge IN and makes *OUT (the caller's, to be freed after the layer). PARAMS and GRADS are the layer's part of the
 // network's flat blocks, in PyTorch's order; they are not owned and must outlive the layer. NULL for layers without.
-struct layer *layer_new(struct layer_device *device, const struct layer_spec *spec, struct layer_edge *in,
-                        const float *params, float *grads, struct layer_edge **out);
+struct layer *layer_new(struct layer_device *device, const struct layer_spec *spec, struct layer_edge *in, const float *params,
+        float *grads, struct layer_edge **out);
 void layer_free(struct layer *layer);
 
 // True when the gradient of the input may lie where the gradient of the output lay.

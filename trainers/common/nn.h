@@ -12,8 +12,8 @@ size_t nn_param_count(const struct layer_spec *spec, int layers, struct layer_sh
 
 // A network for batches of exactly IN.n. PARAMS and GRADS (nn_param_count floats each) are not owned and may be shared by several
 // networks of other batch sizes. Owned by the caller; DEVICE must outlive it.
-struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, struct layer_shape in,
-                  const float *params, float *grads);
+struct nn *nn_new(
+        struct layer_device *device, const struct layer_spec *spec, int layers, struct layer_shape in, const float *params, float *grads);
 void nn_free(struct nn *net);
 
 // Call after the parameters were written and before the next forward.
@@ -32,10 +32,10 @@ double nn_bce(const float *logit, int count, float target, float *dlogit, double
 
 // Adam as Kingma and Ba wrote it (and PyTorch computes it).
 struct nn_adam {
-    float *m, *v;
-    size_t count;
-    long step;
-    double rate, beta1, beta2, epsilon;
+	float *m, *v;
+	size_t count;
+	long step;
+	double rate, beta1, beta2, epsilon;
 };
 
 void nn_adam_init(struct nn_adam *adam, size_t count, double rate, double beta1, double beta2);

@@ -4,9 +4,9 @@
 #include <stddef.h>
 
 struct rank {
-    int rank, size; // 0 and 1 when nobody set an environment
-    int set;        // both MUSTER_RANK and MUSTER_SIZE were there
-    int metrics_fd; // -1: nobody listens
+	int rank, size; // 0 and 1 when nobody set an environment
+	int set;        // both MUSTER_RANK and MUSTER_SIZE were there
+	int metrics_fd; // -1: nobody listens
 };
 
 // Reads MUSTER_RANK, MUSTER_SIZE and MUSTER_METRICS_FD; dies when one is there and makes no sense.

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 struct rng {
-    uint64_t state;
-    double spare; // normals come in pairs; the second one waits here
-    bool has_spare;
+	uint64_t state;
+	double spare; // normals come in pairs; the second one waits here
+	bool has_spare;
 };
 
 // A stream of its own for each (SEED, PURPOSE, INDEX): purposes and indices never share numbers in practice.

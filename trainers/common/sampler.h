@@ -5,11 +5,11 @@
 #include <stdint.h>
 
 struct sampler {
-    size_t total; // images there are
-    size_t count; // images each rank sees in an epoch: total / size, rounded up
-    int rank, size;
-    uint64_t seed;
-    uint32_t *all, *mine; // of the epoch; mine has count
+	size_t total; // images there are
+	size_t count; // images each rank sees in an epoch: total / size, rounded up
+	int rank, size;
+	uint64_t seed;
+	uint32_t *all, *mine; // of the epoch; mine has count
 };
 
 // Dies when TOTAL is 0 or does not fit in 32 bits.

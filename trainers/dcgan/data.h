@@ -6,10 +6,10 @@
 #include "dcgan/options.h"
 
 struct data {
-    struct images images; // as they were stored: small ones are resized when they are used, at a thousandth of an iteration's cost
-    struct resize *resize;
-    int size;
-    uint8_t *one; // a resized image
+	struct images images; // as they were stored: small ones are resized when they are used, at a thousandth of an iteration's cost
+	struct resize *resize;
+	int size;
+	uint8_t *one; // a resized image
 };
 
 // Loads what the options name. Dies when it cannot.

@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 struct group {
-    int rank, size;
-    int on_this_machine; // ranks, this one included
+	int rank, size;
+	int on_this_machine; // ranks, this one included
 };
 
 // Starts MPI; from here on a die() takes all ranks down.

@@ -8,12 +8,12 @@
 #define NET_MAX_LAYERS 32
 
 struct net {
-    struct layer_spec spec[NET_MAX_LAYERS];
-    int layers;
-    struct layer_shape in; // of one image or one noise vector
-    size_t count;          // of parameters
-    float *params, *grads;
-    struct nn_adam adam;
+	struct layer_spec spec[NET_MAX_LAYERS];
+	int layers;
+	struct layer_shape in; // of one image or one noise vector
+	size_t count;          // of parameters
+	float *params, *grads;
+	struct nn_adam adam;
 };
 
 // For images of CHANNELS x SIZE x SIZE, SIZE a power of two from 16. The generator ends in tanh; the discriminator ends in a logit, its

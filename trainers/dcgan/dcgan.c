@@ -1,0 +1,324 @@
+// Trains a DCGAN (Radford, Metz, Chintala 2015) on images, data-parallel over MPI ranks: each rank takes its own images through its own
+// copy of the networks, gradients are averaged, and all copies make the same step. Batch norm's statistics are each rank's own. Read from
+// main() up.
+#include "common/die.h"
+#include "common/mem.h"
+#include "common/png.h"
+#include "common/rank.h"
+#include "common/sampler.h"
+#include "dcgan/data.h"
+#include "dcgan/group.h"
+#include "dcgan/init.h"
+#include "dcgan/net.h"
+#include "dcgan/options.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define GRID 64 // samples in a picture
+#define GRID_COLUMNS 8
+#define GRID_EVERY 100 // iterations
+
+enum purpose { PURPOSE_GENERATOR = 10, PURPOSE_DISCRIMINATOR, PURPOSE_FIXED_NOISE, PURPOSE_NOISE };
+
+// The networks for batches of one size. The last batch of an epoch may be smaller, and so needs a pair of its own over the same parameters.
+struct pair {
+	int batch;
+	struct nn *generator, *discriminator;
+};
+
+struct trainer {
+	struct options options;
+	struct rank rank;
+	struct group group;
+	struct data data;
+	struct sampler sampler;
+	struct layer_device *device;
+	struct net generator, discriminator;
+	struct pair full, last;
+	struct init init;
+	struct rng noise_rng;
+	float *real, *noise, *fixed_noise, *dlogit;
+	long step; // iterations done, over all epochs
+};
+
+// What an iteration's line says.
+struct losses {
+	double d, g, d_x, d_g_z1, d_g_z2, seconds;
+};
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+// ---- one iteration
+
+static void pair_init(struct trainer *t, struct pair *p, int batch)
+{
+	struct net *g = &t->generator, *d = &t->discriminator;
+	struct layer_shape z = g->in, x = d->in;
+	z.n = x.n = batch;
+	p->batch = batch;
+	p->generator = nn_new(t->device, g->spec, g->layers, z, g->params, g->grads);
+	p->discriminator = nn_new(t->device, d->spec, d->layers, x, d->params, d->grads);
+}
+
+static void pair_fini(struct pair *p)
+{
+	nn_free(p->generator);
+	nn_free(p->discriminator);
+}
+
+// Averages the network's gradients over the ranks, makes one step with them and clears them.
+static void update(struct trainer *t, struct net *net)
+{
+	group_average(&t->group, net->grads, net->count);
+	nn_adam_step(&net->adam, net->params, net->grads);
+	memset(net->grads, 0, net->count * sizeof *net->grads);
+}
+
+static void generator_changed(struct trainer *t)
+{
+	nn_params_changed(t->full.generator);
+	if (t->last.generator)
+		nn_params_changed(t->last.generator);
+}
+
+static void discriminator_changed(struct trainer *t)
+{
+	nn_params_changed(t->full.discriminator);
+	if (t->last.discriminator)
+		nn_params_changed(t->last.discriminator);
+}
+
+// One pass of the discriminator over X, there and back.
+static const float *judge(
+        struct trainer *t, struct nn *d, const float *x, int batch, float target, int what, double *loss, double *probability)
+{
+	const float *logit = nn_forward(d, x);
+	*loss = nn_bce(logit, batch, target, t->dlogit, probability);
+	return nn_backward(d, t->dlogit, what);
+}
+
+static const float *draw_noise(struct trainer *t, int batch)
+{
+	size_t count = (size_t)batch * NET_NOISE, most = (size_t)t->options.batch_size * NET_NOISE;
+	if (t->options.init)
+		return init_noise(&t->init, ((size_t)t->step * (size_t)t->group.size + (size_t)t->group.rank) * most, count);
+	rng_fill_normal(&t->noise_rng, t->noise, count, 0, 1);
+	return t->noise;
+}
+
+static struct losses iterate(struct trainer *t, const struct pair *p, const uint32_t *index)
+{
+	struct losses l;
+	double real_loss, fake_loss;
+	double start = now();
+	data_batch(&t->data, index, p->batch, t->real);
+
+	// Discriminator: real images are to be called real, generated ones not.
+	judge(t, p->discriminator, t->real, p->batch, 1, LAYER_WEIGHTS, &real_loss, &l.d_x);
+	const float *noise = draw_noise(t, p->batch);
+	const float *fake = nn_forward(p->generator, noise);
+	judge(t, p->discriminator, fake, p->batch, 0, LAYER_WEIGHTS, &fake_loss, &l.d_g_z1);
+	l.d = real_loss + fake_loss;
+	update(t, &t->discriminator);
+	discriminator_changed(t);
+
+	// Generator: the same images are to be called real by the discriminator as it is now. Its own weights need no gradient for that.
+	const float *dfake = judge(t, p->discriminator, fake, p->batch, 1, LAYER_INPUT, &l.g, &l.d_g_z2);
+	nn_backward(p->generator, dfake, LAYER_WEIGHTS);
+	update(t, &t->generator);
+	generator_changed(t);
+
+	t->step++;
+	l.seconds = now() - start;
+	return l;
+}
+
+// ---- what is told
+
+static void print_iteration(const struct trainer *t, const struct losses *l, long epoch, long epochs, long iteration, long iterations)
+{
+	printf("[epoch: %ld/%ld][iteration: %ld/%ld] rank: %d Loss_D: %.4f Loss_G: %.4f D(x): %.4f D(G(z)): %.4f / %.4f time: %.4f\n",
+	        epoch, epochs, iteration, iterations, t->group.rank, l->d, l->g, l->d_x, l->d_g_z1, l->d_g_z2, l->seconds);
+	rank_metric(&t->rank, "Loss_D", l->d, t->step);
+	rank_metric(&t->rank, "Loss_G", l->g, t->step);
+	rank_metric(&t->rank, "D_x", l->d_x, t->step);
+	rank_metric(&t->rank, "D_G_z1", l->d_g_z1, t->step);
+	rank_metric(&t->rank, "D_G_z2", l->d_g_z2, t->step);
+	rank_metric(&t->rank, "iter_seconds", l->seconds, t->step);
+}
+
+static void write_picture(const struct trainer *t, const char *name, const float *samples, int count)
+{
+	char *path;
+	if (asprintf(&path, "%s/%s", t->options.out_folder, name) < 0)
+		die("out of memory");
+	png_write_grid(path, samples, count, t->discriminator.in.c, t->discriminator.in.h, GRID_COLUMNS);
+	free(path);
+}
+
+static void write_real(struct trainer *t)
+{
+	int count = t->sampler.count < GRID ? (int)t->sampler.count : GRID;
+	float *samples = mem_floats((size_t)count * layer_shape_count(t->discriminator.in));
+	data_batch(&t->data, t->sampler.mine, count, samples);
+	write_picture(t, "real_samples.png", samples, count);
+	free(samples);
+}
+
+// Always from the same noise, so that the pictures can be compared; in batches, as in training, because batch norm is part of the network.
+static void write_fake(struct trainer *t, long epoch, long iteration)
+{
+	size_t one = layer_shape_count(t->discriminator.in);
+	int batch = t->full.batch;
+	float *samples = mem_floats(GRID * one);
+	for (int i = 0; i < GRID; i += batch) {
+		const float *fake = nn_forward(t->full.generator, t->fixed_noise + (size_t)i * NET_NOISE);
+		memcpy(samples + (size_t)i * one, fake, (size_t)(GRID - i < batch ? GRID - i : batch) * one * sizeof *samples);
+	}
+	char name[80];
+	snprintf(name, sizeof name, "fake_samples_epoch_%03ld_iter_%05ld.png", epoch, iteration);
+	write_picture(t, name, samples, GRID);
+	free(samples);
+}
+
+// ---- the run
+
+// Iterations of all epochs together, as --max_iters allows.
+static long total_iterations(const struct trainer *t, long per_epoch)
+{
+	long total;
+	if (__builtin_mul_overflow(per_epoch, t->options.num_epochs, &total))
+		die("too many iterations: %ld epochs of %ld", t->options.num_epochs, per_epoch);
+	return t->options.max_iters && t->options.max_iters < total ? t->options.max_iters : total;
+}
+
+static void train(struct trainer *t)
+{
+	size_t batch = (size_t)t->options.batch_size;
+	long per_epoch = (long)sampler_batches(&t->sampler, batch), total = total_iterations(t, per_epoch);
+	long epochs = (total + per_epoch - 1) / per_epoch;
+	for (long epoch = 1; epoch <= epochs; epoch++) {
+		double start = now();
+		long left = total - t->step, iterations = left < per_epoch ? left : per_epoch;
+		sampler_epoch(&t->sampler, (uint64_t)epoch - 1);
+		if (epoch == 1 && t->group.rank == 0)
+			write_real(t);
+		for (long i = 1; i <= iterations; i++) {
+			size_t at = (size_t)(i - 1) * batch;
+			const struct pair *p = t->sampler.count - at < batch ? &t->last : &t->full;
+			struct losses l = iterate(t, p, t->sampler.mine + at);
+			print_iteration(t, &l, epoch, epochs, i, iterations);
+			if (t->group.rank == 0 && (t->step % GRID_EVERY == 0 || t->step == total))
+				write_fake(t, epoch, i);
+		}
+		printf("[epoch: %ld/%ld] rank: %d time: %.4f\n", epoch, epochs, t->group.rank, now() - start);
+	}
+}
+
+static int default_threads(const struct group *g)
+{
+	cpu_set_t cores;
+	int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+	return count / g->on_this_machine > 1 ? count / g->on_this_machine : 1;
+}
+
+static void make_folder(const char *path)
+{
+	if (mkdir(path, 0777) < 0 && errno != EEXIST) // another rank may be quicker
+		die("--out_folder %s: %s", path, strerror(errno));
+}
+
+static void init_weights(struct trainer *t)
+{
+	struct net *g = &t->generator, *d = &t->discriminator;
+	struct rng rng;
+	rng_init(&rng, (uint64_t)t->options.seed, PURPOSE_GENERATOR, 0);
+	net_randomize(g, &rng);
+	rng_init(&rng, (uint64_t)t->options.seed, PURPOSE_DISCRIMINATOR, 0);
+	net_randomize(d, &rng);
+	if (t->options.init) {
+		init_load(&t->init, t->options.init, g->count, d->count);
+		memcpy(g->params, init_generator(&t->init), g->count * sizeof(float));
+		memcpy(d->params, init_discriminator(&t->init), d->count * sizeof(float));
+	}
+	// The seed makes them equal already, unless the ranks' mathematics libraries differ in a last bit.
+	group_broadcast(&t->group, g->params, g->count);
+	group_broadcast(&t->group, d->params, d->count);
+}
+
+static void init_buffers(struct trainer *t)
+{
+	size_t batch = (size_t)t->options.batch_size;
+	size_t fixed = batch > GRID ? batch : GRID + batch; // whole batches that cover the picture
+	struct rng rng;
+	t->real = mem_floats(batch * layer_shape_count(t->discriminator.in));
+	t->noise = mem_floats(batch * NET_NOISE);
+	t->dlogit = mem_floats(batch);
+	t->fixed_noise = mem_floats(fixed * NET_NOISE);
+	rng_init(&rng, (uint64_t)t->options.seed, PURPOSE_FIXED_NOISE, 0);
+	rng_fill_normal(&rng, t->fixed_noise, fixed * NET_NOISE, 0, 1);
+	rng_init(&t->noise_rng, (uint64_t)t->options.seed, PURPOSE_NOISE, (uint64_t)t->group.rank);
+}
+
+static void trainer_init(struct trainer *t)
+{
+	const struct options *o = &t->options;
+	rank_load(&t->rank);
+	group_start(&t->group);
+	rank_check(&t->rank, "MPI", t->group.rank, t->group.size);
+	omp_set_num_threads(o->threads ? (int)o->threads : default_threads(&t->group));
+	if (t->group.rank == 0)
+		make_folder(o->out_folder);
+	data_init(&t->data, o);
+	sampler_init(&t->sampler, t->data.images.count, t->group.rank, t->group.size, (uint64_t)o->seed);
+	net_init_generator(&t->generator, t->data.images.channels, (int)o->image_size);
+	net_init_discriminator(&t->discriminator, t->data.images.channels, (int)o->image_size);
+	init_weights(t);
+	init_buffers(t);
+
+	size_t batch = (size_t)o->batch_size, rest = t->sampler.count % batch;
+	t->device = layer_device_new();
+	pair_init(t, &t->full, (int)batch);
+	if (rest)
+		pair_init(t, &t->last, (int)rest);
+}
+
+static void trainer_fini(struct trainer *t)
+{
+	pair_fini(&t->full);
+	pair_fini(&t->last);
+	layer_device_free(t->device);
+	net_fini(&t->generator);
+	net_fini(&t->discriminator);
+	init_fini(&t->init);
+	sampler_fini(&t->sampler);
+	data_fini(&t->data);
+	free(t->real);
+	free(t->noise);
+	free(t->fixed_noise);
+	free(t->dlogit);
+	group_stop();
+}
+
+int main(int argc, char **argv)
+{
+	struct trainer t = {0};
+	setvbuf(stdout, NULL, _IOLBF, 0); // a line is out when it is printed, into a pipe too
+	options_parse(&t.options, argc, argv);
+	trainer_init(&t);
+	train(&t);
+	trainer_fini(&t);
+	return 0;
+}
