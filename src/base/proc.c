@@ -1,5 +1,6 @@
 #include "base/proc.h"
 
+#include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
 
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -316,4 +318,15 @@ size_t proc_tree(pid_t pid, pid_t **pids)
 		closedir(dir);
 	add_tree(pid, links, count, pids, &n);
 	return n;
+}
+
+char *proc_machine(void)
+{
+	autofree char *boot = fs_read("/proc/sys/kernel/random/boot_id", 4096, NULL, NULL);
+	char ipc[64] = "";
+	struct stat shm;
+	if (!boot || readlink("/proc/self/ns/ipc", ipc, sizeof ipc - 1) < 0 || stat("/dev/shm", &shm) < 0)
+		return crypto_random_hex(16);
+	boot[strcspn(boot, "\n")] = '\0';
+	return mem_printf("%s %s %llx", boot, ipc, (unsigned long long)shm.st_dev);
 }

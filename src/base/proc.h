@@ -35,4 +35,8 @@ size_t proc_find(const char *word, pid_t **pids);
 // pid and all its descendants now alive (children first); same ownership.
 size_t proc_tree(pid_t pid, pid_t **pids);
 
+// The same text for processes that share memory (one kernel, one IPC name space, one /dev/shm); where that cannot be known a text that no
+// other process has. Owned by the caller.
+char *proc_machine(void);
+
 #endif

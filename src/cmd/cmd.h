@@ -6,14 +6,18 @@
 #include "base/error.h"
 
 // argv[0] is the subcommand. Returns the exit status, or -1 with err set.
+int cmd_agent(int argc, char **argv, struct error *err);
 int cmd_attach(int argc, char **argv, struct error *err);
 int cmd_cancel(int argc, char **argv, struct error *err);
 int cmd_doctor(int argc, char **argv, struct error *err);
+int cmd_exec(int argc, char **argv, struct error *err);
 int cmd_list(int argc, char **argv, struct error *err);
 int cmd_logs(int argc, char **argv, struct error *err);
 int cmd_plan(int argc, char **argv, struct error *err);
 int cmd_reap(int argc, char **argv, struct error *err);
 int cmd_report(int argc, char **argv, struct error *err);
+int cmd_run(int argc, char **argv, struct error *err);
 int cmd_status(int argc, char **argv, struct error *err);
+int cmd_version(int argc, char **argv, struct error *err);
 
 #endif

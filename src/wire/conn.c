@@ -175,6 +175,13 @@ void conn_send(struct conn *conn, const json_t *msg)
 	enqueue(conn, f);
 }
 
+void conn_send_text(struct conn *conn, const char *text, size_t len)
+{
+	struct frame *f = frame_new(len, false);
+	memcpy(f->bytes + LWS_PRE, text, len);
+	enqueue(conn, f);
+}
+
 void conn_send_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len)
 {
 	struct frame *f = frame_new(HEADER + len, true);

@@ -45,7 +45,8 @@ void conn_listener_free(struct listener *listener); // call after loop_free
 void conn_set(struct conn *conn, const struct conn_ops *ops, void *data); // from now on
 void conn_limit(struct conn *conn, size_t bytes); // the largest text message that is taken; 64 KiB at first
 
-void conn_send(struct conn *conn, const json_t *msg);             // queued and sent in order
+void conn_send(struct conn *conn, const json_t *msg);                       // queued and sent in order
+void conn_send_text(struct conn *conn, const char *text, size_t len);       // the same for a message that is printed already
 void conn_send_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len); // the same, a copy is made
 size_t conn_queued(const struct conn *conn); // bytes waiting
 void conn_wake(struct conn *conn);           // fill has something now

@@ -31,6 +31,8 @@ static const struct kind {
         {"start", false},
         {"exit", false},
         {"output", false},
+        {"left", false},
+        {"checked", false},
         {"warn", false},
         {"fail", false},
         {"refused", false},

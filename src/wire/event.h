@@ -15,7 +15,9 @@
 //   setup     A  node, step (0..), name, status, seconds, last: [lines]
 //   start     A  node, rank, pid, argv
 //   exit      A  node, rank, status (exit code or null), signal (number or null), why (null or "timeout" | "cancelled" | "told to stop"), seconds, last: [lines]
-//   output    A  node, path (below the outputs of the node), bytes, ok, why (when not ok)
+//   output    A  node, path (below the outputs of the node), bytes, stream, mode, ok, why (when not ok)
+//   checked   A  node                                               preflight is done, and nothing else was asked for
+//   left      A  node, streams: {stream: bytes}                     the last word of a node: how long the output of its ranks is
 //   warn     CA  why
 //   fail     CA  phase, why                                         fatal: the first one is the run's why; node and rank where known
 //   refused   C  peer, why                                          somebody who may not speak to the controller

@@ -1,0 +1,479 @@
+#include "agent/agent.h"
+
+#include "agent/collect.h"
+#include "agent/node.h"
+#include "agent/prepare.h"
+#include "agent/shell.h"
+#include "agent/team.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "wire/event.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const double sample_every = 1;
+enum { CONFIG_MAX = 1 << 20 };
+
+struct agent {
+	struct node node;
+	struct shells *shells;
+	bool leaving, collected;
+	json_t *next_launch; // waits until the ranks of the attempt before have ended
+	int status;
+};
+
+// --- what the node says of itself -----------------------------------------------
+
+static json_t *facts_of(const struct node *node)
+{
+	struct utsname u;
+	struct sysinfo s;
+	struct statvfs disk = {0};
+	uname(&u);
+	sysinfo(&s);
+	statvfs(node->dir, &disk);
+	return mem_json("{s:s, s:i, s:I, s:I, s:s, s:s, s:i, s:I}", "hostname", u.nodename, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "memory",
+		(json_int_t)s.totalram * s.mem_unit, "disk", (json_int_t)disk.f_bavail * (json_int_t)disk.f_frsize, "kernel", u.release, "version",
+		MUSTER_VERSION, "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
+}
+
+static json_t *hello(void *data)
+{
+	struct agent *a = data;
+	struct node *node = &a->node;
+	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b}", "msg", "hello", "run", node->run, "node", (int)node->id, "token",
+		json_object_get(node->config, "token"), "address", node->address, "name", node->name, "port", node->port, "machine", node->machine,
+		"facts", facts_of(node), "attempt", (int)node->attempt, "leaving", a->leaving);
+}
+
+// --- leaving ----------------------------------------------------------------------
+
+// What a process of the job started and left to itself came to us: nothing stays.
+static void kill_descendants(void)
+{
+	pid_t *pids;
+	for (int round = 0; round < 10; round++) {
+		size_t n = proc_tree(getpid(), &pids);
+		for (size_t i = 0; i < n; i++)
+			if (pids[i] != getpid())
+				kill(pids[i], SIGKILL);
+		free(pids);
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (n <= 1)
+			return;
+	}
+}
+
+static void end(struct agent *a, int status)
+{
+	struct node *node = &a->node;
+	a->status = status;
+	prepare_stop(node);
+	team_free(node);
+	shells_free(steal(a->shells));
+	loop_stop(node->loop);
+}
+
+static void check_left(struct agent *a)
+{
+	if (a->collected && uplink_is_drained(a->node.up))
+		end(a, 0);
+}
+
+static void bring_back(struct node *node, uint32_t stream, const char *path, const char *name, uint64_t size, unsigned mode)
+{
+	uplink_file(node->up, stream, path, size);
+	node_event(node, event_make("output", "s:s, s:I, s:I, s:i, s:b", "path", name, "bytes", (json_int_t)size, "stream", (json_int_t)stream, "mode",
+		(int)mode, "ok", 1));
+}
+
+static void bring_outputs(struct node *node)
+{
+	struct error err = {0};
+	autojson json_t *files = collect_find(node->out_dir, json_object_get(node->plan, "outputs"), &err);
+	if (!files)
+		node_event(node, event_make("warn", "s:s", "why", err.text));
+	size_t i;
+	json_t *file;
+	json_array_foreach(files, i, file) {
+		const char *name = json_string_value(json_object_get(file, "path"));
+		autofree char *path = fs_join(node->out_dir, name);
+		bring_back(node, (uint32_t)(UPLINK_FILES + 1 + i), path, name, (uint64_t)json_integer_value(json_object_get(file, "size")),
+			(unsigned)json_integer_value(json_object_get(file, "mode")));
+	}
+	autofree char *log = fs_join(node->dir, "setup.log");
+	struct stat st;
+	if (stat(log, &st) == 0)
+		bring_back(node, UPLINK_FILES, log, "setup.log", (uint64_t)st.st_size, 0644);
+}
+
+// The last word: how long each stream of output is, so that the controller knows when it has everything.
+static void say_left(struct node *node)
+{
+	json_t *streams = json_object();
+	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
+	for (size_t i = 0; i < n; i++) {
+		autofree char *name = mem_printf("%zu", UPLINK_RANKS + i);
+		json_object_set_new(streams, name, json_integer((json_int_t)uplink_end(node->up, (uint32_t)(UPLINK_RANKS + i))));
+	}
+	node_phase(node, NULL);
+	node_event(node, event_make("left", "s:o", "streams", streams));
+}
+
+static void on_team_ended(struct node *node)
+{
+	struct agent *a = (struct agent *)node;
+	kill_descendants();
+	if (node->plan && !node->preflight_only) {
+		node_phase(node, "collect");
+		bring_outputs(node);
+	}
+	say_left(node);
+	a->collected = true;
+	check_left(a);
+}
+
+static void leave(struct agent *a, const json_t *msg)
+{
+	if (json_is_true(json_object_get(msg, "now"))) {
+		end(a, 0);
+		return;
+	}
+	if (a->leaving)
+		return;
+	a->leaving = true;
+	prepare_stop(&a->node);
+	node_fence_drop(&a->node);
+	shells_free(steal(a->shells));
+	const char *why = json_string_value(json_object_get(msg, "why"));
+	team_stop(&a->node, json_number_value(json_object_get(msg, "grace")), why ? why : "", on_team_ended);
+}
+
+// --- launching ----------------------------------------------------------------------
+
+static void on_sample_time(void *data)
+{
+	struct node *node = data;
+	team_sample(node);
+	loop_timer_set(node->sampler, sample_every);
+}
+
+static void on_ready(struct node *node)
+{
+	prepare_stop(node);
+	if (node->preflight_only) {
+		node_phase(node, NULL);
+		node_event(node, event_make("checked", ""));
+		return;
+	}
+	node_phase(node, "run");
+	team_start(node);
+	loop_timer_set(node->sampler, sample_every);
+}
+
+static void begin_launch(struct agent *a, const json_t *msg)
+{
+	struct node *node = &a->node;
+	json_decref(node->plan);
+	json_decref(node->peers);
+	free(node->nonce);
+	node->plan = json_incref(json_object_get(msg, "plan"));
+	node->peers = json_incref(json_object_get(msg, "peers"));
+	node->nonce = mem_strdup(json_string_value(json_object_get(msg, "nonce")));
+	node->attempt = (size_t)json_integer_value(json_object_get(msg, "attempt"));
+	node->preflight_only = json_is_true(json_object_get(msg, "preflight_only"));
+	node->failed = false;
+	prepare_stop(node);
+	node_fence_drop(node);
+	prepare_start(node, on_ready);
+}
+
+static void on_relaunch(struct node *node)
+{
+	struct agent *a = (struct agent *)node;
+	kill_descendants();
+	autojson json_t *msg = steal(a->next_launch);
+	begin_launch(a, msg);
+}
+
+static void launch(struct agent *a, json_t *msg)
+{
+	size_t attempt = (size_t)json_integer_value(json_object_get(msg, "attempt"));
+	if (a->leaving || attempt <= a->node.attempt || a->next_launch)
+		return;
+	if (a->node.attempt == 0) {
+		begin_launch(a, msg);
+		return;
+	}
+	a->next_launch = json_incref(msg);
+	prepare_stop(&a->node);
+	team_stop(&a->node, json_number_value(json_object_get(a->node.plan, "grace")), "", on_relaunch);
+}
+
+// --- messages ---------------------------------------------------------------------
+
+static void on_message(json_t *msg, void *data)
+{
+	struct agent *a = data;
+	struct node *node = &a->node;
+	const char *kind = json_string_value(json_object_get(msg, "msg"));
+	if (!kind)
+		return;
+	if (strcmp(kind, "ack") == 0) {
+		if (json_object_get(msg, "welcome"))
+			node_fence_again(node);
+		check_left(a);
+	} else if (strcmp(kind, "launch") == 0)
+		launch(a, msg);
+	else if (strcmp(kind, "fence") == 0)
+		node_fence_answer(node, msg);
+	else if (strcmp(kind, "signal") == 0)
+		team_signal(node, (int)json_integer_value(json_object_get(msg, "signal")));
+	else if (strcmp(kind, "bye") == 0)
+		leave(a, msg);
+	else if (strcmp(kind, "refused") == 0) {
+		autofree char *why = mem_printf("refused by the controller: %s", json_string_value(json_object_get(msg, "why")));
+		fprintf(stderr, "%s\n", why);
+		end(a, 3);
+	} else if (strcmp(kind, "exec") == 0 && a->shells)
+		shells_message(a->shells, msg);
+}
+
+static void on_bytes(uint32_t stream, const void *bytes, size_t len, void *data)
+{
+	struct agent *a = data;
+	if (a->shells)
+		shells_bytes(a->shells, stream, bytes, len);
+}
+
+static void on_room(void *data)
+{
+	struct agent *a = data;
+	team_room(&a->node);
+}
+
+static void on_lease_over(const char *why, void *data)
+{
+	struct agent *a = data;
+	fprintf(stderr, "the lease is over: %s\n", why);
+	end(a, 3);
+}
+
+static const struct uplink_ops uplink_ops = {hello, on_message, on_bytes, on_room, on_lease_over};
+
+// --- one node -----------------------------------------------------------------------
+
+static const char *text_of(const json_t *config, const char *key)
+{
+	return json_string_value(json_object_get(config, key));
+}
+
+static int check_config(const json_t *config, struct error *err)
+{
+	static const char *const texts[] = {"run", "token", "url", "fingerprint", "address", "name", "dir"};
+	for (size_t i = 0; i < countof(texts); i++)
+		if (!text_of(config, texts[i]))
+			return error_set(err, ERROR_USAGE, "the configuration has no '%s'", texts[i]);
+	if (!json_is_integer(json_object_get(config, "node")))
+		return error_set(err, ERROR_USAGE, "the configuration has no 'node'");
+	return 0;
+}
+
+static int open_listener(struct node *node, struct error *err)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	socklen_t len = sizeof a;
+	if (inet_pton(AF_INET, node->address, &a.sin_addr) != 1)
+		a.sin_addr.s_addr = htonl(INADDR_ANY);
+	node->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (node->listener < 0 || bind(node->listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(node->listener, SOMAXCONN) < 0 ||
+		getsockname(node->listener, (struct sockaddr *)&a, &len) < 0)
+		return error_errno(err, "cannot listen on %s", node->address);
+	node->port = ntohs(a.sin_port);
+	return 0;
+}
+
+static int make_dirs(struct node *node, struct error *err)
+{
+	node->data_dir = fs_join(node->dir, "data");
+	node->out_dir = fs_join(node->dir, "out");
+	node->spool_dir = fs_join(node->dir, "spool");
+	if (fs_mkdirs(node->dir, 0700, err) < 0 || fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0 ||
+		fs_mkdirs(node->spool_dir, 0700, err) < 0)
+		return -1;
+	autofree char *path = fs_join(node->dir, "agent.json");
+	autojson json_t *me = mem_json("{s:i, s:I}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
+	autofree char *text = json_dumps(me, JSON_COMPACT);
+	return fs_write(path, text, strlen(text), 0600, err);
+}
+
+// The agent speaks to nobody but its log from here on.
+static int open_log(struct node *node, struct error *err)
+{
+	autofree char *path = fs_join(node->dir, "agent.log");
+	autoclose int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (log < 0)
+		return error_errno(err, "cannot create '%s'", path);
+	if (null >= 0)
+		dup2(null, 0);
+	dup2(log, 1);
+	dup2(log, 2);
+	return 0;
+}
+
+// The claims of the other nodes came with ours: an address must not stay taken because of us.
+static void keep_only(int fd)
+{
+	if (fd < 0) {
+		syscall(SYS_close_range, 3U, ~0U, 0);
+		return;
+	}
+	if (fd > 3)
+		syscall(SYS_close_range, 3U, (unsigned)fd - 1, 0);
+	syscall(SYS_close_range, (unsigned)fd + 1, ~0U, 0);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static int init_node(struct agent *a, json_t *config, struct error *err)
+{
+	struct node *node = &a->node;
+	node->config = config;
+	node->run = text_of(config, "run");
+	node->dir = text_of(config, "dir");
+	node->address = text_of(config, "address");
+	node->name = text_of(config, "name");
+	node->cgroups = text_of(config, "cgroups");
+	node->shared = text_of(config, "shared");
+	node->id = (size_t)json_integer_value(json_object_get(config, "node"));
+	node->count = (size_t)json_integer_value(json_object_get(config, "nodes"));
+	const json_t *claim = json_object_get(config, "claim");
+	node->claim = json_is_integer(claim) ? (int)json_integer_value(claim) : -1;
+	keep_only(node->claim);
+	node->machine = proc_machine();
+	if (make_dirs(node, err) < 0 || open_log(node, err) < 0 || open_listener(node, err) < 0)
+		return -1;
+	autofree char *id = mem_printf("%zu", node->id);
+	setenv("MUSTER_RUN", node->run, 1);
+	setenv("MUSTER_NODE", id, 1);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	node->loop = loop_new(4096, err);
+	if (!node->loop)
+		return -1;
+	node->sampler = loop_timer_new(node->loop, on_sample_time, node);
+	a->shells = shells_new(node);
+	struct uplink_options options = {.url = text_of(config, "url"),
+		.fingerprint = text_of(config, "fingerprint"),
+		.dir = node->spool_dir,
+		.lease = json_number_value(json_object_get(config, "lease")),
+		.heartbeat = (unsigned)json_integer_value(json_object_get(config, "heartbeat")),
+		.ops = &uplink_ops,
+		.data = a};
+	node->up = uplink_new(node->loop, &options, err);
+	return node->up ? 0 : -1;
+}
+
+static void fini_node(struct agent *a)
+{
+	struct node *node = &a->node;
+	kill_descendants();
+	if (node->up)
+		uplink_stop(node->up);
+	if (node->loop) {
+		loop_timer_free(node->sampler);
+		loop_free(node->loop);
+	}
+	uplink_free(node->up);
+	node_fence_drop(node);
+	if (node->dir)
+		fs_remove(node->dir, NULL);
+	json_decref(node->plan);
+	json_decref(node->peers);
+	json_decref(node->ports);
+	json_decref(a->next_launch);
+	free(node->machines);
+	free(node->nonce);
+	free(node->machine);
+	free(node->data_dir);
+	free(node->out_dir);
+	free(node->spool_dir);
+	mem_cleanup_fd(&node->listener);
+	json_decref(node->config);
+}
+
+static int run_node(json_t *config)
+{
+	struct error err = {0};
+	struct agent a = {.node = {.listener = -1, .claim = -1}};
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	if (init_node(&a, config, &err) == 0)
+		loop_run(a.node.loop);
+	else {
+		fprintf(stderr, "muster-agent: %s\n", err.text);
+		a.status = err.code;
+	}
+	fini_node(&a);
+	return a.status;
+}
+
+// --- the process --------------------------------------------------------------------
+
+static json_t *read_config(struct error *err)
+{
+	static char line[CONFIG_MAX];
+	if (!fgets(line, sizeof line, stdin))
+		return NULL;
+	json_error_t why;
+	json_t *config = json_loads(line, 0, &why);
+	if (!json_is_object(config)) {
+		error_set(err, ERROR_USAGE, "a line of the configuration is no JSON object: %s", why.text);
+		json_decref(config);
+		return NULL;
+	}
+	if (check_config(config, err) < 0) {
+		json_decref(config);
+		return NULL;
+	}
+	return config;
+}
+
+int agent_main(void)
+{
+	struct error err = {0};
+	json_t *config = read_config(&err);
+	while (config) {
+		json_t *next = read_config(&err);
+		pid_t pid = next ? fork() : 0;
+		if (pid == 0) {
+			json_decref(next);
+			setsid();
+			return run_node(config);
+		}
+		if (pid < 0)
+			error_errno(&err, "cannot start a process");
+		json_decref(config);
+		config = next;
+	}
+	fprintf(stderr, "muster-agent: %s\n", err.code ? err.text : "expected its configuration on standard input, one JSON object a line");
+	return err.code ? err.code : ERROR_USAGE;
+}

@@ -1,0 +1,14 @@
+// Which files of a node are to be brought back: those below its output directory that match the job's patterns.
+// It copies nothing.
+#ifndef AGENT_COLLECT_H
+#define AGENT_COLLECT_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+
+// An array of {"path" (below dir), "size", "mode"}, sorted by path, of regular files only; symbolic links are not followed. globs: an array of
+// patterns with *, ?, [...] within one name and ** over any number of directories. At most 100,000 files: more is an error.
+json_t *collect_find(const char *dir, const json_t *globs, struct error *err);
+
+#endif

@@ -1,0 +1,11 @@
+// Which family of MPI a program was built for, by the libraries it asks for.
+// It runs nothing.
+#ifndef AGENT_FAMILY_H
+#define AGENT_FAMILY_H
+
+enum family { FAMILY_NONE, FAMILY_MPICH, FAMILY_OPENMPI };
+
+// Of an ELF file; FAMILY_NONE for everything else, whatever the bytes.
+enum family family_of(const char *path);
+
+#endif

@@ -1,0 +1,575 @@
+#include "agent/prepare.h"
+
+#include "agent/preflight.h"
+#include "agent/stage.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "wire/event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// Less than this is no room to work in.
+static const double disk_min = 16 << 20, memory_min = 16 << 20;
+static const double clock_max = 0.5;      // seconds that clocks may differ before we say so
+static const double peer_deadline = 15;   // seconds a peer has to answer the preflight
+
+struct prepare {
+	void (*on_ready)(struct node *node);
+	struct child *server; // the preflight, which also answers the others
+	struct child *client; // the preflight that measures bandwidth
+	struct child *stager;
+	bool checked;        // the preflight's rows have come
+	json_t *inputs;      // what staging works on now
+	int *held;           // sockets that keep our ports ours until the ranks start
+	size_t nheld, turn, step;
+	struct rank *command; // a setup step that runs
+	struct scan *lines;
+	double step_start;
+	struct loop_timer *timeout;
+};
+
+static void rendezvous(struct node *node);
+static void next_turn(struct node *node);
+static void stage(struct node *node);
+static void next_step(struct node *node);
+static void finish(struct node *node);
+
+static bool flag(const json_t *tree, const char *name)
+{
+	return json_is_true(json_object_get(tree, name));
+}
+
+static bool stopped(const struct node *node)
+{
+	return !node->prepare || node->failed;
+}
+
+// --- preflight ----------------------------------------------------------------
+
+struct preflight_work {
+	struct node *node;
+	bool bandwidth;
+};
+
+static int preflight_work(int out, int control, void *data)
+{
+	struct preflight_work *w = data;
+	struct node *node = w->node;
+	size_t n = json_array_size(node->peers);
+	struct preflight_peer *peers = mem_alloc(n * sizeof *peers);
+	for (size_t i = 0; i < n; i++) {
+		const json_t *p = json_array_get(node->peers, i);
+		peers[i] = (struct preflight_peer){.node = i,
+			.name = json_string_value(json_object_get(p, "name")),
+			.address = json_string_value(json_object_get(p, "address")),
+			.port = (int)json_integer_value(json_object_get(p, "port"))};
+	}
+	struct preflight_options options = {.node = node->id,
+		.listener = 5,
+		.peers = peers,
+		.npeers = n,
+		.nonce = node->nonce,
+		.dir = node->dir,
+		.bandwidth = w->bandwidth,
+		.deadline = peer_deadline,
+		.control = control,
+		.out = out};
+	struct error err = {0};
+	if (preflight_run(&options, &err) == 0)
+		return 0;
+	autojson json_t *line = event_make("fail", "s:s", "why", err.text);
+	autofree char *text = event_print(line);
+	fs_write_fd(out, text, strlen(text), NULL);
+	return 1;
+}
+
+static void judge_row(struct node *node, const json_t *row)
+{
+	const json_t *offset = json_object_get(row, "offset");
+	if (!flag(row, "ok"))
+		node_fail(node, -1, json_string_value(json_object_get(row, "why")));
+	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max) {
+		autofree char *why = mem_printf("the clock of node %d is %+.3f s off ours", (int)json_integer_value(json_object_get(row, "to")),
+			json_number_value(offset));
+		node_event(node, event_make("warn", "s:s", "why", why));
+	}
+}
+
+static void judge_room(struct node *node, const char *what, const json_t *value, double min)
+{
+	if (!json_is_number(value) || json_number_value(value) >= min)
+		return;
+	autofree char *there = str_bytes(json_number_value(value)), *wanted = str_bytes(min);
+	autofree char *why = mem_printf("node %zu has only %s of %s free in '%s'; at least %s is needed", node->id, there, what, node->dir, wanted);
+	node_fail(node, -1, why);
+}
+
+static void on_preflight_line(json_t *line, void *data)
+{
+	struct node *node = data;
+	if (stopped(node))
+		return;
+	if (event_is(line, "fail")) {
+		node_fail(node, -1, json_string_value(json_object_get(line, "why")));
+		return;
+	}
+	node_event(node, json_incref(line));
+	size_t i;
+	json_t *row;
+	json_array_foreach(json_object_get(line, "rows"), i, row)
+		judge_row(node, row);
+	judge_room(node, "disk", json_object_get(line, "disk"), disk_min);
+	judge_room(node, "memory", json_object_get(line, "memory"), memory_min);
+	if (node->failed)
+		return;
+	if (node->prepare->checked)
+		next_turn(node);
+	else {
+		node->prepare->checked = true;
+		rendezvous(node);
+	}
+}
+
+static void judge_exit(struct node *node, int status)
+{
+	if (!stopped(node) && status != 0) {
+		autofree char *why = mem_printf("the preflight check of node %zu ended with status %d", node->id, status);
+		node_fail(node, -1, why);
+	}
+}
+
+static void on_server_exit(int status, void *data)
+{
+	struct node *node = data;
+	if (node->prepare)
+		node->prepare->server = NULL;
+	judge_exit(node, status);
+}
+
+static void on_client_exit(int status, void *data)
+{
+	struct node *node = data;
+	if (node->prepare)
+		node->prepare->client = NULL;
+	judge_exit(node, status);
+}
+
+static struct child *start_preflight(struct node *node, bool bandwidth)
+{
+	struct preflight_work work = {node, bandwidth};
+	struct child_options options = {.work = preflight_work,
+		.work_data = &work,
+		.keep = node->listener,
+		.on_line = on_preflight_line,
+		.on_exit = bandwidth ? on_client_exit : on_server_exit,
+		.data = node};
+	struct error err;
+	struct child *child = child_start(node->loop, &options, &err);
+	if (!child)
+		node_fail(node, -1, err.text);
+	return child;
+}
+
+// --- rendezvous ---------------------------------------------------------------
+
+static json_t *hold_ports(struct node *node)
+{
+	json_t *ports = json_array();
+	if (!flag(node->plan, "ports"))
+		return ports;
+	struct prepare *p = node->prepare;
+	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
+	p->held = mem_alloc(n * sizeof *p->held);
+	for (; p->nheld < n; p->nheld++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+		struct sockaddr_in a = {.sin_family = AF_INET};
+		socklen_t len = sizeof a;
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+		if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+			node_fail(node, -1, "there is no free port");
+		p->held[p->nheld] = fd;
+		json_array_append_new(ports, json_integer(ntohs(a.sin_port)));
+	}
+	return ports;
+}
+
+static void release_ports(struct prepare *p)
+{
+	for (size_t i = 0; i < p->nheld; i++)
+		close(p->held[i]);
+	free(steal(p->held));
+	p->nheld = 0;
+}
+
+// Numbers the machines in the order they appear, once for each rank.
+static void number_machines(struct node *node, const json_t *all)
+{
+	autojson json_t *numbers = json_object();
+	node->size = (size_t)json_integer_value(json_object_get(node->plan, "size"));
+	node->machines = mem_resize(node->machines, node->size * sizeof *node->machines);
+	size_t rank = 0, i;
+	const json_t *brought;
+	json_array_foreach(all, i, brought) {
+		const char *machine = json_string_value(json_object_get(brought, "machine"));
+		if (!json_object_get(numbers, machine))
+			json_object_set_new(numbers, machine, json_integer((json_int_t)json_object_size(numbers)));
+		json_int_t ranks = json_integer_value(json_object_get(brought, "ranks"));
+		for (json_int_t r = 0; r < ranks && rank < node->size; r++)
+			node->machines[rank++] = (size_t)json_integer_value(json_object_get(numbers, machine));
+	}
+}
+
+static int write_hostfile(struct node *node)
+{
+	autostr struct str s = {0};
+	for (size_t i = 0; i < json_array_size(node->peers); i++)
+		str_printf(&s, "%s\n", json_string_value(json_object_get(json_array_get(node->peers, i), "address")));
+	autofree char *path = fs_join(node->dir, "hosts");
+	struct error err;
+	if (fs_write(path, s.text, s.len, 0644, &err) < 0) {
+		node_fail(node, -1, err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static void on_rendezvous(struct node *node, const json_t *all, void *data)
+{
+	if (stopped(node))
+		return;
+	json_decref(node->ports);
+	node->ports = json_array();
+	size_t i;
+	json_t *brought;
+	json_array_foreach(all, i, brought)
+		json_array_extend(node->ports, json_object_get(brought, "ports"));
+	number_machines(node, all);
+	if (write_hostfile(node) < 0)
+		return;
+	if (node->preflight_only)
+		next_turn(node);
+	else {
+		child_end(node->prepare->server);
+		stage(node);
+	}
+}
+
+static void rendezvous(struct node *node)
+{
+	autofree char *name = mem_printf("rendezvous-%zu", node->attempt);
+	json_t *ports = hold_ports(node);
+	node_fence(node, name,
+		mem_json("{s:o, s:s, s:i}", "ports", ports, "machine", node->machine, "ranks",
+			(int)json_array_size(json_object_get(node->plan, "ranks"))),
+		on_rendezvous, NULL);
+}
+
+// --- bandwidth, one node after the other ----------------------------------------
+
+static void on_turn(struct node *node, const json_t *all, void *data)
+{
+	if (stopped(node))
+		return;
+	size_t turn = node->prepare->turn++;
+	if (turn == node->id)
+		node->prepare->client = start_preflight(node, true); // its line calls next_turn
+	else
+		next_turn(node);
+}
+
+static void next_turn(struct node *node)
+{
+	child_end(node->prepare->client);
+	if (node->prepare->turn == node->count) {
+		child_end(node->prepare->server);
+		finish(node);
+		return;
+	}
+	autofree char *name = mem_printf("turn-%zu", node->prepare->turn);
+	node_fence(node, name, json_null(), on_turn, NULL);
+}
+
+// --- inputs -------------------------------------------------------------------
+
+// The inputs that this node fetches itself (once: only those that all share).
+static json_t *own_inputs(struct node *node, bool once)
+{
+	json_t *list = json_array();
+	size_t i;
+	json_t *input;
+	json_array_foreach(json_object_get(node->plan, "inputs"), i, input)
+		if ((node->shared && flag(input, "once")) == once)
+			json_array_append(list, input);
+	return list;
+}
+
+struct stage_work {
+	json_t *each, *once;
+	const char *data_dir, *shared;
+};
+
+static int stage_work(int out, int control, void *data)
+{
+	struct stage_work *w = data;
+	if (w->once && stage_run(w->once, w->shared, out) < 0)
+		return 1;
+	return stage_run(w->each, w->data_dir, out) < 0 ? 1 : 0;
+}
+
+static void on_stage_line(json_t *line, void *data)
+{
+	struct node *node = data;
+	if (stopped(node))
+		return;
+	node_event(node, json_incref(line));
+	const json_t *ok = json_object_get(line, "ok");
+	if (json_is_false(ok)) {
+		autofree char *why = mem_printf("input '%s': %s", json_string_value(json_object_get(line, "name")),
+			json_string_value(json_object_get(line, "why")));
+		node_fail(node, -1, why);
+	}
+}
+
+// Where node 0's copy is seen from here.
+static int link_shared(struct node *node, struct error *err)
+{
+	autojson json_t *once = own_inputs(node, true);
+	size_t i;
+	json_t *input;
+	json_array_foreach(once, i, input) {
+		autofree char *path = stage_path(input);
+		autofree char *from = fs_join(node->shared, path), *to = fs_join(node->data_dir, path);
+		if (fs_is_inside(path) && strchr(path, '/')) {
+			autofree char *parent = mem_strndup(to, (size_t)(strrchr(to, '/') - to));
+			if (fs_mkdirs(parent, 0755, err) < 0)
+				return -1;
+		}
+		if (symlink(from, to) < 0 && errno != EEXIST)
+			return error_errno(err, "cannot make the link '%s'", to);
+	}
+	return 0;
+}
+
+static void on_staged(struct node *node, const json_t *all, void *data)
+{
+	if (stopped(node))
+		return;
+	struct error err;
+	if (node->shared && link_shared(node, &err) < 0) {
+		node_fail(node, -1, err.text);
+		return;
+	}
+	next_step(node);
+}
+
+static void on_stage_exit(int status, void *data)
+{
+	struct node *node = data;
+	if (node->prepare)
+		node->prepare->stager = NULL;
+	if (stopped(node))
+		return;
+	if (status != 0) {
+		autofree char *why = mem_printf("fetching the inputs ended with status %d", status);
+		node_fail(node, -1, why);
+		return;
+	}
+	node_fence(node, "staged", json_null(), on_staged, NULL);
+}
+
+static void stage(struct node *node)
+{
+	if (node->attempt > 1 || json_array_size(json_object_get(node->plan, "inputs")) == 0) {
+		next_step(node);
+		return;
+	}
+	node_phase(node, "stage");
+	autojson json_t *each = own_inputs(node, false), *once = own_inputs(node, true);
+	struct stage_work work = {each, node->id == 0 && json_array_size(once) ? once : NULL, node->data_dir, node->shared};
+	struct child_options options = {
+		.work = stage_work, .work_data = &work, .keep = -1, .on_line = on_stage_line, .on_exit = on_stage_exit, .data = node};
+	struct error err;
+	node->prepare->stager = child_start(node->loop, &options, &err);
+	if (!node->prepare->stager)
+		node_fail(node, -1, err.text);
+}
+
+// --- setup --------------------------------------------------------------------
+
+static const json_t *step_now(const struct node *node)
+{
+	return json_array_get(json_object_get(node->plan, "setup"), node->prepare->step);
+}
+
+static void on_step_fence(struct node *node, const json_t *all, void *data)
+{
+	if (!stopped(node)) {
+		node->prepare->step++;
+		next_step(node);
+	}
+}
+
+// The whole output of all steps is kept as a file of the node; the event has the end of it.
+static bool on_step_output(const void *bytes, size_t len, void *data)
+{
+	struct node *node = data;
+	autofree char *path = fs_join(node->dir, "setup.log");
+	autoclose int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		fs_write_fd(fd, bytes, len, NULL);
+	scan_output(node->prepare->lines, 0, bytes, len);
+	return true;
+}
+
+static void fail_step(struct node *node, const char *how)
+{
+	const json_t *step = step_now(node);
+	autofree char *why = mem_printf("setup step %zu ('%s') on node %zu %s", node->prepare->step + 1,
+		json_string_value(json_object_get(step, "name")), node->id, how);
+	node_fail(node, -1, why);
+}
+
+static void on_step_exit(int status, int sig, void *data)
+{
+	struct node *node = data;
+	struct prepare *p = node->prepare;
+	const json_t *step = step_now(node);
+	loop_timer_cancel(p->timeout);
+	scan_end(p->lines, 0);
+	node_event(node, event_make("setup", "s:i, s:O, s:i, s:f, s:o", "step", (int)p->step, "name", json_object_get(step, "name"), "status",
+		status >= 0 ? status : 128 + sig, "seconds", clock_mono() - p->step_start, "last", scan_last(p->lines, 0)));
+	rank_free(steal(p->command));
+	if (stopped(node))
+		return;
+	if (status != 0) {
+		autofree char *how = sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
+		fail_step(node, how);
+		return;
+	}
+	if (flag(step, "once")) {
+		autofree char *name = mem_printf("setup-%zu", p->step);
+		node_fence(node, name, json_null(), on_step_fence, NULL);
+		return;
+	}
+	p->step++;
+	next_step(node);
+}
+
+static void on_step_timeout(void *data)
+{
+	struct node *node = data;
+	fail_step(node, "took longer than its timeout");
+	if (node->prepare->command)
+		rank_signal(node->prepare->command, SIGKILL);
+}
+
+static void drop_line(size_t local, json_t *event, void *data)
+{
+	json_decref(event);
+}
+
+static int start_step(struct node *node, const json_t *step, struct error *err)
+{
+	struct prepare *p = node->prepare;
+	autojson json_t *argv = node_expand(node, json_object_get(step, "argv"), -1, err);
+	autojson json_t *env = argv ? node_expand(node, json_object_get(step, "env"), -1, err) : NULL;
+	if (!env)
+		return -1;
+	json_object_set_new(env, "MUSTER_RUN", json_string(node->run));
+	scan_free(p->lines);
+	p->lines = scan_new(NULL, 1, drop_line, NULL, err);
+	struct rank_options options = {.argv = argv,
+		.env = env,
+		.dir = node->out_dir,
+		.pmi = -1,
+		.on_output = on_step_output,
+		.on_exit = on_step_exit,
+		.data = node};
+	p->step_start = clock_mono();
+	p->command = rank_start(node->loop, &options, err);
+	if (!p->command)
+		return -1;
+	double timeout = json_number_value(json_object_get(step, "timeout"));
+	if (timeout > 0)
+		loop_timer_set(p->timeout, timeout);
+	return 0;
+}
+
+static void on_all_set_up(struct node *node, const json_t *all, void *data)
+{
+	if (!stopped(node))
+		finish(node);
+}
+
+static void next_step(struct node *node)
+{
+	struct prepare *p = node->prepare;
+	const json_t *step = node->attempt > 1 ? NULL : step_now(node);
+	if (!step) {
+		if (p->step == 0) // no setup at all: nobody needs to wait
+			finish(node);
+		else
+			node_fence(node, "set-up", json_null(), on_all_set_up, NULL);
+		return;
+	}
+	if (p->step == 0)
+		node_phase(node, "setup");
+	if (flag(step, "once") && node->id != 0) {
+		autofree char *name = mem_printf("setup-%zu", p->step);
+		node_fence(node, name, json_null(), on_step_fence, NULL);
+		return;
+	}
+	struct error err = {0};
+	if (start_step(node, step, &err) < 0) {
+		autofree char *how = mem_printf("cannot start: %s", err.text);
+		fail_step(node, how);
+	}
+}
+
+// --- the whole ----------------------------------------------------------------
+
+static void finish(struct node *node)
+{
+	void (*on_ready)(struct node *) = node->prepare->on_ready;
+	release_ports(node->prepare);
+	on_ready(node);
+}
+
+void prepare_start(struct node *node, void (*on_ready)(struct node *node))
+{
+	struct prepare *p = node->prepare = mem_alloc(sizeof *p);
+	p->on_ready = on_ready;
+	p->timeout = loop_timer_new(node->loop, on_step_timeout, node);
+	node_phase(node, "preflight");
+	if (node->attempt > 1 || (!flag(node->plan, "preflight") && !node->preflight_only)) {
+		rendezvous(node);
+		return;
+	}
+	p->server = start_preflight(node, false);
+}
+
+void prepare_stop(struct node *node)
+{
+	struct prepare *p = node->prepare;
+	if (!p)
+		return;
+	node->prepare = NULL;
+	child_kill(p->server);
+	child_kill(p->client);
+	child_kill(p->stager);
+	rank_free(p->command);
+	release_ports(p);
+	loop_timer_free(p->timeout);
+	scan_free(p->lines);
+	free(p);
+}

@@ -1,0 +1,255 @@
+#include "agent/rank.h"
+
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { READ_SIZE = 256 * 1024, PIPE_SIZE = 512 * 1024, METRIC_MAX = 64 * 1024, READS_PER_TURN = 4 };
+
+struct rank {
+	struct rank_options options;
+	struct loop *loop;
+	pid_t pid;
+	bool running, paused;
+	struct loop_watch *exit, *output, *metrics;
+	struct str metric;
+};
+
+static char read_buffer[READ_SIZE]; // one thread, one loop
+
+// Reads output until there is none, the turn is over or there is no room; everything when all is set. True at the end of file.
+static bool read_output(struct rank *r, bool all)
+{
+	for (int i = 0; all || (i < READS_PER_TURN && !r->paused); i++) {
+		ssize_t n = read(loop_watch_fd(r->output), read_buffer, sizeof read_buffer);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n == 0;
+		if (!r->options.on_output(read_buffer, (size_t)n, r->options.data))
+			r->paused = true;
+	}
+	return false;
+}
+
+static void on_output(enum loop_event event, void *data)
+{
+	struct rank *r = data;
+	bool was = r->paused;
+	bool end = read_output(r, event == LOOP_CLOSED);
+	if (event == LOOP_CLOSED)
+		r->output = NULL;
+	else if (end)
+		loop_unwatch(steal(r->output));
+	else if (r->paused && !was)
+		loop_watch_pause(r->output, true);
+}
+
+void rank_resume(struct rank *rank)
+{
+	if (rank->paused && rank->output)
+		loop_watch_pause(rank->output, false);
+	rank->paused = false;
+}
+
+static void split_metrics(struct rank *r)
+{
+	char *start = r->metric.text, *end;
+	size_t left = r->metric.len;
+	while (left && (end = memchr(start, '\n', left))) {
+		r->options.on_metric(start, (size_t)(end - start), r->options.data);
+		left -= (size_t)(end - start) + 1;
+		start = end + 1;
+	}
+	if (left > METRIC_MAX)
+		left = 0; // no line of JSON is that long
+	if (left)
+		memmove(r->metric.text, start, left);
+	r->metric.len = left;
+}
+
+static bool read_metrics(struct rank *r)
+{
+	char buf[16384];
+	ssize_t n;
+	while ((n = read(loop_watch_fd(r->metrics), buf, sizeof buf)) > 0) {
+		str_add(&r->metric, buf, (size_t)n);
+		split_metrics(r);
+	}
+	return n == 0;
+}
+
+static void on_metrics(enum loop_event event, void *data)
+{
+	struct rank *r = data;
+	bool end = read_metrics(r);
+	if (event == LOOP_CLOSED)
+		r->metrics = NULL;
+	else if (end)
+		loop_unwatch(steal(r->metrics));
+}
+
+// The process has ended: whatever it left in its group ends too, then the pipes hold all there will ever be.
+static void on_exit_ready(enum loop_event event, void *data)
+{
+	struct rank *r = data;
+	int status = 0;
+	if (!r->running || waitpid(r->pid, &status, WNOHANG) != r->pid)
+		return;
+	r->running = false;
+	kill(-r->pid, SIGKILL);
+	if (r->output) {
+		read_output(r, true);
+		loop_unwatch(steal(r->output));
+	}
+	if (r->metrics) {
+		read_metrics(r);
+		loop_unwatch(steal(r->metrics));
+	}
+	if (event != LOOP_CLOSED)
+		loop_unwatch(r->exit);
+	r->exit = NULL;
+	r->options.on_exit(WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, r->options.data);
+}
+
+static bool env_has(const json_t *env, const char *entry)
+{
+	size_t len = strcspn(entry, "=");
+	return json_object_getn(env, entry, len) != NULL;
+}
+
+// The agent's environment, but for what env replaces, then env. Strings made here are freed by free_list.
+static char **make_env(const json_t *env, const char *const *extra)
+{
+	size_t n = 0, room = json_object_size(env) + 8;
+	for (char **e = environ; *e; e++)
+		room++;
+	char **list = mem_alloc(room * sizeof *list);
+	for (char **e = environ; *e; e++)
+		if (!env_has(env, *e))
+			list[n++] = mem_strdup(*e);
+	const char *key;
+	json_t *value;
+	json_object_foreach((json_t *)env, key, value)
+		list[n++] = mem_printf("%s=%s", key, json_string_value(value));
+	for (; *extra; extra++)
+		list[n++] = mem_strdup(*extra);
+	return list;
+}
+
+static char **make_argv(const json_t *argv)
+{
+	char **list = mem_alloc((json_array_size(argv) + 1) * sizeof *list);
+	for (size_t i = 0; i < json_array_size(argv); i++)
+		list[i] = mem_strdup(json_string_value(json_array_get(argv, i)));
+	return list;
+}
+
+static void free_list(char **list)
+{
+	for (char **at = list; *at; at++)
+		free(*at);
+	free(list);
+}
+
+static pid_t spawn(const struct rank_options *o, int out, int metrics, int *pidfd, struct error *err)
+{
+	autofree char *metrics_var = mem_printf("MUSTER_METRICS_FD=%d", metrics);
+	autofree char *pmi_var = mem_printf("PMI_FD=%d", o->pmi);
+	const char *extra[3] = {0};
+	int keep[3], n = 0;
+	if (metrics >= 0) {
+		extra[n] = metrics_var;
+		keep[n++] = metrics;
+	}
+	if (o->pmi >= 0) {
+		extra[n] = pmi_var;
+		keep[n++] = o->pmi;
+	}
+	keep[n] = -1;
+	char **argv = make_argv(o->argv), **env = make_env(o->env, extra);
+	struct proc_options options = {.argv = argv,
+		.env = env,
+		.dir = o->dir,
+		.in = -1,
+		.out = out,
+		.err = out,
+		.keep = keep,
+		.group = true,
+		.die_with_parent = true,
+		.cgroups = o->cgroups};
+	pid_t pid = proc_spawn(&options, pidfd, err);
+	free_list(argv);
+	free_list(env);
+	return pid;
+}
+
+struct rank *rank_start(struct loop *loop, const struct rank_options *options, struct error *err)
+{
+	autoclose int pmi = options->pmi;
+	int out[2], metrics[2] = {-1, -1}, pidfd = -1;
+	if (pipe2(out, O_CLOEXEC) < 0) {
+		error_errno(err, "cannot make a pipe");
+		return NULL;
+	}
+	if (options->metrics && pipe2(metrics, O_CLOEXEC) < 0)
+		metrics[0] = metrics[1] = -1;
+	pid_t pid = spawn(options, out[1], metrics[1], &pidfd, err);
+	close(out[1]);
+	mem_cleanup_fd(&metrics[1]);
+	if (pid < 0) {
+		close(out[0]);
+		mem_cleanup_fd(&metrics[0]);
+		return NULL;
+	}
+	fcntl(out[0], F_SETFL, O_NONBLOCK);
+	fcntl(out[0], F_SETPIPE_SZ, PIPE_SIZE);
+	struct rank *r = mem_alloc(sizeof *r);
+	*r = (struct rank){.options = *options, .loop = loop, .pid = pid, .running = true};
+	r->output = loop_watch(loop, out[0], on_output, r);
+	if (metrics[0] >= 0) {
+		fcntl(metrics[0], F_SETFL, O_NONBLOCK);
+		r->metrics = loop_watch(loop, metrics[0], on_metrics, r);
+	}
+	r->exit = loop_watch(loop, pidfd, on_exit_ready, r);
+	return r;
+}
+
+void rank_free(struct rank *rank)
+{
+	if (!rank)
+		return;
+	if (rank->running) {
+		kill(-rank->pid, SIGKILL);
+		waitpid(rank->pid, NULL, 0);
+	}
+	loop_unwatch(rank->exit);
+	loop_unwatch(rank->output);
+	loop_unwatch(rank->metrics);
+	str_fini(&rank->metric);
+	free(rank);
+}
+
+pid_t rank_pid(const struct rank *rank)
+{
+	return rank->pid;
+}
+
+bool rank_running(const struct rank *rank)
+{
+	return rank->running;
+}
+
+void rank_signal(struct rank *rank, int signal)
+{
+	if (rank->running)
+		kill(-rank->pid, signal);
+}

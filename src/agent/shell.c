@@ -1,0 +1,351 @@
+#include "agent/shell.h"
+
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20 };
+static const double slow_line = 0.02; // seconds until we look again whether the line takes more
+
+struct shell {
+	struct shell *next;
+	struct shells *all;
+	uint32_t id;
+	pid_t pid;
+	bool exited, tty, paused, in_closing;
+	int status;
+	struct loop_watch *io, *in, *exit; // io: output (and input of a terminal); in: the pipe to its standard input
+	struct str input;                  // not yet written
+	struct loop_timer *again;
+	char held[CHUNK]; // output the line did not take
+	size_t nheld;
+};
+
+struct shells {
+	struct node *node;
+	struct shell *first;
+};
+
+static void answer(struct shell *s, const char *key, json_t *value)
+{
+	uplink_send(s->all->node->up, mem_json("{s:s, s:i, s:o}", "msg", "exec", "id", (int)s->id, key, value));
+}
+
+static void shell_free(struct shell *s)
+{
+	struct shell **at = &s->all->first;
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	if (!s->exited) {
+		kill(-s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
+	}
+	loop_unwatch(s->io);
+	loop_unwatch(s->in);
+	loop_unwatch(s->exit);
+	loop_timer_free(s->again);
+	str_fini(&s->input);
+	free(s);
+}
+
+// The process has ended and all it said is sent.
+static void check_done(struct shell *s)
+{
+	if (!s->exited || s->io || s->nheld)
+		return;
+	answer(s, "status", json_integer(s->status));
+	shell_free(s);
+}
+
+static bool flush_held(struct shell *s)
+{
+	if (s->nheld && !uplink_send_bytes(s->all->node->up, UPLINK_SHELLS | s->id, s->held, s->nheld)) {
+		loop_timer_set(s->again, slow_line);
+		return false;
+	}
+	s->nheld = 0;
+	return true;
+}
+
+// Reads and sends until there is nothing, the end, or the line is slow. A terminal whose other side is gone says EIO: that is its end.
+static bool relay(struct shell *s)
+{
+	while (flush_held(s)) {
+		ssize_t n = read(loop_watch_fd(s->io), s->held, sizeof s->held);
+		if (n <= 0)
+			return n == 0 || (errno != EAGAIN && errno != EINTR);
+		s->nheld = (size_t)n;
+	}
+	return false;
+}
+
+static void write_input(struct shell *s);
+
+static void on_io(enum loop_event event, void *data)
+{
+	struct shell *s = data;
+	if (event == LOOP_WRITABLE) {
+		write_input(s);
+		return;
+	}
+	bool end = relay(s);
+	if (event == LOOP_CLOSED)
+		s->io = NULL; // what is held is sent by the timer
+	else if (end)
+		loop_unwatch(steal(s->io));
+	else if (s->nheld && !s->paused) {
+		s->paused = true;
+		loop_watch_pause(s->io, true);
+	}
+	check_done(s);
+}
+
+static void on_again(void *data)
+{
+	struct shell *s = data;
+	if (!flush_held(s))
+		return;
+	if (s->io && s->paused) {
+		s->paused = false;
+		loop_watch_pause(s->io, false);
+	}
+	check_done(s);
+}
+
+static void on_exit_ready(enum loop_event event, void *data)
+{
+	struct shell *s = data;
+	int status = 0;
+	if (s->exited || waitpid(s->pid, &status, WNOHANG) != s->pid)
+		return;
+	s->exited = true;
+	s->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	kill(-s->pid, SIGKILL);
+	if (event != LOOP_CLOSED)
+		loop_unwatch(s->exit);
+	s->exit = NULL;
+	if (s->io && !s->paused && relay(s))
+		loop_unwatch(steal(s->io));
+	check_done(s);
+}
+
+// --- input ----------------------------------------------------------------------
+
+static struct loop_watch *input_watch(struct shell *s)
+{
+	return s->tty ? s->io : s->in;
+}
+
+static void write_input(struct shell *s)
+{
+	struct loop_watch *w = input_watch(s);
+	if (!w)
+		return;
+	while (s->input.len) {
+		ssize_t n = write(loop_watch_fd(w), s->input.text, s->input.len);
+		if (n < 0 && errno == EAGAIN) {
+			loop_watch_writable(w);
+			return;
+		}
+		if (n < 0) {
+			s->input.len = 0; // nobody reads it
+			break;
+		}
+		s->input.len -= (size_t)n;
+		memmove(s->input.text, s->input.text + n, s->input.len);
+	}
+	if (s->in_closing && s->in)
+		loop_unwatch(steal(s->in));
+}
+
+static void on_in(enum loop_event event, void *data)
+{
+	struct shell *s = data;
+	if (event == LOOP_CLOSED)
+		s->in = NULL;
+	else if (event == LOOP_WRITABLE)
+		write_input(s);
+}
+
+// --- start ----------------------------------------------------------------------
+
+static int open_terminal(const json_t *msg, int *slave, struct error *err)
+{
+	autoclose int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct winsize size = {.ws_row = (unsigned short)json_integer_value(json_object_get(msg, "rows")),
+		.ws_col = (unsigned short)json_integer_value(json_object_get(msg, "cols"))};
+	char name[64];
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 || ptsname_r(master, name, sizeof name) != 0)
+		return error_errno(err, "there is no terminal on this node");
+	ioctl(master, TIOCSWINSZ, &size);
+	*slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (*slave < 0)
+		return error_errno(err, "there is no terminal on this node");
+	return steal_fd(&master);
+}
+
+static char **make_env(struct node *node)
+{
+	size_t n = 0;
+	while (environ[n])
+		n++;
+	char **env = mem_alloc((n + 3) * sizeof *env);
+	memcpy(env, environ, n * sizeof *env);
+	env[n] = mem_printf("MUSTER_DATA=%s", node->data_dir);
+	env[n + 1] = mem_printf("MUSTER_OUT=%s", node->out_dir);
+	return env;
+}
+
+static void free_env(char **env)
+{
+	size_t n = 0;
+	while (env[n])
+		n++;
+	free(env[n - 1]);
+	free(env[n - 2]);
+	free(env);
+}
+
+static pid_t spawn(struct node *node, const json_t *argv, int in, int out, bool tty, int *pidfd, struct error *err)
+{
+	size_t n = json_array_size(argv);
+	autofree char **list = mem_alloc((n + 1) * sizeof *list);
+	for (size_t i = 0; i < n; i++)
+		list[i] = (char *)json_string_value(json_array_get(argv, i));
+	if (n == 0 || !list[0])
+		return error_set(err, ERROR_USAGE, "there is no command to run");
+	char **env = make_env(node);
+	struct proc_options options = {.argv = list,
+		.env = env,
+		.dir = node->out_dir,
+		.in = in,
+		.out = out,
+		.err = out,
+		.session = true,
+		.tty = tty,
+		.die_with_parent = true,
+		.cgroups = node->cgroups};
+	pid_t pid = proc_spawn(&options, pidfd, err);
+	free_env(env);
+	return pid;
+}
+
+// ours: what we read (and, with a terminal, write); in: what we write, or -1.
+static void add_shell(struct shells *all, uint32_t id, pid_t pid, int pidfd, int ours, int in, bool tty)
+{
+	struct shell *s = mem_alloc(sizeof *s);
+	*s = (struct shell){.next = all->first, .all = all, .id = id, .pid = pid, .tty = tty};
+	all->first = s;
+	s->again = loop_timer_new(all->node->loop, on_again, s);
+	fcntl(ours, F_SETFL, O_NONBLOCK);
+	s->io = loop_watch(all->node->loop, ours, on_io, s);
+	if (in >= 0) {
+		fcntl(in, F_SETFL, O_NONBLOCK);
+		s->in = loop_watch(all->node->loop, in, on_in, s);
+	}
+	s->exit = loop_watch(all->node->loop, pidfd, on_exit_ready, s);
+}
+
+static int start_on_terminal(struct shells *all, uint32_t id, const json_t *msg, struct error *err)
+{
+	autoclose int slave = -1;
+	autoclose int master = open_terminal(msg, &slave, err);
+	int pidfd = -1;
+	if (master < 0)
+		return -1;
+	pid_t pid = spawn(all->node, json_object_get(msg, "argv"), slave, slave, true, &pidfd, err);
+	if (pid < 0)
+		return -1;
+	add_shell(all, id, pid, pidfd, steal_fd(&master), -1, true);
+	return 0;
+}
+
+static int start_on_pipes(struct shells *all, uint32_t id, const json_t *msg, struct error *err)
+{
+	int in[2] = {-1, -1}, out[2] = {-1, -1}, pidfd = -1;
+	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
+		error_errno(err, "cannot make a pipe");
+	pid_t pid = out[0] < 0 ? -1 : spawn(all->node, json_object_get(msg, "argv"), in[0], out[1], false, &pidfd, err);
+	mem_cleanup_fd(&in[0]);
+	mem_cleanup_fd(&out[1]);
+	if (pid < 0) {
+		mem_cleanup_fd(&in[1]);
+		mem_cleanup_fd(&out[0]);
+		return -1;
+	}
+	add_shell(all, id, pid, pidfd, out[0], in[1], false);
+	return 0;
+}
+
+static struct shell *find(struct shells *all, uint32_t id)
+{
+	struct shell *s = all->first;
+	while (s && s->id != id)
+		s = s->next;
+	return s;
+}
+
+static void start(struct shells *all, uint32_t id, const json_t *msg)
+{
+	struct error err = {0};
+	bool tty = json_is_true(json_object_get(msg, "tty"));
+	if ((tty ? start_on_terminal : start_on_pipes)(all, id, msg, &err) == 0)
+		return;
+	struct shell none = {.all = all, .id = id};
+	answer(&none, "error", json_string(err.text));
+}
+
+void shells_message(struct shells *shells, const json_t *msg)
+{
+	uint32_t id = (uint32_t)json_integer_value(json_object_get(msg, "id"));
+	struct shell *s = find(shells, id);
+	if (!s && json_object_get(msg, "argv"))
+		start(shells, id, msg);
+	if (!s)
+		return;
+	if (json_object_get(msg, "gone"))
+		shell_free(s);
+	else if (json_object_get(msg, "eof")) {
+		s->in_closing = true;
+		write_input(s);
+	} else if (json_object_get(msg, "rows") && s->tty && s->io) {
+		struct winsize size = {.ws_row = (unsigned short)json_integer_value(json_object_get(msg, "rows")),
+			.ws_col = (unsigned short)json_integer_value(json_object_get(msg, "cols"))};
+		ioctl(loop_watch_fd(s->io), TIOCSWINSZ, &size);
+	}
+}
+
+void shells_bytes(struct shells *shells, uint32_t stream, const void *bytes, size_t len)
+{
+	struct shell *s = find(shells, stream & ~(uint32_t)UPLINK_SHELLS);
+	if (!s || !input_watch(s) || s->input.len + len > INPUT_MAX)
+		return;
+	str_add(&s->input, bytes, len);
+	write_input(s);
+}
+
+struct shells *shells_new(struct node *node)
+{
+	struct shells *shells = mem_alloc(sizeof *shells);
+	shells->node = node;
+	return shells;
+}
+
+void shells_free(struct shells *shells)
+{
+	if (!shells)
+		return;
+	while (shells->first)
+		shell_free(shells->first);
+	free(shells);
+}

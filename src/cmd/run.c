@@ -1,0 +1,216 @@
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "cmd/attach.h"
+#include "cmd/cmd.h"
+#include "controller/controller.h"
+#include "exec/executor.h"
+#include "job/job.h"
+#include "job/plan.h"
+#include "job/site.h"
+#include "run/run.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char usage[] = "usage: muster run JOB [OPTION]...\n"
+			    "\n"
+			    "Brings the job's cluster together, runs the job on it, collects what it leaves under runs/ID and leaves\n"
+			    "nothing else behind. Ctrl-C stops it gently, a second Ctrl-C at once.\n"
+			    "\n"
+			    "  -s, --set PATH=VALUE   override a key of the job file: run.env.X=1, cluster.nodes=4, inputs[0].from=a.tar\n"
+			    "  -d, --detach           print the run's id and return; the run goes on (muster attach, logs -f, cancel)\n"
+			    "      --preflight-only   bring the nodes up, check every pair of them, print the matrix, run nothing\n"
+			    "      --runs DIR         where runs are kept (default $MUSTER_RUNS or ./runs)\n"
+			    "      --site FILE        defaults of this site: deadline, heartbeat, lease, grace\n"
+			    "  -j, --json             print the run's events, one JSON object a line, and nothing else\n"
+			    "  -q, --quiet            print problems and the end only\n"
+			    "  -h, --help             print this text\n"
+			    "\n"
+			    "Exit status: 0 the job succeeded, 1 it failed, 2 the command line or the job file is wrong,\n"
+			    "3 muster or the executor failed, 130 cancelled.\n";
+
+enum { JOB_MAX = 1 << 20 };
+
+struct options {
+	const char **sets;
+	size_t nsets;
+	const char *job, *runs, *site;
+	bool detach, preflight_only, json, quiet, help;
+};
+
+static int parse(int argc, char **argv, struct options *o, struct error *err)
+{
+	enum { SITE = 256, PREFLIGHT, RUNS };
+	static const struct option known[] = {{"set", required_argument, NULL, 's'}, {"detach", no_argument, NULL, 'd'},
+		{"preflight-only", no_argument, NULL, PREFLIGHT}, {"runs", required_argument, NULL, RUNS}, {"site", required_argument, NULL, SITE},
+		{"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
+	optind = 1;
+	opterr = 0;
+	for (int c; (c = getopt_long(argc, argv, ":s:djqh", known, NULL)) >= 0;) {
+		switch (c) {
+		case 's':
+			o->sets[o->nsets++] = optarg;
+			break;
+		case 'd':
+			o->detach = true;
+			break;
+		case 'j':
+			o->json = true;
+			break;
+		case 'q':
+			o->quiet = true;
+			break;
+		case 'h':
+			o->help = true;
+			break;
+		case PREFLIGHT:
+			o->preflight_only = true;
+			break;
+		case RUNS:
+			o->runs = optarg;
+			break;
+		case SITE:
+			o->site = optarg;
+			break;
+		case ':':
+			return error_set(err, ERROR_USAGE, "run: '%s' needs a value", argv[optind - 1]);
+		default:
+			return error_set(err, ERROR_USAGE, "run: unknown option '%s'; `muster run --help` lists them", argv[optind - 1]);
+		}
+	}
+	if (o->help)
+		return 0;
+	if (optind + 1 != argc)
+		return error_set(err, ERROR_USAGE, optind == argc ? "run: expected a job file" : "run: expected one job file, found '%s' too", argv[argc - 1]);
+	o->job = argv[optind];
+	return 0;
+}
+
+// What the job file asks for, as a plan; the file's text is kept for the record.
+static json_t *load(const struct options *o, char **text, size_t *len, struct error *err)
+{
+	*text = fs_read(o->job, JOB_MAX, len, err);
+	if (!*text) {
+		err->code = ERROR_USAGE;
+		return NULL;
+	}
+	struct job *job = job_parse(*text, *len, o->job, o->sets, o->nsets, err);
+	if (!job)
+		return NULL;
+	autojson json_t *site = o->site ? site_load(o->site, err) : NULL;
+	autofree char *path = fs_absolute(o->job, err);
+	json_t *plan = NULL;
+	if (path && (!o->site || site)) {
+		*strrchr(path, '/') = '\0';
+		plan = plan_make(job, site, *path ? path : "/", err);
+	}
+	job_free(job);
+	return plan;
+}
+
+// The controller's process: a foreground run ends when the one who watches it is killed; a detached one belongs to nobody.
+static void be_controller(const struct controller_options *options, bool detached, int ready, pid_t parent) __attribute__((noreturn));
+static void be_controller(const struct controller_options *options, bool detached, int ready, pid_t parent)
+{
+	struct error err = {0};
+	if (detached) {
+		setsid();
+		int null = open("/dev/null", O_RDWR);
+		for (int fd = 0; fd < 3; fd++)
+			dup2(null, fd);
+	} else {
+		setpgid(0, 0); // Ctrl-C goes to the watcher, who passes it on
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != parent)
+			raise(SIGTERM);
+	}
+	int status = controller_main(options, &err);
+	if (status < 0)
+		fs_write_fd(ready, err.text, strlen(err.text), NULL);
+	_exit(status < 0 ? ERROR_SYSTEM : status);
+}
+
+// Waits until the controller has written control.json or has ended; what it says on the pipe is why it could not start.
+static int wait_started(const struct run *run, pid_t pid, int ready, struct error *err)
+{
+	autofree char *control = run_path(run, "control.json");
+	char why[1000];
+	for (;;) {
+		if (fs_exists(control))
+			return 0;
+		int status;
+		if (waitpid(pid, &status, WNOHANG) == pid) {
+			ssize_t n = read(ready, why, sizeof why - 1);
+			why[n > 0 ? n : 0] = '\0';
+			return n > 0 ? error_set(err, ERROR_SYSTEM, "%s", why) : 0;
+		}
+		usleep(1000);
+	}
+}
+
+static int follow(const struct options *o, const struct run *run, pid_t pid, unsigned long long started, struct error *err)
+{
+	struct attach_options options = {.json = o->json, .quiet = o->quiet, .owner = true, .controller = pid, .started = started};
+	int status = attach_follow(run, &options, err);
+	int ended;
+	if (waitpid(pid, &ended, 0) == pid && status >= 0 && WIFEXITED(ended))
+		return WEXITSTATUS(ended);
+	return status;
+}
+
+static int start(const struct options *o, struct run *run, const json_t *plan, const struct executor *executor, struct error *err)
+{
+	struct controller_options options = {.run = run, .plan = plan, .executor = executor, .preflight_only = o->preflight_only};
+	int ready[2];
+	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) < 0)
+		return error_errno(err, "cannot make a pipe");
+	fflush(NULL);
+	pid_t parent = getpid(), pid = fork();
+	if (pid == 0)
+		be_controller(&options, o->detach, ready[1], parent);
+	close(ready[1]);
+	autoclose int from = ready[0];
+	if (pid < 0)
+		return error_errno(err, "cannot start a process");
+	unsigned long long started = proc_started(pid);
+	if (!o->detach)
+		return follow(o, run, pid, started, err);
+	if (wait_started(run, pid, from, err) < 0)
+		return -1;
+	puts(run->id);
+	return 0;
+}
+
+int cmd_run(int argc, char **argv, struct error *err)
+{
+	autofree const char **sets = mem_alloc((size_t)argc * sizeof *sets);
+	struct options o = {.sets = sets};
+	if (parse(argc, argv, &o, err) < 0)
+		return -1;
+	if (o.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (!o.runs)
+		o.runs = getenv("MUSTER_RUNS") ? getenv("MUSTER_RUNS") : "runs";
+	autofree char *text = NULL;
+	size_t len = 0;
+	autojson json_t *plan = load(&o, &text, &len, err);
+	const struct executor *executor = plan ? executor_find(plan_executor(plan), err) : NULL;
+	if (!executor || executor->check(plan, err) < 0)
+		return -1;
+	struct run *run = run_create(o.runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
+	if (!run)
+		return -1;
+	int status = start(&o, run, plan, executor, err);
+	run_free(run);
+	return status;
+}

@@ -1,0 +1,121 @@
+#include "controller/relay.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+static const uint32_t shell_streams = 1u << 31;
+static const size_t client_queue_max = 64 << 20; // a client that does not read is dropped before it costs more than this
+
+struct session {
+	struct session *next;
+	uint32_t id;
+	struct conn *client, *node;
+};
+
+struct relay {
+	struct session *first;
+	uint32_t last_id;
+};
+
+static struct session *find_client(struct relay *relay, const struct conn *client)
+{
+	struct session *s = relay->first;
+	while (s && s->client != client)
+		s = s->next;
+	return s;
+}
+
+static struct session *find_id(struct relay *relay, uint32_t id, const struct conn *node)
+{
+	struct session *s = relay->first;
+	while (s && (s->id != id || s->node != node))
+		s = s->next;
+	return s;
+}
+
+static void drop(struct relay *relay, struct session *session)
+{
+	struct session **at = &relay->first;
+	while (*at != session)
+		at = &(*at)->next;
+	*at = session->next;
+	free(session);
+}
+
+static void tell_error(struct conn *client, const char *why)
+{
+	autojson json_t *msg = mem_json("{s:s, s:s}", "msg", "exec", "error", why);
+	conn_send(client, msg);
+}
+
+void relay_from_client(struct relay *relay, struct conn *client, json_t *msg, struct conn *(*find)(size_t node, void *data), void *data)
+{
+	struct session *s = find_client(relay, client);
+	if (!s) {
+		struct conn *node = find((size_t)json_integer_value(json_object_get(msg, "node")), data);
+		if (!node || !json_is_array(json_object_get(msg, "argv"))) {
+			tell_error(client, node ? "there is no command to run" : "that node is not there now");
+			return;
+		}
+		s = mem_alloc(sizeof *s);
+		*s = (struct session){.next = relay->first, .id = ++relay->last_id, .client = client, .node = node};
+		relay->first = s;
+	}
+	json_object_set_new(msg, "id", json_integer(s->id));
+	conn_send(s->node, msg);
+}
+
+void relay_client_bytes(struct relay *relay, struct conn *client, const void *bytes, size_t len)
+{
+	struct session *s = find_client(relay, client);
+	if (s)
+		conn_send_bytes(s->node, shell_streams | s->id, 0, bytes, len);
+}
+
+void relay_from_node(struct relay *relay, struct conn *node, const json_t *msg)
+{
+	struct session *s = find_id(relay, (uint32_t)json_integer_value(json_object_get(msg, "id")), node);
+	if (!s)
+		return;
+	conn_send(s->client, msg);
+	drop(relay, s);
+}
+
+void relay_node_bytes(struct relay *relay, struct conn *node, uint32_t stream, const void *bytes, size_t len)
+{
+	struct session *s = find_id(relay, stream & ~shell_streams, node);
+	if (!s)
+		return;
+	if (conn_queued(s->client) > client_queue_max)
+		conn_close(s->client, "it does not read what it asked for");
+	else
+		conn_send_bytes(s->client, shell_streams, 0, bytes, len);
+}
+
+void relay_gone(struct relay *relay, struct conn *conn)
+{
+	for (struct session *s = relay->first, *next; s; s = next) {
+		next = s->next;
+		if (s->client == conn) {
+			autojson json_t *msg = mem_json("{s:s, s:i, s:b}", "msg", "exec", "id", (int)s->id, "gone", 1);
+			conn_send(s->node, msg);
+			drop(relay, s);
+		} else if (s->node == conn) {
+			tell_error(s->client, "the line to the node was broken");
+			drop(relay, s);
+		}
+	}
+}
+
+struct relay *relay_new(void)
+{
+	return mem_alloc(sizeof(struct relay));
+}
+
+void relay_free(struct relay *relay)
+{
+	while (relay && relay->first)
+		drop(relay, relay->first);
+	free(relay);
+}

@@ -1,0 +1,49 @@
+// The controller's port: who may speak, what arrives on which stream and how far it is, and what is sent down.
+// It writes what ranks print and what nodes bring back into the run directory; what events mean is the controller's business.
+#ifndef CONTROLLER_SERVER_H
+#define CONTROLLER_SERVER_H
+
+#include "base/crypto.h"
+#include "base/error.h"
+#include "base/loop.h"
+#include "run/run.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct server;
+
+struct server_ops {
+	void (*on_hello)(size_t node, json_t *hello, bool again, void *data); // borrowed; again: its line was broken before
+	void (*on_event)(size_t node, json_t *event, const char *line, size_t len, void *data); // borrowed; "node" is the right one
+	void (*on_fence)(size_t node, const char *name, json_t *brought, void *data);
+	void (*on_complete)(size_t node, void *data);              // its last event and all its bytes have arrived
+	void (*on_away)(size_t node, const char *why, void *data); // the line is down
+	void (*on_refused)(const char *peer, const char *why, void *data);
+	void (*on_trouble)(const char *why, void *data); // the run directory cannot be written
+	void (*on_activity)(void *data);                 // bytes came from some node
+};
+
+struct server_options {
+	struct run *run;
+	const json_t *plan;
+	const char *address; // to listen on
+	const char *secret;  // tokens are made of it: "node:K", "client"
+	const struct server_ops *ops;
+	void *data;
+};
+
+struct server *server_new(struct loop *loop, const struct server_options *options, struct error *err);
+void server_stop(struct server *s); // call-backs end; before loop_free
+void server_free(struct server *s); // after loop_free
+
+const char *server_url(const struct server *s);
+const char *server_fingerprint(const struct server *s);
+
+void server_send(struct server *s, size_t node, const json_t *msg); // lost when the node is away
+void server_send_all(struct server *s, const json_t *msg);
+bool server_connected(const struct server *s, size_t node);
+size_t server_count_connected(const struct server *s);
+
+#endif
