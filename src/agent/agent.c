@@ -457,13 +457,16 @@ static json_t *read_config(struct error *err)
 	return config;
 }
 
+// Several nodes are siblings, never parent and child: a node that leaves ends all its descendants.
 int agent_main(void)
 {
 	struct error err = {0};
 	json_t *config = read_config(&err);
+	bool alone = true;
 	while (config) {
 		json_t *next = read_config(&err);
-		pid_t pid = next ? fork() : 0;
+		alone = alone && !next;
+		pid_t pid = alone ? 0 : fork();
 		if (pid == 0) {
 			json_decref(next);
 			setsid();
@@ -474,6 +477,8 @@ int agent_main(void)
 		json_decref(config);
 		config = next;
 	}
+	if (!alone && !err.code)
+		return 0;
 	fprintf(stderr, "muster-agent: %s\n", err.code ? err.text : "expected its configuration on standard input, one JSON object a line");
 	return err.code ? err.code : ERROR_USAGE;
 }
