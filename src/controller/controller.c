@@ -41,7 +41,8 @@ struct controller {
 	enum state state;
 	size_t attempt;
 	int cancels;
-	double started, phase_start;
+	double started;
+	json_t *began; // by name of a phase: when it began
 	struct loop_timer *deadline, *timeout, *silence, *watch;
 	struct loop_watch *signals;
 	double *away_since; // by node; 0: it is not away
@@ -84,13 +85,19 @@ static void say(struct controller *c, json_t *event)
 	json_decref(event);
 }
 
+static double since(const struct controller *c, const char *name)
+{
+	return clock_mono() - json_number_value(json_object_get(c->began, name));
+}
+
 static void say_phase_end(struct controller *c, const char *name)
 {
-	say(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds", clock_mono() - c->phase_start));
+	say(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds", since(c, name)));
 }
 
 static void say_phase_begin(struct controller *c, const char *name)
 {
+	json_object_set_new(c->began, name, json_real(clock_mono()));
 	say(c, event_make("phase", "s:s, s:s", "name", name, "edge", "begin"));
 }
 
@@ -109,7 +116,6 @@ static void on_worker_up(int result, const struct error *err, void *data)
 
 static void act_up(struct controller *c)
 {
-	c->phase_start = clock_mono();
 	say_phase_begin(c, "bring-up");
 	say(c, event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->name));
 	loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
@@ -181,7 +187,6 @@ static void on_worker_down(int result, const struct error *err, void *data)
 
 static void start_down(struct controller *c)
 {
-	c->phase_start = clock_mono();
 	say_phase_begin(c, "teardown");
 	worker_start(c->worker, c->options->executor->down, &c->cluster, on_worker_down, c);
 }
@@ -214,7 +219,7 @@ static void act_receipt(struct controller *c)
 	if (c->options->executor->left(&c->cluster, left, &err) < 0)
 		say(c, event_make("warn", "s:s", "why", err.text));
 	say_phase_end(c, "teardown");
-	say(c, event_make("receipt", "s:O, s:f", "left", left, "seconds", clock_mono() - c->phase_start));
+	say(c, event_make("receipt", "s:O, s:f", "left", left, "seconds", since(c, "teardown")));
 	if (json_array_size(left) && c->outcome && strcmp(c->outcome, "ok") == 0) {
 		c->exit = ERROR_SYSTEM;
 		c->outcome = "failed";
@@ -332,7 +337,7 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 	else
 		say(c, event_make("hello", "s:i, s:O, s:O, s:O, s:O, s:f", "node", (int)node, "name", json_object_get(hello, "name"), "address",
 			json_object_get(hello, "address"), "machine", json_object_get(hello, "machine"), "facts", json_object_get(hello, "facts"),
-			"seconds", clock_mono() - c->phase_start));
+			"seconds", since(c, "bring-up")));
 	c->away_since[node] = 0;
 	json_decref(n->said);
 	n->said = json_incref(hello);
@@ -400,7 +405,7 @@ static void on_node_phase(struct controller *c, size_t node, const json_t *event
 	if (begins)
 		say_phase_begin(c, name);
 	else
-		say(c, event_make("phase", "s:s, s:s", "name", name, "edge", "end"));
+		say_phase_end(c, name);
 }
 
 static void on_node_fail(struct controller *c, size_t node, const json_t *event)
@@ -555,6 +560,7 @@ static int watch_signals(struct controller *c, struct error *err)
 
 static int init(struct controller *c, struct error *err)
 {
+	c->began = json_object();
 	roster_init(&c->roster, c->plan);
 	c->away_since = mem_alloc(c->roster.nnodes * sizeof *c->away_since);
 	c->secret = crypto_random_hex(32);
@@ -596,6 +602,7 @@ static void fini(struct controller *c)
 	loop_free(c->loop);
 	server_free(c->server);
 	roster_fini(&c->roster);
+	json_decref(c->began);
 	free(c->away_since);
 	free(c->secret);
 	free(c->nonce);
