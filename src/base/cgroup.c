@@ -369,6 +369,36 @@ int cgroup_make(const struct cgroup_place *places, const struct cgroup_limits *l
 	return 0;
 }
 
+// The number after name in the lines "name number" of a group's file.
+static long read_count(const char *dir, const char *file, const char *name)
+{
+	autofree char *text = read_file(dir, file);
+	size_t len = strlen(name);
+	for (const char *line = text; *line;) {
+		if (!strncmp(line, name, len) && line[len] == ' ')
+			return strtol(line + len, NULL, 10);
+		line += strcspn(line, "\n");
+		line += *line == '\n';
+	}
+	return 0;
+}
+
+long cgroup_oom_kills(const char *procs)
+{
+	long count = 0;
+	autofree char *copy = mem_strdup(procs);
+	char *save = NULL;
+	for (char *file = strtok_r(copy, ":", &save); file; file = strtok_r(NULL, ":", &save)) {
+		char *slash = strrchr(file, '/');
+		if (!slash)
+			continue;
+		*slash = 0;
+		count += read_count(file, "memory.events", "oom_kill");      // version 2
+		count += read_count(file, "memory.oom_control", "oom_kill"); // version 1
+	}
+	return count;
+}
+
 static void find_above(json_t *found, const struct hierarchy *h, const char *name)
 {
 	autofree char *dir = mem_strdup(h->own);

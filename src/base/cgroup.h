@@ -48,6 +48,9 @@ json_t *cgroup_where(const struct cgroup_place *places, const struct cgroup_limi
 // cgroup.procs files to write a pid to, separated by ':', owned by the caller. What was made when it fails is left for cgroup_remove.
 int cgroup_make(const struct cgroup_place *places, const struct cgroup_limits *limits, const char *name, char **procs, struct error *err);
 
+// How many processes were killed for want of memory in the groups of these cgroup.procs files (as cgroup_make gives them).
+long cgroup_oom_kills(const char *procs);
+
 // The directories name has below this process's own groups and the groups above them, in any hierarchy: an array of absolute paths.
 json_t *cgroup_find(const char *name);
 

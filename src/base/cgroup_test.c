@@ -203,6 +203,16 @@ static void a_path_with_a_colon_is_refused(void **state)
 	assert_non_null(strstr(m->places[CGROUP_MEMORY].why, "':'"));
 }
 
+static void kills_are_counted(void **state)
+{
+	struct machine *m = *state;
+	put(m, "/one/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+	put(m, "/two/memory.events", "low 7\noom 9\noom_kill 2\noom_group_kill 5\n");
+	autofree char *procs = mem_printf("%s/one/cgroup.procs:%s/two/cgroup.procs:%s/none/cgroup.procs:odd", m->root, m->root, m->root);
+	assert_int_equal(cgroup_oom_kills(procs), 5);
+	assert_int_equal(cgroup_oom_kills(""), 0);
+}
+
 static void removing_what_is_not_there(void **state)
 {
 	assert_int_equal(cgroup_remove("/nonexistent/muster/x", 0, NULL), 0);
@@ -218,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_subtree_that_is_mounted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_cannot_be_set_is_an_error, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_path_with_a_colon_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(kills_are_counted, set_up, tear_down),
 		cmocka_unit_test(removing_what_is_not_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

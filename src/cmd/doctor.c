@@ -5,6 +5,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/options.h"
 #include "exec/executor.h"
 #include "exec/loopback.h"
 #include "exec/nodesdir.h"
@@ -12,7 +13,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -31,13 +31,9 @@
 #define LOCAL "local executor"
 #define LAUNCH "launch modes"
 
-static const char help[] = "Usage: muster doctor [--json]\n"
-			   "Says what works on this machine, what is missing, and what to do about it.\n"
-			   "\n"
-			   "      --json  print one JSON object\n"
-			   "      --help  this text\n"
-			   "\n"
-			   "Exit status: 0 when the local executor works, 3 when it does not.\n";
+static const char about[] = "doctor [OPTION]...\n"
+			    "Says what works on this machine, what is missing, and what to do about it.\n"
+			    "Exit status: 0 when the local executor works, 3 when it does not.";
 
 enum state {
 	OK,
@@ -296,22 +292,13 @@ static void print_checks(const json_t *checks, bool works)
 
 int cmd_doctor(int argc, char **argv, struct error *err)
 {
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
 	bool json = false;
-	opterr = 0;
-	optind = 0;
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1; json = true) {
-		if (c == 'h')
-			return fputs(help, stdout) < 0;
-		if (c == '?')
-			return error_set(err, ERROR_USAGE, "doctor: unknown option '%s', see `muster doctor --help`", argv[optind - 1]);
-	}
-	if (optind < argc)
-		return error_set(err, ERROR_USAGE, "doctor: '%s' was not expected, it takes no arguments", argv[optind]);
+	const struct option_row rows[] = {{"json", 0, NULL, "print one JSON object", &json}, {0}};
+	int first = options_parse(argc, argv, about, rows, err);
+	if (first <= 0)
+		return first;
+	if (first < argc)
+		return error_set(err, ERROR_USAGE, "doctor: '%s' was not expected, it takes no operand", argv[first]);
 	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent, check_limits, check_files,
 		check_terminal, check_clock, check_launch};
 	autojson json_t *checks = json_array();

@@ -5,12 +5,13 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/options.h"
 #include "exec/executor.h"
+#include "run/report.h"
 #include "run/run.h"
 #include "wire/event.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,17 +24,10 @@
 #define YOUNG 10      // seconds a run may be without a controller before it counts as lost
 #define PATIENCE 10.0 // seconds for a killed controller to be gone
 
-static const char help[] = "Usage: muster reap [OPTION]... [RUN]...\n"
-			   "Removes what runs have left whose controller is gone: processes, control groups, directories of nodes;\n"
-			   "and closes their records with the outcome 'lost'. Without RUN: what any run has left.\n"
-			   "\n"
-			   "  -n, --dry-run   only say what would be removed\n"
-			   "      --force     also a RUN that is still going: its controller is killed first\n"
-			   "      --json      print one JSON object\n"
-			   "      --runs DIR  where the runs are (default: runs)\n"
-			   "      --help      this text\n"
-			   "\n"
-			   "Exit status: 0 nothing is left, 3 something could not be removed.\n";
+static const char about[] = "reap [OPTION]... [RUN]...\n"
+			    "Removes what runs have left whose controller is gone: processes, control groups, directories of nodes;\n"
+			    "and closes their records with the outcome 'lost'. Without RUN: what any run has left.\n"
+			    "Exit status: 0 nothing is left, 3 something could not be removed.";
 
 struct reap {
 	const char *runs;
@@ -193,7 +187,9 @@ static int close_record(struct run *run, const json_t *left, double seconds, str
 	if (run_event(run, receipt, err) || run_event(run, end, err))
 		return -1;
 	autofree char *control = run_path(run, "control.json");
-	return unlink(control) && fs_exists(control) ? error_errno(err, "cannot remove '%s'", control) : 0;
+	if (unlink(control) && fs_exists(control))
+		return error_errno(err, "cannot remove '%s'", control);
+	return report_write(run, err);
 }
 
 static bool holds(const json_t *items, const json_t *wanted)
@@ -363,31 +359,22 @@ static void print_json(const struct reap *r)
 
 int cmd_reap(int argc, char **argv, struct error *err)
 {
-	static const struct option options[] = {
-		{"dry-run", no_argument, NULL, 'n'},
-		{"force", no_argument, NULL, 'f'},
-		{"json", no_argument, NULL, 'j'},
-		{"runs", required_argument, NULL, 'r'},
-		{"help", no_argument, NULL, 'h'},
+	struct reap r = {0};
+	const char *runs = NULL;
+	const struct option_row rows[] = {
+		{"dry-run", 'n', NULL, "only say what would be removed", &r.dry},
+		{"force", 0, NULL, "also a RUN that is still going: its controller is killed first", &r.force},
+		{"json", 0, NULL, "print one JSON object", &r.json},
+		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
 		{0},
 	};
-	struct reap r = {.runs = "runs"};
-	opterr = 0;
-	optind = 0;
-	for (int c; (c = getopt_long(argc, argv, ":n", options, NULL)) != -1;) {
-		if (c == 'h')
-			return fputs(help, stdout) < 0;
-		if (c == ':' || c == '?')
-			return error_set(err, ERROR_USAGE, "reap: %s '%s', see `muster reap --help`",
-				c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
-		r.dry = r.dry || c == 'n';
-		r.force = r.force || c == 'f';
-		r.json = r.json || c == 'j';
-		r.runs = c == 'r' ? optarg : r.runs;
-	}
+	int first = options_parse(argc, argv, about, rows, err);
+	if (first <= 0)
+		return first;
+	r.runs = options_runs(runs);
 	r.gone = json_array();
 	r.stays = json_array();
-	int rc = optind < argc ? reap_named(&r, argc - optind, argv + optind, err) : reap_all(&r, err);
+	int rc = first < argc ? reap_named(&r, argc - first, argv + first, err) : reap_all(&r, err);
 	if (r.json)
 		print_json(&r);
 	else if (!rc || json_array_size(r.gone) || json_array_size(r.stays))

@@ -12,9 +12,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,7 +24,7 @@
 
 #define PATIENCE 10.0     // seconds for what was killed to be gone
 #define SPARE_FILES 64    // descriptors the controller needs beside one for each node
-#define ANSWER_SECONDS 10 // for the agent to read its configuration
+#define ANSWER_SECONDS 60 // for the agent to read its configuration, when the plan has no deadline
 
 // --- what is asked for ------------------------------------------------------
 
@@ -224,28 +226,59 @@ static char *last_words(const char *dir)
 	return text && *text ? text : (free(text), mem_strdup("it said nothing"));
 }
 
-// Hands the configuration over. A socket, because writing to a dead reader must be an error here and no signal.
+static int agent_died(const struct work *w, struct error *err)
+{
+	autofree char *words = last_words(w->dir);
+	return error_set(err, ERROR_SYSTEM, "the agent ended before it had read its configuration: %s", words);
+}
+
+// Has the agent read all that was sent? 1 yes, 0 not yet, -1 it never will.
+static int has_read(int fd)
+{
+	int unread = 0, why = 0;
+	socklen_t size = sizeof why;
+	ioctl(fd, SIOCOUTQ, &unread);
+	// A dying reader's queue is emptied after the error is set, so the error is asked for last.
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &size) || why)
+		return -1;
+	return !unread;
+}
+
+// Waits a little for fd; an error once up should give up.
+static int wait_for_agent(const struct work *w, int fd, short events, double end, struct error *err)
+{
+	if (w->cluster->cancelled && *w->cluster->cancelled)
+		return error_set(err, ERROR_CANCELLED, "cancelled while the agents were started");
+	if (clock_mono() > end)
+		return error_set(err, ERROR_SYSTEM, "the agent has not read its configuration in time");
+	struct pollfd wait = {.fd = fd, .events = events};
+	poll(&wait, 1, events ? 100 : 1);
+	return 0;
+}
+
+// Hands the configuration over and sees it read: an agent that dies before that is noticed here, where its last words are at hand. A socket
+// and no pipe, because writing to a dead reader must be an error here and no signal, and because it tells how much was read.
 static int tell(struct work *w, int fd, struct error *err)
 {
-	double end = clock_mono() + ANSWER_SECONDS;
+	double deadline = json_number_value(json_object_get(w->cluster->plan, "deadline"));
+	double end = clock_mono() + (deadline > 0 ? deadline : ANSWER_SECONDS);
 	for (size_t at = 0; at < w->config.len;) {
 		ssize_t n = send(fd, w->config.text + at, w->config.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n >= 0) {
+		if (n >= 0)
 			at += (size_t)n;
-			continue;
-		}
-		if (errno != EAGAIN && errno != EINTR) {
-			autofree char *words = last_words(w->dir);
-			return error_set(err, ERROR_SYSTEM, "the agent ended before it had read its configuration: %s", words);
-		}
-		if (w->cluster->cancelled && *w->cluster->cancelled)
-			return error_set(err, ERROR_CANCELLED, "cancelled while the agents were started");
-		if (clock_mono() > end)
-			return error_set(err, ERROR_SYSTEM, "the agent has not read its configuration within %d s", ANSWER_SECONDS);
-		struct pollfd wait = {.fd = fd, .events = POLLOUT};
-		poll(&wait, 1, 100);
+		else if (errno != EAGAIN && errno != EINTR)
+			return agent_died(w, err);
+		else if (wait_for_agent(w, fd, POLLOUT, end, err))
+			return -1;
 	}
-	return 0;
+	shutdown(fd, SHUT_WR);
+	for (;;) {
+		int rc = has_read(fd);
+		if (rc)
+			return rc < 0 ? agent_died(w, err) : 0;
+		if (wait_for_agent(w, fd, 0, end, err))
+			return -1;
+	}
 }
 
 static int start_agent(struct work *w, struct error *err)

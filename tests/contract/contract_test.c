@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -75,6 +76,7 @@ static int set_up(void **state)
 	setenv("MUSTER_AGENT", STANDIN, 1);
 	unsetenv("STANDIN_FAILS");
 	unsetenv("STANDIN_SPEAKS");
+	unsetenv("STANDIN_RUNS");
 	f->c = (struct cluster){.label = f->label,
 		.plan = make_plan(3, 0, 0),
 		.run_dir = f->dir,
@@ -280,14 +282,16 @@ static void one_node_fails_to_start(void **state)
 static void an_agent_that_cannot_start_says_why(void **state)
 {
 	struct fixture *f = *state;
-	// More than a socket takes at once, so that up is still writing when the agent has ended.
-	use_plan(f, make_plan(3000, 0, 0));
 	setenv("STANDIN_SPEAKS", "no such library", 1);
-	struct error err = {0};
-	assert_int_equal(row->up(&f->c, &err), -1);
-	assert_non_null(strstr(err.text, "no such library"));
-	down(f);
-	assert_int_equal(count_left(f->label), 0);
+	// Once less, once more than can be handed over before somebody reads it.
+	for (size_t nodes = 2; nodes <= 2000; nodes += 1998) {
+		use_plan(f, make_plan(nodes, 0, 0));
+		struct error err = {0};
+		assert_int_equal(row->up(&f->c, &err), -1);
+		assert_non_null(strstr(err.text, "no such library"));
+		down(f);
+		assert_int_equal(count_left(f->label), 0);
+	}
 }
 
 static void down_before_and_twice(void **state)
@@ -441,6 +445,56 @@ static void limits_hold_and_go(void **state)
 		assert_gone(ranks[k]);
 }
 
+// What rank 0 leaves in the file "status".
+static char *status_of_rank(const struct fixture *f, double seconds)
+{
+	autofree char *path = fs_join(f->dir, "status");
+	double end = clock_mono() + seconds;
+	while (!fs_exists(path) && clock_mono() < end)
+		poll(NULL, 0, 5);
+	return fs_read(path, 4096, NULL, NULL);
+}
+
+static void too_much_memory_is_not_had(void **state)
+{
+	struct fixture *f = *state;
+	if (!can_limit())
+		skip();
+	autofree char *script = mem_printf(
+		"head -c 200000000 /dev/zero | tail >/dev/null; echo $? >%s/new; mv %s/new %s/status; sleep 1000", f->dir, f->dir, f->dir);
+	setenv("STANDIN_RUNS", script, 1);
+	use_plan(f, make_plan(1, 0, 64 << 20));
+	up(f);
+	autojson json_t *h = hello(f, 0, DEADLINE);
+	assert_non_null(h);
+	autofree char *status = status_of_rank(f, DEADLINE);
+	assert_non_null(status);
+	assert_string_equal(status, "137\n");
+	assert_true(proc_started((pid_t)member(h, "pid")) != 0); // the agent is outside of the limit
+	assert_int_equal(cgroup_oom_kills(json_string_value(json_object_get(h, "cgroups"))), 1);
+}
+
+static void too_much_cpu_is_not_had(void **state)
+{
+	struct fixture *f = *state;
+	if (!can_limit())
+		skip();
+	setenv("STANDIN_RUNS", "while :; do :; done", 1);
+	use_plan(f, make_plan(1, 0.1, 0));
+	up(f);
+	autojson json_t *h = hello(f, 0, DEADLINE);
+	assert_non_null(h);
+	autofree char *path = mem_printf("/proc/%ld/stat", member(h, "rank"));
+	double begin = clock_mono();
+	while (clock_mono() < begin + 1)
+		poll(NULL, 0, 50);
+	autofree char *text = fs_read(path, 4096, NULL, NULL);
+	unsigned long user = 0, sys = 0;
+	assert_int_equal(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
+	double used = (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
+	assert_true(used < 0.35); // one second at 0.1, and some slack
+}
+
 static void limits_of_a_killed_controller_go(void **state)
 {
 	struct fixture *f = *state;
@@ -491,6 +545,8 @@ int main(void)
 		each(agents_killed_before_down),
 		each(two_runs_do_not_meet),
 		each(limits_hold_and_go),
+		each(too_much_memory_is_not_had),
+		each(too_much_cpu_is_not_had),
 		each(limits_of_a_killed_controller_go),
 	};
 	struct CMUnitTest *tests = mem_alloc(sizeof *tests);

@@ -17,7 +17,8 @@
 // One child that carries nothing in its environment and ignores requests: only killing its family gets it.
 static pid_t start_rank(const char *cgroups)
 {
-	char *argv[] = {"sleep", "1000", NULL};
+	const char *script = getenv("STANDIN_RUNS");
+	char *argv[] = {"sh", "-c", (char *)(script ? script : "exec sleep 1000"), NULL};
 	char *env[] = {"PATH=/usr/bin:/bin", NULL};
 	struct proc_options options = {.argv = argv, .env = env, .in = -1, .out = -1, .err = -1, .session = true, .cgroups = cgroups};
 	return proc_spawn(&options, NULL, NULL);
