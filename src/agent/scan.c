@@ -38,7 +38,7 @@ struct rank_scan {
 struct scan {
 	json_t *plan;
 	struct pattern *patterns;
-	size_t npatterns;
+	size_t npatterns, nmetrics;
 	pcre2_match_context *context;
 	struct rank_scan *ranks;
 	size_t nranks;
@@ -85,6 +85,7 @@ static int add_patterns(struct scan *s, struct error *err)
 {
 	const json_t *metrics = json_object_get(s->plan, "metrics"), *progress = json_object_get(s->plan, "progress"), *value;
 	size_t i;
+	s->nmetrics = json_array_size(metrics);
 	s->patterns = mem_alloc((json_array_size(metrics) + json_array_size(progress)) * sizeof *s->patterns);
 	json_array_foreach(metrics, i, value)
 		if (add_pattern(s, json_string_value(json_object_get(value, "pattern")), json_string_value(json_object_get(value, "name")),
@@ -206,10 +207,10 @@ static void on_line(struct scan *s, size_t local, const char *line, size_t len)
 	}
 }
 
-// Only the last lines count when nothing is looked for: skip to where they begin.
+// Without metrics only the last lines of a large piece count, for progress too: skip to where they begin.
 static void skip_to_tail(const struct scan *s, const char **bytes, size_t *len)
 {
-	if (s->npatterns || *len < LINE_KEPT)
+	if (s->nmetrics || *len < LINE_KEPT)
 		return;
 	const char *at = *bytes + *len;
 	for (int i = 0; i <= LAST_LINES && at; i++)
