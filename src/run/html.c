@@ -70,7 +70,7 @@ static void put_failure(struct str *h, const json_t *report)
 		}
 		str_puts(h, "</p>");
 		const json_t *rank = tree_has(failure, "rank")
-		                             ? json_array_get(json_object_get(report, "ranks"), (size_t)tree_number(failure, "rank"))
+		                             ? json_array_get(json_object_get(report, "ranks"), (size_t)tree_whole(failure, "rank"))
 		                             : NULL;
 		if (tree_count(rank, "last")) {
 			str_puts(h, "<p>Its last lines:</p>");

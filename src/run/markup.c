@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "run/tree.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +66,8 @@ void markup_cell_take(struct str *h, const char *class, char *content)
 
 char *markup_seconds(const json_t *object, const char *name)
 {
-	return tree_has(object, name) ? str_seconds(tree_number(object, name)) : mem_strdup("");
+	// The bounds are for str_seconds, which counts in whole numbers.
+	return tree_has(object, name) ? str_seconds(fmin(fmax(tree_number(object, name), 0), 1e10)) : mem_strdup("");
 }
 
 char *markup_bytes(const json_t *object, const char *name)
@@ -85,7 +87,7 @@ char *markup_value(const json_t *object, const char *name)
 
 const char *markup_node(const json_t *report, const json_t *item)
 {
-	const json_t *node = json_array_get(json_object_get(report, "nodes"), (size_t)tree_number(item, "node"));
+	const json_t *node = json_array_get(json_object_get(report, "nodes"), (size_t)tree_whole(item, "node"));
 	return tree_has(item, "node") ? tree_text(node, "name") : NULL;
 }
 

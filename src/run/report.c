@@ -64,8 +64,8 @@ static void judge_ranks(json_t *tree)
 			json_object_set_new(rank, "state", json_string("unknown"));
 		// The agent told the first failure as an event; if it could not, the first rank that failed is the one.
 		if (!tree_has(tree, "failure") && tree_is(rank, "state", "failed") && tree_is(tree, "outcome", "failed")) {
-			autofree char *how = tree_has(rank, "signal") ? mem_printf("killed by signal %d", (int)tree_number(rank, "signal"))
-			                                              : mem_printf("exit status %d", (int)tree_number(rank, "status"));
+			autofree char *how = tree_has(rank, "signal") ? mem_printf("killed by signal %d", (int)tree_whole(rank, "signal"))
+			                                              : mem_printf("exit status %d", (int)tree_whole(rank, "status"));
 			json_object_set_new(tree, "failure",
 			        mem_json("{s:f, s:s, s:i, s:O*, s:s}", "t", tree_number(rank, "ended"), "phase", "run", "rank", (int)k,
 			                "node", json_object_get(rank, "node"), "why", how));

@@ -28,7 +28,7 @@ static void put_bars(struct str *h, const json_t *report, long node, double tota
 	json_t *phase;
 	json_array_foreach(json_object_get(report, "phases"), k, phase)
 	{
-		if ((tree_has(phase, "node") ? (long)tree_number(phase, "node") : -1) != node)
+		if ((tree_has(phase, "node") ? (long)tree_whole(phase, "node") : -1) != node)
 			continue;
 		double begin = fmax(0, tree_number(phase, "begin")), end = tree_has(phase, "end") ? tree_number(phase, "end") : total;
 		double left = fmin(100, 100 * begin / total), width = fmin(100 - left, fmax(0, 100 * (end - begin) / total));
@@ -69,7 +69,7 @@ static double phase_seconds(const json_t *report, const char *name, long node)
 	size_t k;
 	json_t *phase;
 	json_array_foreach(json_object_get(report, "phases"), k,
-	        phase) if (tree_is(phase, "name", name) && (tree_has(phase, "node") ? (long)tree_number(phase, "node") : -1) == node &&
+	        phase) if (tree_is(phase, "name", name) && (tree_has(phase, "node") ? (long)tree_whole(phase, "node") : -1) == node &&
 	                   tree_has(phase, "seconds")) sum = fmax(sum, 0) + tree_number(phase, "seconds");
 	return sum;
 }
@@ -213,8 +213,8 @@ static const json_t *find_pair(const json_t *report, size_t from, size_t to)
 	size_t i, k;
 	json_t *event, *row;
 	json_array_foreach(
-	        json_object_get(report, "preflight"), i, event) if (tree_has(event, "node") && (size_t)tree_number(event, "node") == from)
-	        json_array_foreach(json_object_get(event, "rows"), k, row) if (tree_has(row, "to") && (size_t)tree_number(row, "to") == to)
+	        json_object_get(report, "preflight"), i, event) if (tree_has(event, "node") && (size_t)tree_whole(event, "node") == from)
+	        json_array_foreach(json_object_get(event, "rows"), k, row) if (tree_has(row, "to") && (size_t)tree_whole(row, "to") == to)
 	                found = row;
 	return found;
 }

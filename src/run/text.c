@@ -54,9 +54,10 @@ static void put_top(struct str *out, const json_t *report)
 		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	autofree char *took = markup_seconds(report, "seconds"), *mean = markup_seconds(report, "mean_seconds");
 	bool running = tree_is(report, "outcome", "running");
-	str_printf(out, "%s: %s", tree_text(report, "id"), running ? tree_text(report, "state") : tree_text(report, "outcome"));
-	if (running && tree_text(report, "phase"))
-		str_printf(out, " (%s)", tree_text(report, "phase"));
+	autofree char *word = grid_plain(tree_text(report, running ? "state" : "outcome")), *phase = grid_plain(tree_text(report, "phase"));
+	str_printf(out, "%s: %s", tree_text(report, "id"), word);
+	if (running && *phase)
+		str_printf(out, " (%s)", phase);
 	if (tree_has(report, "exit") && tree_number(report, "exit") != 0)
 		str_printf(out, " (exit %.0f)", tree_number(report, "exit"));
 	str_puts(out, "\n");
@@ -91,7 +92,7 @@ static const json_t *sampled(const json_t *report, size_t node)
 	size_t k;
 	json_t *item;
 	json_array_foreach(json_object_get(json_object_get(report, "samples"), "nodes"), k,
-	        item) if (tree_has(item, "node") && (size_t)tree_number(item, "node") == node) return item;
+	        item) if (tree_has(item, "node") && (size_t)tree_whole(item, "node") == node) return item;
 	return NULL;
 }
 
@@ -216,7 +217,7 @@ static void put_last(struct str *out, const json_t *report)
 {
 	const json_t *failure = json_object_get(report, "failure");
 	const json_t *rank =
-	        tree_has(failure, "rank") ? json_array_get(json_object_get(report, "ranks"), (size_t)tree_number(failure, "rank")) : NULL;
+	        tree_has(failure, "rank") ? json_array_get(json_object_get(report, "ranks"), (size_t)tree_whole(failure, "rank")) : NULL;
 	const json_t *last = json_object_get(rank, "last");
 	size_t count = json_array_size(last);
 	if (!count || tree_is(report, "outcome", "ok"))

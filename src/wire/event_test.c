@@ -65,6 +65,8 @@ static void test_parse_refuses(void **state)
 	        {"[1]", "no object"},
 	        {"{\"type\":\"run\"}", "'ts'"},
 	        {"{\"ts\":\"1\",\"type\":\"run\"}", "'ts'"},
+	        {"{\"ts\":-1,\"type\":\"run\"}", "'ts'"},
+	        {"{\"ts\":1e11,\"type\":\"run\"}", "'ts'"},
 	        {"{\"ts\":1}", "unknown type ''"},
 	        {"{\"ts\":1,\"type\":\"explode\"}", "'explode'"},
 	        {"{\"ts\":1,\"type\":\"run\",\"ts\":2}", "duplicate"},
