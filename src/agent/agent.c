@@ -278,7 +278,13 @@ static void on_lease_over(const char *why, void *data)
 	end(a, 3);
 }
 
-static const struct uplink_ops uplink_ops = {hello, on_message, on_bytes, on_room, on_lease_over};
+static void on_unreadable(uint32_t stream, const char *why, void *data)
+{
+	struct agent *a = data;
+	node_event(&a->node, event_make("output", "s:I, s:b, s:s", "stream", (json_int_t)stream, "ok", 0, "why", why));
+}
+
+static const struct uplink_ops uplink_ops = {hello, on_message, on_bytes, on_room, on_unreadable, on_lease_over};
 
 // --- one node -----------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ static const double redial_first = 0.05, redial_max = 1, flush_again = 0.1;
 struct stream {
 	uint32_t id;
 	struct spool *spool;
-	bool full;
+	bool full, unreadable;
 };
 
 struct uplink {
@@ -136,10 +136,15 @@ static void on_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const 
 	up->ops->on_bytes(stream, bytes, len, up->data);
 }
 
-static size_t take(struct stream *s, uint32_t *stream, uint64_t *offset, void *buf, size_t size)
+static size_t take(struct uplink *up, struct stream *s, uint32_t *stream, uint64_t *offset, void *buf, size_t size)
 {
 	*stream = s->id;
-	return spool_next(s->spool, offset, buf, size);
+	size_t n = spool_next(s->spool, offset, buf, size);
+	if (n == 0 && !s->unreadable && spool_failed(s->spool)) {
+		s->unreadable = true;
+		up->ops->on_unreadable(s->id, spool_failed(s->spool), up->data);
+	}
+	return n;
 }
 
 // Events first: they announce what the other streams are. The others take turns.
@@ -148,10 +153,10 @@ static size_t fill(struct conn *conn, uint32_t *stream, uint64_t *offset, void *
 	struct uplink *up = data;
 	if (!up->greeted || up->nstreams == 0)
 		return 0;
-	size_t n = take(&up->streams[0], stream, offset, buf, size);
+	size_t n = take(up, &up->streams[0], stream, offset, buf, size);
 	for (size_t i = 0; n == 0 && i < up->nstreams; i++) {
 		up->turn = (up->turn + 1) % up->nstreams;
-		n = take(&up->streams[up->turn], stream, offset, buf, size);
+		n = take(up, &up->streams[up->turn], stream, offset, buf, size);
 	}
 	return n;
 }
@@ -300,10 +305,4 @@ bool uplink_is_drained(const struct uplink *up)
 		if (!spool_is_done(up->streams[i].spool))
 			return false;
 	return true;
-}
-
-const char *uplink_failed_file(const struct uplink *up, uint32_t stream)
-{
-	const struct stream *s = find(up, stream);
-	return s ? spool_failed(s->spool) : NULL;
 }

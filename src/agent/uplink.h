@@ -25,6 +25,7 @@ struct uplink_ops {
 	void (*on_message)(json_t *msg, void *data); // borrowed; not acks
 	void (*on_bytes)(uint32_t stream, const void *bytes, size_t len, void *data);
 	void (*on_room)(void *data);                 // a stream that was full may have room again
+	void (*on_unreadable)(uint32_t stream, const char *why, void *data); // a file cannot be read any further; said once
 	void (*on_lease_over)(const char *why, void *data); // the controller was out of reach for the length of the lease, or refuses this node
 };
 
@@ -52,7 +53,6 @@ uint64_t uplink_end(const struct uplink *up, uint32_t stream); // bytes appended
 
 void uplink_send(struct uplink *up, json_t *msg);    // takes msg; a message is lost when the line is down
 bool uplink_send_bytes(struct uplink *up, uint32_t stream, const void *bytes, size_t len); // unspooled; false when the line is slow or down
-bool uplink_is_drained(const struct uplink *up);     // everything is acknowledged
-const char *uplink_failed_file(const struct uplink *up, uint32_t stream);
+bool uplink_is_drained(const struct uplink *up);     // everything is acknowledged, but for files that cannot be read
 
 #endif

@@ -159,12 +159,18 @@ static void close_file(struct stream *s)
 	s->fd = -1;
 }
 
-// An `output` event announces a file; an empty one is all there already.
+// An `output` event announces a file, or takes back what it said of its length. An empty file is all there already.
 static void announce_file(struct member *m, const json_t *event)
 {
 	uint32_t id = (uint32_t)json_integer_value(json_object_get(event, "stream"));
 	const char *path = json_string_value(json_object_get(event, "path"));
-	if (id < stream_files || id >= stream_shells || !path || !fs_is_inside(path) || find_stream(m, id))
+	struct stream *known = find_stream(m, id);
+	if (known && known->path && json_is_false(json_object_get(event, "ok"))) {
+		known->total = known->have; // its node cannot read it any further
+		close_file(known);
+		return;
+	}
+	if (id < stream_files || id >= stream_shells || !path || !fs_is_inside(path) || known)
 		return;
 	struct stream *s = add_stream(m, id);
 	s->path = mem_strdup(path);
