@@ -162,16 +162,14 @@ static void free_list(char **list)
 
 static pid_t spawn(const struct rank_options *o, int out, int metrics, int *pidfd, struct error *err)
 {
-	autofree char *metrics_var = mem_printf("MUSTER_METRICS_FD=%d", metrics);
-	autofree char *pmi_var = mem_printf("PMI_FD=%d", o->pmi);
 	const char *extra[3] = {0};
 	int keep[3], n = 0;
 	if (metrics >= 0) {
-		extra[n] = metrics_var;
+		extra[n] = "MUSTER_METRICS_FD=3"; // one digit: a plain shell takes no more behind >&
 		keep[n++] = metrics;
 	}
 	if (o->pmi >= 0) {
-		extra[n] = pmi_var;
+		extra[n] = n ? "PMI_FD=4" : "PMI_FD=3";
 		keep[n++] = o->pmi;
 	}
 	keep[n] = -1;

@@ -59,6 +59,7 @@ struct child {
 	char *dir_error;
 	int cgroups[16];
 	size_t ncgroups;
+	int nkeep, *lifted;
 	pid_t parent;
 	int error; // errno of what failed, 0 when exec worked
 	const char *what;
@@ -77,22 +78,14 @@ static void place(int fd, int target)
 	dup2(fd, target);
 }
 
-static void close_others(const int *keep)
+// First all out of the way, then each to its place: a number may be wanted before its owner has moved.
+static void place_kept(struct child *c)
 {
-	unsigned from = 3;
-	for (;;) { // keep need not be sorted: find the next kept descriptor each time
-		int next = -1;
-		for (const int *k = keep; k && *k >= 0; k++)
-			if (*k >= (int)from && (next < 0 || *k < next))
-				next = *k;
-		if (next < 0)
-			break;
-		if ((unsigned)next > from)
-			syscall(SYS_close_range, from, (unsigned)next - 1, 0);
-		fcntl(next, F_SETFD, 0);
-		from = (unsigned)next + 1;
-	}
-	syscall(SYS_close_range, from, ~0U, 0);
+	for (int i = 0; i < c->nkeep; i++)
+		c->lifted[i] = fcntl(c->options->keep[i], F_DUPFD, 3 + c->nkeep);
+	for (int i = 0; i < c->nkeep; i++)
+		dup2(c->lifted[i], 3 + i);
+	syscall(SYS_close_range, 3U + (unsigned)c->nkeep, ~0U, 0);
 }
 
 static void reset_signals(void)
@@ -134,7 +127,7 @@ static int child_main(void *data)
 	place(err, 2);
 	if (o->tty)
 		ioctl(0, TIOCSCTTY, 0);
-	close_others(o->keep);
+	place_kept(c);
 	if (o->dir && chdir(o->dir) < 0)
 		fail_child(c, "enter the directory of");
 	reset_signals();
@@ -190,6 +183,9 @@ pid_t proc_spawn(const struct proc_options *options, int *pidfd, struct error *e
 	if (!program)
 		return error_set(err, ERROR_SYSTEM, "cannot run '%s': not found in PATH", options->argv[0]);
 	struct child c = {.options = options, .program = program, .parent = getpid()};
+	while (options->keep && options->keep[c.nkeep] >= 0)
+		c.nkeep++;
+	autofree int *lifted = c.lifted = mem_alloc((size_t)c.nkeep * sizeof *lifted);
 	pid_t pid = -1;
 	if (open_cgroups(&c, options->cgroups, err) == 0) {
 		pid = start_child(&c);

@@ -17,7 +17,7 @@ struct proc_options {
 	char *const *env;    // NULL-ended "K=V"; NULL means the caller's own
 	const char *dir;     // working directory or NULL
 	int in, out, err;    // descriptors to become 0, 1, 2; -1 is /dev/null
-	const int *keep;     // further descriptors, same number in the child, ended by -1; NULL for none. All others are closed.
+	const int *keep;     // further descriptors, which become 3, 4, ... in the child, ended by -1; NULL for none. All others are closed.
 	bool group;          // own process group
 	bool session;        // own session (implies a group)
 	bool tty;            // descriptor 0 becomes the controlling terminal (needs session)

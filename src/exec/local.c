@@ -106,6 +106,7 @@ struct work {
 	struct cluster *cluster;
 	json_t *record; // run.json
 	char *dir;
+	char *shared; // what all nodes see: one copy of an input that is wanted once
 	struct cgroup_place places[CGROUP_COUNT];
 	char *group; // name of the run's control group
 	int *claims; // one for each node to be started, ended by -1
@@ -121,6 +122,7 @@ static void work_fini(struct work *w)
 	free(w->claims);
 	free(w->group);
 	free(w->dir);
+	free(w->shared);
 	json_decref(w->record);
 	cgroup_forget(w->places);
 	str_fini(&w->config);
@@ -155,7 +157,10 @@ static int prepare(struct work *w, struct error *err)
 	w->record = mem_json(
 		"{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", run_dir, "controller", process_record(getpid()), "cgroups", groups);
 	w->dir = nodesdir_make(c->label, w->record, err);
-	return w->dir ? 0 : -1;
+	if (!w->dir)
+		return -1;
+	w->shared = fs_join(w->dir, "shared");
+	return fs_mkdirs(w->shared, 0755, err);
 }
 
 // Is the agent of this node there already?
@@ -188,9 +193,9 @@ static int add_node(struct work *w, size_t k, struct error *err)
 	if (group && cgroup_make(w->places, &limits, group, &procs, err))
 		return -1;
 	autofree char *token = c->token(c, k);
-	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s*}", "run", c->label, "node", (int)k,
+	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s*}", "run", c->label, "node", (int)k,
 		"nodes", (int)count_nodes(c->plan), "token", token, "url", c->url, "fingerprint", c->fingerprint, "address", address,
-		"name", address, "dir", dir, "claim", claim, "cgroups", procs);
+		"name", address, "dir", dir, "claim", 3 + (int)w->count - 1, "shared", w->shared, "cgroups", procs);
 	static const char *const seconds[] = {"lease", "heartbeat"};
 	for (size_t i = 0; i < countof(seconds); i++) {
 		json_t *value = json_object_get(c->plan, seconds[i]);
