@@ -18,16 +18,19 @@
 
 #include <cmocka.h>
 
-#define SAMPLES 25 // entries of each layer's gradient that are checked
+#define SAMPLES 16 // entries of each layer's gradient that are checked
 
-// ---- the reference
+// ---- the reference. Most of the time goes into its two innermost loops, and sanitizers would make that minutes.
+
+#define FAST __attribute__((no_sanitize("address", "undefined"), optimize("O3")))
 
 static double *doubles(size_t count)
 {
 	return mem_new(count, sizeof(double));
 }
 
-static void ref_conv(const struct layer_spec *s, const double *w, struct layer_shape in, const double *x, struct layer_shape out, double *y)
+FAST static void ref_conv(
+        const struct layer_spec *s, const double *w, struct layer_shape in, const double *x, struct layer_shape out, double *y)
 {
 	for (int n = 0; n < out.n; n++)
 		for (int o = 0; o < out.c; o++)
@@ -44,7 +47,7 @@ static void ref_conv(const struct layer_spec *s, const double *w, struct layer_s
 			}
 }
 
-static void ref_deconv(
+FAST static void ref_deconv(
         const struct layer_spec *s, const double *w, struct layer_shape in, const double *x, struct layer_shape out, double *y)
 {
 	for (int n = 0; n < in.n; n++)
@@ -248,7 +251,7 @@ static void test_conv(void **state)
 	(void)state;
 	static const struct {
 		int n, c, edge, out, stride, pad;
-	} cases[] = {{3, 1, 16, 64, 2, 1}, {2, 3, 16, 64, 2, 1}, {2, 64, 8, 128, 2, 1}, {3, 128, 4, 1, 1, 0}, {3, 5, 6, 7, 2, 1},
+	} cases[] = {{3, 1, 16, 64, 2, 1}, {2, 3, 16, 64, 2, 1}, {2, 64, 8, 48, 2, 1}, {3, 128, 4, 1, 1, 0}, {3, 5, 6, 7, 2, 1},
 	        {1, 17, 5, 3, 1, 0}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct layer_spec s = {
@@ -262,7 +265,7 @@ static void test_deconv(void **state)
 	(void)state;
 	static const struct {
 		int n, c, edge, out, stride, pad;
-	} cases[] = {{3, 100, 1, 128, 1, 0}, {2, 64, 8, 1, 2, 1}, {2, 64, 8, 3, 2, 1}, {2, 128, 4, 64, 2, 1}, {3, 5, 3, 7, 2, 1},
+	} cases[] = {{3, 100, 1, 128, 1, 0}, {2, 64, 8, 1, 2, 1}, {2, 64, 8, 3, 2, 1}, {2, 128, 4, 32, 2, 1}, {3, 5, 3, 7, 2, 1},
 	        {1, 17, 2, 3, 1, 0}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct layer_spec s = {
