@@ -225,3 +225,99 @@ bool crypto_peer_matches(void *ssl, const char *expected)
 	X509_free(cert);
 	return crypto_equal(hex, expected);
 }
+
+// --- TLS --------------------------------------------------------------------
+
+struct crypto_tls {
+	SSL_CTX *ctx;
+	SSL *ssl;
+};
+
+void crypto_tls_close(struct crypto_tls *tls)
+{
+	if (!tls)
+		return;
+	SSL_free(tls->ssl);
+	SSL_CTX_free(tls->ctx);
+	free(tls);
+}
+
+static int handshake_error(SSL *ssl, int rc, const char *host, struct error *err)
+{
+	long verdict = SSL_get_verify_result(ssl);
+	int what = SSL_get_error(ssl, rc), saved = errno;
+	if (verdict != X509_V_OK) {
+		ERR_clear_error();
+		return error_set(
+		        err, ERROR_SYSTEM, "the certificate of '%s' is not trusted: %s", host, X509_verify_cert_error_string(verdict));
+	}
+	if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE)
+		return error_set(err, ERROR_SYSTEM, "'%s' does not answer in TLS", host);
+	if (what == SSL_ERROR_SYSCALL && saved) {
+		errno = saved;
+		return error_errno(err, "cannot speak TLS with '%s'", host);
+	}
+	return openssl_error(err, "speak TLS with it");
+}
+
+struct crypto_tls *crypto_tls_open(int fd, const char *host, const char *bundle, struct error *err)
+{
+	struct crypto_tls *tls = mem_alloc(sizeof *tls);
+	tls->ctx = SSL_CTX_new(TLS_client_method());
+	tls->ssl = tls->ctx ? SSL_new(tls->ctx) : NULL;
+	if (!tls->ssl)
+		abort();
+	X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
+	if (SSL_CTX_load_verify_file(tls->ctx, bundle) != 1) {
+		error_set(err, ERROR_SYSTEM, "cannot read certificates to trust from '%s'", bundle);
+		ERR_clear_error();
+	} else if (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1 &&
+	           (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1)) {
+		openssl_error(err, "ask for the host");
+	} else if (SSL_set_fd(tls->ssl, fd) != 1) {
+		openssl_error(err, "use the socket");
+	} else {
+		SSL_set_verify(tls->ssl, SSL_VERIFY_PEER, NULL);
+		ERR_clear_error();
+		int rc = SSL_connect(tls->ssl);
+		if (rc == 1)
+			return tls;
+		handshake_error(tls->ssl, rc, host, err);
+	}
+	crypto_tls_close(tls);
+	return NULL;
+}
+
+static ssize_t tls_result(struct crypto_tls *tls, int rc)
+{
+	if (rc > 0)
+		return rc;
+	int saved = errno;
+	switch (SSL_get_error(tls->ssl, rc)) {
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		errno = EAGAIN;
+		break;
+	case SSL_ERROR_SYSCALL:
+		errno = saved ? saved : ECONNRESET;
+		break;
+	default:
+		errno = ECONNRESET;
+	}
+	ERR_clear_error();
+	return -1;
+}
+
+ssize_t crypto_tls_read(struct crypto_tls *tls, void *bytes, size_t len)
+{
+	errno = 0;
+	return tls_result(tls, SSL_read(tls->ssl, bytes, len < INT_MAX ? (int)len : INT_MAX));
+}
+
+ssize_t crypto_tls_write(struct crypto_tls *tls, const void *bytes, size_t len)
+{
+	errno = 0;
+	return tls_result(tls, SSL_write(tls->ssl, bytes, len < INT_MAX ? (int)len : INT_MAX));
+}

@@ -1,5 +1,5 @@
 // Cryptography: random bytes, SHA-256, tokens, and the one self-signed certificate a controller needs.
-// It opens no connections: TLS is spoken by libwebsockets, which is handed what is made here.
+// It opens no connections. The TLS between controller and agents is spoken by libwebsockets, which is handed what is made here.
 #ifndef BASE_CRYPTO_H
 #define BASE_CRYPTO_H
 
@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define CRYPTO_HEX 65 // room for a SHA-256 as lower-case hexadecimal with its NUL
 
@@ -45,5 +46,16 @@ int crypto_fingerprint(const void *cert, size_t len, char hex[CRYPTO_HEX], struc
 
 // Is this the fingerprint of the certificate the peer of ssl (an SSL *) has shown?
 bool crypto_peer_matches(void *ssl, const char *fingerprint);
+
+// A TLS client on a connected, blocking socket, which stays the caller's: shakes hands and checks that the certificate is host's (a name or
+// an address) and signed by one in the file bundle. NULL and err when not.
+struct crypto_tls;
+struct crypto_tls *crypto_tls_open(int fd, const char *host, const char *bundle, struct error *err);
+void crypto_tls_close(struct crypto_tls *tls); // takes NULL
+
+// As read(2) and write(2). 0 is an end the peer has announced; one that just comes is ECONNRESET. A receive timeout of the socket is
+// EAGAIN.
+ssize_t crypto_tls_read(struct crypto_tls *tls, void *bytes, size_t len);
+ssize_t crypto_tls_write(struct crypto_tls *tls, const void *bytes, size_t len);
 
 #endif

@@ -1,0 +1,247 @@
+#include "base/tar.h"
+
+#include "base/fs.h"
+#include "base/mem.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READ_SIZE = 128 * 1024, NAME_SHOWN = 300 };
+
+struct unpacking {
+	struct archive *archive;
+	int dir;
+	uint64_t bytes;
+	void (*on_progress)(uint64_t bytes, void *data);
+	void *data;
+};
+
+static int archive_failed(struct archive *a, struct error *err)
+{
+	const char *text = archive_error_string(a);
+	return error_set(err, ERROR_SYSTEM, "%s", text ? text : "damaged archive");
+}
+
+// The name as bytes. The UTF-8 form is asked first: the other one needs a locale, which a static program has none of.
+static const char *entry_name(struct archive_entry *e)
+{
+	const char *name = archive_entry_pathname_utf8(e);
+	return name ? name : archive_entry_pathname(e);
+}
+
+static const char *strip(const char *name)
+{
+	while (name[0] == '.' && name[1] == '/') {
+		name += 2;
+		while (*name == '/')
+			name++;
+	}
+	return strcmp(name, ".") == 0 ? "" : name;
+}
+
+// Does a symbolic link stay inside? Only leading ".."s are understood, no more than the link is deep: behind a name ".." would depend on
+// where that name leads, and a chain of harmless links could climb out.
+static bool link_stays_inside(const char *name, const char *target)
+{
+	if (*target == '/' || *target == '\0')
+		return false;
+	size_t depth = 0;
+	for (const char *at = name; (at = strchr(at, '/')); at += strspn(at, "/"))
+		depth++;
+	while (strncmp(target, "..", 2) == 0 && (target[2] == '/' || target[2] == '\0')) {
+		if (depth-- == 0)
+			return false;
+		target += 2;
+		target += strspn(target, "/");
+	}
+	return *target == '\0' || fs_is_inside(target);
+}
+
+// Opens the directory that holds name, beneath the root; *last is the rest of the name.
+static int open_parent(const struct unpacking *u, const char *name, const char **last, struct error *err)
+{
+	const char *slash = strrchr(name, '/');
+	*last = slash ? slash + 1 : name;
+	autofree char *parent = slash ? mem_strndup(name, (size_t)(slash - name)) : mem_strdup(".");
+	return fs_open_beneath(u->dir, parent, O_PATH | O_DIRECTORY, 0, err);
+}
+
+static int write_at(int fd, const char *bytes, size_t len, int64_t offset, struct error *err)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, bytes, len, offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(err, "cannot write");
+		bytes += n;
+		offset += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int unpack_data(struct unpacking *u, int fd, struct error *err)
+{
+	int64_t end = 0;
+	for (;;) {
+		const void *bytes;
+		size_t len;
+		int64_t offset;
+		int rc = archive_read_data_block(u->archive, &bytes, &len, &offset);
+		if (rc == ARCHIVE_EOF) // what a sparse file ends with is not there
+			return end < offset && ftruncate(fd, offset) < 0 ? error_errno(err, "cannot write") : 0;
+		if (rc == ARCHIVE_RETRY)
+			continue;
+		if (rc < ARCHIVE_WARN)
+			return archive_failed(u->archive, err);
+		if (write_at(fd, bytes, len, offset, err) < 0)
+			return -1;
+		end = offset + (int64_t)len;
+		u->bytes += len;
+		if (u->on_progress)
+			u->on_progress(u->bytes, u->data);
+	}
+}
+
+static int unpack_file(struct unpacking *u, const char *name, mode_t mode, struct error *err)
+{
+	const char *last;
+	autoclose int parent = open_parent(u, name, &last, err);
+	if (parent < 0)
+		return -1;
+	if (unlinkat(parent, last, 0) < 0 && errno != ENOENT)
+		return error_errno(err, "cannot replace it");
+	autoclose int fd = openat(parent, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, "cannot create it");
+	if (unpack_data(u, fd, err) < 0)
+		return -1;
+	return fchmod(fd, (mode & 0777) | 0600) < 0 ? error_errno(err, "cannot set its mode") : 0;
+}
+
+static int unpack_dir(struct unpacking *u, const char *name, mode_t mode, struct error *err)
+{
+	autofree char *slashed = mem_printf("%s/", name);
+	if (fs_mkdirs_beneath(u->dir, slashed, err) < 0)
+		return -1;
+	autoclose int fd = fs_open_beneath(u->dir, name, O_RDONLY | O_DIRECTORY, 0, err);
+	if (fd < 0)
+		return -1;
+	return fchmod(fd, (mode & 0777) | 0700) < 0 ? error_errno(err, "cannot set its mode") : 0;
+}
+
+static int unpack_symlink(struct unpacking *u, const char *name, const char *target, struct error *err)
+{
+	if (!target || !link_stays_inside(name, target))
+		return error_set(
+		        err, ERROR_SYSTEM, "a symbolic link to '%.*s', which leads out of the directory", NAME_SHOWN, target ? target : "");
+	const char *last;
+	autoclose int parent = open_parent(u, name, &last, err);
+	if (parent < 0)
+		return -1;
+	if (unlinkat(parent, last, 0) < 0 && errno != ENOENT)
+		return error_errno(err, "cannot replace it");
+	return symlinkat(target, parent, last) < 0 ? error_errno(err, "cannot create it") : 0;
+}
+
+static int unpack_hardlink(struct unpacking *u, const char *name, const char *target, struct error *err)
+{
+	target = strip(target);
+	if (!fs_is_inside(target))
+		return error_set(err, ERROR_SYSTEM, "a link to '%.*s', which leads out of the directory", NAME_SHOWN, target);
+	const char *last, *from_last;
+	autoclose int parent = open_parent(u, name, &last, err);
+	autoclose int from = parent < 0 ? -1 : open_parent(u, target, &from_last, err);
+	if (from < 0)
+		return -1;
+	struct stat st;
+	if (fstatat(from, from_last, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_errno(err, "a link to '%.*s'", NAME_SHOWN, target);
+	if (!S_ISREG(st.st_mode)) // a symbolic link would point elsewhere from its new place
+		return error_set(err, ERROR_SYSTEM, "a link to '%.*s', which is no file", NAME_SHOWN, target);
+	struct stat there;
+	if (fstatat(parent, last, &there, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (there.st_dev == st.st_dev && there.st_ino == st.st_ino)
+			return 0;
+		if (unlinkat(parent, last, 0) < 0)
+			return error_errno(err, "cannot replace it");
+	}
+	return linkat(from, from_last, parent, last, 0) < 0 ? error_errno(err, "cannot create it") : 0;
+}
+
+static int unpack_entry(struct unpacking *u, struct archive_entry *e, const char *full, struct error *err)
+{
+	if (!fs_is_inside(full))
+		return error_set(err, ERROR_SYSTEM, "its name leads out of the directory");
+	autofree char *name = mem_strdup(full);
+	for (size_t len = strlen(name); len > 0 && name[len - 1] == '/'; len--)
+		name[len - 1] = '\0';
+	if (fs_mkdirs_beneath(u->dir, name, err) < 0)
+		return -1;
+	const char *hard = archive_entry_hardlink_utf8(e);
+	if (!hard)
+		hard = archive_entry_hardlink(e);
+	const char *soft = archive_entry_symlink_utf8(e);
+	if (hard)
+		return unpack_hardlink(u, name, hard, err);
+	switch (archive_entry_filetype(e)) {
+	case AE_IFREG:
+		return unpack_file(u, name, archive_entry_mode(e), err);
+	case AE_IFDIR:
+		return unpack_dir(u, name, archive_entry_mode(e), err);
+	case AE_IFLNK:
+		return unpack_symlink(u, name, soft ? soft : archive_entry_symlink(e), err);
+	default:
+		return error_set(err, ERROR_SYSTEM, "it is neither a file, a directory nor a link");
+	}
+}
+
+static int unpack_all(struct unpacking *u, struct error *err)
+{
+	for (;;) {
+		struct archive_entry *e;
+		int rc = archive_read_next_header(u->archive, &e);
+		if (rc == ARCHIVE_EOF)
+			return 0;
+		if (rc == ARCHIVE_RETRY)
+			continue;
+		if (rc < ARCHIVE_WARN)
+			return archive_failed(u->archive, err);
+		const char *raw = entry_name(e);
+		const char *name = raw ? strip(raw) : NULL;
+		if (!name)
+			return error_set(err, ERROR_SYSTEM, "an entry without a name");
+		if (*name && unpack_entry(u, e, name, err) < 0)
+			return error_wrap(err, "entry '%.*s'", NAME_SHOWN, name);
+	}
+}
+
+int tar_unpack(
+        const char *path, const char *dir, void (*on_progress)(uint64_t bytes, void *data), void *data, uint64_t *bytes, struct error *err)
+{
+	struct unpacking u = {.on_progress = on_progress, .data = data};
+	autoclose int root = u.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_errno(err, "cannot open the directory '%s'", dir);
+	u.archive = archive_read_new();
+	// One by one and not "all": what else libarchive can read needs libraries that a static program would have to carry.
+	archive_read_support_format_tar(u.archive);
+	archive_read_support_format_zip(u.archive);
+	archive_read_support_filter_gzip(u.archive);
+	archive_read_support_filter_xz(u.archive);
+	archive_read_support_filter_zstd(u.archive);
+	archive_read_support_filter_bzip2(u.archive);
+	int rc =
+	        archive_read_open_filename(u.archive, path, READ_SIZE) == ARCHIVE_OK ? unpack_all(&u, err) : archive_failed(u.archive, err);
+	archive_read_free(u.archive);
+	if (bytes)
+		*bytes = u.bytes;
+	return rc < 0 ? error_wrap(err, "cannot unpack '%s'", path) : 0;
+}
