@@ -1,35 +1,206 @@
 #include "agent/stage.h"
 
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/http.h"
 #include "base/mem.h"
+#include "base/tar.h"
 #include "wire/event.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TELL_EVERY = 5000 }; // milliseconds
+
+struct input {
+	const char *name, *from, *path, *sha256;
+	bool http, unpack;
+	char *fresh; // where it is made before it is at its place
+	size_t bytes, total;
+	char sum[CRYPTO_HEX]; // "" for a directory
+};
+
+// Tells how far an input is. A thread, because what is told of is busy in one call of fs_copy or tar_unpack.
+struct teller {
+	pthread_t thread;
+	bool started;
+	const struct input *input;
+	int out, stop[2];
+};
 
 char *stage_path(const json_t *input)
 {
 	return mem_strdup(json_string_value(json_object_get(input, "path")));
 }
 
+// --- how far it is ------------------------------------------------------------
+
+static void tell(const struct teller *t)
+{
+	size_t bytes = __atomic_load_n(&t->input->bytes, __ATOMIC_RELAXED), total = __atomic_load_n(&t->input->total, __ATOMIC_RELAXED);
+	autojson json_t *event =
+	        event_make("input", "s:s, s:s, s:I", "name", t->input->name, "from", t->input->from, "done", (json_int_t)bytes);
+	if (total)
+		json_object_set_new(event, "total", json_integer((json_int_t)total));
+	autofree char *line = event_print(event);
+	fs_write_fd(t->out, line, strlen(line), NULL);
+}
+
+static void *teller_main(void *data)
+{
+	struct teller *t = data;
+	while (poll(&(struct pollfd){.fd = t->stop[0], .events = POLLIN}, 1, TELL_EVERY) == 0)
+		tell(t);
+	return NULL;
+}
+
+static void teller_start(struct teller *t)
+{
+	t->started = pipe2(t->stop, O_CLOEXEC) == 0 && pthread_create(&t->thread, NULL, teller_main, t) == 0;
+}
+
+static void teller_stop(struct teller *t)
+{
+	if (!t->started)
+		return;
+	close(t->stop[1]);
+	pthread_join(t->thread, NULL);
+	close(t->stop[0]);
+}
+
+static void on_http(uint64_t bytes, uint64_t total, void *data)
+{
+	struct input *in = data;
+	__atomic_store_n(&in->bytes, bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&in->total, total, __ATOMIC_RELAXED);
+}
+
+static void on_unpack(uint64_t bytes, void *data)
+{
+	struct input *in = data;
+	__atomic_store_n(&in->bytes, bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&in->total, 0, __ATOMIC_RELAXED);
+}
+
+// --- one input ------------------------------------------------------------------
+
+static int fetch(struct input *in, struct error *err)
+{
+	autoclose int fd = open(in->fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return error_errno(err, "cannot create '%s'", in->fresh);
+	if (http_get(in->from, fd, &(struct http_options){.on_progress = on_http, .data = in}, NULL, err) < 0)
+		return -1;
+	return close(steal_fd(&fd)) < 0 ? error_errno(err, "cannot write '%s'", in->fresh) : 0;
+}
+
+static int check_sum(struct input *in, const char *file, struct error *err)
+{
+	struct stat st;
+	if (stat(file, &st) < 0)
+		return error_errno(err, "cannot read '%s'", file);
+	if (!S_ISREG(st.st_mode))
+		return in->sha256 ? error_set(err, ERROR_JOB, "it is a directory, and only a file has a sha256") : 0;
+	if (crypto_sha256_file(file, in->sum, err) < 0)
+		return -1;
+	if (in->sha256 && strcmp(in->sum, in->sha256) != 0)
+		return error_set(err, ERROR_JOB, "its sha256 is %s, expected %s", in->sum, in->sha256);
+	return 0;
+}
+
+// Brings it; *file is where it is then, owned by the caller: an archive of this machine is unpacked where it lies.
+static int bring(struct input *in, char **file, struct error *err)
+{
+	if (in->http) {
+		*file = mem_strdup(in->fresh);
+		return fetch(in, err);
+	}
+	// A link that the user names means what it leads to; those inside of a directory stay links.
+	autofree char *real = realpath(in->from, NULL);
+	if (!real)
+		return error_errno(err, "cannot read '%s'", in->from);
+	*file = mem_strdup(in->unpack ? real : in->fresh);
+	return in->unpack ? 0 : fs_copy(real, in->fresh, &in->bytes, err);
+}
+
+static int place(struct input *in, const char *file, const char *data_dir, struct error *err)
+{
+	autoclose int root = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_errno(err, "cannot open '%s'", data_dir);
+	autofree char *dir = in->unpack ? mem_printf("%s/", in->path) : mem_strdup(in->path);
+	if (fs_mkdirs_beneath(root, dir, err) < 0)
+		return -1;
+	autofree char *to = fs_join(data_dir, in->path);
+	if (!in->unpack)
+		return rename(in->fresh, to) < 0 ? error_errno(err, "cannot create '%s'", to) : 0;
+	uint64_t bytes = 0;
+	int rc = tar_unpack(file, to, on_unpack, in, &bytes, err);
+	in->bytes = bytes;
+	return rc;
+}
+
+static int stage(struct input *in, const char *data_dir, struct error *err)
+{
+	if (!fs_is_inside(in->path))
+		return error_set(err, ERROR_JOB, "the path '%s' leads out of the data directory", in->path);
+	autofree char *file = NULL;
+	int rc = fs_remove(in->fresh, err);
+	if (rc == 0)
+		rc = bring(in, &file, err);
+	if (rc == 0)
+		rc = check_sum(in, file, err);
+	if (rc == 0)
+		rc = place(in, file, data_dir, err);
+	fs_remove(in->fresh, NULL);
+	return rc;
+}
+
+static const char *text(const json_t *input, const char *name)
+{
+	return json_string_value(json_object_get(input, name));
+}
+
+static int run(const json_t *input, const char *data_dir, int out)
+{
+	const char *kind = text(input, "kind");
+	struct input in = {.name = text(input, "name"),
+	        .from = text(input, "from"),
+	        .path = text(input, "path"),
+	        .sha256 = text(input, "sha256"),
+	        .http = kind && strcmp(kind, "http") == 0,
+	        .unpack = json_is_true(json_object_get(input, "unpack"))};
+	autofree char *fresh = in.fresh = fs_join(data_dir, ".muster-input");
+	struct teller teller = {.input = &in, .out = out};
+	struct error err = {0};
+	double start = clock_mono();
+	teller_start(&teller);
+	int failed = fs_mkdirs(data_dir, 0755, &err);
+	if (!failed)
+		failed = stage(&in, data_dir, &err);
+	teller_stop(&teller);
+	autojson json_t *event =
+	        event_make("input", "s:s, s:s, s:I, s:f, s:s?, s:b, s:s?", "name", in.name, "from", in.from, "bytes", (json_int_t)in.bytes,
+	                "seconds", clock_mono() - start, "sha256", *in.sum ? in.sum : NULL, "ok", !failed, "why", failed ? err.text : NULL);
+	autofree char *line = event_print(event);
+	fs_write_fd(out, line, strlen(line), NULL);
+	return failed;
+}
+
 int stage_run(const json_t *inputs, const char *data_dir, int out)
 {
 	size_t i;
 	const json_t *input;
-	json_array_foreach(inputs, i, input) {
-		struct error err = {0};
-		size_t bytes = 0;
-		double start = clock_mono();
-		autofree char *path = stage_path(input), *to = fs_join(data_dir, path);
-		int failed = fs_copy(json_string_value(json_object_get(input, "from")), to, &bytes, &err);
-		autojson json_t *event = event_make("input", "s:O, s:O, s:I, s:f, s:b, s:s?", "name", json_object_get(input, "name"), "from",
-			json_object_get(input, "from"), "bytes", (json_int_t)bytes, "seconds", clock_mono() - start, "ok", !failed, "why",
-			failed ? err.text : NULL);
-		autofree char *line = event_print(event);
-		fs_write_fd(out, line, strlen(line), NULL);
-		if (failed)
-			return -1;
-	}
+	json_array_foreach(inputs, i, input) if (run(input, data_dir, out) < 0) return -1;
 	return 0;
 }

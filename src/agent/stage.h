@@ -5,10 +5,12 @@
 
 #include <jansson.h>
 
-// Brings each input of the list below data_dir and writes an `input` event for each, as a line, to out. -1 when one failed: its event says why.
+// Brings each input of the list (as in job/plan.h) below data_dir, which is made if missing: copies or fetches it beside its place, checks
+// its sum, then renames or unpacks it. Writes an `input` event for each, as a line, to out, and while one takes long an `input` event
+// without "ok" now and then. Stops at the first that fails: its event says why, nothing of it is left at its place, and -1 is returned.
 int stage_run(const json_t *inputs, const char *data_dir, int out);
 
-// The path below the data directory where an input lands; owned by the caller.
+// The path below the data directory where an input lands ("." when it is unpacked into the directory itself); owned by the caller.
 char *stage_path(const json_t *input);
 
 #endif

@@ -156,6 +156,8 @@ static enum story_kind tell_preflight(struct story *s, const json_t *event, stru
 
 static enum story_kind tell_input(struct story *s, const json_t *event, struct str *out)
 {
+	if (!json_object_get(event, "ok"))
+		return STORY_NONE;
 	autofree char *from = who(event);
 	if (is_false(event, "ok")) {
 		str_printf(out, "%sinput %s from %s: %s", from, text(event, "name"), text(event, "from"), text(event, "why"));
