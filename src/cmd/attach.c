@@ -48,7 +48,7 @@ struct viewer {
 	size_t open_rank;
 	struct str marked;
 	int interrupts, told; // told: of that many interrupts the user was told
-	bool stop_asked, resumed, detached;
+	bool stop_asked, resumed, resized, detached;
 	json_t *end;
 };
 
@@ -80,8 +80,10 @@ static void on_signal(struct viewer *v, int number)
 		v->stop_asked = true;
 		break;
 	case SIGCONT:
-	case SIGWINCH:
 		v->resumed = true;
+		break;
+	case SIGWINCH:
+		v->resized = true;
 		break;
 	}
 }
@@ -225,7 +227,9 @@ static void heed_signals(struct viewer *v)
 	}
 	if (v->live && v->resumed)
 		live_enter(v->live);
-	v->stop_asked = v->resumed = false;
+	if (v->live && v->resized)
+		live_resize(v->live);
+	v->stop_asked = v->resumed = v->resized = false;
 }
 
 // Waits for something to happen. Returns whether the controller is gone.

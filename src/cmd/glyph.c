@@ -94,7 +94,7 @@ static void visible(const char **bytes, size_t *len)
 {
 	while (*len && ((*bytes)[*len - 1] == '\r' || (*bytes)[*len - 1] == '\n'))
 		--*len;
-	const char *back = memrchr(*bytes, '\r', *len);
+	const char *back = *len ? memrchr(*bytes, '\r', *len) : NULL;
 	if (back) {
 		*len -= (size_t)(back + 1 - *bytes);
 		*bytes = back + 1;

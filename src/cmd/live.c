@@ -210,6 +210,11 @@ void live_enter(struct live *l)
 	l->drawn = 0;
 }
 
+void live_resize(struct live *l)
+{
+	l->drawn = 0;
+}
+
 void live_close(struct live *l)
 {
 	if (!l)

@@ -30,7 +30,8 @@ void live_say(struct live *l, enum story_kind kind, const char *line); // a line
 int live_due(const struct live *l);
 void live_draw(struct live *l);
 
-void live_leave(struct live *l); // the process is about to be stopped
-void live_enter(struct live *l); // it goes on, or the window has another size: all is drawn anew
+void live_leave(struct live *l);  // the process is about to be stopped
+void live_enter(struct live *l);  // it goes on: all is drawn anew
+void live_resize(struct live *l); // the window has another size
 
 #endif

@@ -76,7 +76,7 @@ static void end(struct line *line)
 // Whole seconds: a clock that is still running need not flicker.
 static char *clock_text(double seconds)
 {
-	long s = seconds > 0 ? (long)seconds : 0;
+	long s = seconds > 0 && seconds < 1e12 ? (long)seconds : 0;
 	if (s < 60)
 		return mem_printf("%ld s", s);
 	return str_seconds((double)s);

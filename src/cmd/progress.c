@@ -290,25 +290,25 @@ void progress_event(struct progress *p, const json_t *event)
 			takers[i].take(p, event);
 }
 
+static bool ends_line(char c)
+{
+	return c == '\n' || c == '\r';
+}
+
 void progress_output(struct progress *p, size_t rank, const char *bytes, size_t len)
 {
 	if (rank >= p->size || !p->ranks[rank].placed)
 		return;
-	while (len && (bytes[len - 1] == '\n' || bytes[len - 1] == '\r'))
+	while (len && ends_line(bytes[len - 1]))
 		len--;
-	const char *newline = len ? memrchr(bytes, '\n', len) : NULL;
-	const char *line = newline ? newline + 1 : bytes;
-	len -= (size_t)(line - bytes);
-	const char *back = len ? memrchr(line, '\r', len) : NULL;
-	if (back) {
-		len -= (size_t)(back + 1 - line);
-		line = back + 1;
-	}
-	if (!len)
+	size_t begin = len;
+	while (begin && !ends_line(bytes[begin - 1]))
+		begin--;
+	if (begin == len)
 		return;
 	struct progress_node *node = &p->nodes[p->ranks[rank].node];
-	node->last_len = len < PROGRESS_LAST ? len : PROGRESS_LAST;
-	memcpy(node->last, line, node->last_len);
+	node->last_len = len - begin < PROGRESS_LAST ? len - begin : PROGRESS_LAST;
+	memcpy(node->last, bytes + begin, node->last_len);
 	node->last_rank = rank;
 }
 

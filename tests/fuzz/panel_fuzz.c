@@ -1,0 +1,44 @@
+#include "base/mem.h"
+#include "cmd/glyph.h"
+#include "cmd/panel.h"
+#include "cmd/story.h"
+#include "wire/event.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+// A log with anything in it can be told and drawn, in any window.
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *at = (const char *)data, *end = at + size;
+	struct story story = {0};
+	struct progress *p = progress_new();
+	while (at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		size_t len = (size_t)((newline ? newline : end) - at);
+		autojson json_t *event = event_parse(at, len, NULL);
+		if (event) {
+			enum story_kind kind;
+			autofree char *line = story_line(&story, event, &kind);
+			assert((line != NULL) == (kind != STORY_NONE));
+			progress_event(p, event);
+		}
+		progress_output(p, len % 3, at, len);
+		at += len + (newline != NULL);
+	}
+	struct panel panel = {.width = size % 131, .height = size % 37, .now = 1e9, .colour = size & 1, .utf8 = size & 2};
+	autostr struct str out = {0};
+	size_t lines = panel_draw(&panel, p, &out), count = 0;
+	for (const char *line = out.text; line && *line; count++) {
+		const char *newline = strchr(line, '\n');
+		assert(glyph_width(line, (size_t)(newline - line)) <= panel.width);
+		line = newline + 1;
+	}
+	assert(lines == count && lines <= panel.height);
+	progress_free(p);
+	return 0;
+}
