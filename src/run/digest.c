@@ -183,7 +183,9 @@ static void on_hello(struct digest *d, const json_t *event)
 		return;
 	set(node, "state", json_string("up"));
 	set(node, "joined", json_real(since(d, event)));
-	copy(node, event, "name address machine facts");
+	copy(node, event, "address machine facts");
+	if (!tree_has(node, "name")) // without a plan; the plan's name is the better one
+		copy(node, event, "name");
 }
 
 static void on_lost(struct digest *d, const json_t *event)

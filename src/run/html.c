@@ -52,7 +52,7 @@ static void put_failure(struct str *h, const json_t *report)
 	if (tree_is(report, "outcome", "ok"))
 		return;
 	str_puts(h, "<section class=\"why\"><h2>");
-	markup_escape(h, tree_has(report, "failure") ? tree_text(failure, "why") : tree_text(report, "why"));
+	markup_escape(h, tree_text(report, "why") ? tree_text(report, "why") : tree_text(failure, "why"));
 	str_puts(h, "</h2>");
 	if (json_is_object(failure)) {
 		autofree char *when = markup_seconds(failure, "t");
@@ -68,6 +68,10 @@ static void put_failure(struct str *h, const json_t *report)
 			str_puts(h, ", in phase ");
 			markup_escape(h, tree_text(failure, "phase"));
 		}
+		if (tree_text(report, "why") && !tree_is(report, "outcome", "failed")) { // the run ended for another reason
+			str_puts(h, ": ");
+			markup_escape(h, tree_text(failure, "why"));
+		}
 		str_puts(h, "</p>");
 		const json_t *rank = tree_has(failure, "rank")
 		                             ? json_array_get(json_object_get(report, "ranks"), (size_t)tree_whole(failure, "rank"))
@@ -76,11 +80,6 @@ static void put_failure(struct str *h, const json_t *report)
 			str_puts(h, "<p>Its last lines:</p>");
 			markup_lines(h, json_object_get(rank, "last"));
 		}
-	}
-	if (json_is_object(failure) && tree_has(report, "why") && !tree_is(report, "why", tree_text(failure, "why"))) {
-		str_puts(h, "<p>");
-		markup_escape(h, tree_text(report, "why"));
-		str_puts(h, "</p>");
 	}
 	str_puts(h, "</section>\n");
 }

@@ -132,6 +132,17 @@ static int compare_tracks(const void *a, const void *b)
 	return x->node < y->node ? -1 : x->node > y->node;
 }
 
+// By rank, then by node; the array is owned by the caller.
+static struct track **sorted_tracks(const struct group *g)
+{
+	struct track **sorted = mem_alloc(g->count * sizeof(*sorted));
+	for (size_t i = 0; i < g->count; i++)
+		sorted[i] = &g->tracks[i];
+	if (g->count)
+		qsort(sorted, g->count, sizeof(*sorted), compare_tracks);
+	return sorted;
+}
+
 static json_t *describe(const struct track *t)
 {
 	const struct series *s = &t->series;
@@ -155,20 +166,16 @@ static json_t *describe_group(const struct group *g)
 {
 	json_t *names = json_object();
 	json_t *result = json_array();
-	struct track **sorted = mem_alloc(g->count * sizeof(struct track *));
+	autofree struct track **sorted = sorted_tracks(g);
 	for (size_t i = 0; i < g->count; i++) {
-		sorted[i] = &g->tracks[i];
 		if (json_object_get(names, g->tracks[i].name))
 			continue;
 		json_t *metric = mem_json("{s:s, s:s?, s:[]}", "name", g->tracks[i].name, "unit", g->tracks[i].unit, "series");
 		json_array_append_new(result, metric);
 		json_object_set(names, g->tracks[i].name, json_object_get(metric, "series"));
 	}
-	if (g->count)
-		qsort(sorted, g->count, sizeof(*sorted), compare_tracks);
 	for (size_t i = 0; i < g->count; i++)
 		json_array_append_new(json_object_get(names, sorted[i]->name), describe(sorted[i]));
-	free(sorted);
 	json_decref(names);
 	return result;
 }
@@ -177,8 +184,9 @@ static json_t *describe_group(const struct group *g)
 static json_t *describe_samples(const struct group *g)
 {
 	json_t *found = json_object(), *result = json_array();
+	autofree struct track **sorted = sorted_tracks(g);
 	for (size_t i = 0; i < g->count; i++) {
-		const struct track *t = &g->tracks[i];
+		const struct track *t = sorted[i];
 		autofree char *key = mem_printf("%ld %ld", t->node, t->rank);
 		json_t *item = json_object_get(found, key);
 		if (!item) {
@@ -201,8 +209,9 @@ static json_t *describe_samples(const struct group *g)
 static json_t *describe_progress(const struct measures *m)
 {
 	json_t *result = json_array();
+	autofree struct track **sorted = sorted_tracks(&m->paces);
 	for (size_t i = 0; i < m->paces.count; i++) {
-		const struct track *t = &m->paces.tracks[i];
+		const struct track *t = sorted[i];
 		json_array_append_new(result, mem_json("{s:i, s:i, s:o, s:o, s:f}", "node", (int)t->node, "rank", (int)t->rank, "done",
 		                                      series_number(t->done), "total", series_number(t->total), "t", t->series.last.t));
 	}

@@ -90,7 +90,8 @@ function nearest(points, at) {
 	return best;
 }
 
-function bounds(series, zero, limit) {
+// whole: from the start of the run to its end, so that charts of time stand under one another.
+function bounds(series, {zero, limit, whole}) {
 	const b = {x0: Infinity, x1: -Infinity, y0: zero ? 0 : Infinity, y1: zero ? 0 : -Infinity};
 	for (const s of series)
 		for (const [px, py] of s.points) {
@@ -105,6 +106,10 @@ function bounds(series, zero, limit) {
 		b.y1 = Math.max(b.y1, limit);
 	if (!isFinite(b.x0))
 		return null;
+	if (whole) {
+		b.x0 = 0;
+		b.x1 = Math.max(b.x1, data.seconds || 0);
+	}
 	if (b.x1 === b.x0)
 		b.x1 = b.x0 + 1;
 	if (b.y1 === b.y0) {
@@ -118,8 +123,8 @@ function bounds(series, zero, limit) {
 	return b;
 }
 
-// A chart: {title, unit, series: [{label, points, number}], format, base, zero, limit, xname, xformat, xbase}. It draws itself anew when its
-// width or a choice changes.
+// A chart: {title, unit, series: [{label, short, points, number}], format, base, zero, limit, whole, xname, xformat, xbase}. It draws itself anew
+// when its width or a choice changes.
 function chart(place, chosen) {
 	const figure = place.appendChild(html("figure", {class: "chart"}));
 	const legend = html("div", {class: "legend"}), hidden = new Set();
@@ -132,7 +137,7 @@ function chart(place, chosen) {
 		const old = figure.querySelector("svg:not(.legend svg)");
 		if (!old)
 			figure.append(title, legend);
-		const b = bounds(shown, c.zero, c.limit), picture = svg("svg", {viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": describe()});
+		const b = bounds(shown, c), picture = svg("svg", {viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": describe()});
 		if (old)
 			old.replaceWith(picture);
 		else
@@ -289,12 +294,12 @@ function draw_nodes() {
 		{name: "write", title: "Disk written", unit: "per second", format: bytes, base: 2},
 	];
 	for (const kind of kinds) {
-		const series = data.samples.nodes.filter(n => n[kind.name]).map((n, i) => ({
-			label: data.nodes[n.node] && data.nodes[n.node].name || "node " + n.node, short: String(n.node), number: i, points: n[kind.name].points}));
+		const series = data.samples.nodes.filter(n => n[kind.name]).map(n => ({
+			label: data.nodes[n.node] && data.nodes[n.node].name || "node " + n.node, short: String(n.node), number: n.node, points: n[kind.name].points}));
 		const limits = kind.limit ? data.nodes.map(n => n[kind.limit]) : [];
 		// A curve that never leaves zero says less than its absence.
 		if (series.some(s => s.points.some(p => p[1])))
-			chart(place, () => over_time(Object.assign({}, kind, {series, zero: true, limit: limits.length && limits.every(v => v && v === limits[0]) ? limits[0] : 0})));
+			chart(place, () => over_time(Object.assign({}, kind, {series, zero: true, whole: true, limit: limits.length && limits.every(v => v && v === limits[0]) ? limits[0] : 0})));
 	}
 }
 

@@ -175,6 +175,7 @@ static char *exit_text(const json_t *rank)
 void sections_ranks(struct str *h, const json_t *report)
 {
 	static const char *const heads[] = {"Rank", "Node", "Role", "State", "Exit", "#Ran for", "#Output", "Last lines", NULL};
+	long told = tree_whole(json_object_get(report, "failure"), "rank"); // the top of the page shows its last lines
 	str_puts(h, "<section><h2>Ranks</h2>");
 	markup_open_table(h, heads);
 	size_t k;
@@ -194,8 +195,8 @@ void sections_ranks(struct str *h, const json_t *report)
 		markup_cell_take(h, "n", markup_bytes(rank, "bytes"));
 		str_puts(h, "<td>");
 		if (tree_count(rank, "last")) {
-			str_printf(h, "<details%s><summary>%zu lines</summary>", tree_is(rank, "state", "failed") ? " open" : "",
-			        tree_count(rank, "last"));
+			str_printf(h, "<details%s><summary>%zu lines</summary>",
+			        tree_is(rank, "state", "failed") && (long)k != told ? " open" : "", tree_count(rank, "last"));
 			markup_lines(h, json_object_get(rank, "last"));
 			str_puts(h, "</details>");
 		}

@@ -18,31 +18,29 @@ static void field(struct str *out, const char *name, const char *value)
 	str_printf(out, "  %-8s  %s\n", name, plain);
 }
 
+// What happened, then who it was and when.
 static void put_failure(struct str *out, const json_t *report)
 {
 	const json_t *failure = json_object_get(report, "failure");
-	const char *why = tree_text(report, "why");
+	const char *why = tree_text(report, "why"), *cause = tree_text(failure, "why");
 	if (tree_is(report, "outcome", "ok"))
 		return;
-	if (json_is_object(failure)) {
-		autostr struct str who = {0};
-		if (tree_has(failure, "rank"))
-			str_printf(&who, "rank %.0f", tree_number(failure, "rank"));
-		if (tree_has(failure, "node"))
-			str_printf(&who, "%s%s", who.len ? " on " : "",
-			        markup_node(report, failure) ? markup_node(report, failure) : "a node");
-		autofree char *after = markup_seconds(failure, "t");
-		if (tree_text(failure, "why") && str_starts(tree_text(failure, "why"), "rank ")) // it says who already
-			str_fini(&who);
-		autofree char *first = mem_printf("%s%s%s (after %s, phase %s)", who.len ? who.text : "", who.len ? ": " : "",
-		        tree_text(failure, "why") ? tree_text(failure, "why") : "failed", after,
-		        tree_text(failure, "phase") ? tree_text(failure, "phase") : "unknown");
-		field(out, "why", first);
-		if (why && !tree_is(failure, "why", why))
-			field(out, "", why);
-	} else if (why) {
-		field(out, "why", why);
-	}
+	if (why || cause)
+		field(out, "why", why ? why : cause);
+	if (!json_is_object(failure))
+		return;
+	autostr struct str line = {0};
+	if (tree_has(failure, "rank"))
+		str_printf(&line, "rank %.0f", tree_number(failure, "rank"));
+	if (markup_node(report, failure))
+		str_printf(&line, "%s%s", line.len ? " on " : "", markup_node(report, failure));
+	autofree char *after = markup_seconds(failure, "t");
+	str_printf(&line, "%safter %s", line.len ? ", " : "", after);
+	if (tree_text(failure, "phase"))
+		str_printf(&line, ", in phase %s", tree_text(failure, "phase"));
+	if (why && cause && !tree_is(report, "outcome", "failed")) // the run ended for another reason
+		str_printf(&line, ": %s", cause);
+	field(out, "", line.text);
 }
 
 static void put_top(struct str *out, const json_t *report)
