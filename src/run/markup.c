@@ -113,6 +113,7 @@ static const struct word {
 } words[] = {
         {"ok", "good", "✓"},
         {"up", "good", "✓"},
+        {"done", "good", "✓"},
         {"failed", "bad", "✗"},
         {"lost", "bad", "✗"},
         {"cancelled", "warn", "■"},

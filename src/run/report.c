@@ -53,6 +53,16 @@ static void judge(json_t *tree, bool alive, const json_t *control)
 	}
 }
 
+// What stood when the log ended does not stand any more.
+static void judge_nodes(json_t *tree)
+{
+	size_t k;
+	json_t *node;
+	json_array_foreach(
+	        json_object_get(tree, "nodes"), k, node) if (tree_is(node, "state", "up") && !tree_is(tree, "outcome", "running"))
+	        json_object_set_new(node, "state", json_string(tree_is(tree, "state", "done") ? "done" : "unknown"));
+}
+
 static void judge_ranks(json_t *tree)
 {
 	bool over = !tree_is(tree, "outcome", "running");
@@ -166,6 +176,7 @@ static json_t *make(const struct run *run, enum digest_depth depth, struct error
 	if (tree) {
 		json_object_set_new(tree, "id", json_string(run->id));
 		judge(tree, alive, control);
+		judge_nodes(tree);
 		judge_ranks(tree);
 		add_totals(tree);
 		add_outputs(tree, run);

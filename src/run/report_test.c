@@ -145,6 +145,7 @@ static void test_ok(void **state)
 	expect(report, "id", run->id);
 	expect(report, "launch", "mpi");
 	expect(report, "nodes.1.address", "127.0.0.3");
+	expect(report, "nodes.1.state", "done");
 	expect_number(report, "nodes.0.seconds", 15);
 	expect_number(report, "nodes.1.seconds", 16);
 	expect_number(report, "mean_seconds", 15.5);
@@ -239,6 +240,7 @@ static void test_running_and_lost(void **state)
 	expect(live, "why", NULL);
 	expect(live, "state", "running");
 	expect(live, "ranks.0.state", "running");
+	expect(live, "nodes.0.state", "up");
 	autojson json_t *brief = report_brief(run, NULL);
 	expect(brief, "outcome", "running");
 
@@ -306,7 +308,7 @@ static void test_lost_node_comes_back(void **state)
 	expect(away, "warnings.0.why", "no heartbeat for 5 s");
 	say(8, "back", "\"node\":1,\"seconds\":4");
 	autojson json_t *back = make();
-	expect(back, "nodes.1.state", "up");
+	expect(back, "nodes.1.state", "unknown"); // there is no controller
 	expect_number(back, "nodes.1.away", 4);
 }
 
