@@ -3,7 +3,7 @@
 #include "agent/collect.h"
 #include "agent/node.h"
 #include "agent/prepare.h"
-#include "agent/shell.h"
+#include "agent/shells.h"
 #include "agent/team.h"
 #include "base/clock.h"
 #include "base/crypto.h"

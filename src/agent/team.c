@@ -1,7 +1,7 @@
 #include "agent/team.h"
 
 #include "agent/family.h"
-#include "agent/sample.h"
+#include "agent/sampler.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 // Commands that `muster exec` runs on this node: a process with a terminal or with pipes, its bytes relayed as they are.
 // They are no ranks: nothing is spooled, and they end with the agent.
-#ifndef AGENT_SHELL_H
-#define AGENT_SHELL_H
+#ifndef AGENT_SHELLS_H
+#define AGENT_SHELLS_H
 
 #include "agent/node.h"
 

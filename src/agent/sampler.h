@@ -1,7 +1,7 @@
 // What a node's ranks use: CPU, memory, disk and network, from /proc, as `sample` events.
 // It keeps no history but the last counters.
-#ifndef AGENT_SAMPLE_H
-#define AGENT_SAMPLE_H
+#ifndef AGENT_SAMPLER_H
+#define AGENT_SAMPLER_H
 
 #include <jansson.h>
 #include <stddef.h>

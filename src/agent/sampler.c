@@ -1,4 +1,4 @@
-#include "agent/sample.h"
+#include "agent/sampler.h"
 
 #include "base/clock.h"
 #include "base/fs.h"

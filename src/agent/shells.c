@@ -1,4 +1,4 @@
-#include "agent/shell.h"
+#include "agent/shells.h"
 
 #include "base/mem.h"
 #include "base/proc.h"
