@@ -127,7 +127,7 @@ static void test_plain(void **state)
 {
 	print(0, "a\nb\n");
 	print(2, "c\nunfinished");
-	print(1, "d\n");
+	print(1, "d");
 	end(0);
 	expect("--rank 0", 0, "a\nb\n");
 	expect("--rank 2", 0, "c\nunfinished");

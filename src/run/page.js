@@ -169,7 +169,7 @@ function chart(place, chosen) {
 			picture.append(svg("line", {class: "limit", x1: left, x2: right, y1: y(c.limit), y2: y(c.limit)}),
 				svg("text", {x: left + 4, y: y(c.limit) - 4}, "limit " + c.format(c.limit)));
 		for (const s of shown)
-			picture.append(svg("path", {d: trace(s.points, x, y), stroke: colour(s), "stroke-dasharray": dashes[s.number % 8], "stroke-opacity": c.series.length > 8 ? 0.6 : 0.9}));
+			picture.append(svg("path", {d: trace(s.points, x, y), stroke: colour(s), "stroke-dasharray": dash(s), "stroke-opacity": c.series.length > 8 ? 0.6 : 0.9}));
 		if (shown.length <= 8)
 			name(picture, y, right);
 		follow(picture, b, x, left, right);
@@ -217,10 +217,15 @@ function chart(place, chosen) {
 		return `var(--c${s.number % 8})`;
 	}
 
+	// Sixty-four pairs of colour and pattern before one comes again.
+	function dash(s) {
+		return dashes[(s.number + Math.floor(s.number / 8)) % 8];
+	}
+
 	function list() {
 		legend.replaceChildren(...(c.series.length < 2 ? [] : c.series.map(s => {
 			const button = html("button", {type: "button", "aria-pressed": String(!hidden.has(s.label))},
-				svg("svg", {"aria-hidden": "true"}, svg("path", {d: "M0 5h26", stroke: colour(s), "stroke-dasharray": dashes[s.number % 8], style: "stroke-width:2"})), s.label);
+				svg("svg", {"aria-hidden": "true"}, svg("path", {d: "M0 5h26", stroke: colour(s), "stroke-dasharray": dash(s), style: "stroke-width:2"})), s.label);
 			button.addEventListener("click", () => {
 				if (!hidden.delete(s.label))
 					hidden.add(s.label);
