@@ -69,8 +69,10 @@ refused "--set without a value" "run\.command.*=|=.*run\.command" --set run.comm
 run: {command: 'true'}
 J
 
-head -c 10M /dev/urandom | refused "10 MB of garbage" "bad\.yaml"
-head -c 10M /dev/zero | tr '\0' 'a' | refused "10 MB of one word" "bad\.yaml"
+head -c 10M /dev/urandom >garbage
+refused "10 MB of garbage" "bad\.yaml" <garbage
+tr '\0' 'a' < <(head -c 10M /dev/zero) >word
+refused "10 MB of one word" "bad\.yaml" <word
 
 {
 	echo 'a0: &a0 [x, x, x, x, x, x, x, x, x, x]'
