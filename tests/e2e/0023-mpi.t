@@ -38,7 +38,7 @@ if command -v mpicc.mpich >/dev/null; then
 	done
 	muster run ring.yaml --set cluster.nodes=1 --set run.procs_per_node=1
 	is "alone" "$(output 0)" "rank 0 of 1 sum 0 from 0"
-	muster run ring.yaml --set 'run.command={data}/ring abort'
+	muster run ring.yaml --set 'run.command="{data}/ring abort"'
 	status_is "MPI_Abort fails the run" 1
 	like "and says which rank" "$(why)" "rank 1"
 else

@@ -8,7 +8,7 @@ cluster: {nodes: 2}
 run:
   launch: torch
   command: |
-    echo "me={addr[{node}]} master=$MASTER_ADDR:$MASTER_PORT out={out}" | sed 's/addr\[/addr[/'
+    echo "me={addr} master=$MASTER_ADDR:$MASTER_PORT out={out}"
     touch {out}/mine; while [ ! -e {data}/go ]; do sleep 0.05; done; ls {out}
 J
 pids=
