@@ -34,7 +34,8 @@ for rank in 0 1 2 3; do
 	is "rank $rank: starts in {out}" "$(tail -n 2 <<<"$text" | uniq | wc -l)" 1
 	is "rank $rank: its output came back" "$(cat "$dir/outputs/node-$((rank / 2))/result-$rank.txt")" "from rank $rank"
 done
-for file in job.yaml plan.json events.jsonl metrics.jsonl report.json report.html times.txt; do
+ok "metrics.jsonl is there" test -e "$dir/metrics.jsonl"
+for file in job.yaml plan.json events.jsonl report.json report.html times.txt; do
 	ok "$file is there" test -s "$dir/$file"
 done
 nok "control.json is gone" test -e "$dir/control.json"

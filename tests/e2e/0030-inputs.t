@@ -30,7 +30,7 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_address[1], flush=True)
 server.serve_forever()' >"$SCRATCH/port" 2>"$SCRATCH/requests" &
 	HELPERS=$!
-	CLEANUP="kill $HELPERS"
+	CLEANUP="kill $HELPERS 2>/dev/null"
 	wait_for 20 test -s "$SCRATCH/port"
 	port=$(cat "$SCRATCH/port")
 }

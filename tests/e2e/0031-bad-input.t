@@ -72,11 +72,11 @@ J
 	nok "a tar that escapes ($kind): nothing escaped" test -e /tmp/muster-escaped.txt -o -e "$MUSTER_RUNS/escaped.txt" -o -e "$SCRATCH/escaped.txt"
 done
 
-# A disk that is full: the nodes live on a file system of 8 MiB.
+# A disk that is full: the nodes live on a file system of 48 MiB.
 mkdir -p "$SCRATCH/small"
-if mount -t tmpfs -o size=8m,mode=700 none "$SCRATCH/small" 2>/dev/null; then
+if mount -t tmpfs -o size=48m,mode=700 none "$SCRATCH/small" 2>/dev/null; then
 	CLEANUP="umount '$SCRATCH/small'"
-	head -c 30M /dev/zero >large.bin
+	head -c 60M /dev/zero >large.bin
 	keep=$MUSTER_NODES_DIR
 	export MUSTER_NODES_DIR=$SCRATCH/small/nodes
 	fails "disk full" "large\.bin.*([Nn]o space|disk|full)" <<'J'

@@ -12,11 +12,15 @@ cluster: {nodes: 3}
 run:
   grace: 2s
   command: |
-    if [ {rank} = 1 ]; then echo last words; $command; fi
+    if [ {rank} = 1 ]; then
+      while [ ! -e $SCRATCH/waiting-0 ] || [ ! -e $SCRATCH/waiting-2 ]; do sleep 0.02; done
+      echo last words; $command
+    fi
     trap 'echo was told; echo bye >told-{rank}.txt; exit 0' TERM
-    echo waiting; while :; do sleep 0.05; done
+    touch $SCRATCH/waiting-{rank}; while :; do sleep 0.05; done
 outputs: ["told-*.txt"]
 J
+	rm -f "$SCRATCH"/waiting-*
 	begin=$SECONDS
 	muster run "$@" fail.yaml
 	at_most "$name: seconds until the end" $((SECONDS - begin)) 15

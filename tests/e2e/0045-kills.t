@@ -32,6 +32,8 @@ exec $real "\$@"
 J
 chmod +x slow-agent
 
+echo "deadline: 5" >site.yaml
+
 ready() { has_line "$(run_dir)/ranks/output-0.txt" ready && has_line "$(run_dir)/ranks/output-1.txt" ready; }
 
 bring() # STATE: starts a run and waits until it is there
@@ -39,7 +41,7 @@ bring() # STATE: starts a run and waits until it is there
 	rm -rf "$MUSTER_RUNS" "$SCRATCH/in-start" "$SCRATCH/in-setup" "$SCRATCH/go"
 	case $1 in
 	starting)
-		MUSTER_AGENT=$PWD/slow-agent start run job.yaml
+		MUSTER_AGENT=$PWD/slow-agent start run --site site.yaml job.yaml
 		wait_for 20 test -e "$SCRATCH/in-start" && wait_for 10 test -s "$(run_dir)/control.json"
 		;;
 	setup)
