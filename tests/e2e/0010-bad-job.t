@@ -1,6 +1,6 @@
 #!/bin/bash
 # A job file that is not right: one clear message with the place, exit 2, and nothing was started.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 refused() # NAME REGEX [ARGS...]: what is on standard input is refused with a message like that
 {

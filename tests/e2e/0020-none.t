@@ -1,6 +1,6 @@
 #!/bin/bash
 # A plain command on several nodes: environment, placeholders, arguments as they are, outputs, the directory that remains.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >plain.yaml <<'J'
 name: plain

@@ -1,6 +1,6 @@
 #!/bin/bash
 # launch: torch gives what torchrun gives; PyTorch itself finds its group by it.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >env.yaml <<'J'
 cluster: {nodes: 2}

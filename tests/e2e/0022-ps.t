@@ -1,6 +1,6 @@
 #!/bin/bash
 # launch: ps: roles, the environment of parameter servers, and the end when the workers end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >ps.yaml <<'J'
 name: ps

@@ -1,6 +1,6 @@
 #!/bin/bash
 # launch: mpi: a program built with MPICH starts without mpiexec; one built with Open MPI is told apart clearly.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >ring.c <<'C'
 #include <mpi.h>

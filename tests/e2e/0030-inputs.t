@@ -1,6 +1,6 @@
 #!/bin/bash
 # Inputs of every kind arrive on every node: files, directories, http, every archive, one copy for all.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 mkdir -p tree/sub
 echo "one" >tree/a.txt

@@ -1,6 +1,6 @@
 #!/bin/bash
 # An input that cannot be had: the run fails before any rank starts, names the input, leaves nothing.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 fails() # NAME REGEX [ARGS...]: the job on standard input fails in that way
 {

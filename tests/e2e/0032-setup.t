@@ -1,6 +1,6 @@
 #!/bin/bash
 # Setup commands: on each node or once, in order, before any rank; a failure ends the run.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >setup.yaml <<'J'
 cluster: {nodes: 3}

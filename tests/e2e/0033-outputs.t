@@ -1,6 +1,6 @@
 #!/bin/bash
 # Outputs come back byte for byte, from every node, also when a rank failed; nothing comes from outside of {out}.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >outputs.yaml <<'J'
 cluster: {nodes: 2}

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Metrics: read out of the output as it passes, or told on MUSTER_METRICS_FD; samples of node and ranks; all of it in the report.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >metrics.yaml <<'J'
 name: metrics

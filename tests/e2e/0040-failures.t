@@ -1,6 +1,6 @@
 #!/bin/bash
 # A rank that fails, in every way it can: the others are told at once, outputs and last lines are kept, the report says who, when, why.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 fails() # NAME COMMAND_OF_RANK_1 REGEX_OF_WHY [ARGS...]
 {

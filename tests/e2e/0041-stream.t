@@ -1,6 +1,6 @@
 #!/bin/bash
 # Output in bulk: a gigabyte at once, lines of 10 MB, binary bytes. Every byte arrives in order; agent and controller stay small.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 # The agent of a node must not keep what passes; the numbers are KiB.
 AGENT_LIMIT=8192

@@ -1,6 +1,6 @@
 #!/bin/bash
 # retries: the ranks are started again after one failed, as often as the job says, and the run remembers every attempt.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >retry.yaml <<'J'
 name: retry

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Ctrl-C: the first stops gently, the second at once; cancel does the same from outside. Nothing is left, whatever the state.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >long.yaml <<'J'
 name: long

@@ -1,7 +1,7 @@
 #!/bin/bash
 # kill -9 of the controller, of an agent, of a rank, in each state: the run says what happened if anybody is left to say it, and after
 # `muster reap` there is no process, no control group and no file outside of runs/.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 # In the job, ranks write their pids down and wait for a file; nobody removes it but the test.
 cat >job.yaml <<J

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Somebody else at the controller's port: garbage, a wrong token, a token of another run. Refused, logged, no effect.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >job.yaml <<'J'
 name: guarded

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The lease: when the controller is gone and nobody cleans up, each agent ends its ranks and itself; `muster reap` removes the rest.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >site.yaml <<'J'
 lease: 2

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The commands that look: plan, list, status, logs, report; --json; and every command explains itself.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >job.yaml <<'J'
 name: looks

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A run without a viewer: --detach, attach, logs -f, exec into its nodes.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >job.yaml <<'J'
 name: alone

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Preflight: every pair is checked before the job; --preflight-only prints the matrix; a pair that cannot talk is named.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >job.yaml <<'J'
 name: pairs

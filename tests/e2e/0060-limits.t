@@ -1,6 +1,6 @@
 #!/bin/bash
 # Limits of a node: CPU and memory are what the job file says; too much memory ends the rank, and the report says why.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >cpu.yaml <<'J'
 name: cpu

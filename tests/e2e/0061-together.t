@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs at the same time on the same machine do not meet: addresses, directories, ports, processes.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 cat >job.yaml <<'J'
 name: together

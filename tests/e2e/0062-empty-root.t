@@ -1,6 +1,6 @@
 #!/bin/bash
 # The agent is one static executable that needs nothing beside it: it works in a root directory that holds nothing else.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 
 agent=$(dirname "$MUSTER")/muster-agent
 unlike "it is static" "$(ldd "$agent" 2>&1)" "=>"
