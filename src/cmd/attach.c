@@ -376,6 +376,8 @@ static int follow_run(struct viewer *v, struct error *err)
 		say_end(v, live);
 		return (int)json_integer_value(json_object_get(v->end, "exit"));
 	}
+	if (rc == 0 && v->options->left)
+		*v->options->left = true;
 	if (rc == 0 && !v->options->json) {
 		autofree char *line = mem_printf("the run goes on; `muster attach %s` comes back to it", v->run->id);
 		say(v, STORY_NEWS, line);

@@ -4,6 +4,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/attach.h"
+#include "cmd/cmd.h"
 #include "run/run.h"
 #include "wire/event.h"
 
@@ -382,6 +383,45 @@ static void test_slow_output(void **state)
 	assert_int_equal(s->shown.len, 1 << 20);
 }
 
+static int attach(struct scene *s, struct error *err)
+{
+	char *argv[] = {"attach", "--runs", s->top, "--quiet", NULL};
+	return cmd_attach(4, argv, err);
+}
+
+// What is over tells its end, what has lost its controller says so.
+static void test_command(void **state)
+{
+	struct scene *s = *state;
+	struct error err = {0};
+	begin(s, 1, 1);
+	autofree char *path = run_path(s->run, "control.json");
+	autofree char *text = mem_printf("{\"pid\": %d, \"started\": 1}", (int)getpid());
+	assert_int_equal(fs_write(path, text, strlen(text), 0600, NULL), 0);
+	assert_int_equal(attach(s, &err), -1);
+	assert_int_equal(err.code, ERROR_SYSTEM);
+	autofree char *expected = mem_printf("cannot be attached to: its controller (pid %d) was killed", (int)getpid());
+	assert_non_null(strstr(err.text, expected));
+	end(s, "failed", 1);
+	assert_int_equal(attach(s, &err), 1);
+}
+
+static void test_wrong_words(void **state)
+{
+	struct scene *s = *state;
+	struct error err = {0};
+	char *bad[][5] = {{"attach", "--later"}, {"attach", "a", "b"}, {"attach", "--runs"}, {"attach", "--runs", s->top, "zebra"}};
+	static const char *const expected[] = {"--later", "2 runs", "--runs", "zebra"};
+	for (size_t i = 0; i < countof(bad); i++) {
+		int argc = 0;
+		while (bad[i][argc])
+			argc++;
+		assert_int_equal(cmd_attach(argc, bad[i], &err), -1);
+		assert_int_equal(err.code, ERROR_USAGE);
+		assert_non_null(strstr(err.text, expected[i]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +436,8 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_closed_output, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_slow_output, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_command, setup, teardown),
+	        cmocka_unit_test_setup_teardown(test_wrong_words, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,10 +156,22 @@ static int wait_started(const struct run *run, pid_t pid, int ready, struct erro
 	}
 }
 
+// Those that controller and watcher read as they come.
+static void own_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
 static int follow(const struct options *o, const struct run *run, pid_t pid, unsigned long long started, struct error *err)
 {
 	struct attach_options options = {.json = o->json, .quiet = o->quiet, .owner = true, .controller = pid, .started = started};
 	int status = attach_follow(run, &options, err);
+	sigset_t set;
+	own_signals(&set);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	int ended;
 	if (waitpid(pid, &ended, 0) == pid && status >= 0 && WIFEXITED(ended))
 		return WEXITSTATUS(ended);
@@ -173,6 +185,10 @@ static int start(const struct options *o, struct run *run, const json_t *plan, c
 	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) < 0)
 		return error_errno(err, "cannot make a pipe");
 	fflush(NULL);
+	// A signal that comes before controller and watcher are ready for it waits until they are.
+	sigset_t set;
+	own_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0)
 		be_controller(&options, o->detach, ready[1], parent);

@@ -103,6 +103,8 @@ static void say_phase_begin(struct controller *c, const char *name)
 
 // --- what the table asks for ------------------------------------------------------
 
+static void check_gone(struct controller *c);
+
 static void on_worker_up(int result, const struct error *err, void *data)
 {
 	struct controller *c = data;
@@ -112,6 +114,7 @@ static void on_worker_up(int result, const struct error *err, void *data)
 		say(c, event_make("fail", "s:s, s:s", "phase", "bring-up", "why", err->text));
 		happen(c, HAPPENS_FAIL, err->text);
 	}
+	check_gone(c); // when it was cancelled nobody else will ask again
 }
 
 static void act_up(struct controller *c)
