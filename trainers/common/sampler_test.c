@@ -86,6 +86,23 @@ static void test_epochs_differ_and_repeat(void **state)
 	sampler_fini(&s);
 }
 
+// Each of the six orders of three things is as likely as the others.
+static void test_shuffle_is_fair(void **state)
+{
+	(void)state;
+	int times[27] = {0};
+	struct rng r;
+	rng_init(&r, 4, 5, 6);
+	for (int i = 0; i < 6000; i++) {
+		uint32_t order[3] = {0, 1, 2};
+		rng_shuffle(&r, order, 3);
+		times[order[0] * 9 + order[1] * 3 + order[2]]++;
+	}
+	static const int orders[] = {5, 7, 11, 15, 19, 21}; // 012 021 102 120 201 210
+	for (int k = 0; k < 6; k++)
+		assert_in_range(times[orders[k]], 880, 1120); // four deviations
+}
+
 static void test_batches(void **state)
 {
 	(void)state;
@@ -142,6 +159,7 @@ int main(void)
 	        cmocka_unit_test(test_ranks_take_turns),
 	        cmocka_unit_test(test_epochs_differ_and_repeat),
 	        cmocka_unit_test(test_batches),
+	        cmocka_unit_test(test_shuffle_is_fair),
 	        cmocka_unit_test(test_no_images),
 	        cmocka_unit_test(test_normal),
 	        cmocka_unit_test(test_splitmix),
