@@ -235,12 +235,12 @@ function chart(place, chosen) {
 		})));
 	}
 
-	new ResizeObserver(() => {
+	new ResizeObserver(() => requestAnimationFrame(() => {
 		if (figure.clientWidth && figure.clientWidth !== width) {
 			width = figure.clientWidth;
 			draw();
 		}
-	}).observe(figure);
+	})).observe(figure);
 	return () => width && draw();
 }
 
