@@ -35,8 +35,8 @@ NAMES = ["Loss_D", "Loss_G", "D_x", "D_G_z1", "D_G_z2"]
 # rounding does to one activation near zero grows two- or threefold with each iteration. PyTorch in float32 and PyTorch in float64 are then 16 %
 # apart after ten, so no two programs could be compared to 1e-3. CALM weights compute the same kind of images and logits (batch norm makes the
 # scale of what is before it irrelevant, and 0.3 * 0.0667 = 1 * 0.02), but a step changes them less; over 25 seeds two instruction sets of one
-# processor are then at most 8e-4 apart, and with the seeds of the 64 x 64 cases 1e-4. DCGAN's own are compared over the one iteration that can be, whose last two
-# figures already need the discriminator's update.
+# processor are then at most 8e-4 apart, and with the seeds of the 64 x 64 cases 1e-4. DCGAN's own are compared over the one iteration that
+# can be, whose last two figures already need the discriminator's update.
 OWN = (0.02, 0.02, 1.0)
 CALM = (2.0, 0.0667, 0.3)
 CASES = [
