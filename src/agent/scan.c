@@ -14,6 +14,7 @@
 
 enum { LINE_KEPT = 64 * 1024, LAST_LINES = 10, LAST_BYTES = 400, NAME_MAX_BYTES = 200 };
 static const uint32_t match_limit = 100000; // steps: a pattern that backtracks without end gives up
+static const uint32_t heap_limit = 1024;     // KiB, for machines where code may not be made at run time
 static const double progress_every = 1;
 
 struct pattern {
@@ -104,6 +105,7 @@ struct scan *scan_new(const json_t *plan, size_t nlocal, void (*on_event)(size_t
 	s->ranks = mem_alloc(nlocal * sizeof *s->ranks);
 	s->context = pcre2_match_context_create(NULL);
 	pcre2_set_match_limit(s->context, match_limit);
+	pcre2_set_heap_limit(s->context, heap_limit);
 	if (add_patterns(s, err) < 0) {
 		scan_free(s);
 		return NULL;
@@ -221,23 +223,29 @@ static void skip_to_tail(const struct scan *s, const char **bytes, size_t *len)
 	*bytes = at + 1;
 }
 
-static const char *end_of_line(const char *bytes, size_t len)
+// Where the next line ends; *newline remembers the next \n, so that a megabyte of lines that end with \r is not searched for each of them.
+static const char *end_of_line(const char *bytes, size_t len, const char **newline)
 {
-	const char *nl = memchr(bytes, '\n', len);
-	const char *cr = memchr(bytes, '\r', nl ? (size_t)(nl - bytes) : len);
-	return cr ? cr : nl;
+	const char *stop = bytes + len;
+	if (*newline < bytes) {
+		*newline = memchr(bytes, '\n', len);
+		if (!*newline)
+			*newline = stop;
+	}
+	const char *cr = memchr(bytes, '\r', (size_t)(*newline - bytes));
+	return cr ? cr : *newline < stop ? *newline : NULL;
 }
 
 void scan_output(struct scan *scan, size_t local, const void *data, size_t len)
 {
 	struct rank_scan *r = &scan->ranks[local];
-	const char *bytes = data, *before = bytes, *end;
+	const char *bytes = data, *before = bytes, *end, *newline = NULL;
 	skip_to_tail(scan, &bytes, &len);
 	if (bytes != before) {
 		r->line.len = 0;
 		r->skipping = false;
 	}
-	while (len && (end = end_of_line(bytes, len))) {
+	while (len && (end = end_of_line(bytes, len, &newline))) {
 		size_t n = (size_t)(end - bytes);
 		if (r->line.len) {
 			str_add(&r->line, bytes, n < LINE_KEPT - r->line.len ? n : LINE_KEPT - r->line.len);

@@ -91,9 +91,11 @@ static char *follow(const char *url, const struct place *from, const char *locat
 	else if (*location == '/')
 		next = mem_printf(
 		        "http%s://%s%s%s:%d%s", from->tls ? "s" : "", v6 ? "[" : "", from->host, v6 ? "]" : "", from->port, location);
-	else
+	else {
+		const char *slash = memrchr(from->path, '/', strcspn(from->path, "?"));
 		next = mem_printf("http%s://%s%s%s:%d%.*s%s", from->tls ? "s" : "", v6 ? "[" : "", from->host, v6 ? "]" : "", from->port,
-		        (int)(strrchr(from->path, '/') - from->path + 1), from->path, location);
+		        (int)(slash - from->path + 1), from->path, location);
+	}
 	if (from->tls && strncasecmp(next, "http:", 5) == 0) {
 		error_set(err, ERROR_SYSTEM, "'%s' redirects from https to '%s'", url, next);
 		return NULL;

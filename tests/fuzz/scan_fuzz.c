@@ -1,0 +1,44 @@
+// Output of a rank in pieces: each piece is led by a byte that is its length; every eighth piece is a line of MUSTER_METRICS_FD instead.
+#include "agent/scan.h"
+#include "base/mem.h"
+#include "wire/event.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void on_event(size_t local, json_t *event, void *data)
+{
+	autofree char *line = event_print(event);
+	autojson json_t *again = event_parse(line, strlen(line), NULL);
+	assert(again);
+	if (event_is(event, "metric"))
+		assert(isfinite(json_number_value(json_object_get(event, "value"))));
+	json_decref(event);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	autojson json_t *plan = mem_json("{s:[{s:s, s:s}, {s:s, s:s}], s:[s]}", "metrics", "name", "loss", "pattern",
+	        "loss[:=]\\s*(?<value>\\S+)(?: step (?<step>\\S+))?", "name", "slow", "pattern", "^(a+)+(b)$", "progress",
+	        "(?<epoch>\\d+)/(?<epochs>\\d+) (?<done>\\S+) of (?<total>\\S+)");
+	struct scan *scan = scan_new(plan, 1, on_event, NULL, NULL);
+	assert(scan);
+	for (unsigned n = 0; size > 0; n++) {
+		size_t len = data[0] < size - 1 ? data[0] : size - 1;
+		if (n % 8 == 7)
+			scan_json_line(scan, 0, (const char *)data + 1, len);
+		else
+			scan_output(scan, 0, data + 1, len);
+		data += len + 1;
+		size -= len + 1;
+	}
+	scan_end(scan, 0);
+	autojson json_t *last = scan_last(scan, 0);
+	assert(json_array_size(last) <= 10);
+	scan_free(scan);
+	return 0;
+}
