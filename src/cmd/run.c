@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,9 +116,9 @@ static json_t *load(const struct options *o, char **text, size_t *len, struct er
 	return plan;
 }
 
-// The controller's process: a foreground run ends when the one who watches it is killed; a detached one belongs to nobody.
-static void be_controller(const struct controller_options *options, bool detached, int ready, pid_t parent) __attribute__((noreturn));
-static void be_controller(const struct controller_options *options, bool detached, int ready, pid_t parent)
+// The controller's process. leash: what it cannot say in the run directory it says here, and while somebody watches it ends with them.
+static void be_controller(struct controller_options *options, bool detached, int leash) __attribute__((noreturn));
+static void be_controller(struct controller_options *options, bool detached, int leash)
 {
 	struct error err = {0};
 	if (detached) {
@@ -128,32 +128,35 @@ static void be_controller(const struct controller_options *options, bool detache
 			dup2(null, fd);
 	} else {
 		setpgid(0, 0); // Ctrl-C goes to the watcher, who passes it on
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		if (getppid() != parent)
-			raise(SIGTERM);
+		options->leash = fcntl(leash, F_DUPFD_CLOEXEC, 3);
 	}
 	int status = controller_main(options, &err);
 	if (status < 0)
-		fs_write_fd(ready, err.text, strlen(err.text), NULL);
+		send(leash, err.text, strlen(err.text), MSG_NOSIGNAL);
 	_exit(status < 0 ? ERROR_SYSTEM : status);
 }
 
-// Waits until the controller has written control.json or has ended; what it says on the pipe is why it could not start.
-static int wait_started(const struct run *run, pid_t pid, int ready, struct error *err)
+// The controller has ended without a word in the run directory: why it could not start. 0 when it said nothing here either.
+static int read_why(int leash, struct error *err)
+{
+	char why[sizeof err->text];
+	ssize_t n = recv(leash, why, sizeof why - 1, MSG_DONTWAIT);
+	if (n <= 0)
+		return 0;
+	why[n] = '\0';
+	return error_set(err, ERROR_SYSTEM, "%s", why);
+}
+
+// Waits until the controller has written control.json or has ended.
+static int wait_started(const struct run *run, pid_t pid, int leash, struct error *err)
 {
 	autofree char *control = run_path(run, "control.json");
-	char why[1000];
-	for (;;) {
-		if (fs_exists(control))
-			return 0;
-		int status;
-		if (waitpid(pid, &status, WNOHANG) == pid) {
-			ssize_t n = read(ready, why, sizeof why - 1);
-			why[n > 0 ? n : 0] = '\0';
-			return n > 0 ? error_set(err, ERROR_SYSTEM, "%s", why) : 0;
-		}
+	while (!fs_exists(control)) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return read_why(leash, err);
 		usleep(1000);
 	}
+	return 0;
 }
 
 // Those that controller and watcher read as they come.
@@ -165,41 +168,51 @@ static void own_signals(sigset_t *set)
 	sigaddset(set, SIGHUP);
 }
 
-static int follow(const struct options *o, const struct run *run, pid_t pid, unsigned long long started, struct error *err)
+static int follow(const struct options *o, const struct run *run, pid_t pid, unsigned long long started, int leash, struct error *err)
 {
-	struct attach_options options = {.json = o->json, .quiet = o->quiet, .owner = true, .controller = pid, .started = started};
+	bool left = false;
+	struct attach_options options = {
+		.json = o->json, .quiet = o->quiet, .owner = true, .left = &left, .controller = pid, .started = started};
 	int status = attach_follow(run, &options, err);
 	sigset_t set;
 	own_signals(&set);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	if (left) {
+		send(leash, "g", 1, MSG_NOSIGNAL); // go on without us
+		return 0;
+	}
 	int ended;
 	if (waitpid(pid, &ended, 0) == pid && status >= 0 && WIFEXITED(ended))
 		return WEXITSTATUS(ended);
+	read_why(leash, err);
 	return status;
 }
 
 static int start(const struct options *o, struct run *run, const json_t *plan, const struct executor *executor, struct error *err)
 {
-	struct controller_options options = {.run = run, .plan = plan, .executor = executor, .preflight_only = o->preflight_only};
-	int ready[2];
-	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) < 0)
-		return error_errno(err, "cannot make a pipe");
+	struct controller_options options = {
+		.run = run, .plan = plan, .executor = executor, .preflight_only = o->preflight_only, .leash = -1};
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_errno(err, "cannot make a pair of sockets");
+	autoclose int ours = ends[0], theirs = ends[1];
 	fflush(NULL);
 	// A signal that comes before controller and watcher are ready for it waits until they are.
 	sigset_t set;
 	own_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	pid_t parent = getpid(), pid = fork();
-	if (pid == 0)
-		be_controller(&options, o->detach, ready[1], parent);
-	close(ready[1]);
-	autoclose int from = ready[0];
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(steal_fd(&ours));
+		be_controller(&options, o->detach, theirs);
+	}
+	close(steal_fd(&theirs));
 	if (pid < 0)
 		return error_errno(err, "cannot start a process");
 	unsigned long long started = proc_started(pid);
 	if (!o->detach)
-		return follow(o, run, pid, started, err);
-	if (wait_started(run, pid, from, err) < 0)
+		return follow(o, run, pid, started, ours, err);
+	if (wait_started(run, pid, ours, err) < 0)
 		return -1;
 	puts(run->id);
 	return 0;

@@ -44,7 +44,7 @@ struct controller {
 	double started;
 	json_t *began; // by name of a phase: when it began
 	struct loop_timer *deadline, *timeout, *silence, *watch;
-	struct loop_watch *signals;
+	struct loop_watch *signals, *leash;
 	double *away_since; // by node; 0: it is not away
 	bool up_done, down_wanted;
 	// The outcome, set once.
@@ -507,22 +507,37 @@ static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_co
 
 // --- life -------------------------------------------------------------------------
 
+static void cancel(struct controller *c, const char *signal, const char *why)
+{
+	c->cancels++;
+	c->cancelled = 1;
+	say(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", why));
+	decide(c, "cancelled", ERROR_CANCELLED, "cancelled");
+	if (!c->stop_why)
+		c->stop_why = "cancelled";
+	happen(c, HAPPENS_CANCEL, "cancelled");
+	if (c->cancels > 1)
+		happen(c, HAPPENS_HURRY, NULL);
+}
+
 static void on_signal(enum loop_event event, void *data)
 {
 	struct controller *c = data;
 	struct signalfd_siginfo info;
-	while (read(loop_watch_fd(c->signals), &info, sizeof info) == sizeof info) {
-		const char *name = signal_text((int)info.ssi_signo);
-		c->cancels++;
-		c->cancelled = 1;
-		say(c, event_make("signal", "s:s, s:s", "signal", name, "why", c->cancels == 1 ? "cancelled: stopping gently" : "cancelled: at once"));
-		decide(c, "cancelled", ERROR_CANCELLED, "cancelled");
-		if (!c->stop_why)
-			c->stop_why = "cancelled";
-		happen(c, HAPPENS_CANCEL, "cancelled");
-		if (c->cancels > 1)
-			happen(c, HAPPENS_HURRY, NULL);
-	}
+	while (read(loop_watch_fd(c->signals), &info, sizeof info) == sizeof info)
+		cancel(c, signal_text((int)info.ssi_signo), c->cancels ? "cancelled: at once" : "cancelled: stopping gently");
+}
+
+static void on_leash(enum loop_event event, void *data)
+{
+	struct controller *c = data;
+	char word;
+	bool free_to_go = read(loop_watch_fd(c->leash), &word, 1) == 1;
+	if (event != LOOP_CLOSED)
+		loop_unwatch(c->leash);
+	c->leash = NULL;
+	if (!free_to_go && c->cancels == 0)
+		cancel(c, NULL, "cancelled: who watched it was killed");
 }
 
 static char *make_token(const struct cluster *cluster, size_t node)
@@ -551,9 +566,9 @@ static int watch_signals(struct controller *c, struct error *err)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); // the terminal may go, the run need not
 	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return error_errno(err, "cannot watch signals");
@@ -572,6 +587,8 @@ static int init(struct controller *c, struct error *err)
 	c->loop = loop_new(0, err);
 	if (!c->loop || watch_signals(c, err) < 0)
 		return -1;
+	if (c->options->leash >= 0)
+		c->leash = loop_watch(c->loop, c->options->leash, on_leash, c);
 	c->deadline = loop_timer_new(c->loop, on_deadline, c);
 	c->timeout = loop_timer_new(c->loop, on_timeout, c);
 	c->silence = loop_timer_new(c->loop, on_silence, c);
