@@ -16,18 +16,27 @@
 enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20 };
 static const double slow_line = 0.02; // seconds until we look again whether the line takes more
 
+// What a command says, on its way up.
+struct source {
+	struct shell *shell;
+	uint32_t stream;
+	struct loop_watch *watch; // NULL after the end
+	bool paused;
+	struct loop_timer *again;
+	char held[CHUNK]; // what the line did not take
+	size_t nheld;
+};
+
 struct shell {
 	struct shell *next;
 	struct shells *all;
 	uint32_t id;
 	pid_t pid;
-	bool exited, tty, paused, in_closing;
+	bool exited, tty, in_closing;
 	int status;
-	struct loop_watch *io, *in, *exit; // io: output (and input of a terminal); in: the pipe to its standard input
-	struct str input;                  // not yet written
-	struct loop_timer *again;
-	char held[CHUNK]; // output the line did not take
-	size_t nheld;
+	struct source out, err;      // a terminal has no err, and out is its input too
+	struct loop_watch *in, *exit; // in: the pipe to its standard input
+	struct str input;            // not yet written
 };
 
 struct shells {
@@ -50,10 +59,12 @@ static void shell_free(struct shell *s)
 		kill(-s->pid, SIGKILL);
 		waitpid(s->pid, NULL, 0);
 	}
-	loop_unwatch(s->io);
+	loop_unwatch(s->out.watch);
+	loop_unwatch(s->err.watch);
 	loop_unwatch(s->in);
 	loop_unwatch(s->exit);
-	loop_timer_free(s->again);
+	loop_timer_free(s->out.again);
+	loop_timer_free(s->err.again);
 	str_fini(&s->input);
 	free(s);
 }
@@ -61,65 +72,71 @@ static void shell_free(struct shell *s)
 // The process has ended and all it said is sent.
 static void check_done(struct shell *s)
 {
-	if (!s->exited || s->io || s->nheld)
+	if (!s->exited || s->out.watch || s->err.watch || s->out.nheld || s->err.nheld)
 		return;
 	answer(s, "status", json_integer(s->status));
 	shell_free(s);
 }
 
-static bool flush_held(struct shell *s)
+static bool flush_held(struct source *o)
 {
-	if (s->nheld && !uplink_send_bytes(s->all->node->up, UPLINK_SHELLS | s->id, s->held, s->nheld)) {
-		loop_timer_set(s->again, slow_line);
+	if (o->nheld && !uplink_send_bytes(o->shell->all->node->up, o->stream, o->held, o->nheld)) {
+		loop_timer_set(o->again, slow_line);
 		return false;
 	}
-	s->nheld = 0;
+	o->nheld = 0;
 	return true;
 }
 
 // Reads and sends until there is nothing, the end, or the line is slow. A terminal whose other side is gone says EIO: that is its end.
-static bool relay(struct shell *s)
+static bool relay(struct source *o)
 {
-	while (flush_held(s)) {
-		ssize_t n = read(loop_watch_fd(s->io), s->held, sizeof s->held);
+	while (flush_held(o)) {
+		ssize_t n = read(loop_watch_fd(o->watch), o->held, sizeof o->held);
 		if (n <= 0)
 			return n == 0 || (errno != EAGAIN && errno != EINTR);
-		s->nheld = (size_t)n;
+		o->nheld = (size_t)n;
 	}
 	return false;
 }
 
 static void write_input(struct shell *s);
 
-static void on_io(enum loop_event event, void *data)
+static void on_source(enum loop_event event, void *data)
 {
-	struct shell *s = data;
+	struct source *o = data;
 	if (event == LOOP_WRITABLE) {
-		write_input(s);
+		write_input(o->shell);
 		return;
 	}
-	bool end = relay(s);
+	bool end = relay(o);
 	if (event == LOOP_CLOSED)
-		s->io = NULL; // what is held is sent by the timer
+		o->watch = NULL; // what is held is sent by the timer
 	else if (end)
-		loop_unwatch(steal(s->io));
-	else if (s->nheld && !s->paused) {
-		s->paused = true;
-		loop_watch_pause(s->io, true);
+		loop_unwatch(steal(o->watch));
+	else if (o->nheld && !o->paused) {
+		o->paused = true;
+		loop_watch_pause(o->watch, true);
 	}
-	check_done(s);
+	check_done(o->shell);
 }
 
 static void on_again(void *data)
 {
-	struct shell *s = data;
-	if (!flush_held(s))
+	struct source *o = data;
+	if (!flush_held(o))
 		return;
-	if (s->io && s->paused) {
-		s->paused = false;
-		loop_watch_pause(s->io, false);
+	if (o->watch && o->paused) {
+		o->paused = false;
+		loop_watch_pause(o->watch, false);
 	}
-	check_done(s);
+	check_done(o->shell);
+}
+
+static void finish_source(struct source *o)
+{
+	if (o->watch && !o->paused && relay(o))
+		loop_unwatch(steal(o->watch));
 }
 
 static void on_exit_ready(enum loop_event event, void *data)
@@ -134,8 +151,8 @@ static void on_exit_ready(enum loop_event event, void *data)
 	if (event != LOOP_CLOSED)
 		loop_unwatch(s->exit);
 	s->exit = NULL;
-	if (s->io && !s->paused && relay(s))
-		loop_unwatch(steal(s->io));
+	finish_source(&s->out);
+	finish_source(&s->err);
 	check_done(s);
 }
 
@@ -143,7 +160,7 @@ static void on_exit_ready(enum loop_event event, void *data)
 
 static struct loop_watch *input_watch(struct shell *s)
 {
-	return s->tty ? s->io : s->in;
+	return s->tty ? s->out.watch : s->in;
 }
 
 static void write_input(struct shell *s)
@@ -216,7 +233,7 @@ static void free_env(char **env)
 	free(env);
 }
 
-static pid_t spawn(struct node *node, const json_t *argv, int in, int out, bool tty, int *pidfd, struct error *err)
+static pid_t spawn(struct node *node, const json_t *argv, int in, int out, int err_fd, bool tty, int *pidfd, struct error *err)
 {
 	size_t n = json_array_size(argv);
 	autofree char **list = mem_alloc((n + 1) * sizeof *list);
@@ -230,7 +247,7 @@ static pid_t spawn(struct node *node, const json_t *argv, int in, int out, bool 
 		.dir = node->out_dir,
 		.in = in,
 		.out = out,
-		.err = out,
+		.err = err_fd,
 		.session = true,
 		.tty = tty,
 		.die_with_parent = true,
@@ -240,20 +257,21 @@ static pid_t spawn(struct node *node, const json_t *argv, int in, int out, bool 
 	return pid;
 }
 
-// ours: what we read (and, with a terminal, write); in: what we write, or -1.
-static void add_shell(struct shells *all, uint32_t id, pid_t pid, int pidfd, int ours, int in, bool tty)
+static void open_source(struct source *o, struct shell *s, uint32_t stream, int fd)
+{
+	*o = (struct source){.shell = s, .stream = stream | s->id};
+	o->again = loop_timer_new(s->all->node->loop, on_again, o);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	o->watch = loop_watch(s->all->node->loop, fd, on_source, o);
+}
+
+static struct shell *add_shell(struct shells *all, uint32_t id, pid_t pid, int pidfd, bool tty)
 {
 	struct shell *s = mem_alloc(sizeof *s);
 	*s = (struct shell){.next = all->first, .all = all, .id = id, .pid = pid, .tty = tty};
 	all->first = s;
-	s->again = loop_timer_new(all->node->loop, on_again, s);
-	fcntl(ours, F_SETFL, O_NONBLOCK);
-	s->io = loop_watch(all->node->loop, ours, on_io, s);
-	if (in >= 0) {
-		fcntl(in, F_SETFL, O_NONBLOCK);
-		s->in = loop_watch(all->node->loop, in, on_in, s);
-	}
 	s->exit = loop_watch(all->node->loop, pidfd, on_exit_ready, s);
+	return s;
 }
 
 static int start_on_terminal(struct shells *all, uint32_t id, const json_t *msg, struct error *err)
@@ -263,27 +281,34 @@ static int start_on_terminal(struct shells *all, uint32_t id, const json_t *msg,
 	int pidfd = -1;
 	if (master < 0)
 		return -1;
-	pid_t pid = spawn(all->node, json_object_get(msg, "argv"), slave, slave, true, &pidfd, err);
+	pid_t pid = spawn(all->node, json_object_get(msg, "argv"), slave, slave, slave, true, &pidfd, err);
 	if (pid < 0)
 		return -1;
-	add_shell(all, id, pid, pidfd, steal_fd(&master), -1, true);
+	struct shell *s = add_shell(all, id, pid, pidfd, true);
+	open_source(&s->out, s, UPLINK_SHELLS, steal_fd(&master));
 	return 0;
 }
 
 static int start_on_pipes(struct shells *all, uint32_t id, const json_t *msg, struct error *err)
 {
-	int in[2] = {-1, -1}, out[2] = {-1, -1}, pidfd = -1;
-	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
-		error_errno(err, "cannot make a pipe");
-	pid_t pid = out[0] < 0 ? -1 : spawn(all->node, json_object_get(msg, "argv"), in[0], out[1], false, &pidfd, err);
-	mem_cleanup_fd(&in[0]);
-	mem_cleanup_fd(&out[1]);
-	if (pid < 0) {
-		mem_cleanup_fd(&in[1]);
-		mem_cleanup_fd(&out[0]);
+	int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}}, pidfd = -1;
+	for (int i = 0; i < 3; i++)
+		if (pipe2(pipes[i], O_CLOEXEC) < 0)
+			error_errno(err, "cannot make a pipe");
+	autoclose int in = pipes[0][1], out = pipes[1][0], out_err = pipes[2][0];
+	pid_t pid = -1;
+	if (pipes[2][0] >= 0)
+		pid = spawn(all->node, json_object_get(msg, "argv"), pipes[0][0], pipes[1][1], pipes[2][1], false, &pidfd, err);
+	mem_cleanup_fd(&pipes[0][0]);
+	mem_cleanup_fd(&pipes[1][1]);
+	mem_cleanup_fd(&pipes[2][1]);
+	if (pid < 0)
 		return -1;
-	}
-	add_shell(all, id, pid, pidfd, out[0], in[1], false);
+	struct shell *s = add_shell(all, id, pid, pidfd, false);
+	open_source(&s->out, s, UPLINK_SHELLS, steal_fd(&out));
+	open_source(&s->err, s, UPLINK_SHELLS | UPLINK_SHELL_ERRORS, steal_fd(&out_err));
+	fcntl(in, F_SETFL, O_NONBLOCK);
+	s->in = loop_watch(all->node->loop, steal_fd(&in), on_in, s);
 	return 0;
 }
 
@@ -318,10 +343,10 @@ void shells_message(struct shells *shells, const json_t *msg)
 	else if (json_object_get(msg, "eof")) {
 		s->in_closing = true;
 		write_input(s);
-	} else if (json_object_get(msg, "rows") && s->tty && s->io) {
+	} else if (json_object_get(msg, "rows") && s->tty && s->out.watch) {
 		struct winsize size = {.ws_row = (unsigned short)json_integer_value(json_object_get(msg, "rows")),
 			.ws_col = (unsigned short)json_integer_value(json_object_get(msg, "cols"))};
-		ioctl(loop_watch_fd(s->io), TIOCSWINSZ, &size);
+		ioctl(loop_watch_fd(s->out.watch), TIOCSWINSZ, &size);
 	}
 }
 

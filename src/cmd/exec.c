@@ -28,6 +28,7 @@ static const char usage[] = "usage: muster exec RUN [--node K] -- COMMAND [ARGUM
 
 static const unsigned heartbeat = 5;
 static const size_t queue_max = 1 << 20;
+static const uint32_t shell_errors = 1u << 30; // the stream of a command's standard error; the other one is its output
 
 struct session {
 	struct loop *loop;
@@ -147,8 +148,9 @@ static void on_text(struct conn *conn, json_t *msg, void *data)
 static void on_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	const char *at = bytes;
+	int fd = stream & shell_errors ? 2 : 1;
 	while (len) {
-		ssize_t n = write(1, at, len);
+		ssize_t n = write(fd, at, len);
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			return;
 		if (n > 0) {

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static const uint32_t shell_streams = 1u << 31;
+static const uint32_t shell_streams = 1u << 31, shell_errors = 1u << 30;
 static const size_t client_queue_max = 64 << 20; // a client that does not read is dropped before it costs more than this
 
 struct session {
@@ -53,9 +53,11 @@ void relay_from_client(struct relay *relay, struct conn *client, json_t *msg, st
 {
 	struct session *s = find_client(relay, client);
 	if (!s) {
-		struct conn *node = find((size_t)json_integer_value(json_object_get(msg, "node")), data);
+		json_int_t number = json_integer_value(json_object_get(msg, "node"));
+		struct conn *node = find((size_t)number, data);
 		if (!node || !json_is_array(json_object_get(msg, "argv"))) {
-			tell_error(client, node ? "there is no command to run" : "that node is not there now");
+			autofree char *why = node ? mem_strdup("there is no command to run") : mem_printf("node %lld is not there now", (long long)number);
+			tell_error(client, why);
 			return;
 		}
 		s = mem_alloc(sizeof *s);
@@ -84,13 +86,13 @@ void relay_from_node(struct relay *relay, struct conn *node, const json_t *msg)
 
 void relay_node_bytes(struct relay *relay, struct conn *node, uint32_t stream, const void *bytes, size_t len)
 {
-	struct session *s = find_id(relay, stream & ~shell_streams, node);
+	struct session *s = find_id(relay, stream & ~(shell_streams | shell_errors), node);
 	if (!s)
 		return;
 	if (conn_queued(s->client) > client_queue_max)
 		conn_close(s->client, "it does not read what it asked for");
 	else
-		conn_send_bytes(s->client, shell_streams, 0, bytes, len);
+		conn_send_bytes(s->client, stream & (shell_streams | shell_errors), 0, bytes, len);
 }
 
 void relay_gone(struct relay *relay, struct conn *conn)
