@@ -1,5 +1,6 @@
 #include "agent/family.h"
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -74,5 +75,20 @@ enum family family_of(const char *path)
 	for (size_t i = 0; sections && i < head->e_shnum; i++)
 		if (sections[i].sh_type == SHT_DYNAMIC && sections[i].sh_link < head->e_shnum)
 			return search_dynamic(fd, &sections[i], &sections[sections[i].sh_link]);
+	return FAMILY_NONE;
+}
+
+enum family family_of_process(pid_t pid)
+{
+	char path[32];
+	snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+	autofree char *maps = fs_read(path, PART_MAX, NULL, NULL);
+	char *rest;
+	for (char *line = maps ? strtok_r(maps, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+		const char *slash = strrchr(line, '/');
+		enum family family = slash ? family_of_library(slash + 1) : FAMILY_NONE;
+		if (family != FAMILY_NONE)
+			return family;
+	}
 	return FAMILY_NONE;
 }

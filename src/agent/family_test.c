@@ -3,11 +3,13 @@
 #include "base/mem.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -105,12 +107,38 @@ static void damaged_programs_have_none(void **state)
 	assert_int_equal(family_of_bytes(&q, sizeof q), FAMILY_NONE);
 }
 
+// Maps a file of that name and asks about ourselves.
+static enum family family_with_mapped(const char *name)
+{
+	char dir[] = "/tmp/family-test-XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	autofree char *path = fs_join(dir, name);
+	assert_int_equal(fs_write(path, "x", 1, 0644, NULL), 0);
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	void *bytes = mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0);
+	assert_true(bytes != MAP_FAILED);
+	enum family family = family_of_process(getpid());
+	munmap(bytes, 1);
+	assert_int_equal(fs_remove(dir, NULL), 0);
+	return family;
+}
+
+static void a_process_is_known_by_what_it_has_loaded(void **state)
+{
+	assert_int_equal(family_of_process(getpid()), FAMILY_NONE);
+	assert_int_equal(family_with_mapped("libmpi.so.40.30.4"), FAMILY_OPENMPI);
+	assert_int_equal(family_with_mapped("libmpich.so.12.2.0"), FAMILY_MPICH);
+	assert_int_equal(family_with_mapped("libm.so.6"), FAMILY_NONE);
+	assert_int_equal(family_of_process(0x7ffffff0), FAMILY_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(the_library_tells_the_family),
 	        cmocka_unit_test(what_is_no_program_has_none),
 	        cmocka_unit_test(damaged_programs_have_none),
+	        cmocka_unit_test(a_process_is_known_by_what_it_has_loaded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

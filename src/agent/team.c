@@ -5,11 +5,17 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "wire/event.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <limits.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,13 +196,38 @@ static void on_exit_of(int status, int sig, void *data)
 // --- start ----------------------------------------------------------------------
 
 // A program of the other MPI family would run as many lonely programs of size 1: better say so.
+static int refuse_family(const char *program, struct error *err)
+{
+	return error_set(err, ERROR_JOB,
+		"'%s' is built for Open MPI, but launch: mpi serves programs of the MPICH family; build it with mpicc.mpich", program);
+}
+
 static int check_family(const json_t *argv, const char *path, struct error *err)
 {
 	autofree char *program = fs_which(json_string_value(json_array_get(argv, 0)), path);
-	if (!program || family_of(program) != FAMILY_OPENMPI)
-		return 0;
-	return error_set(err, ERROR_JOB,
-		"'%s' is built for Open MPI, but launch: mpi serves programs of the MPICH family; build it with mpicc.mpich", program);
+	return program && family_of(program) == FAMILY_OPENMPI ? refuse_family(program, err) : 0;
+}
+
+// The same for what a shell or an interpreter has started, as soon as it is there.
+static void check_families(struct node *node)
+{
+	for (size_t i = 0; is_mpi(node) && i < node->team->count; i++) {
+		struct member *m = &node->team->members[i];
+		autofree pid_t *pids = NULL;
+		size_t n = m->running && !m->spoke ? proc_tree(rank_pid(m->rank), &pids) : 0;
+		while (n-- > 0) { // from the top: Open MPI's programs start helpers
+			if (family_of_process(pids[n]) != FAMILY_OPENMPI)
+				continue;
+			char link[32], program[PATH_MAX];
+			snprintf(link, sizeof link, "/proc/%d/exe", (int)pids[n]);
+			ssize_t len = readlink(link, program, sizeof program - 1);
+			program[len > 0 ? len : 0] = '\0';
+			struct error err;
+			refuse_family(program, &err);
+			node_fail(node, (long)m->number, err.text);
+			return;
+		}
+	}
 }
 
 static void add_env(json_t *env, const char *name, const char *value)
@@ -204,13 +235,38 @@ static void add_env(json_t *env, const char *name, const char *value)
 	json_object_set_new(env, name, json_string(value));
 }
 
-// The ports of the run are on as many addresses as there are nodes: what MPI listens on must be this node's.
+// The network device that carries an IPv4 address, owned by the caller; NULL when none does.
+static char *device_of(const char *address)
+{
+	struct in_addr want;
+	struct ifaddrs *list;
+	char *found = NULL;
+	if (inet_pton(AF_INET, address, &want) != 1 || getifaddrs(&list) < 0)
+		return NULL;
+	for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
+			continue;
+		in_addr_t have = ((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr.s_addr;
+		in_addr_t mask = ((struct sockaddr_in *)(void *)i->ifa_netmask)->sin_addr.s_addr;
+		// All of 127.0.0.0/8 is the loopback's.
+		if (have == want.s_addr || (i->ifa_flags & IFF_LOOPBACK && (have & mask) == (want.s_addr & mask)))
+			found = mem_strdup(i->ifa_name);
+	}
+	freeifaddrs(list);
+	return found;
+}
+
+// UCX, which MPICH talks through, would offer the others every device there is, and MPI_Init then fails where two nodes have one in common
+// that connects nothing (docker0): it is told the one that peers reach us by. Within a machine it shares memory all the same.
 static void add_pmi_env(struct member *m, json_t *env)
 {
 	autofree char *rank = mem_printf("%zu", m->number);
 	autofree char *size = mem_printf("%zu", m->node->size);
 	add_env(env, "PMI_RANK", rank);
 	add_env(env, "PMI_SIZE", size);
+	autofree char *device = device_of(m->node->address);
+	if (device && !json_object_get(env, "UCX_NET_DEVICES") && !getenv("UCX_NET_DEVICES"))
+		add_env(env, "UCX_NET_DEVICES", device);
 }
 
 static int start_member(struct member *m, const json_t *rank, struct error *err)
@@ -348,6 +404,7 @@ void team_sample(struct node *node)
 	for (size_t i = 0; i < t->count; i++)
 		if (t->members[i].running)
 			ranks[n++] = (struct sample_rank){.rank = t->members[i].number, .pid = rank_pid(t->members[i].rank)};
+	check_families(node);
 	json_t *event = sampler_take(t->sampler, ranks, n);
 	if (event)
 		node_event(node, event);

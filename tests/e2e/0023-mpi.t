@@ -7,6 +7,7 @@ cat >ring.c <<'C'
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 int main(int argc, char **argv)
 {
 	int rank, size, sum = 0, from = -1;
@@ -15,6 +16,8 @@ int main(int argc, char **argv)
 	MPI_Comm_size(MPI_COMM_WORLD, &size);
 	if (argc > 1 && !strcmp(argv[1], "abort") && rank == 1)
 		MPI_Abort(MPI_COMM_WORLD, 7);
+	if (argc > 1 && !strcmp(argv[1], "wait"))
+		sleep(50);
 	MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
 	MPI_Sendrecv(&rank, 1, MPI_INT, (rank + 1) % size, 0, &from, 1, MPI_INT, (rank + size - 1) % size, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 	static char big[1 << 20];
@@ -50,6 +53,9 @@ if command -v mpicc.openmpi >/dev/null; then
 	status_is "an Open MPI program is refused" 1
 	like "the message names both families" "$(why) $err" "Open MPI.*MPICH|MPICH.*Open MPI"
 	is "no rank was started" "$(events 'e["rank"] if e["type"] == "start" else None')" ""
+	muster run ring.yaml --set 'run.command="true; {data}/ring wait"'
+	status_is "and so is one that a shell starts" 1
+	like "as soon as it runs" "$(why)" "ring' is built for Open MPI"
 else
 	skip "Open MPI" "no mpicc.openmpi"
 fi
