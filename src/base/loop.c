@@ -8,10 +8,11 @@
 struct loop {
 	struct lws_context *context;
 	struct lws_vhost *vhost; // what watched descriptors belong to
-	bool stopped;
+	bool stopped, ending;
 };
 
 struct loop_watch {
+	struct loop *loop;
 	struct lws *wsi;
 	void (*on_event)(enum loop_event event, void *data);
 	void *data;
@@ -42,7 +43,7 @@ static int on_file(struct lws *wsi, enum lws_callback_reasons reason, void *user
 		return 0;
 	case LWS_CALLBACK_RAW_CLOSE_FILE:
 		lws_set_opaque_user_data(wsi, NULL);
-		if (!watch->dead)
+		if (!watch->dead && !watch->loop->ending)
 			watch->on_event(LOOP_CLOSED, watch->data);
 		free(watch);
 		return 0;
@@ -82,6 +83,7 @@ void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
+	loop->ending = true;
 	if (loop->context)
 		lws_context_destroy(loop->context);
 	free(loop);
@@ -103,6 +105,7 @@ void loop_stop(struct loop *loop)
 struct loop_watch *loop_watch(struct loop *loop, int fd, void (*on_event)(enum loop_event event, void *data), void *data)
 {
 	struct loop_watch *watch = mem_alloc(sizeof *watch);
+	watch->loop = loop;
 	watch->on_event = on_event;
 	watch->data = data;
 	watch->fd = fd;

@@ -13,7 +13,7 @@ struct loop_timer;
 
 // fds: how many descriptors there may be at once; 0 for as many as the process may have. NULL and err on failure.
 struct loop *loop_new(unsigned fds, struct error *err);
-void loop_free(struct loop *loop); // closes what is still watched
+void loop_free(struct loop *loop); // closes what is still watched, without a word to those who watch
 
 void loop_run(struct loop *loop); // until loop_stop
 void loop_stop(struct loop *loop);

@@ -129,9 +129,22 @@ static void test_timer(void **state)
 	loop_free(s.loop);
 }
 
+static void test_free_is_silent(void **state)
+{
+	struct error err;
+	struct seen s = {.loop = loop_new(64, &err)};
+	int fds[2];
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	s.watch = loop_watch(s.loop, fds[0], on_pipe, &s);
+	loop_free(s.loop);
+	assert_int_equal(s.closed, 0);
+	assert_int_equal(read(fds[0], &s, 1), -1); // it is closed all the same
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pipe), cmocka_unit_test(test_paused_pipe), cmocka_unit_test(test_pidfd), cmocka_unit_test(test_timer)};
+		cmocka_unit_test(test_pipe), cmocka_unit_test(test_paused_pipe), cmocka_unit_test(test_pidfd), cmocka_unit_test(test_timer), cmocka_unit_test(test_free_is_silent)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

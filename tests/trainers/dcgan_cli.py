@@ -64,7 +64,7 @@ def test_options():
         (["--seed", "-1"], "--seed is '-1'"),
         (["--image_size", "48"], "expected a power of two"),
         (["--image_size", "8"], "--image_size is '8'"),
-        (["--dataset", "imagenet"], "expected cifar10, mnist, fashion or folder"),
+        (["--dataset", "imagenet"], "expected cifar10, mnist, fashion, folder or auto"),
         (["--dataset", "cifar10"], "needs --dataroot"),
         (["--dataset", "folder", "--dataroot", ".", "--test_data"], "no test split"),
         (["--out_folder", ""], "--out_folder is empty"),
@@ -144,6 +144,8 @@ def test_cifar_layouts(top):
         out = f"{top}/{name}-out"
         code, text, err = run("--dataset", "cifar10", "--dataroot", f"{top}/{name}", *SMALL, "--num_epochs", "1", "--out_folder", out)
         got[name] = (code, losses(text), open(out + "/real_samples.png", "rb").read() if code == 0 else err)
+    code, text, err = run("--dataset", "auto", "--dataroot", top + "/binary", *SMALL, "--num_epochs", "1", "--out_folder", top + "/auto-out")
+    check(code == 0 and losses(text) == got["binary"][1], "auto finds out that it is CIFAR-10", (code, text, err))
     check(got["binary"][0] == 0 and len(got["binary"][1]) == 3 and got["binary"] == got["python"], "CIFAR-10's two layouts", got)
     batch[b"data"] = np.asfortranarray(rows)
     with open(top + "/python/data_batch_1", "wb") as f:
@@ -156,6 +158,8 @@ def test_folder(top):
     """The pictures it makes are pictures it can train on."""
     code, text, err = run("--dataset", "folder", "--dataroot", top + "/out", *SMALL, "--num_epochs", "1", "--out_folder", top + "/folder-out")
     check(code == 0 and "[iteration: 1/1]" in text, "a folder of PNG files", (code, text, err))
+    code, auto, err = run("--dataset", "auto", "--dataroot", top + "/out", *SMALL, "--num_epochs", "1", "--out_folder", top + "/folder-out")
+    check(code == 0 and losses(auto) == losses(text), "auto takes it for what it is", (code, auto, err))
 
 
 with tempfile.TemporaryDirectory() as top:

@@ -5,23 +5,71 @@
 #include "common/idx.h"
 #include "common/mem.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+// Where images were found, and which.
+struct place {
+	enum dataset dataset;
+	char dir[4096];
+	bool test;
+};
+
+// A data set is known by the name of one of its files. Archives of CIFAR-10 unpack to a folder of their own.
+static const struct mark {
+	const char *file;
+	enum dataset dataset;
+	bool test;
+} marks[] = {
+	{"train-images-idx3-ubyte.gz", DATASET_MNIST, false}, {"train-images-idx3-ubyte", DATASET_MNIST, false},
+	{"t10k-images-idx3-ubyte.gz", DATASET_MNIST, true}, {"t10k-images-idx3-ubyte", DATASET_MNIST, true},
+	{"data_batch_1.bin", DATASET_CIFAR10, false}, {"data_batch_1", DATASET_CIFAR10, false},
+	{"test_batch.bin", DATASET_CIFAR10, true}, {"test_batch", DATASET_CIFAR10, true}};
+
+static bool look_in(struct place *p, const char *root, const char *below, bool test)
+{
+	snprintf(p->dir, sizeof p->dir, "%s%s", root, below);
+	for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+		char file[4200];
+		snprintf(file, sizeof file, "%s/%s", p->dir, marks[i].file);
+		if (marks[i].test != test || access(file, R_OK) != 0)
+			continue;
+		p->dataset = marks[i].dataset;
+		p->test = test;
+		return true;
+	}
+	return false;
+}
+
+// The split that was asked for, or the other one when only that is there; anything else is a folder of pictures.
+static struct place find(const struct options *o)
+{
+	static const char *const folders[] = {"", "/cifar-10-batches-bin", "/cifar-10-batches-py"};
+	struct place p;
+	for (int other = 0; other < 2; other++)
+		for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+			if (look_in(&p, o->dataroot, folders[i], o->test_data != (bool)other))
+				return p;
+	p.dataset = DATASET_FOLDER;
+	snprintf(p.dir, sizeof p.dir, "%s", o->dataroot);
+	return p;
+}
 
 void data_init(struct data *d, const struct options *o)
 {
 	*d = (struct data){.size = (int)o->image_size};
-	switch (o->dataset) {
-	case DATASET_CIFAR10:
-		d->images = cifar_load_dir(o->dataroot, o->test_data);
-		break;
-	case DATASET_MNIST:
-	case DATASET_FASHION:
-		d->images = idx_load_dir(o->dataroot, o->test_data);
-		break;
-	case DATASET_FOLDER:
-		d->images = folder_load(o->dataroot, d->size);
-		break;
-	}
+	struct place p = {.dataset = o->dataset, .test = o->test_data};
+	if (o->dataset == DATASET_AUTO)
+		p = find(o);
+	const char *dir = o->dataset == DATASET_AUTO ? p.dir : o->dataroot;
+	if (p.dataset == DATASET_CIFAR10)
+		d->images = cifar_load_dir(dir, p.test);
+	else if (p.dataset == DATASET_FOLDER)
+		d->images = folder_load(dir, d->size);
+	else
+		d->images = idx_load_dir(dir, p.test);
 	d->resize = resize_new(d->images.height, d->images.width, d->size);
 	d->one = mem_new((size_t)d->images.channels, (size_t)d->size * (size_t)d->size);
 }

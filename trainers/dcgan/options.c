@@ -22,12 +22,13 @@ struct row {
 };
 
 static const char *const dataset_names[] = {
-        [DATASET_CIFAR10] = "cifar10", [DATASET_MNIST] = "mnist", [DATASET_FASHION] = "fashion", [DATASET_FOLDER] = "folder"};
+        [DATASET_CIFAR10] = "cifar10", [DATASET_MNIST] = "mnist", [DATASET_FASHION] = "fashion", [DATASET_FOLDER] = "folder",
+        [DATASET_AUTO] = "auto"};
 
 #define AT(member) offsetof(struct options, member)
 
 static const struct row rows[] = {
-        {"dataset", "NAME", KIND_DATASET, AT(dataset), 0, 0, DATASET_FASHION, "cifar10, mnist, fashion or folder"},
+        {"dataset", "NAME", KIND_DATASET, AT(dataset), 0, 0, DATASET_FASHION, "cifar10, mnist, fashion, folder, or auto: what the files in DIR are"},
         {"dataroot", "DIR", KIND_TEXT, AT(dataroot), 0, 0, 0, "where its files are (fashion: " FASHION_ROOT ")"},
         {"image_size", "N", KIND_NUMBER, AT(image_size), 16, 1024, 64, "edge of the images, a power of two"},
         {"batch_size", "N", KIND_NUMBER, AT(batch_size), 1, 65536, 128, "images a rank takes per iteration"},
@@ -87,7 +88,7 @@ static enum dataset dataset(const char *text)
 	for (int i = 0; i < (int)(sizeof dataset_names / sizeof *dataset_names); i++)
 		if (!strcmp(text, dataset_names[i]))
 			return (enum dataset)i;
-	usage("--dataset is '%s', expected cifar10, mnist, fashion or folder", text);
+	usage("--dataset is '%s', expected cifar10, mnist, fashion, folder or auto", text);
 }
 
 static void set(struct options *o, const struct row *r, const char *text)

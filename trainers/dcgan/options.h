@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum dataset { DATASET_CIFAR10, DATASET_MNIST, DATASET_FASHION, DATASET_FOLDER };
+enum dataset { DATASET_CIFAR10, DATASET_MNIST, DATASET_FASHION, DATASET_FOLDER, DATASET_AUTO };
 
 struct options {
 	enum dataset dataset;
