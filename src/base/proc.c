@@ -290,30 +290,39 @@ struct link {
 
 static void add_tree(pid_t pid, const struct link *links, size_t count, pid_t **pids, size_t *n)
 {
+	for (size_t i = 0; i < *n; i++)
+		if ((*pids)[i] == pid)
+			return;
 	for (size_t i = 0; i < count; i++)
 		if (links[i].parent == pid)
 			add_tree(links[i].pid, links, count, pids, n);
 	add_pid(pids, n, pid);
 }
 
-size_t proc_tree(pid_t pid, pid_t **pids)
+size_t proc_trees(const pid_t *roots, size_t count, pid_t **pids)
 {
 	*pids = NULL;
-	size_t n = 0, count = 0;
+	size_t n = 0, nlinks = 0;
 	autofree struct link *links = NULL;
 	DIR *dir = opendir("/proc");
 	for (pid_t p; dir && next_pid(dir, &p);) {
 		char state;
 		unsigned long long started;
-		links = mem_resize(links, (count + 1) * sizeof *links);
-		links[count].pid = p;
-		if (read_stat(p, &state, &links[count].parent, &started) == 0)
-			count++;
+		links = mem_resize(links, (nlinks + 1) * sizeof *links);
+		links[nlinks].pid = p;
+		if (read_stat(p, &state, &links[nlinks].parent, &started) == 0)
+			nlinks++;
 	}
 	if (dir)
 		closedir(dir);
-	add_tree(pid, links, count, pids, &n);
+	for (size_t i = 0; i < count; i++)
+		add_tree(roots[i], links, nlinks, pids, &n);
 	return n;
+}
+
+size_t proc_tree(pid_t pid, pid_t **pids)
+{
+	return proc_trees(&pid, 1, pids);
 }
 
 char *proc_machine(void)

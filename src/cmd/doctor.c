@@ -273,6 +273,14 @@ static const char *text_of(const json_t *check, const char *name)
 	return json_string_value(json_object_get(check, name));
 }
 
+static json_t *executor_names(void)
+{
+	json_t *names = json_array();
+	for (size_t i = 0; executors[i]; i++)
+		json_array_append_new(names, json_string(executors[i]->name));
+	return names;
+}
+
 static void print_checks(const json_t *checks, bool works)
 {
 	const char *group = "";
@@ -287,6 +295,11 @@ static void print_checks(const json_t *checks, bool works)
 		if (text_of(check, "advice"))
 			printf("  %-8s %-19s -> %s\n", "", "", text_of(check, "advice"));
 	}
+	autojson json_t *names = executor_names();
+	json_t *name;
+	fputs("\nexecutors:", stdout);
+	json_array_foreach(names, i, name)
+		printf(" %s", json_string_value(name));
 	printf("\n%s\n", works ? "the local executor works" : "the local executor does not work: see what is missing above");
 }
 
@@ -310,7 +323,7 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	json_array_foreach(checks, i, check)
 		works = works && (strcmp(text_of(check, "group"), LOCAL) || strcmp(text_of(check, "state"), states[MISSING]));
 	if (json) {
-		autojson json_t *tree = mem_json("{s:b, s:O}", "ok", works, "checks", checks);
+		autojson json_t *tree = mem_json("{s:b, s:O, s:o}", "ok", works, "checks", checks, "executors", executor_names());
 		autofree char *text = json_dumps(tree, JSON_COMPACT);
 		puts(text);
 	} else {

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,49 +18,31 @@ struct list {
 	size_t count;
 };
 
-static bool holds(const struct list *list, pid_t pid)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (list->pids[i] == pid)
-			return true;
-	return false;
-}
-
 static void add(struct list *list, pid_t pid)
 {
-	if (pid == getpid() || holds(list, pid))
-		return;
 	list->pids = mem_resize(list->pids, (list->count + 1) * sizeof *list->pids);
 	list->pids[list->count++] = pid;
 }
 
-static void add_tree(struct list *list, pid_t root)
-{
-	if (holds(list, root))
-		return;
-	autofree pid_t *tree = NULL;
-	size_t count = proc_tree(root, &tree);
-	for (size_t i = 0; i < count; i++)
-		if (proc_started(tree[i]))
-			add(list, tree[i]);
-}
-
 size_t sweep_find(const char *word, const json_t *roots, pid_t **pids)
 {
-	struct list list = {0};
-	autofree pid_t *carriers = NULL;
-	size_t count = proc_find(word, &carriers);
-	for (size_t i = 0; i < count; i++)
-		add_tree(&list, carriers[i]);
+	struct list first = {0}, all = {0};
+	first.count = proc_find(word, &first.pids);
 	size_t i;
 	json_t *root;
 	json_array_foreach(roots, i, root) {
 		pid_t pid = (pid_t)json_integer_value(json_object_get(root, "pid"));
 		if (proc_alive(pid, (unsigned long long)json_integer_value(json_object_get(root, "started"))))
-			add_tree(&list, pid);
+			add(&first, pid);
 	}
-	*pids = list.pids;
-	return list.count;
+	autofree pid_t *tree = NULL;
+	size_t count = first.count ? proc_trees(first.pids, first.count, &tree) : 0;
+	for (i = 0; i < count; i++)
+		if (tree[i] != getpid() && proc_started(tree[i]))
+			add(&all, tree[i]);
+	free(first.pids);
+	*pids = all.pids;
+	return all.count;
 }
 
 static void signal_all(const pid_t *pids, size_t count, int sig)

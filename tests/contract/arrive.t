@@ -1,0 +1,38 @@
+#!/bin/bash
+# The executor contract with the real agent: on every executor N nodes say hello, and blanks, quotes, newlines and $ in arguments and
+# environment arrive unchanged.
+. "$(dirname "$0")/../e2e/lib.sh"
+
+# What must survive, byte by byte.
+value=$' a  b\t"c" \'d\' $HOME `id` $(id) \\n \\ *? ~ {x} {{ %s & | ; < > # !\nsecond line\n\n  ü end '
+/usr/bin/python3 - "$value" >job.json <<'P'
+import json, sys
+value = sys.argv[1]
+print(json.dumps({
+    "name": "arrive",
+    "cluster": {"nodes": 3},
+    "run": {
+        "command": ["/bin/sh", "-c", 'printf "%s|" "$0" "$@" >args; printf "%s" "$ODD" >env', value, "", value, "-n", "last"],
+        "env": {"ODD": value},
+    },
+    "outputs": ["args", "env"],
+}))
+P
+expected_args="$value||$value|-n|last|"
+
+executors=$("$MUSTER" doctor --json | /usr/bin/python3 -c 'import json, sys; print(*json.load(sys.stdin)["executors"])')
+like "there are executors" "$executors" "local"
+for executor in $executors; do
+	muster run job.json --set cluster.executor="$executor"
+	status_is "$executor: it succeeds" 0
+	dir=$(run_dir)
+	is "$executor: every node said hello once" "$(events 'e["node"] if e["type"] == "hello" else None' | sort | tr '\n' ' ')" "0 1 2 "
+	is "$executor: no two nodes have one address" "$(events 'e["address"] if e["type"] == "hello" else None' | sort -u | wc -l)" 3
+	for node in 0 1 2; do
+		is "$executor: node $node: arguments" "$(cat "$dir/outputs/node-$node/args"; echo .)" "$expected_args."
+		is "$executor: node $node: environment" "$(cat "$dir/outputs/node-$node/env"; echo .)" "$value."
+	done
+	is "$executor: the receipt is empty" "$(events 'e["left"] if e["type"] == "receipt" else None')" "[]"
+	nothing_is_left "$executor: nothing is left"
+done
+done_testing
