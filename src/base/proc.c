@@ -302,13 +302,16 @@ static void add_tree(pid_t pid, const struct link *links, size_t count, pid_t **
 size_t proc_trees(const pid_t *roots, size_t count, pid_t **pids)
 {
 	*pids = NULL;
-	size_t n = 0, nlinks = 0;
+	size_t n = 0, nlinks = 0, size = 0;
 	autofree struct link *links = NULL;
 	DIR *dir = opendir("/proc");
 	for (pid_t p; dir && next_pid(dir, &p);) {
 		char state;
 		unsigned long long started;
-		links = mem_resize(links, (nlinks + 1) * sizeof *links);
+		if (nlinks == size) {
+			size = size ? 2 * size : 256;
+			links = mem_resize(links, size * sizeof *links);
+		}
 		links[nlinks].pid = p;
 		if (read_stat(p, &state, &links[nlinks].parent, &started) == 0)
 			nlinks++;
