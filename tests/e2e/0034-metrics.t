@@ -10,7 +10,7 @@ run:
     i=0; while [ $i -lt 20 ]; do i=$((i + 1)); echo "[$i/20] loss: 0.$i time 1$i ms"; done
     printf '{"name":"told","value":%s,"step":7}\n' {rank}.5 >&$MUSTER_METRICS_FD
     echo 'not json' >&$MUSTER_METRICS_FD
-    end=$(($(date +%s) + 3)); while [ $(date +%s) -lt $end ]; do :; done
+    end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do :; done
 metrics:
   - {name: loss, pattern: 'loss: (?<value>[0-9.]+)'}
   - {name: time, pattern: '^\[(?<step>\d+)/\d+\].* time (?<value>[0-9]+) ms', unit: ms}

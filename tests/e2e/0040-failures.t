@@ -57,7 +57,7 @@ like "command not found: named" "$(why)" "no-such-program.*[Nn]o such file|no-su
 muster run unknown.yaml --set 'run.command=no-such-program --flag'
 status_is "command not found by the shell: exit 1" 1
 like "command not found by the shell: status" "$(why)" "127"
-like "command not found by the shell: its words are kept" "$(output 0)" "no-such-program.*not found"
+like "command not found by the shell: its words are kept" "$(output 0; output 1)" "no-such-program.*not found"
 : >plain.txt
 muster run unknown.yaml --set "run.command=[$SCRATCH/work/plain.txt]"
 status_is "a file that is no program: exit 1" 1

@@ -97,8 +97,4 @@ J
 muster run binary.yaml
 status_is "binary bytes" 0
 ok "binary bytes: as they were" cmp binary.bin "$(run_dir)/ranks/output-0.txt"
-
-# What is written in the last moment, and by a grandchild that holds the pipe a little longer.
-muster run binary.yaml --set 'run.command=(sleep 0.3; echo late) & echo early'
-like "what a child writes after its rank ended is kept" "$(output 0)" $'^early\nlate$'
 done_testing

@@ -231,14 +231,19 @@ got = eval(sys.argv[2])
 print(got if isinstance(got, str) else json.dumps(got))' "$1" "$2"
 }
 
+pid_in() # FILE: a JSON object with "pid"
+{
+	grep -oE '"pid": *[0-9]+' "$1" 2>/dev/null | grep -oE '[0-9]+'
+}
+
 controller_pid() # [RUN_DIR]
 {
-	json_value "${1:-$(run_dir)}/control.json" 'e["pid"]' 2>/dev/null
+	pid_in "${1:-$(run_dir)}/control.json"
 }
 
 agent_pid() # NODE [RUN_DIR]
 {
-	json_value "$MUSTER_NODES_DIR/$(basename "${2:-$(run_dir)}")/node-$1/agent.json" 'e["pid"]' 2>/dev/null
+	pid_in "$MUSTER_NODES_DIR/$(basename "${2:-$(run_dir)}")/node-$1/agent.json"
 }
 
 rank_pid() # RANK [RUN_DIR]: of its latest start
