@@ -19,7 +19,7 @@ name: memory
 cluster: {nodes: 2, memory: 64Mi}
 run:
   command: |
-    if [ {rank} = 1 ]; then echo before; exec head -c 500000000 /dev/zero | tail; fi
+    if [ {rank} = 1 ]; then echo before; head -c 500000000 /dev/zero | tail; exit $?; fi
     exec sleep 1000
 J
 muster run cpu.yaml
