@@ -30,6 +30,7 @@ ok "the rank is built" gcc -O2 -static -o hello hello.c
 
 mkdir -p root/bin
 cp stripped root/bin/muster-agent
+cp hello root/bin/
 # The node's directory is the only other thing in that root, under the name it has outside, so that the executor and the agent mean the same.
 cat >chrooted <<J
 #!/bin/sh
@@ -45,8 +46,8 @@ fi
 cat >job.yaml <<'J'
 name: empty
 cluster: {nodes: 2}
-inputs: [hello]
-run: {command: ["{data}/hello"]}
+# The program lies in the root itself: a file outside of it cannot be an input of an agent that sees nothing else.
+run: {command: [/bin/hello]}
 J
 watch_memory()
 {
