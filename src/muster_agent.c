@@ -1,8 +1,47 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. It has no options: see agent/agent.h.
 #include "agent/agent.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+// libwebsockets does not start without /dev/urandom, which an empty root does not have. The linker of the static agent (see meson.build) sends
+// its two calls here, and the random bytes come from the system call instead.
+struct lws_context;
+int __real_lws_open(const char *path, int flags, ...);
+int __wrap_lws_open(const char *path, int flags, ...);
+size_t __wrap_lws_get_random(struct lws_context *context, void *bytes, size_t len);
+
+int __wrap_lws_open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	if (flags & O_CREAT) {
+		va_list args;
+		va_start(args, flags);
+		mode = va_arg(args, mode_t);
+		va_end(args);
+	}
+	if (strcmp(path, "/dev/urandom") == 0)
+		return memfd_create("unread", MFD_CLOEXEC);
+	return __real_lws_open(path, flags, mode);
+}
+
+size_t __wrap_lws_get_random(struct lws_context *context, void *bytes, size_t len)
+{
+	size_t done = 0;
+	while (done < len) {
+		ssize_t n = getrandom((char *)bytes + done, len - done, 0);
+		if (n < 0 && errno != EINTR)
+			abort();
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return done;
+}
 
 int main(int argc, char **argv)
 {
