@@ -347,6 +347,7 @@ void team_start(struct node *node)
 		node_fail(node, (long)m->number, err.text);
 		say_exit(m, 127, 0);
 	}
+	team_sample(node); // what the first second is compared with
 }
 
 // --- stop -----------------------------------------------------------------------
