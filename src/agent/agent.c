@@ -36,6 +36,7 @@ struct agent {
 	struct node node;
 	struct shells *shells;
 	bool leaving, collected;
+	int executor;        // the standard error it gave us, until we have started
 	json_t *next_launch; // waits until the ranks of the attempt before have ended
 	int status;
 };
@@ -113,7 +114,13 @@ static void bring_outputs(struct node *node)
 	if (!files)
 		node_event(node, event_make("warn", "s:s", "why", err.text));
 	size_t i;
-	json_t *file;
+	json_t *file, *glob;
+	json_array_foreach(json_object_get(node->plan, "outputs"), i, glob) {
+		const char *text = json_string_value(glob);
+		autofree char *why = mem_printf("no file matches the output '%s'", text);
+		if (files && !collect_any(files, text))
+			node_event(node, event_make("warn", "s:s", "why", why));
+	}
 	json_array_foreach(files, i, file) {
 		const char *name = json_string_value(json_object_get(file, "path"));
 		autofree char *path = fs_join(node->out_dir, name);
@@ -187,6 +194,7 @@ static void on_ready(struct node *node)
 	}
 	node_phase(node, "run");
 	team_start(node);
+	team_sample(node); // what the next one is compared with
 	loop_timer_set(node->sampler, sample_every);
 }
 
@@ -375,6 +383,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	const json_t *claim = json_object_get(config, "claim");
 	node->claim = json_is_integer(claim) ? (int)json_integer_value(claim) : -1;
 	keep_only(node->claim);
+	a->executor = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	node->machine = proc_machine();
 	if (make_dirs(node, err) < 0 || open_log(node, err) < 0 || open_listener(node, err) < 0)
 		return -1;
@@ -395,7 +404,10 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 		.ops = &uplink_ops,
 		.data = a};
 	node->up = uplink_new(node->loop, &options, err);
-	return node->up ? 0 : -1;
+	if (!node->up)
+		return -1;
+	close(steal_fd(&a->executor));
+	return 0;
 }
 
 static void fini_node(struct agent *a)
@@ -423,19 +435,20 @@ static void fini_node(struct agent *a)
 	free(node->out_dir);
 	free(node->spool_dir);
 	mem_cleanup_fd(&node->listener);
+	mem_cleanup_fd(&a->executor);
 	json_decref(node->config);
 }
 
 static int run_node(json_t *config)
 {
 	struct error err = {0};
-	struct agent a = {.node = {.listener = -1, .claim = -1}};
+	struct agent a = {.node = {.listener = -1, .claim = -1}, .executor = -1};
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	if (init_node(&a, config, &err) == 0)
 		loop_run(a.node.loop);
 	else {
-		fprintf(stderr, "muster-agent: %s\n", err.text);
+		dprintf(a.executor, "muster-agent: node %zu: %s\n", a.node.id, err.text); // our own log goes with our directory
 		a.status = err.code;
 	}
 	fini_node(&a);

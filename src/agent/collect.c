@@ -121,3 +121,13 @@ json_t *collect_find(const char *dir, const json_t *globs, struct error *err)
 	}
 	return s.found;
 }
+
+bool collect_any(const json_t *files, const char *glob)
+{
+	size_t i;
+	const json_t *file;
+	json_array_foreach(files, i, file)
+		if (matches(glob, json_string_value(json_object_get(file, "path"))))
+			return true;
+	return false;
+}

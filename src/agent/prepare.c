@@ -281,7 +281,10 @@ static void on_turn(struct node *node, const json_t *all, void *data)
 	if (stopped(node))
 		return;
 	size_t turn = node->prepare->turn++;
-	if (turn == node->id)
+	if (turn == node->count) { // the last one has had its turn too: nobody needs our answers any more
+		child_end(node->prepare->server);
+		finish(node);
+	} else if (turn == node->id)
 		node->prepare->client = start_preflight(node, true); // its line calls next_turn
 	else
 		next_turn(node);
@@ -290,11 +293,6 @@ static void on_turn(struct node *node, const json_t *all, void *data)
 static void next_turn(struct node *node)
 {
 	child_end(node->prepare->client);
-	if (node->prepare->turn == node->count) {
-		child_end(node->prepare->server);
-		finish(node);
-		return;
-	}
 	autofree char *name = mem_printf("turn-%zu", node->prepare->turn);
 	node_fence(node, name, json_null(), on_turn, NULL);
 }

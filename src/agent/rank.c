@@ -20,9 +20,11 @@ struct rank {
 	pid_t pid;
 	bool running, paused;
 	struct loop_watch *exit, *output, *metrics;
+	struct loop_timer *linger; // set once the process has ended and its output is still open
 	struct str metric;
 };
 
+static const double linger_seconds = 2;
 static char read_buffer[READ_SIZE]; // one thread, one loop
 
 // Reads output until there is none, the turn is over or there is no room; everything when all is set. True at the end of file.
@@ -40,6 +42,8 @@ static bool read_output(struct rank *r, bool all)
 	return false;
 }
 
+static void finish(struct rank *r);
+
 static void on_output(enum loop_event event, void *data)
 {
 	struct rank *r = data;
@@ -51,6 +55,8 @@ static void on_output(enum loop_event event, void *data)
 		loop_unwatch(steal(r->output));
 	else if (r->paused && !was)
 		loop_watch_pause(r->output, true);
+	if (r->linger && !r->output)
+		finish(r);
 }
 
 void rank_resume(struct rank *rank)
@@ -97,15 +103,13 @@ static void on_metrics(enum loop_event event, void *data)
 		loop_unwatch(steal(r->metrics));
 }
 
-// The process has ended: whatever it left in its group ends too, then the pipes hold all there will ever be.
-static void on_exit_ready(enum loop_event event, void *data)
+static void finish(struct rank *r)
 {
-	struct rank *r = data;
 	int status = 0;
-	if (!r->running || waitpid(r->pid, &status, WNOHANG) != r->pid)
-		return;
-	r->running = false;
 	kill(-r->pid, SIGKILL);
+	waitpid(r->pid, &status, 0);
+	r->running = false;
+	loop_timer_free(steal(r->linger));
 	if (r->output) {
 		read_output(r, true);
 		loop_unwatch(steal(r->output));
@@ -114,10 +118,30 @@ static void on_exit_ready(enum loop_event event, void *data)
 		read_metrics(r);
 		loop_unwatch(steal(r->metrics));
 	}
+	r->options.on_exit(WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, r->options.data);
+}
+
+static void on_linger_over(void *data)
+{
+	finish(data);
+}
+
+// The process has ended. It is not waited for yet, so that its number stays its group's: what it started may still have something to say
+// (the tee of a shell, say), and gets a moment for it.
+static void on_exit_ready(enum loop_event event, void *data)
+{
+	struct rank *r = data;
+	siginfo_t info = {0};
+	if (!r->running || waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != r->pid)
+		return;
 	if (event != LOOP_CLOSED)
 		loop_unwatch(r->exit);
 	r->exit = NULL;
-	r->options.on_exit(WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, r->options.data);
+	if (r->output && !read_output(r, true)) {
+		r->linger = loop_timer_new(r->loop, on_linger_over, r);
+		loop_timer_set(r->linger, linger_seconds);
+	} else
+		finish(r);
 }
 
 static bool env_has(const json_t *env, const char *entry)
@@ -229,6 +253,7 @@ void rank_free(struct rank *rank)
 		kill(-rank->pid, SIGKILL);
 		waitpid(rank->pid, NULL, 0);
 	}
+	loop_timer_free(rank->linger);
 	loop_unwatch(rank->exit);
 	loop_unwatch(rank->output);
 	loop_unwatch(rank->metrics);

@@ -359,10 +359,11 @@ static json_t *make_metrics(const struct build *b)
 // Lines by which programs commonly say how far they are.
 static json_t *make_progress(void)
 {
-	return mem_json("[s, s]",
+	return mem_json("[s, s, s]",
 	        "(?i)\\bepoch\\W{0,3}(?<epoch>\\d{1,9})\\s*(?:/|of)\\s*(?<epochs>\\d{1,9}).{0,40}?"
 	        "\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
-	        "(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})");
+	        "(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
+	        "^\\s*\\[(?<done>\\d{1,12})/(?<total>\\d{1,12})\\]");
 }
 
 static json_t *make_outputs(const struct build *b)
