@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,10 +107,13 @@ static struct server start(void)
 	s.pid = fork();
 	if (s.pid == 0) {
 		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); // a test that fails stops nothing
 		signal(SIGCHLD, SIG_IGN);
 		for (int peer; (peer = accept(fd, NULL, NULL)) >= 0; close(peer))
-			if (fork() == 0)
+			if (fork() == 0) {
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
 				answer(peer);
+			}
 		_exit(0);
 	}
 	setpgid(s.pid, s.pid);
@@ -261,6 +265,7 @@ static struct server start_tls(const char *dir)
 	s.pid = fork();
 	if (s.pid == 0) {
 		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(out[1], 1);
 		execl("/bin/sh", "sh", "-c", script, NULL);
 		_exit(127);
