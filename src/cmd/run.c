@@ -8,6 +8,8 @@
 #include "job/job.h"
 #include "job/plan.h"
 #include "job/site.h"
+#include "run/matrix.h"
+#include "run/report.h"
 #include "run/run.h"
 
 #include <fcntl.h>
@@ -168,6 +170,13 @@ static void own_signals(sigset_t *set)
 	sigaddset(set, SIGHUP);
 }
 
+static void print_matrix(const struct run *run)
+{
+	autojson json_t *report = report_make(run, NULL);
+	autofree char *text = matrix_text(report);
+	fputs(text, stdout);
+}
+
 static int follow(const struct options *o, const struct run *run, pid_t pid, unsigned long long started, int leash, struct error *err)
 {
 	bool left = false;
@@ -182,7 +191,10 @@ static int follow(const struct options *o, const struct run *run, pid_t pid, uns
 		return 0;
 	}
 	int ended;
-	if (waitpid(pid, &ended, 0) == pid && status >= 0 && WIFEXITED(ended))
+	bool finished = waitpid(pid, &ended, 0) == pid && status >= 0 && WIFEXITED(ended);
+	if (finished && o->preflight_only && !o->json)
+		print_matrix(run);
+	if (finished)
 		return WEXITSTATUS(ended);
 	read_why(leash, err);
 	return status;
