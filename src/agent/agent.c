@@ -331,7 +331,10 @@ static int make_dirs(struct node *node, struct error *err)
 	node->data_dir = fs_join(node->dir, "data");
 	node->out_dir = fs_join(node->dir, "out");
 	node->spool_dir = fs_join(node->dir, "spool");
-	if (fs_mkdirs(node->dir, 0700, err) < 0 || fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0 ||
+	// Not its parents: where they are gone the executor has taken the run down already, and this agent comes too late.
+	if (mkdir(node->dir, 0700) < 0 && errno != EEXIST)
+		return error_errno(err, "cannot make directory '%s'", node->dir);
+	if (fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0 ||
 		fs_mkdirs(node->spool_dir, 0700, err) < 0)
 		return -1;
 	autofree char *path = fs_join(node->dir, "agent.json");

@@ -7,7 +7,7 @@
 //   {"run": "ID", "node": 0, "nodes": 2, "token": "hex", "url": "wss://127.0.0.1:45123", "fingerprint": "hex SHA-256",
 //    "address": "127.0.0.2",          where peers reach this node; also the source address of what the agent dials
 //    "name": "127.0.0.2",             the name peers use
-//    "dir": "/tmp/muster-0/ID/node-0", made if missing (0700); the agent writes agent.json {"pid", "started"}, agent.log, spool/, data/, out/ below it
+//    "dir": "/tmp/muster-0/ID/node-0", made if missing (0700; its parent must be there); the agent writes agent.json {"pid", "started"}, agent.log, spool/, data/, out/ below it
 //    "claim": 3,                       a descriptor that keeps the address ours, or missing
 //    "shared": "/tmp/.../ID/shared",   a directory that all nodes of the run see, or missing
 //    "cgroups": "/sys/.../cgroup.procs:...",  for the ranks to enter, or missing
