@@ -7,13 +7,13 @@ name: metrics
 cluster: {nodes: 2}
 run:
   command: |
-    i=0; while [ $i -lt 20 ]; do i=$((i + 1)); echo "[$i/20] loss: 0.$i time 1$i ms"; done
+    i=0; while [ $i -lt 20 ]; do i=$((i + 1)); echo "step $i/20 loss: 0.$i time 1$i ms"; done
     printf '{"name":"told","value":%s,"step":7}\n' {rank}.5 >&$MUSTER_METRICS_FD
     echo 'not json' >&$MUSTER_METRICS_FD
     end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do :; done
 metrics:
   - {name: loss, pattern: 'loss: (?<value>[0-9.]+)'}
-  - {name: time, pattern: '^\[(?<step>\d+)/\d+\].* time (?<value>[0-9]+) ms', unit: ms}
+  - {name: time, pattern: '^step (?<step>\d+)/\d+ .* time (?<value>[0-9]+) ms', unit: ms}
 J
 muster run metrics.yaml
 status_is "metrics" 0

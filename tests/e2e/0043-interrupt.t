@@ -55,7 +55,7 @@ like "and says so" "$err" "(ended|over|not running|finished|done)"
 
 # Ctrl-C while it is starting, at any moment.
 for delay in 0 0.01 0.02 0.05 0.1 0.2; do
-	start run long.yaml
+	launch run long.yaml
 	[ "$delay" = 0 ] || sleep "$delay"
 	kill -INT "$started"
 	start_finished 20

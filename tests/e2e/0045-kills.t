@@ -19,7 +19,7 @@ J
 cat >stop.yaml <<J
 name: stopping
 cluster: {nodes: 2}
-run: {grace: 60s, command: "trap '' TERM; echo ready; if [ {rank} = 1 ]; then exit 3; fi; while :; do sleep 0.05; done"}
+run: {grace: 60s, command: "trap '' TERM; touch $SCRATCH/deaf-{rank}; while [ {rank} = 0 ] || [ ! -e $SCRATCH/deaf-0 ]; do sleep 0.05; done; exit 3"}
 J
 
 # An agent that waits before it is one, so that a run stays in `starting`.
@@ -38,7 +38,7 @@ ready() { has_line "$(run_dir)/ranks/output-0.txt" ready && has_line "$(run_dir)
 
 bring() # STATE: starts a run and waits until it is there
 {
-	rm -rf "$MUSTER_RUNS" "$SCRATCH/in-start" "$SCRATCH/in-setup" "$SCRATCH/go"
+	rm -rf "$MUSTER_RUNS" "$SCRATCH/in-start" "$SCRATCH/in-setup" "$SCRATCH/go" "$SCRATCH"/deaf-*
 	case $1 in
 	starting)
 		MUSTER_AGENT=$PWD/slow-agent start run --site site.yaml job.yaml

@@ -43,7 +43,7 @@ ok "exec: no terminal when there is none" test "$status" -eq 1
 script -qec "'$MUSTER' exec '$id' --node 0 -- sh -c 'test -t 0 && test -t 1 && echo terminal; stty size'" /dev/null </dev/null >"$SCRATCH/tty" 2>&1
 like "exec: a terminal when there is one" "$(cat "$SCRATCH/tty")" "terminal"
 
-start logs -f "$id"
+launch logs -f "$id"
 ok "logs -f shows what is there" wait_for 10 has_line "$SCRATCH/bg.out" "begin 1"
 tell next
 ok "logs -f shows what comes" wait_for 10 has_line "$SCRATCH/bg.out" "middle 1"

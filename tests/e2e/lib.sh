@@ -145,14 +145,27 @@ status_is() # NAME EXPECTED: of the last muster
 	fi
 }
 
-start() # ARGS...: muster in the background: its pid is $started, it writes to $SCRATCH/bg.out and bg.err
+start() # ARGS...: launch, then wait until there is a new run (or it has ended), so that run_dir means that one
+{
+	local before
+	before=$(run_count)
+	launch "$@"
+	wait_for 20 new_run_or_gone "$before"
+}
+
+new_run_or_gone() # COUNT
+{
+	[ "$(run_count)" -gt "$1" ] || gone "$started"
+}
+
+launch() # ARGS...: muster in the background: its pid is $started, it writes to $SCRATCH/bg.out and bg.err
 {
 	# A shell starts what is in the background deaf to Ctrl-C.
 	env --default-signal=INT,QUIT "$MUSTER" "$@" >"$SCRATCH/bg.out" 2>"$SCRATCH/bg.err" &
 	started=$!
 }
 
-start_finished() # SECONDS: waits for what start started: $out, $err, $status; kills it and fails when it takes longer
+start_finished() # SECONDS: waits for what was started: $out, $err, $status; kills it and fails when it takes longer
 {
 	if ! wait_for "$1" gone "$started"; then
 		diag "still running after $1 s"
