@@ -2,16 +2,17 @@
 # launch: ps: roles, the environment of parameter servers, and the end when the workers end.
 . "$(dirname "$0")/lib.sh" || exit 1
 
-cat >ps.yaml <<'J'
+cat >ps.yaml <<J
 name: ps
 cluster: {roles: {ps: 2, worker: 2}}
 run:
   launch: ps
   command: |
-    echo "$JOB_NAME $TASK_INDEX pod=$POD_NAME rank=$MUSTER_RANK role={role} index={index}"
-    echo "ps=$PS_HOSTS worker=$WORKER_HOSTS"
-    echo "$TF_CONFIG"
-    if [ "$JOB_NAME" = ps ]; then trap 'echo told; exit 0' TERM; while :; do sleep 0.1; done; fi
+    echo "\$JOB_NAME \$TASK_INDEX pod=\$POD_NAME rank=\$MUSTER_RANK role={role} index={index}"
+    echo "ps=\$PS_HOSTS worker=\$WORKER_HOSTS"
+    echo "\$TF_CONFIG"
+    if [ "\$JOB_NAME" = ps ]; then trap 'echo told; exit 0' TERM; touch $SCRATCH/up-{rank}; while :; do sleep 0.1; done; fi
+    while [ ! -e $SCRATCH/up-0 ] || [ ! -e $SCRATCH/up-1 ]; do sleep 0.05; done
 J
 muster run ps.yaml
 status_is "the run ends when the workers end" 0

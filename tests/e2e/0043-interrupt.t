@@ -56,6 +56,7 @@ like "and says so" "$err" "(ended|over|not running|finished|done)"
 # Ctrl-C while it is starting, at any moment.
 for delay in 0 0.01 0.02 0.05 0.1 0.2; do
 	launch run long.yaml
+	wait_for 10 test "/proc/$started/exe" -ef "$MUSTER"
 	[ "$delay" = 0 ] || sleep "$delay"
 	kill -INT "$started"
 	start_finished 20
