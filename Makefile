@@ -25,7 +25,7 @@ demo:
 	@.ci/deps build trainers examples
 	@$(MAKE) --no-print-directory build
 	$(MUSTER) run $(DEMO)
-	@$(MUSTER) report --path latest
+	@$(MUSTER) report
 
 # Everything: all suites on a plain build, then the C suites once more under address and undefined sanitizers.
 check:

@@ -1,0 +1,42 @@
+#!/bin/bash
+# The examples run as they stand, and README.md shows one of them as it is.
+. "$(dirname "$0")/lib.sh" || exit 1
+
+root=$(cd "$TESTS/../.." && pwd)
+muster run "$root/examples/hello.yaml"
+status_is "hello" 0
+is "hello: rank 1" "$(output 1)" "hello from rank 1 of 2 on node 1"
+
+muster run "$root/examples/pi.yaml"
+status_is "pi" 0
+for rank in 0 1 2 3; do
+	like "pi: rank $rank comes near" "$(output $rank | tail -n 1)" "^step 3/3 pi 3\.14"
+done
+is "pi: twelve metrics" "$(json_lines "$(run_dir)/metrics.jsonl" '1 if e["type"] == "metric" else None' | wc -l)" 12
+is "pi: four outputs" "$(find "$(run_dir)/outputs" -name 'pi-*.txt' | wc -l)" 4
+tail -n +2 "$root/examples/pi.yaml" >expected
+sed -n '/^```yaml$/,/^```$/p' "$root/README.md" | sed '1d;$d' >shown
+ok "README.md shows examples/pi.yaml" cmp expected shown
+
+trainer=$(dirname "$MUSTER")/../trainers/dcgan
+if [ -x "$trainer" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
+	muster run "$root/examples/dcgan.yaml" --set "inputs[0].from=$trainer" --set 'run.command[14]="2"'
+	status_is "dcgan, two iterations" 0
+	ok "dcgan: losses of both ranks" test "$(json_lines "$(run_dir)/metrics.jsonl" 'e["rank"] if e["type"] == "metric" and e["name"] == "Loss_D" else None' | sort -u | wc -l)" -eq 2
+	ok "dcgan: images came back" test -n "$(find "$(run_dir)/outputs" -name '*.png' -size +0)"
+else
+	skip "dcgan" "the trainer was not built, or there is no dataset-fashion-mnist"
+fi
+
+# The commands that README.md and the man page name exist, and no other.
+"$MUSTER" --help | sed -nE 's/^  ([a-z]+)  .*/\1/p' | sort >commands
+is "README.md: its table has every command a user needs" \
+	"$(sed -nE 's/^\| `muster ([a-z]+).*/\1/p' "$root/README.md" | sort)" "$(grep -vxE 'agent|version' commands)"
+is "muster.1: every command" "$(sed -nE 's/^\*([a-z]+)\*( .*)?$/\1/p' "$root/doc/muster.1.scd" | sort | comm -12 - commands)" "$(cat commands)"
+for command in $(grep -vx agent commands); do
+	"$MUSTER" $command --help 2>/dev/null | grep -oE -- '(^|[ ,[])--[a-z-]+' | tr -d ' ,[' | sort -u | while read -r option; do
+		grep -qF -- "*$option*" "$root/doc/muster.1.scd" || echo "$command $option"
+	done
+done >missing
+is "muster.1: every option" "$(cat missing)" ""
+done_testing
