@@ -6,7 +6,8 @@
 #include <string.h>
 
 // How many answered fences are remembered: a node can miss one answer, and all others may be one fence further by then.
-enum { FENCES_KEPT = 3 };
+// An honest node waits in one or two.
+enum { FENCES_KEPT = 3, FENCES_OPEN = 16 };
 
 static const char *const phases[] = {"preflight", "stage", "setup", "run", "collect"};
 
@@ -77,6 +78,7 @@ void roster_start_attempt(struct roster *r)
 	for (size_t i = 0; i < r->nnodes; i++) {
 		r->nodes[i].phase = 0;
 		r->nodes[i].phase_open = false;
+		r->nodes[i].fences = 0;
 	}
 	json_object_clear(r->fences);
 	json_array_clear(r->met);
@@ -121,14 +123,19 @@ const json_t *roster_fence(struct roster *r, size_t node, const char *name, json
 	const json_t *before = met_before(r, name);
 	if (before)
 		return before;
+	if (r->nodes[node].fences >= FENCES_OPEN)
+		return NULL;
 	json_t *fence = open_fence(r, name);
 	json_t *all = json_object_get(fence, "all"), *there = json_object_get(fence, "there");
 	if (!is_there(there, node)) {
 		json_array_append_new(there, json_integer((json_int_t)node));
 		json_array_set(all, node, data);
+		r->nodes[node].fences++;
 	}
 	if (json_array_size(there) < r->nnodes)
 		return NULL;
+	for (size_t i = 0; i < r->nnodes; i++)
+		r->nodes[i].fences--;
 	if (json_array_size(r->met) == FENCES_KEPT)
 		json_array_remove(r->met, 0);
 	json_array_append_new(r->met, mem_json("{s:s, s:O}", "name", name, "data", all));

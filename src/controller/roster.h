@@ -16,6 +16,7 @@ struct roster_node {
 	json_t *said;        // its hello
 	size_t phase;        // 1 + index of the last phase it began, 0 before the first
 	bool phase_open;
+	size_t fences; // open ones it has come to
 };
 
 enum rank_state { RANK_WAITS, RANK_RUNS, RANK_ENDED };
@@ -47,7 +48,7 @@ size_t roster_missing(const struct roster *r, size_t *first); // nodes that have
 void roster_start_attempt(struct roster *r); // all ranks wait again, fences are forgotten
 
 // Node's data (borrowed) for the fence of that name. The array for everybody (borrowed, valid until the next call) when it was the last one
-// or the fence was complete before; NULL while others are missing.
+// or the fence was complete before; NULL while others are missing, and for a node that has come to too many that nobody else comes to.
 const json_t *roster_fence(struct roster *r, size_t node, const char *name, json_t *data);
 
 // A node began or ended a phase. Is that the first beginning, or the last ending, of this phase in the whole run?

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024 };
+enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024, CLOSE_WITHIN = 10, HEARTBEAT_MAX = 10000 };
 
 static const char protocol_name[] = "muster-1";
 
@@ -338,6 +338,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 static lws_retry_bo_t beat(unsigned heartbeat)
 {
+	if (heartbeat > HEARTBEAT_MAX)
+		heartbeat = HEARTBEAT_MAX;
 	return (lws_retry_bo_t){.secs_since_valid_ping = (uint16_t)heartbeat, .secs_since_valid_hangup = (uint16_t)(2 * heartbeat + (heartbeat + 1) / 2)};
 }
 
@@ -463,6 +465,11 @@ void conn_set(struct conn *conn, const struct conn_ops *ops, void *data)
 	conn->data = data;
 }
 
+void conn_expire(struct conn *conn, unsigned seconds)
+{
+	lws_set_timeout(conn->wsi, seconds ? PENDING_TIMEOUT_USER_OK : NO_PENDING_TIMEOUT, (int)seconds);
+}
+
 void conn_limit(struct conn *conn, size_t bytes)
 {
 	conn->limit = bytes;
@@ -486,9 +493,10 @@ void conn_close(struct conn *conn, const char *why)
 	conn->closing = true;
 	if (!conn->close_why)
 		conn->close_why = mem_strdup(why);
-	if (conn->open)
+	if (conn->open) {
+		conn_expire(conn, CLOSE_WITHIN); // a peer that does not read would keep it
 		lws_callback_on_writable(conn->wsi);
-	else
+	} else
 		lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
 }
 

@@ -43,6 +43,7 @@ struct listener *conn_listen(struct loop *loop, const char *address, int *port, 
 void conn_listener_free(struct listener *listener); // call after loop_free
 
 void conn_set(struct conn *conn, const struct conn_ops *ops, void *data); // from now on
+void conn_expire(struct conn *conn, unsigned seconds); // closed that much later, whatever happens until then; 0: not any more
 void conn_limit(struct conn *conn, size_t bytes); // the largest text message that is taken; 64 KiB at first
 
 void conn_send(struct conn *conn, const json_t *msg);                       // queued and sent in order
@@ -50,7 +51,7 @@ void conn_send_text(struct conn *conn, const char *text, size_t len);       // t
 void conn_send_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len); // the same, a copy is made
 size_t conn_queued(const struct conn *conn); // bytes waiting
 void conn_wake(struct conn *conn);           // fill has something now
-void conn_close(struct conn *conn, const char *why); // after what is queued is sent; on_close follows
+void conn_close(struct conn *conn, const char *why); // after what is queued is sent, or some seconds; on_close follows
 const char *conn_peer(const struct conn *conn);      // "127.0.0.2:4711"
 
 #endif

@@ -19,33 +19,33 @@ enum { LINE_MAX_BYTES = 4 << 20, DEPTH_MAX = 32 };
 
 static const struct kind {
 	const char *name;
-	bool metric;
+	bool metric, node; // node: nodes may say it
 } kinds[] = {
-        {"run", false},
-        {"intent", false},
-        {"state", false},
-        {"phase", false},
-        {"hello", false},
-        {"lost", false},
-        {"back", false},
-        {"preflight", false},
-        {"input", false},
-        {"setup", false},
-        {"start", false},
-        {"exit", false},
-        {"output", false},
-        {"left", false},
-        {"checked", false},
-        {"warn", false},
-        {"fail", false},
-        {"refused", false},
-        {"signal", false},
-        {"retry", false},
-        {"receipt", false},
-        {"end", false},
-        {"metric", true},
-        {"progress", true},
-        {"sample", true},
+        {"run", false, false},
+        {"intent", false, false},
+        {"state", false, false},
+        {"phase", false, true},
+        {"hello", false, false},
+        {"lost", false, false},
+        {"back", false, false},
+        {"preflight", false, true},
+        {"input", false, true},
+        {"setup", false, true},
+        {"start", false, true},
+        {"exit", false, true},
+        {"output", false, true},
+        {"left", false, true},
+        {"checked", false, true},
+        {"warn", false, true},
+        {"fail", false, true},
+        {"refused", false, false},
+        {"signal", false, false},
+        {"retry", false, false},
+        {"receipt", false, false},
+        {"end", false, false},
+        {"metric", true, true},
+        {"progress", true, true},
+        {"sample", true, true},
 };
 
 static const struct kind *find_kind(const char *name)
@@ -261,4 +261,10 @@ bool event_is_metric(const json_t *event)
 {
 	const struct kind *kind = find_kind(event_type(event));
 	return kind && kind->metric;
+}
+
+bool event_is_from_node(const json_t *event)
+{
+	const struct kind *kind = find_kind(event_type(event));
+	return kind && kind->node;
 }

@@ -7,7 +7,7 @@
 //   run       C  id, name, executor, nodes, size, version, plan: the file's name      always the first line
 //   intent    C  label                                             before an executor makes anything
 //   state     C  from, to, why (text or null)
-//   phase    CA  name, edge: "begin" | "end", seconds (on end)      bring-up preflight stage setup run collect teardown; with node when an agent says it
+//   phase    CA  name, edge: "begin" | "end", seconds (on end)      bring-up preflight stage setup run collect teardown; with node and attempt when an agent says it
 //   hello     C  node, name, address, machine, facts {hostname, cores, memory, disk, kernel, version, pid}, seconds (since up)
 //   lost      C  node, why                                          back C node, seconds (it was away)
 //   preflight A  node, disk (bytes free), memory (bytes free), rows: [{to, name, address, port, ok, latency (s), offset (clock, s), why, bandwidth (B/s)}]
@@ -19,7 +19,7 @@
 //   checked   A  node                                               preflight is done, and nothing else was asked for
 //   left      A  node, streams: {stream: bytes}                     the last word of a node: how long the output of its ranks is
 //   warn     CA  why
-//   fail     CA  phase, why                                         fatal: the first one is the run's why; node and rank where known
+//   fail     CA  phase, why                                         fatal: the first one is the run's why; node, rank and attempt where known
 //   refused   C  peer, why                                          somebody who may not speak to the controller
 //   signal    C  signal, why                                        sent to all ranks
 //   retry     C  attempt (2..), why
@@ -53,5 +53,8 @@ bool event_is(const json_t *event, const char *type);
 
 // Does this type belong into metrics.jsonl?
 bool event_is_metric(const json_t *event);
+
+// Is it of a type that nodes send (A above)?
+bool event_is_from_node(const json_t *event);
 
 #endif
