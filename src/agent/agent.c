@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,7 @@ static void end(struct agent *a, int status)
 {
 	struct node *node = &a->node;
 	a->status = status;
+	a->leaving = true;
 	prepare_stop(node);
 	team_free(node);
 	shells_free(steal(a->shells));
@@ -189,7 +191,7 @@ static void on_ready(struct node *node)
 	prepare_stop(node);
 	if (node->preflight_only) {
 		node_phase(node, NULL);
-		node_event(node, event_make("checked", ""));
+		node_event(node, event_make("checked", "s:i", "attempt", (int)node->attempt));
 		return;
 	}
 	node_phase(node, "run");
@@ -201,6 +203,7 @@ static void on_ready(struct node *node)
 static void begin_launch(struct agent *a, const json_t *msg)
 {
 	struct node *node = &a->node;
+	node_phase(node, NULL); // of the attempt before
 	json_decref(node->plan);
 	json_decref(node->peers);
 	free(node->nonce);
@@ -226,18 +229,34 @@ static void on_relaunch(struct node *node)
 static void launch(struct agent *a, json_t *msg)
 {
 	size_t attempt = (size_t)json_integer_value(json_object_get(msg, "attempt"));
-	if (a->leaving || attempt <= a->node.attempt || a->next_launch)
+	if (a->leaving || attempt <= a->node.attempt)
 		return;
+	if (a->next_launch) { // the ranks before are still ending
+		if (attempt > (size_t)json_integer_value(json_object_get(a->next_launch, "attempt")))
+			json_object_update(a->next_launch, msg);
+		return;
+	}
 	if (a->node.attempt == 0) {
 		begin_launch(a, msg);
 		return;
 	}
+	const char *why = json_string_value(json_object_get(msg, "why"));
 	a->next_launch = json_incref(msg);
 	prepare_stop(&a->node);
-	team_stop(&a->node, json_number_value(json_object_get(a->node.plan, "grace")), "", on_relaunch);
+	team_stop(&a->node, json_number_value(json_object_get(a->node.plan, "grace")), why ? why : "", on_relaunch);
 }
 
 // --- messages ---------------------------------------------------------------------
+
+// The line is new. Commands of `muster exec` ended with the old one, for those who typed them.
+static void on_welcome(struct agent *a)
+{
+	if (a->shells) {
+		shells_free(a->shells);
+		a->shells = shells_new(&a->node);
+	}
+	node_fence_again(&a->node);
+}
 
 static void on_message(json_t *msg, void *data)
 {
@@ -248,7 +267,7 @@ static void on_message(json_t *msg, void *data)
 		return;
 	if (strcmp(kind, "ack") == 0) {
 		if (json_object_get(msg, "welcome"))
-			node_fence_again(node);
+			on_welcome(a);
 		check_left(a);
 	} else if (strcmp(kind, "launch") == 0)
 		launch(a, msg);
@@ -403,7 +422,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 		.fingerprint = text_of(config, "fingerprint"),
 		.dir = node->spool_dir,
 		.lease = json_number_value(json_object_get(config, "lease")),
-		.heartbeat = (unsigned)json_integer_value(json_object_get(config, "heartbeat")),
+		.heartbeat = (unsigned)ceil(json_number_value(json_object_get(config, "heartbeat"))),
 		.ops = &uplink_ops,
 		.data = a};
 	node->up = uplink_new(node->loop, &options, err);

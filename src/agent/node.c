@@ -24,14 +24,26 @@ void node_event(struct node *node, json_t *event)
 	uplink_event(node->up, event);
 }
 
+// The attempt tells the controller what is news of one that it has given up.
+static void add_attempt(const struct node *node, json_t *event)
+{
+	json_object_set_new(event, "attempt", json_integer((json_int_t)node->attempt));
+}
+
+static void say_phase(struct node *node, json_t *event)
+{
+	add_attempt(node, event);
+	node_event(node, event);
+}
+
 void node_phase(struct node *node, const char *name)
 {
 	if (node->phase)
-		node_event(node, event_make("phase", "s:s, s:s, s:f", "name", node->phase, "edge", "end", "seconds", clock_mono() - node->phase_start));
+		say_phase(node, event_make("phase", "s:s, s:s, s:f", "name", node->phase, "edge", "end", "seconds", clock_mono() - node->phase_start));
 	node->phase = name;
 	node->phase_start = clock_mono();
 	if (name)
-		node_event(node, event_make("phase", "s:s, s:s", "name", name, "edge", "begin"));
+		say_phase(node, event_make("phase", "s:s, s:s", "name", name, "edge", "begin"));
 }
 
 void node_fail(struct node *node, long rank, const char *why)
@@ -41,6 +53,7 @@ void node_fail(struct node *node, long rank, const char *why)
 	node->failed = true;
 	autofree char *clean = str_utf8_clean(why, strlen(why));
 	json_t *event = event_make("fail", "s:s, s:s", "phase", node->phase ? node->phase : "run", "why", clean);
+	add_attempt(node, event);
 	if (rank >= 0)
 		json_object_set_new(event, "rank", json_integer(rank));
 	node_event(node, event);

@@ -26,6 +26,8 @@
 static const double silence_max = 20;
 // A node that dialled off and whose process is dead gets no lease.
 static const double look_again = 0.2;
+// A log of strangers that somebody sends on purpose must not fill the disk.
+enum { REFUSED_MAX = 1000 };
 
 struct controller {
 	const struct controller_options *options;
@@ -43,6 +45,8 @@ struct controller {
 	int cancels;
 	double started;
 	json_t *began; // by name of a phase: when it began
+	json_t *open;  // the phases that go on now
+	size_t refused;
 	struct loop_timer *deadline, *timeout, *silence, *watch;
 	struct loop_watch *signals, *leash;
 	double *away_since; // by node; 0: it is not away
@@ -67,13 +71,21 @@ static void decide(struct controller *c, const char *outcome, int exit, const ch
 	c->why = why ? mem_strdup(why) : NULL;
 }
 
+// What went wrong after all ranks had ended well.
+static void spoil(struct controller *c, const char *outcome, int exit, const char *why)
+{
+	if (c->outcome && strcmp(c->outcome, "ok") == 0)
+		c->outcome = NULL;
+	decide(c, outcome, exit, why);
+}
+
 static void on_trouble(const char *why, void *data)
 {
 	struct controller *c = data;
 	if (c->broken)
 		return;
 	c->broken = true;
-	decide(c, "failed", ERROR_SYSTEM, why);
+	spoil(c, "failed", ERROR_SYSTEM, why);
 	happen(c, HAPPENS_FAIL, why);
 }
 
@@ -92,13 +104,23 @@ static double since(const struct controller *c, const char *name)
 
 static void say_phase_end(struct controller *c, const char *name)
 {
-	say(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds", since(c, name)));
+	if (json_object_del(c->open, name) == 0)
+		say(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds", since(c, name)));
 }
 
 static void say_phase_begin(struct controller *c, const char *name)
 {
 	json_object_set_new(c->began, name, json_real(clock_mono()));
+	json_object_set_new(c->open, name, json_true());
 	say(c, event_make("phase", "s:s, s:s", "name", name, "edge", "begin"));
+}
+
+static void end_phases(struct controller *c)
+{
+	for (void *i; (i = json_object_iter(c->open));) {
+		autofree char *name = mem_strdup(json_object_iter_key(i));
+		say_phase_end(c, name);
+	}
 }
 
 // --- what the table asks for ------------------------------------------------------
@@ -140,8 +162,8 @@ static void send_launch(struct controller *c, size_t node)
 {
 	autojson json_t *peers = peers_of(c);
 	autojson json_t *slice = plan_slice(c->plan, node);
-	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:O, s:s, s:b}", "msg", "launch", "attempt", (int)c->attempt, "plan", slice, "peers", peers,
-		"nonce", c->nonce, "preflight_only", c->options->preflight_only);
+	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt, "plan", slice, "peers", peers,
+		"nonce", c->nonce, "preflight_only", c->options->preflight_only, "why", c->stop_why ? c->stop_why : "");
 	server_send(c->server, node, msg);
 }
 
@@ -149,11 +171,12 @@ static void act_launch(struct controller *c)
 {
 	loop_timer_cancel(c->deadline);
 	loop_timer_cancel(c->timeout);
-	if (c->attempt++ == 0)
-		say_phase_end(c, "bring-up");
+	c->attempt++;
+	end_phases(c);
 	roster_start_attempt(&c->roster);
 	for (size_t i = 0; i < c->roster.nnodes; i++)
 		send_launch(c, i);
+	c->stop_why = NULL;
 }
 
 static void send_bye(struct controller *c, size_t node)
@@ -190,6 +213,7 @@ static void on_worker_down(int result, const struct error *err, void *data)
 
 static void start_down(struct controller *c)
 {
+	end_phases(c);
 	say_phase_begin(c, "teardown");
 	worker_start(c->worker, c->options->executor->down, &c->cluster, on_worker_down, c);
 }
@@ -256,14 +280,19 @@ static void happen(struct controller *c, enum happening happening, const char *w
 
 static void fail_run(struct controller *c, const char *outcome, int exit, const char *why)
 {
-	double retries = plan_seconds(c->plan, "retries");
-	if (c->state == STATE_RUNNING && exit == ERROR_JOB && c->attempt <= (size_t)retries && !c->options->preflight_only) {
-		say(c, event_make("retry", "s:i, s:s", "attempt", (int)c->attempt + 1, "why", why));
-		happen(c, HAPPENS_AGAIN, why);
-		return;
-	}
 	decide(c, outcome, exit, why);
 	happen(c, HAPPENS_FAIL, why);
+}
+
+// The ranks failed: they may be started again. What came before them (inputs, setup) is not tried twice.
+static void fail_attempt(struct controller *c, const char *why)
+{
+	if (c->state != STATE_RUNNING || c->attempt > (size_t)plan_seconds(c->plan, "retries") || c->options->preflight_only) {
+		fail_run(c, "failed", ERROR_JOB, why);
+		return;
+	}
+	say(c, event_make("retry", "s:i, s:s", "attempt", (int)c->attempt + 1, "why", why));
+	happen(c, HAPPENS_AGAIN, why);
 }
 
 static void lose_node(struct controller *c, size_t node, const char *why)
@@ -275,7 +304,8 @@ static void lose_node(struct controller *c, size_t node, const char *why)
 	c->away_since[node] = 0;
 	autofree char *text = mem_printf("node %zu is lost: %s", node, why);
 	say(c, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
-	fail_run(c, "lost", ERROR_SYSTEM, text);
+	spoil(c, "lost", ERROR_SYSTEM, text);
+	happen(c, HAPPENS_FAIL, text);
 	check_gone(c);
 }
 
@@ -294,15 +324,16 @@ static void on_timeout(void *data)
 	struct controller *c = data;
 	autofree char *why = mem_printf("timeout: the ranks ran longer than %g s", plan_seconds(c->plan, "timeout"));
 	say(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
-	if (c->state == STATE_RUNNING && c->attempt > (size_t)plan_seconds(c->plan, "retries"))
-		c->stop_why = "timeout";
-	fail_run(c, "failed", ERROR_JOB, why);
+	c->stop_why = "timeout";
+	fail_attempt(c, why);
 }
 
 static void on_silence(void *data)
 {
 	struct controller *c = data;
-	say(c, event_make("warn", "s:s", "why", "a node did not leave in time; what it had not sent yet is lost"));
+	static const char why[] = "a node did not leave in time; what it had not sent yet is lost";
+	say(c, event_make("warn", "s:s", "why", why));
+	spoil(c, "lost", ERROR_SYSTEM, why);
 	happen(c, HAPPENS_ALL_LEFT, NULL);
 }
 
@@ -360,11 +391,16 @@ static const char *signal_text(int sig)
 	return name ? name : "unknown";
 }
 
+// Of an attempt that is over.
+static bool is_stale(const struct controller *c, const json_t *event)
+{
+	return (size_t)json_integer_value(json_object_get(event, "attempt")) != c->attempt;
+}
+
 static void on_rank_exit(struct controller *c, const json_t *event)
 {
 	size_t rank = (size_t)json_integer_value(json_object_get(event, "rank"));
-	size_t attempt = (size_t)json_integer_value(json_object_get(event, "attempt"));
-	if (rank >= c->roster.nranks || attempt != c->attempt)
+	if (rank >= c->roster.nranks)
 		return;
 	struct roster_rank *r = &c->roster.ranks[rank];
 	const json_t *status = json_object_get(event, "status"), *sig = json_object_get(event, "signal");
@@ -383,7 +419,7 @@ static void on_rank_exit(struct controller *c, const json_t *event)
 	autofree char *how = r->signal ? mem_printf("was killed by signal %d (SIG%s)", r->signal, signal_text(r->signal))
 				       : mem_printf("exited with status %d", r->status);
 	autofree char *why = mem_printf("rank %zu on node %zu %s", rank, r->node, how);
-	fail_run(c, "failed", ERROR_JOB, why);
+	fail_attempt(c, why);
 }
 
 static void on_rank_start(struct controller *c, const json_t *event)
@@ -419,12 +455,18 @@ static void on_node_fail(struct controller *c, size_t node, const json_t *event)
 		return;
 	autofree char *who = json_is_integer(rank) ? mem_printf("rank %d on node %zu", (int)json_integer_value(rank), node) : mem_printf("node %zu", node);
 	autofree char *text = why && strncmp(why, "node ", 5) == 0 ? mem_strdup(why) : mem_printf("%s: %s", who, why ? why : "unknown");
-	fail_run(c, "failed", ERROR_JOB, text);
+	const char *phase = json_string_value(json_object_get(event, "phase"));
+	if (phase && strcmp(phase, "run") == 0)
+		fail_attempt(c, text);
+	else
+		fail_run(c, "failed", ERROR_JOB, text);
 }
 
 static void on_checked(struct controller *c, size_t node)
 {
 	size_t all = 0;
+	if (!c->options->preflight_only)
+		return;
 	c->roster.nodes[node].phase = (size_t)-1;
 	for (size_t i = 0; i < c->roster.nnodes; i++)
 		all += c->roster.nodes[i].phase == (size_t)-1;
@@ -440,7 +482,9 @@ static void on_event(size_t node, json_t *event, const char *line, size_t len, v
 	struct error err = {0};
 	if (run_line(c->run, event_is_metric(event), line, len, &err) < 0)
 		on_trouble(err.text, c);
-	if (event_is_metric(event))
+	if (event_is(event, "left"))
+		c->roster.nodes[node].left = true;
+	if (event_is_metric(event) || is_stale(c, event))
 		return;
 	if (event_is(event, "phase"))
 		on_node_phase(c, node, event);
@@ -452,8 +496,6 @@ static void on_event(size_t node, json_t *event, const char *line, size_t len, v
 		on_node_fail(c, node, event);
 	else if (event_is(event, "checked"))
 		on_checked(c, node);
-	else if (event_is(event, "left"))
-		c->roster.nodes[node].left = true;
 }
 
 static void on_fence(size_t node, const char *name, json_t *brought, void *data)
@@ -493,7 +535,9 @@ static void on_away(size_t node, const char *why, void *data)
 
 static void on_refused(const char *peer, const char *why, void *data)
 {
-	say(data, event_make("refused", "s:s, s:s", "peer", peer, "why", why));
+	struct controller *c = data;
+	if (c->refused++ < REFUSED_MAX)
+		say(c, event_make("refused", "s:s, s:s", "peer", peer, "why", c->refused < REFUSED_MAX ? why : "and more, which are not logged any more"));
 }
 
 static void on_activity(void *data)
@@ -513,6 +557,8 @@ static void cancel(struct controller *c, const char *signal, const char *why)
 	c->cancelled = 1;
 	say(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", why));
 	decide(c, "cancelled", ERROR_CANCELLED, "cancelled");
+	if (c->cancels > 1 && c->state == STATE_STOPPING && !c->down_wanted)
+		spoil(c, "cancelled", ERROR_CANCELLED, "cancelled before all outputs were there");
 	if (!c->stop_why)
 		c->stop_why = "cancelled";
 	happen(c, HAPPENS_CANCEL, "cancelled");
@@ -579,6 +625,7 @@ static int watch_signals(struct controller *c, struct error *err)
 static int init(struct controller *c, struct error *err)
 {
 	c->began = json_object();
+	c->open = json_object();
 	roster_init(&c->roster, c->plan);
 	c->away_since = mem_alloc(c->roster.nnodes * sizeof *c->away_since);
 	c->secret = crypto_random_hex(32);
@@ -615,6 +662,8 @@ static void fini(struct controller *c)
 	if (c->server)
 		server_stop(c->server);
 	worker_free(c->worker);
+	loop_unwatch(c->signals); // else the end of the loop looks like the end of what they watch
+	loop_unwatch(c->leash);
 	loop_timer_free(c->deadline);
 	loop_timer_free(c->timeout);
 	loop_timer_free(c->silence);
@@ -623,6 +672,7 @@ static void fini(struct controller *c)
 	server_free(c->server);
 	roster_fini(&c->roster);
 	json_decref(c->began);
+	json_decref(c->open);
 	free(c->away_since);
 	free(c->secret);
 	free(c->nonce);
