@@ -20,6 +20,7 @@ struct child {
 	pid_t pid;
 	struct loop_watch *out, *exit;
 	int control; // write end: closing it is the word
+	bool dead;   // it was killed, and nobody wants to hear of it
 	struct str line;
 };
 
@@ -28,7 +29,7 @@ static void take_lines(struct child *c)
 	char *start = c->line.text, *end;
 	while (start && (end = memchr(start, '\n', c->line.len - (size_t)(start - c->line.text)))) {
 		autojson json_t *tree = json_loadb(start, (size_t)(end - start), 0, NULL);
-		if (json_is_object(tree))
+		if (json_is_object(tree) && !c->dead)
 			c->options.on_line(tree, c->options.data);
 		start = end + 1;
 	}
@@ -65,8 +66,8 @@ static void on_out(enum loop_event event, void *data)
 static void on_exit_ready(enum loop_event event, void *data)
 {
 	struct child *c = data;
-	int status = 0;
-	if (waitpid(c->pid, &status, WNOHANG) != c->pid)
+	int status = SIGKILL; // when somebody else has swept it up
+	if (waitpid(c->pid, &status, WNOHANG) == 0)
 		return;
 	if (c->out) {
 		drain(c);
@@ -75,7 +76,8 @@ static void on_exit_ready(enum loop_event event, void *data)
 	if (event != LOOP_CLOSED)
 		loop_unwatch(c->exit);
 	child_end(c);
-	c->options.on_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), c->options.data);
+	if (!c->dead)
+		c->options.on_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), c->options.data);
 	str_fini(&c->line);
 	free(c);
 }
@@ -120,8 +122,17 @@ struct child *child_start(struct loop *loop, const struct child_options *options
 	struct child *c = mem_alloc(sizeof *c);
 	*c = (struct child){.options = *options, .pid = pid, .control = control[1]};
 	c->out = loop_watch(loop, out[0], on_out, c);
-	c->exit = loop_watch(loop, (int)syscall(SYS_pidfd_open, pid, 0), on_exit_ready, c);
-	return c;
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	c->exit = pidfd < 0 ? NULL : loop_watch(loop, pidfd, on_exit_ready, c);
+	if (c->exit)
+		return c;
+	error_errno(err, "cannot watch a process");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	loop_unwatch(c->out);
+	child_end(c);
+	free(c);
+	return NULL;
 }
 
 void child_end(struct child *child)
@@ -132,6 +143,8 @@ void child_end(struct child *child)
 
 void child_kill(struct child *child)
 {
-	if (child)
-		kill(child->pid, SIGKILL);
+	if (!child)
+		return;
+	child->dead = true;
+	kill(child->pid, SIGKILL);
 }

@@ -24,6 +24,6 @@ struct child_options {
 
 struct child *child_start(struct loop *loop, const struct child_options *options, struct error *err);
 void child_end(struct child *child);  // asks it to end by its control descriptor; takes NULL
-void child_kill(struct child *child); // SIGKILL; on_exit follows; takes NULL
+void child_kill(struct child *child); // SIGKILL; nothing is called any more; takes NULL
 
 #endif

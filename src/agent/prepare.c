@@ -29,7 +29,6 @@ struct prepare {
 	struct child *client; // the preflight that measures bandwidth
 	struct child *stager;
 	bool checked;        // the preflight's rows have come
-	json_t *inputs;      // what staging works on now
 	int *held;           // sockets that keep our ports ours until the ranks start
 	size_t nheld, turn, step;
 	struct rank *command; // a setup step that runs

@@ -9,10 +9,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 256 * 1024, PIPE_SIZE = 512 * 1024, METRIC_MAX = 64 * 1024, READS_PER_TURN = 4 };
+enum { READ_SIZE = 256 * 1024, PIPE_SIZE = 512 * 1024, METRIC_MAX = 64 * 1024, READS_PER_TURN = 4, METRIC_READS = 16 };
 
 struct rank {
 	struct rank_options options;
@@ -27,6 +28,33 @@ struct rank {
 static const double linger_seconds = 2;
 static char read_buffer[READ_SIZE]; // one thread, one loop
 
+static void set_paused(struct rank *r, bool paused)
+{
+	if (r->paused == paused)
+		return;
+	r->paused = paused;
+	if (r->output)
+		loop_watch_pause(r->output, paused);
+	if (r->metrics)
+		loop_watch_pause(r->metrics, paused);
+}
+
+// What is in the pipe now and little more: somebody who escaped from the group may go on writing for ever. True at the end of file.
+static bool read_rest(struct rank *r)
+{
+	int left = 0;
+	ioctl(loop_watch_fd(r->output), FIONREAD, &left);
+	while (left >= 0) {
+		ssize_t n = read(loop_watch_fd(r->output), read_buffer, sizeof read_buffer);
+		if (n <= 0)
+			return n == 0;
+		if (!r->options.on_output(read_buffer, (size_t)n, r->options.data))
+			set_paused(r, true);
+		left -= (int)n;
+	}
+	return false;
+}
+
 // Reads output until there is none, the turn is over or there is no room; everything when all is set. True at the end of file.
 static bool read_output(struct rank *r, bool all)
 {
@@ -37,7 +65,7 @@ static bool read_output(struct rank *r, bool all)
 		if (n <= 0)
 			return n == 0;
 		if (!r->options.on_output(read_buffer, (size_t)n, r->options.data))
-			r->paused = true;
+			set_paused(r, true);
 	}
 	return false;
 }
@@ -47,23 +75,18 @@ static void finish(struct rank *r);
 static void on_output(enum loop_event event, void *data)
 {
 	struct rank *r = data;
-	bool was = r->paused;
 	bool end = read_output(r, event == LOOP_CLOSED);
 	if (event == LOOP_CLOSED)
 		r->output = NULL;
 	else if (end)
 		loop_unwatch(steal(r->output));
-	else if (r->paused && !was)
-		loop_watch_pause(r->output, true);
 	if (r->linger && !r->output)
 		finish(r);
 }
 
 void rank_resume(struct rank *rank)
 {
-	if (rank->paused && rank->output)
-		loop_watch_pause(rank->output, false);
-	rank->paused = false;
+	set_paused(rank, false);
 }
 
 static void split_metrics(struct rank *r)
@@ -71,7 +94,8 @@ static void split_metrics(struct rank *r)
 	char *start = r->metric.text, *end;
 	size_t left = r->metric.len;
 	while (left && (end = memchr(start, '\n', left))) {
-		r->options.on_metric(start, (size_t)(end - start), r->options.data);
+		if (!r->options.on_metric(start, (size_t)(end - start), r->options.data))
+			set_paused(r, true);
 		left -= (size_t)(end - start) + 1;
 		start = end + 1;
 	}
@@ -82,11 +106,12 @@ static void split_metrics(struct rank *r)
 	r->metric.len = left;
 }
 
+// A turn's worth: more than a pipe holds, so it is everything once nobody writes any more.
 static bool read_metrics(struct rank *r)
 {
 	char buf[16384];
-	ssize_t n;
-	while ((n = read(loop_watch_fd(r->metrics), buf, sizeof buf)) > 0) {
+	ssize_t n = -1;
+	for (int i = 0; i < METRIC_READS && (n = read(loop_watch_fd(r->metrics), buf, sizeof buf)) > 0; i++) {
 		str_add(&r->metric, buf, (size_t)n);
 		split_metrics(r);
 	}
@@ -105,13 +130,13 @@ static void on_metrics(enum loop_event event, void *data)
 
 static void finish(struct rank *r)
 {
-	int status = 0;
+	int status = SIGKILL; // when somebody else has swept it up
 	kill(-r->pid, SIGKILL);
-	waitpid(r->pid, &status, 0);
+	waitpid(r->pid, &status, WNOHANG);
 	r->running = false;
 	loop_timer_free(steal(r->linger));
 	if (r->output) {
-		read_output(r, true);
+		read_rest(r);
 		loop_unwatch(steal(r->output));
 	}
 	if (r->metrics) {
@@ -132,12 +157,12 @@ static void on_exit_ready(enum loop_event event, void *data)
 {
 	struct rank *r = data;
 	siginfo_t info = {0};
-	if (!r->running || waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != r->pid)
+	if (!r->running || (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0))
 		return;
 	if (event != LOOP_CLOSED)
 		loop_unwatch(r->exit);
 	r->exit = NULL;
-	if (r->output && !read_output(r, true)) {
+	if (r->output && !read_rest(r)) {
 		r->linger = loop_timer_new(r->loop, on_linger_over, r);
 		loop_timer_set(r->linger, linger_seconds);
 	} else
@@ -242,7 +267,11 @@ struct rank *rank_start(struct loop *loop, const struct rank_options *options, s
 		r->metrics = loop_watch(loop, metrics[0], on_metrics, r);
 	}
 	r->exit = loop_watch(loop, pidfd, on_exit_ready, r);
-	return r;
+	if (r->output && r->exit)
+		return r;
+	error_set(err, ERROR_SYSTEM, "there is no room to watch one more process");
+	rank_free(r);
+	return NULL;
 }
 
 void rank_free(struct rank *rank)
@@ -250,7 +279,7 @@ void rank_free(struct rank *rank)
 	if (!rank)
 		return;
 	if (rank->running) {
-		kill(-rank->pid, SIGKILL);
+		rank_signal(rank, SIGKILL);
 		waitpid(rank->pid, NULL, 0);
 	}
 	loop_timer_free(rank->linger);
@@ -273,6 +302,6 @@ bool rank_running(const struct rank *rank)
 
 void rank_signal(struct rank *rank, int signal)
 {
-	if (rank->running)
-		kill(-rank->pid, signal);
+	if (rank->running && kill(-rank->pid, signal) < 0)
+		kill(rank->pid, signal); // it has left its own group
 }

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20 };
+enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20, TAKEN_STEP = 64 * 1024 };
 static const double slow_line = 0.02; // seconds until we look again whether the line takes more
 
 // What a command says, on its way up.
@@ -23,8 +23,7 @@ struct source {
 	struct loop_watch *watch; // NULL after the end
 	bool paused;
 	struct loop_timer *again;
-	char held[CHUNK]; // what the line did not take
-	size_t nheld;
+	struct str held; // what the line did not take
 };
 
 struct shell {
@@ -37,6 +36,7 @@ struct shell {
 	struct source out, err;      // a terminal has no err, and out is its input too
 	struct loop_watch *in, *exit; // in: the pipe to its standard input
 	struct str input;            // not yet written
+	uint64_t taken, told;        // bytes of input that need no room any more, and what the client knows of it
 };
 
 struct shells {
@@ -65,6 +65,8 @@ static void shell_free(struct shell *s)
 	loop_unwatch(s->exit);
 	loop_timer_free(s->out.again);
 	loop_timer_free(s->err.again);
+	str_fini(&s->out.held);
+	str_fini(&s->err.held);
 	str_fini(&s->input);
 	free(s);
 }
@@ -72,7 +74,7 @@ static void shell_free(struct shell *s)
 // The process has ended and all it said is sent.
 static void check_done(struct shell *s)
 {
-	if (!s->exited || s->out.watch || s->err.watch || s->out.nheld || s->err.nheld)
+	if (!s->exited || s->out.watch || s->err.watch || s->out.held.len || s->err.held.len)
 		return;
 	answer(s, "status", json_integer(s->status));
 	shell_free(s);
@@ -80,22 +82,24 @@ static void check_done(struct shell *s)
 
 static bool flush_held(struct source *o)
 {
-	if (o->nheld && !uplink_send_bytes(o->shell->all->node->up, o->stream, o->held, o->nheld)) {
+	if (o->held.len && !uplink_send_bytes(o->shell->all->node->up, o->stream, o->held.text, o->held.len)) {
 		loop_timer_set(o->again, slow_line);
 		return false;
 	}
-	o->nheld = 0;
+	o->held.len = 0;
 	return true;
 }
 
-// Reads and sends until there is nothing, the end, or the line is slow. A terminal whose other side is gone says EIO: that is its end.
-static bool relay(struct source *o)
+// Reads and sends until there is nothing, the end, or the line is slow (also then when all that is left must be read now). A terminal whose
+// other side is gone says EIO: that is its end.
+static bool relay(struct source *o, bool all)
 {
-	while (flush_held(o)) {
-		ssize_t n = read(loop_watch_fd(o->watch), o->held, sizeof o->held);
+	char buf[CHUNK];
+	while (flush_held(o) || all) {
+		ssize_t n = read(loop_watch_fd(o->watch), buf, sizeof buf);
 		if (n <= 0)
 			return n == 0 || (errno != EAGAIN && errno != EINTR);
-		o->nheld = (size_t)n;
+		str_add(&o->held, buf, (size_t)n);
 	}
 	return false;
 }
@@ -109,12 +113,12 @@ static void on_source(enum loop_event event, void *data)
 		write_input(o->shell);
 		return;
 	}
-	bool end = relay(o);
+	bool end = relay(o, event == LOOP_CLOSED);
 	if (event == LOOP_CLOSED)
 		o->watch = NULL; // what is held is sent by the timer
 	else if (end)
 		loop_unwatch(steal(o->watch));
-	else if (o->nheld && !o->paused) {
+	else if (o->held.len && !o->paused) {
 		o->paused = true;
 		loop_watch_pause(o->watch, true);
 	}
@@ -135,15 +139,15 @@ static void on_again(void *data)
 
 static void finish_source(struct source *o)
 {
-	if (o->watch && !o->paused && relay(o))
+	if (o->watch && !o->paused && relay(o, false))
 		loop_unwatch(steal(o->watch));
 }
 
 static void on_exit_ready(enum loop_event event, void *data)
 {
 	struct shell *s = data;
-	int status = 0;
-	if (s->exited || waitpid(s->pid, &status, WNOHANG) != s->pid)
+	int status = SIGKILL; // when somebody else has swept it up
+	if (s->exited || waitpid(s->pid, &status, WNOHANG) == 0)
 		return;
 	s->exited = true;
 	s->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -163,23 +167,35 @@ static struct loop_watch *input_watch(struct shell *s)
 	return s->tty ? s->out.watch : s->in;
 }
 
+// The client sends a window's worth and then waits for this.
+static void tell_taken(struct shell *s)
+{
+	if (s->taken - s->told < TAKEN_STEP && (s->input.len || s->taken == s->told))
+		return;
+	s->told = s->taken;
+	answer(s, "taken", json_integer((json_int_t)s->taken));
+}
+
+static void drop_input(struct shell *s, size_t len)
+{
+	s->taken += len;
+	s->input.len -= len;
+	memmove(s->input.text, s->input.text + len, s->input.len);
+	tell_taken(s);
+}
+
 static void write_input(struct shell *s)
 {
 	struct loop_watch *w = input_watch(s);
-	if (!w)
-		return;
+	if (!w && s->input.len)
+		drop_input(s, s->input.len);
 	while (s->input.len) {
 		ssize_t n = write(loop_watch_fd(w), s->input.text, s->input.len);
 		if (n < 0 && errno == EAGAIN) {
 			loop_watch_writable(w);
 			return;
 		}
-		if (n < 0) {
-			s->input.len = 0; // nobody reads it
-			break;
-		}
-		s->input.len -= (size_t)n;
-		memmove(s->input.text, s->input.text + n, s->input.len);
+		drop_input(s, n < 0 ? s->input.len : (size_t)n); // less than 0: nobody reads it
 	}
 	if (s->in_closing && s->in)
 		loop_unwatch(steal(s->in));
@@ -353,7 +369,7 @@ void shells_message(struct shells *shells, const json_t *msg)
 void shells_bytes(struct shells *shells, uint32_t stream, const void *bytes, size_t len)
 {
 	struct shell *s = find(shells, stream & ~(uint32_t)UPLINK_SHELLS);
-	if (!s || !input_watch(s) || s->input.len + len > INPUT_MAX)
+	if (!s || s->input.len + len > INPUT_MAX)
 		return;
 	str_add(&s->input, bytes, len);
 	write_input(s);

@@ -11,8 +11,8 @@ struct shells *shells_new(struct node *node);
 void shells_free(struct shells *shells); // kills them all; takes NULL
 
 // The messages {"msg": "exec", "id", "argv", "tty", "rows", "cols"}, {"msg": "exec", "id", "rows", "cols"} (a new size),
-// {"msg": "exec", "id", "eof": true} and {"msg": "exec", "id", "gone": true}. Answered by bytes on the stream of the id and, at the end, by
-// {"msg": "exec", "id", "status"} or {"msg": "exec", "id", "error"}.
+// {"msg": "exec", "id", "eof": true} and {"msg": "exec", "id", "gone": true}. Answered by bytes on the stream of the id, by {"msg": "exec",
+// "id", "taken": bytes of input so far} and, at the end, by {"msg": "exec", "id", "status"} or {"msg": "exec", "id", "error"}.
 void shells_message(struct shells *shells, const json_t *msg);
 void shells_bytes(struct shells *shells, uint32_t stream, const void *bytes, size_t len);
 

@@ -22,6 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { PMI_READS = 64 }; // of one rank in one turn
+
 // One rank of the team.
 struct member {
 	struct node *node;
@@ -64,20 +66,22 @@ static bool on_output(const void *bytes, size_t len, void *data)
 {
 	struct member *m = data;
 	scan_output(m->node->team->scan, m->local, bytes, len);
-	return uplink_add(m->node->up, (uint32_t)(UPLINK_RANKS + m->local), bytes, len);
+	bool room = uplink_add(m->node->up, (uint32_t)(UPLINK_RANKS + m->local), bytes, len);
+	return room && !uplink_full(m->node->up, UPLINK_EVENTS); // metrics are events
 }
 
-static void on_metric(const char *line, size_t len, void *data)
+static bool on_metric(const char *line, size_t len, void *data)
 {
 	struct member *m = data;
 	scan_json_line(m->node->team->scan, m->local, line, len);
+	return !uplink_full(m->node->up, UPLINK_EVENTS);
 }
 
 void team_room(struct node *node)
 {
 	for (size_t i = 0; node->team && i < node->team->count; i++) {
 		struct member *m = &node->team->members[i];
-		if (m->running && !uplink_full(node->up, (uint32_t)(UPLINK_RANKS + m->local)))
+		if (m->running && !uplink_full(node->up, (uint32_t)(UPLINK_RANKS + m->local)) && !uplink_full(node->up, UPLINK_EVENTS))
 			rank_resume(m->rank);
 	}
 }
@@ -88,7 +92,7 @@ static void pmi_reply(size_t local, const char *lines, size_t len, void *data)
 {
 	struct node *node = data;
 	struct member *m = &node->team->members[local];
-	if (m->pmi && write(loop_watch_fd(m->pmi), lines, len) != (ssize_t)len)
+	if (m->pmi && write(loop_watch_fd(m->pmi), lines, len) != (ssize_t)len && m->running)
 		node_fail(node, (long)m->number, "it does not read the answers to its PMI questions");
 }
 
@@ -116,8 +120,8 @@ static void on_pmi(enum loop_event event, void *data)
 {
 	struct member *m = data;
 	char buf[4096];
-	ssize_t n;
-	while ((n = read(loop_watch_fd(m->pmi), buf, sizeof buf)) > 0) {
+	ssize_t n = -1;
+	for (int i = 0; i < PMI_READS && (n = read(loop_watch_fd(m->pmi), buf, sizeof buf)) > 0; i++) {
 		m->spoke = true;
 		pmi_input(m->node->team->pmi, m->local, buf, (size_t)n);
 	}
@@ -188,6 +192,8 @@ static void on_exit_of(int status, int sig, void *data)
 	scan_end(t->scan, m->local);
 	m->running = false;
 	t->running--;
+	if (m->pmi)
+		on_pmi(LOOP_READABLE, m); // its last word may be that it gave up
 	say_exit(m, status, sig);
 	loop_unwatch(steal(m->pmi));
 	check_end(m->node);
@@ -311,7 +317,7 @@ static void on_grace(void *data)
 static int open_streams(struct node *node, size_t count)
 {
 	struct error err;
-	for (size_t i = 0; i < count && node->attempt == 1; i++)
+	for (size_t i = 0; i < count; i++)
 		if (uplink_open(node->up, (uint32_t)(UPLINK_RANKS + i), &err) < 0) {
 			node_fail(node, -1, err.text);
 			return -1;

@@ -38,18 +38,33 @@ struct uplink {
 
 static void dial(void *data);
 
+// Where the stream is, or where it belongs: they stand in the order of their ids.
+static size_t place_of(const struct uplink *up, uint32_t id)
+{
+	size_t low = 0, high = up->nstreams;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (up->streams[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static struct stream *find(const struct uplink *up, uint32_t id)
 {
-	for (size_t i = 0; i < up->nstreams; i++)
-		if (up->streams[i].id == id)
-			return &up->streams[i];
-	return NULL;
+	size_t at = place_of(up, id);
+	return at < up->nstreams && up->streams[at].id == id ? &up->streams[at] : NULL;
 }
 
 static void add_stream(struct uplink *up, uint32_t id, struct spool *spool)
 {
-	up->streams = mem_resize(up->streams, (up->nstreams + 1) * sizeof *up->streams);
-	up->streams[up->nstreams++] = (struct stream){.id = id, .spool = spool};
+	size_t at = place_of(up, id);
+	if ((up->nstreams & (up->nstreams - 1)) == 0)
+		up->streams = mem_resize(up->streams, (up->nstreams ? up->nstreams * 2 : 1) * sizeof *up->streams);
+	memmove(up->streams + at + 1, up->streams + at, (up->nstreams++ - at) * sizeof *up->streams);
+	up->streams[at] = (struct stream){.id = id, .spool = spool};
 	if (up->conn)
 		conn_wake(up->conn);
 }
@@ -147,13 +162,16 @@ static size_t take(struct uplink *up, struct stream *s, uint32_t *stream, uint64
 	return n;
 }
 
-// Events first: they announce what the other streams are. The others take turns.
+// Events first: they announce what the other streams are. The others take turns, but a file is sent to its end: each that is begun costs a
+// descriptor.
 static size_t fill(struct conn *conn, uint32_t *stream, uint64_t *offset, void *buf, size_t size, void *data)
 {
 	struct uplink *up = data;
 	if (!up->greeted || up->nstreams == 0)
 		return 0;
 	size_t n = take(up, &up->streams[0], stream, offset, buf, size);
+	if (n == 0 && up->streams[up->turn].id >= UPLINK_FILES)
+		n = take(up, &up->streams[up->turn], stream, offset, buf, size);
 	for (size_t i = 0; n == 0 && i < up->nstreams; i++) {
 		up->turn = (up->turn + 1) % up->nstreams;
 		n = take(up, &up->streams[up->turn], stream, offset, buf, size);
@@ -240,7 +258,9 @@ void uplink_free(struct uplink *up)
 
 int uplink_open(struct uplink *up, uint32_t stream, struct error *err)
 {
-	struct spool *spool = spool_new(up->dir, err);
+	struct spool *spool = find(up, stream) ? NULL : spool_new(up->dir, err);
+	if (find(up, stream))
+		return 0;
 	if (!spool)
 		return -1;
 	add_stream(up, stream, spool);

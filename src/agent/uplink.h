@@ -43,7 +43,7 @@ struct uplink *uplink_new(struct loop *loop, const struct uplink_options *option
 void uplink_stop(struct uplink *up); // no more dialling; call before loop_free
 void uplink_free(struct uplink *up); // call after loop_free: until then the connection may still speak
 
-int uplink_open(struct uplink *up, uint32_t stream, struct error *err);           // a stream that will be appended to
+int uplink_open(struct uplink *up, uint32_t stream, struct error *err);           // a stream that will be appended to; it may be open already
 void uplink_file(struct uplink *up, uint32_t stream, const char *path, uint64_t size); // a stream that is a file
 
 // Appends to a stream. false: it is full (no disk, or too far ahead of the controller): produce no more until on_room.

@@ -201,7 +201,12 @@ pid_t proc_spawn(const struct proc_options *options, int *pidfd, struct error *e
 	}
 	if (pid > 0 && pidfd) {
 		*pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-		fcntl(*pidfd, F_SETFD, FD_CLOEXEC);
+		if (*pidfd < 0) {
+			error_errno(err, "cannot watch '%s'", options->argv[0]);
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+			return -1;
+		}
 	}
 	return pid;
 }

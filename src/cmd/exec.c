@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static const char usage[] = "usage: muster exec RUN [--node K] -- COMMAND [ARGUM
 			    "  -h, --help      print this text\n";
 
 static const unsigned heartbeat = 5;
-static const size_t queue_max = 1 << 20;
+static const uint64_t window = 1 << 20; // so much input may be on its way
 static const uint32_t shell_errors = 1u << 30; // the stream of a command's standard error; the other one is its output
 
 struct session {
@@ -36,7 +37,9 @@ struct session {
 	struct loop_watch *input, *signals;
 	json_t *control, *argv;
 	int node;
-	bool tty, file; // file: standard input is read at once, it cannot be watched
+	int in;                // where input is read, -1 after its end
+	uint64_t sent, taken; // bytes of input: on their way, and out of the way
+	bool tty;
 	struct termios before;
 	int status;
 	struct error *err;
@@ -71,44 +74,66 @@ static void send_size(struct session *s)
 	conn_send(s->conn, msg);
 }
 
+// Reads and sends what there is room for; everything when all is set. True at the end.
+static bool pump(struct session *s, bool all)
+{
+	char buf[16384];
+	while (s->conn && (all || s->sent - s->taken < window)) {
+		ssize_t n = read(s->in, buf, sizeof buf);
+		if (n <= 0)
+			return n == 0 || (errno != EAGAIN && errno != EINTR);
+		conn_send_bytes(s->conn, 0, 0, buf, (size_t)n);
+		s->sent += (uint64_t)n;
+	}
+	return false;
+}
+
+static void end_input(struct session *s)
+{
+	s->in = -1;
+	if (s->conn)
+		send_eof(s);
+}
+
 static void on_input(enum loop_event event, void *data)
 {
 	struct session *s = data;
-	char buf[16384];
-	ssize_t n = 0;
-	while (conn_queued(s->conn) < queue_max && (n = read(loop_watch_fd(s->input), buf, sizeof buf)) > 0)
-		conn_send_bytes(s->conn, 0, 0, buf, (size_t)n);
-	bool end = n == 0 || (n < 0 && errno != EAGAIN);
+	bool end = pump(s, event == LOOP_CLOSED);
 	if (end || event == LOOP_CLOSED)
-		send_eof(s);
+		end_input(s);
 	if (event == LOOP_CLOSED)
 		s->input = NULL;
 	else if (end)
 		loop_unwatch(steal(s->input));
+	else if (s->sent - s->taken >= window)
+		loop_watch_pause(s->input, true);
 }
 
-static void send_file(struct session *s)
+static void on_taken(struct session *s, uint64_t taken)
 {
-	char buf[16384];
-	for (ssize_t n; (n = read(0, buf, sizeof buf)) > 0;)
-		conn_send_bytes(s->conn, 0, 0, buf, (size_t)n);
-	send_eof(s);
+	s->taken = taken;
+	if (s->input)
+		loop_watch_pause(s->input, false);
+	else if (s->in >= 0 && pump(s, false))
+		end_input(s);
 }
 
+// A file is read where there is room for it; all else is watched.
 static void start_input(struct session *s)
 {
 	struct stat st;
+	s->in = 0;
 	if (fstat(0, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
-		send_file(s);
+		on_taken(s, 0);
 		return;
 	}
-	int fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0) {
-		send_eof(s);
+	s->in = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	if (s->in < 0) {
+		end_input(s);
 		return;
 	}
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	s->input = loop_watch(s->loop, fd, on_input, s);
+	fcntl(s->in, F_SETFL, fcntl(s->in, F_GETFL) | O_NONBLOCK);
+	s->input = loop_watch(s->loop, s->in, on_input, s);
 }
 
 // --- the line ---------------------------------------------------------------------
@@ -136,23 +161,30 @@ static void on_text(struct conn *conn, json_t *msg, void *data)
 	struct session *s = data;
 	const char *kind = json_string_value(json_object_get(msg, "msg"));
 	const char *error = json_string_value(json_object_get(msg, "error"));
-	const json_t *status = json_object_get(msg, "status");
+	const json_t *status = json_object_get(msg, "status"), *taken = json_object_get(msg, "taken");
 	if (kind && strcmp(kind, "welcome") == 0)
 		on_welcome(s);
 	else if (error)
 		fail(s, ERROR_SYSTEM, error);
+	else if (json_is_integer(taken))
+		on_taken(s, (uint64_t)json_integer_value(taken));
 	else if (json_is_integer(status))
 		stop(s, (int)json_integer_value(status));
 }
 
 static void on_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
+	struct session *s = data;
 	const char *at = bytes;
 	int fd = stream & shell_errors ? 2 : 1;
 	while (len) {
 		ssize_t n = write(fd, at, len);
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
+		if (n < 0 && errno == EAGAIN)
+			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+		else if (n < 0 && errno != EINTR) {
+			stop(s, 128 + SIGPIPE); // nobody wants it any more
 			return;
+		}
 		if (n > 0) {
 			at += n;
 			len -= (size_t)n;
@@ -284,7 +316,7 @@ int cmd_exec(int argc, char **argv, struct error *err)
 		fputs(usage, stdout);
 		return 0;
 	}
-	struct session s = {.err = err};
+	struct session s = {.err = err, .in = -1};
 	char *end;
 	s.node = (int)strtol(o.node, &end, 10);
 	if (*end || end == o.node || s.node < 0)

@@ -81,7 +81,8 @@ void relay_from_node(struct relay *relay, struct conn *node, const json_t *msg)
 	if (!s)
 		return;
 	conn_send(s->client, msg);
-	drop(relay, s);
+	if (!json_object_get(msg, "taken"))
+		drop(relay, s);
 }
 
 void relay_node_bytes(struct relay *relay, struct conn *node, uint32_t stream, const void *bytes, size_t len)
