@@ -67,7 +67,7 @@ static const struct pair *find(const struct pairs *p, size_t from, size_t to)
 static void print_matrix(const struct pairs *p, const char *title, char *(*text)(const struct pair *), struct str *out)
 {
 	const char *heads[MATRIX_MAX + 2] = {title};
-	char names[MATRIX_MAX][16];
+	char names[MATRIX_MAX][24];
 	struct grid grid = {.heads = heads};
 	for (size_t to = 0; to < p->nodes; to++) {
 		snprintf(names[to], sizeof names[to], "#%zu", to);
