@@ -47,6 +47,10 @@ int crypto_fingerprint(const void *cert, size_t len, char hex[CRYPTO_HEX], struc
 // Is this the fingerprint of the certificate the peer of ssl (an SSL *) has shown?
 bool crypto_peer_matches(void *ssl, const char *fingerprint);
 
+// Does once, in memory, what every TLS handshake does: OpenSSL looks its algorithms up when they are first used, which takes some milliseconds.
+// For a process that is about to fork many that will need them.
+void crypto_warm(void);
+
 // A TLS client on a connected, blocking socket, which stays the caller's: shakes hands and checks that the certificate is host's (a name or
 // an address) and signed by one in the file bundle. NULL and err when not.
 struct crypto_tls;

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 
 #include <openssl/bio.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <setjmp.h>
@@ -188,6 +189,15 @@ static void a_peer_is_known_by_its_fingerprint(void **state)
 	crypto_identity_fini(&other);
 }
 
+// A process that is warm keeps no error for the next one who asks, and may be warmed again.
+static void warming_up_leaves_nothing_behind(void **state)
+{
+	crypto_warm();
+	assert_int_equal(ERR_peek_error(), 0);
+	crypto_warm();
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +208,7 @@ int main(void)
 	        cmocka_unit_test(random_bytes_differ),
 	        cmocka_unit_test(an_identity_is_a_valid_certificate_with_its_key),
 	        cmocka_unit_test(a_peer_is_known_by_its_fingerprint),
+	        cmocka_unit_test(warming_up_leaves_nothing_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
