@@ -275,8 +275,8 @@ static int open_watch(struct follow *f)
 		return -1;
 	autofree char *ranks = run_path(f->run, "ranks");
 	f->watch_dir = inotify_add_watch(fd, f->run->dir, IN_MODIFY | IN_CREATE);
-	f->watch_ranks = inotify_add_watch(fd, ranks, IN_MODIFY | IN_CREATE);
-	if (f->watch_dir < 0 || f->watch_ranks < 0)
+	f->watch_ranks = f->calls->on_output ? inotify_add_watch(fd, ranks, IN_MODIFY | IN_CREATE) : -1;
+	if (f->watch_dir < 0 || (f->calls->on_output && f->watch_ranks < 0))
 		return -1;
 	return steal_fd(&fd);
 }
