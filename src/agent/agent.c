@@ -207,10 +207,8 @@ static void begin_launch(struct agent *a, const json_t *msg)
 	struct node *node = &a->node;
 	node_phase(node, NULL); // of the attempt before
 	json_decref(node->plan);
-	json_decref(node->peers);
 	free(node->nonce);
 	node->plan = json_incref(json_object_get(msg, "plan"));
-	node->peers = json_incref(json_object_get(msg, "peers"));
 	node->nonce = mem_strdup(json_string_value(json_object_get(msg, "nonce")));
 	node->attempt = (size_t)json_integer_value(json_object_get(msg, "attempt"));
 	node->preflight_only = json_is_true(json_object_get(msg, "preflight_only"));
@@ -271,6 +269,9 @@ static void on_message(json_t *msg, void *data)
 		if (json_object_get(msg, "welcome"))
 			on_welcome(a);
 		check_left(a);
+	} else if (strcmp(kind, "peers") == 0) {
+		json_decref(node->peers);
+		node->peers = json_incref(json_object_get(msg, "peers"));
 	} else if (strcmp(kind, "launch") == 0)
 		launch(a, msg);
 	else if (strcmp(kind, "fence") == 0)

@@ -51,6 +51,9 @@ bool crypto_peer_matches(void *ssl, const char *fingerprint);
 // For a process that is about to fork many that will need them.
 void crypto_warm(void);
 
+// Connections of ctx (an SSL_CTX *) keep their 32 KiB of buffers only while there is something in them.
+void crypto_spare(void *ctx);
+
 // A TLS client on a connected, blocking socket, which stays the caller's: shakes hands and checks that the certificate is host's (a name or
 // an address) and signed by one in the file bundle. NULL and err when not.
 struct crypto_tls;

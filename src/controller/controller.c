@@ -44,6 +44,7 @@ struct controller {
 	size_t attempt;
 	int cancels;
 	double started;
+	struct conn_message *peers; // sent before each launch
 	json_t *began; // by name of a phase: when it began
 	json_t *open;  // the phases that go on now
 	size_t refused;
@@ -147,7 +148,8 @@ static void act_up(struct controller *c)
 	worker_start(c->worker, c->options->executor->up, &c->cluster, on_worker_up, c);
 }
 
-static json_t *peers_of(struct controller *c)
+// Who the nodes are, which is the same for all of them.
+static struct conn_message *peers_of(struct controller *c)
 {
 	json_t *peers = json_array();
 	for (size_t i = 0; i < c->roster.nnodes; i++) {
@@ -155,15 +157,17 @@ static json_t *peers_of(struct controller *c)
 		json_array_append_new(peers, mem_json("{s:i, s:O, s:O, s:O}", "node", (int)i, "name", json_object_get(h, "name"), "address",
 			json_object_get(h, "address"), "port", json_object_get(h, "port")));
 	}
-	return peers;
+	autojson json_t *msg = mem_json("{s:s, s:o}", "msg", "peers", "peers", peers);
+	return conn_message_new(msg);
 }
 
 static void send_launch(struct controller *c, size_t node)
 {
-	autojson json_t *peers = peers_of(c);
 	autojson json_t *slice = plan_slice(c->plan, node);
-	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt, "plan", slice, "peers", peers,
-		"nonce", c->nonce, "preflight_only", c->options->preflight_only, "why", c->stop_why ? c->stop_why : "");
+	json_object_del(slice, "nodes"); // as long as the run is wide, and of no use to one of them
+	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt, "plan", slice, "nonce",
+		c->nonce, "preflight_only", c->options->preflight_only, "why", c->stop_why ? c->stop_why : "");
+	server_send_message(c->server, node, c->peers);
 	server_send(c->server, node, msg);
 }
 
@@ -174,6 +178,8 @@ static void act_launch(struct controller *c)
 	c->attempt++;
 	end_phases(c);
 	roster_start_attempt(&c->roster);
+	conn_message_free(c->peers);
+	c->peers = peers_of(c);
 	for (size_t i = 0; i < c->roster.nnodes; i++)
 		send_launch(c, i);
 	c->stop_why = NULL;
@@ -671,6 +677,7 @@ static void fini(struct controller *c)
 	loop_free(c->loop);
 	server_free(c->server);
 	roster_fini(&c->roster);
+	conn_message_free(c->peers);
 	json_decref(c->began);
 	json_decref(c->open);
 	free(c->away_since);

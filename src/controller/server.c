@@ -400,10 +400,16 @@ void server_send(struct server *s, size_t node, const json_t *msg)
 		conn_send(s->members[node].conn, msg);
 }
 
+void server_send_message(struct server *s, size_t node, struct conn_message *message)
+{
+	if (s->members[node].conn)
+		conn_send_message(s->members[node].conn, message);
+}
+
 void server_send_all(struct server *s, const json_t *msg)
 {
-	autofree char *text = json_dumps(msg, JSON_COMPACT);
+	struct conn_message *message = conn_message_new(msg);
 	for (size_t i = 0; i < s->nmembers; i++)
-		if (s->members[i].conn)
-			conn_send_text(s->members[i].conn, text, strlen(text));
+		server_send_message(s, i, message);
+	conn_message_free(message);
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "run/run.h"
+#include "wire/conn.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -42,6 +43,7 @@ const char *server_url(const struct server *s);
 const char *server_fingerprint(const struct server *s);
 
 void server_send(struct server *s, size_t node, const json_t *msg); // lost when the node is away
+void server_send_message(struct server *s, size_t node, struct conn_message *message); // the same for one that many nodes get
 void server_send_all(struct server *s, const json_t *msg);
 bool server_connected(const struct server *s, size_t node);
 size_t server_count_connected(const struct server *s);

@@ -8,16 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024, CLOSE_WITHIN = 10, HEARTBEAT_MAX = 10000 };
+enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024, PIECE = 16 * 1024, CLOSE_WITHIN = 10, HEARTBEAT_MAX = 10000 };
 
 static const char protocol_name[] = "muster-1";
 
-// A frame that waits to be sent; LWS_PRE bytes of room stand before it.
-struct frame {
-	struct frame *next;
+// A message that is printed; LWS_PRE bytes of room stand before it. Connections may share one: lws puts the same head before it each time.
+struct conn_message {
+	unsigned refs;
 	size_t len;
 	bool binary;
 	unsigned char bytes[];
+};
+
+// A message that waits to be sent.
+struct frame {
+	struct frame *next;
+	struct conn_message *message;
 };
 
 struct conn {
@@ -28,6 +34,7 @@ struct conn {
 	lws_retry_bo_t retry;
 	char peer[80];
 	struct frame *first, **last;
+	size_t sent; // of the first message
 	size_t queued, limit;
 	struct str text;               // a text message that is still coming in
 	unsigned char header[HEADER];  // of the binary frame that is coming in
@@ -48,13 +55,20 @@ struct listener {
 	char peer[80]; // of the connection that is being accepted: lws tells first the descriptor, then what it made of it
 };
 
+void conn_message_free(struct conn_message *message)
+{
+	if (message && --message->refs == 0)
+		free(message);
+}
+
 static void drop_frame(struct conn *conn)
 {
 	struct frame *f = conn->first;
 	conn->first = f->next;
 	if (!conn->first)
 		conn->last = &conn->first;
-	conn->queued -= f->len;
+	conn->queued -= f->message->len;
+	conn_message_free(f->message);
 	free(f);
 }
 
@@ -139,24 +153,34 @@ static int on_receive(struct conn *conn, const void *in, size_t len)
 
 // --- out ----------------------------------------------------------------------
 
-static struct frame *frame_new(size_t len, bool binary)
+static struct conn_message *message_new(size_t len, bool binary)
 {
-	struct frame *f = malloc(sizeof *f + LWS_PRE + len);
-	if (!f)
+	struct conn_message *m = malloc(sizeof *m + LWS_PRE + len);
+	if (!m)
 		abort();
-	f->next = NULL;
-	f->len = len;
-	f->binary = binary;
-	return f;
+	m->refs = 1;
+	m->len = len;
+	m->binary = binary;
+	return m;
 }
 
-static void enqueue(struct conn *conn, struct frame *f)
+void conn_send_message(struct conn *conn, struct conn_message *message)
 {
+	struct frame *f = mem_alloc(sizeof *f);
+	message->refs++;
+	f->message = message;
 	*conn->last = f;
 	conn->last = &f->next;
-	conn->queued += f->len;
+	conn->queued += message->len;
 	if (conn->open)
 		lws_callback_on_writable(conn->wsi);
+}
+
+// The connection alone has it.
+static void give(struct conn *conn, struct conn_message *message)
+{
+	conn_send_message(conn, message);
+	conn_message_free(message);
 }
 
 static void put_header(unsigned char *at, uint32_t stream, uint64_t offset)
@@ -167,58 +191,78 @@ static void put_header(unsigned char *at, uint32_t stream, uint64_t offset)
 	memcpy(at + sizeof stream, &offset, sizeof offset);
 }
 
-void conn_send(struct conn *conn, const json_t *msg)
+struct conn_message *conn_message_new(const json_t *msg)
 {
 	size_t len = json_dumpb(msg, NULL, 0, JSON_COMPACT);
-	struct frame *f = frame_new(len, false);
-	json_dumpb(msg, (char *)f->bytes + LWS_PRE, len, JSON_COMPACT);
-	enqueue(conn, f);
+	struct conn_message *m = message_new(len, false);
+	json_dumpb(msg, (char *)m->bytes + LWS_PRE, len, JSON_COMPACT);
+	return m;
 }
 
-void conn_send_text(struct conn *conn, const char *text, size_t len)
+void conn_send(struct conn *conn, const json_t *msg)
 {
-	struct frame *f = frame_new(len, false);
-	memcpy(f->bytes + LWS_PRE, text, len);
-	enqueue(conn, f);
+	give(conn, conn_message_new(msg));
 }
 
 void conn_send_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len)
 {
-	struct frame *f = frame_new(HEADER + len, true);
-	put_header(f->bytes + LWS_PRE, stream, offset);
-	memcpy(f->bytes + LWS_PRE + HEADER, bytes, len);
-	enqueue(conn, f);
+	struct conn_message *m = message_new(HEADER + len, true);
+	put_header(m->bytes + LWS_PRE, stream, offset);
+	memcpy(m->bytes + LWS_PRE + HEADER, bytes, len);
+	give(conn, m);
 }
 
-// Puts the head of a client's frame before payload and returns where it begins. Clients must mask what they send with a key that proxies cannot
+// What is sent at once: a message or a piece of one.
+struct piece {
+	unsigned char *bytes; // LWS_PRE bytes before them are free
+	size_t len;
+	bool binary, first, last;
+};
+
+// Puts the head of a client's frame before its bytes and returns where it begins. Clients must mask what they send with a key that proxies cannot
 // guess; inside TLS no proxy reads along, and with the key 0 masking changes nothing. lws would go over every byte on both sides.
-static unsigned char *put_client_head(unsigned char *payload, size_t len, bool binary)
+static unsigned char *put_client_head(const struct piece *p)
 {
-	size_t width = len < 126 ? 0 : len < 65536 ? 2 : 8;
-	unsigned char *at = payload - 2 - width - 4;
-	uint64_t big = htobe64(len);
-	at[0] = binary ? 0x82 : 0x81; // a whole message
-	at[1] = (unsigned char)(0x80 | (width == 0 ? len : width == 2 ? 126 : 127));
+	size_t width = p->len < 126 ? 0 : p->len < 65536 ? 2 : 8;
+	unsigned char *at = p->bytes - 2 - width - 4;
+	uint64_t big = htobe64(p->len);
+	at[0] = (unsigned char)((p->last ? 0x80 : 0) | (!p->first ? 0 : p->binary ? 2 : 1));
+	at[1] = (unsigned char)(0x80 | (width == 0 ? p->len : width == 2 ? 126 : 127));
 	memcpy(at + 2, (char *)&big + sizeof big - width, width);
-	memset(payload - 4, 0, 4);
+	memset(p->bytes - 4, 0, 4);
 	return at;
 }
 
-// LWS_PRE bytes before payload are free.
-static int put_message(const struct conn *conn, unsigned char *payload, size_t len, bool binary)
+static int put_piece(struct conn *conn, const struct piece *p)
 {
-	if (!conn->fingerprint)
-		return lws_write(conn->wsi, payload, len, binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT);
-	unsigned char *at = put_client_head(payload, len, binary);
-	return lws_write(conn->wsi, at, (size_t)(payload - at) + len, LWS_WRITE_RAW);
+	int how = !p->first ? LWS_WRITE_CONTINUATION : p->binary ? LWS_WRITE_BINARY : LWS_WRITE_TEXT;
+	unsigned char *at = p->bytes;
+	if (conn->fingerprint) {
+		at = put_client_head(p);
+		how = LWS_WRITE_RAW;
+	} else if (!p->last)
+		how |= LWS_WRITE_NO_FIN;
+	if (lws_write(conn->wsi, at, (size_t)(p->bytes - at) + p->len, (enum lws_write_protocol)how) < 0)
+		return refuse(conn, "cannot write to the connection");
+	return 0;
 }
 
+// A long message goes in pieces: what the socket does not take, lws copies, and there may be thousands of connections.
 static int send_frame(struct conn *conn)
 {
-	struct frame *f = conn->first;
-	int n = put_message(conn, f->bytes + LWS_PRE, f->len, f->binary);
-	drop_frame(conn);
-	return n < 0 ? refuse(conn, "cannot write to the connection") : 0;
+	static unsigned char buf[LWS_PRE + PIECE]; // one thread, one loop
+	struct conn_message *m = conn->first->message;
+	struct piece p = {.bytes = m->bytes + LWS_PRE, .len = m->len, .binary = m->binary, .first = conn->sent == 0, .last = true};
+	if (m->len > PIECE && !m->binary) {
+		p.len = m->len - conn->sent < PIECE ? m->len - conn->sent : PIECE;
+		p.last = conn->sent + p.len == m->len;
+		p.bytes = memcpy(buf + LWS_PRE, m->bytes + LWS_PRE + conn->sent, p.len);
+	}
+	int rc = put_piece(conn, &p);
+	conn->sent = p.last ? 0 : conn->sent + p.len;
+	if (p.last)
+		drop_frame(conn);
+	return rc;
 }
 
 static int send_stream(struct conn *conn)
@@ -230,8 +274,9 @@ static int send_stream(struct conn *conn)
 	if (!len)
 		return 0;
 	put_header(buf + LWS_PRE, stream, offset);
-	if (put_message(conn, buf + LWS_PRE, HEADER + len, true) < 0)
-		return refuse(conn, "cannot write to the connection");
+	struct piece p = {.bytes = buf + LWS_PRE, .len = HEADER + len, .binary = true, .first = true, .last = true};
+	if (put_piece(conn, &p) < 0)
+		return -1;
 	lws_callback_on_writable(conn->wsi);
 	return 0;
 }
@@ -320,6 +365,8 @@ static int on_client_error(struct conn *conn, const char *why, size_t len)
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
+	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS || reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS)
+		crypto_spare(user); // there is no connection yet: this is for all of them
 	struct conn *conn = lws_get_opaque_user_data(wsi);
 	struct listener *l = lws_get_vhost_user(lws_get_vhost(wsi));
 	if (!conn) {

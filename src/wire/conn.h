@@ -47,8 +47,14 @@ void conn_expire(struct conn *conn, unsigned seconds); // closed that much later
 void conn_limit(struct conn *conn, size_t bytes); // the largest text message that is taken; 64 KiB at first
 
 void conn_send(struct conn *conn, const json_t *msg);                       // queued and sent in order
-void conn_send_text(struct conn *conn, const char *text, size_t len);       // the same for a message that is printed already
 void conn_send_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len); // the same, a copy is made
+
+// A message for many connections: printed once, and in memory once however many it still waits on.
+struct conn_message;
+struct conn_message *conn_message_new(const json_t *msg);
+void conn_message_free(struct conn_message *message); // connections that have yet to send it keep it; takes NULL
+void conn_send_message(struct conn *conn, struct conn_message *message);
+
 size_t conn_queued(const struct conn *conn); // bytes waiting
 void conn_wake(struct conn *conn);           // fill has something now
 void conn_close(struct conn *conn, const char *why); // after what is queued is sent, or some seconds; on_close follows

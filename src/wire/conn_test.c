@@ -205,9 +205,80 @@ static void test_bad_url(void **state)
 	loop_free(loop);
 }
 
+// --- a message of several ---------------------------------------------------------
+
+enum { READERS = 3, SHARED = 200 * 1000 };
+
+struct crowd {
+	struct loop *loop;
+	struct conn_message *message;
+	size_t opened, heard;
+};
+
+// The last one has it sent to all, twice; from then on only the connections keep it.
+static void crowd_server_open(struct conn *c, void *data)
+{
+	static struct conn *readers[READERS];
+	struct crowd *w = data;
+	readers[w->opened++] = c;
+	if (w->opened < READERS)
+		return;
+	for (size_t i = 0; i < 2 * READERS; i++)
+		conn_send_message(readers[i % READERS], w->message);
+	conn_message_free(w->message);
+}
+
+static void crowd_client_open(struct conn *c, void *data)
+{
+	conn_limit(c, 2 * SHARED);
+}
+
+static void crowd_text(struct conn *c, json_t *msg, void *data)
+{
+	struct crowd *w = data;
+	const char *text = json_string_value(json_object_get(msg, "text"));
+	assert_int_equal(strlen(text), SHARED);
+	for (size_t i = 0; i < SHARED; i++)
+		if (text[i] != 'a' + (char)(i % 23))
+			fail_msg("byte %zu is wrong", i);
+	if (++w->heard == 2 * READERS)
+		loop_stop(w->loop);
+}
+
+static void crowd_close(struct conn *c, const char *why, void *data)
+{
+}
+
+static void test_shared_message(void **state)
+{
+	static const struct conn_ops crowd_server = {crowd_server_open, crowd_text, ignore_bytes, NULL, crowd_close};
+	static const struct conn_ops crowd_client = {crowd_client_open, crowd_text, ignore_bytes, NULL, crowd_close};
+	struct error err = {0};
+	struct crowd w = {.loop = loop_new(256, &err)};
+	struct crypto_identity id;
+	int port = 0;
+	assert_int_equal(crypto_identity_make(&id, &err), 0);
+	autofree char *text = mem_alloc(SHARED + 1);
+	for (size_t i = 0; i < SHARED; i++)
+		text[i] = (char)('a' + i % 23);
+	autojson json_t *msg = mem_json("{s:s}", "text", text);
+	w.message = conn_message_new(msg);
+	struct listener *l = conn_listen(w.loop, "127.0.0.1", &port, &id, 5, &crowd_server, NULL, &w, &err);
+	assert_non_null(l);
+	autofree char *url = mem_printf("wss://127.0.0.1:%d", port);
+	for (size_t i = 0; i < READERS; i++)
+		assert_non_null(conn_dial(w.loop, url, id.fingerprint, 5, &crowd_client, &w, &err));
+	loop_run(w.loop);
+	assert_int_equal(w.heard, 2 * READERS);
+	loop_free(w.loop);
+	conn_listener_free(l);
+	crypto_identity_fini(&id);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_exchange), cmocka_unit_test(test_wrong_certificate),
-		cmocka_unit_test(test_long_message_is_refused), cmocka_unit_test(test_garbage_is_refused), cmocka_unit_test(test_bad_url)};
+		cmocka_unit_test(test_long_message_is_refused), cmocka_unit_test(test_garbage_is_refused), cmocka_unit_test(test_bad_url),
+		cmocka_unit_test(test_shared_message)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
