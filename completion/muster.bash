@@ -39,7 +39,7 @@ _muster()
 		;;
 	run | plan)
 		compopt -o filenames
-		mapfile -t COMPREPLY < <(compgen -f -X '!*.@(yaml|yml)' -- "$cur"; compgen -d -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
 		;;
 	status | logs | report | cancel | exec | reap | attach)
 		mapfile -t COMPREPLY < <(compgen -W "latest $(cd "$runs" 2>/dev/null && ls -t)" -- "$cur")

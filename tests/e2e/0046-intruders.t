@@ -11,6 +11,17 @@ ready() { has_line "$(run_dir)/ranks/output-0.txt" ready && has_line "$(run_dir)
 refused() { events '1 if e["type"] == "refused" else None' | wc -l; }
 refused_more_than() { [ "$(refused)" -gt "$1" ]; }
 
+# A run that has ended leaves a token: what its agents were told.
+cat >recorder <<J
+#!/bin/sh
+tee -a "$SCRATCH/told" | "$(dirname "$MUSTER")/muster-agent"
+J
+chmod +x recorder
+MUSTER_AGENT=$PWD/recorder muster run job.yaml --set 'run.command=echo short'
+status_is "an earlier run" 0
+old=$(json_lines "$SCRATCH/told" 'e["token"] if e["node"] == 1 else None')
+like "its token" "$old" '^[0-9a-f]{64}$'
+
 start run job.yaml
 ok "it runs" wait_for 20 ready
 dir=$(run_dir)
@@ -44,7 +55,7 @@ intrude() # TOKEN NODE: in the background; its configuration as the executor wou
 		"$(basename "$dir")" "$2" "$1" "$url" "$print" "$SCRATCH/intruder" | "$(dirname "$MUSTER")/muster-agent" >"$SCRATCH/intruder.log" 2>&1 &
 	intruder=$!
 }
-for token in 0000000000000000000000000000000000000000000000000000000000000000 "" old; do
+for token in 0000000000000000000000000000000000000000000000000000000000000000 "" "$old"; do
 	before=$(refused)
 	intrude "$token" 1
 	ok "an agent with the token '$token' is refused and that is logged" wait_for 20 refused_more_than "$before"

@@ -39,4 +39,23 @@ for command in $(grep -vx agent commands); do
 	done
 done >missing
 is "muster.1: every option" "$(cat missing)" ""
+
+complete_words() # WORDS...: what the completion offers for the last one
+{
+	(
+		# shellcheck source=/dev/null
+		. "$root/completion/muster.bash"
+		compopt() { :; }
+		COMP_WORDS=("$MUSTER" "$@")
+		COMP_CWORD=$#
+		_muster
+		printf '%s\n' "${COMPREPLY[@]}" | sort | tr '\n' ' '
+	)
+}
+touch job.yaml job.txt
+is "completion: commands" "$(complete_words re)" "reap report "
+is "completion: options" "$(complete_words cancel --)" "--help --now --runs --wait "
+is "completion: job files" "$(complete_words run job)" "job.yaml "
+like "completion: runs" "$(complete_words status pi-)" '^pi-[0-9a-f-]+ $'
+is "completion: nothing of a foreign command" "$(complete_words exec latest -- re)" " "
 done_testing
