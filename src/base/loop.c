@@ -17,7 +17,8 @@ struct loop_watch {
 	void (*on_event)(enum loop_event event, void *data);
 	void *data;
 	int fd;
-	bool dead;
+	bool dead, writing;            // writing: on_event hears of LOOP_WRITABLE just now
+	lws_sorted_usec_list_t again; // lws forgets what is asked for while it tells that a file is writable: it is asked a moment later
 };
 
 struct loop_timer {
@@ -26,6 +27,12 @@ struct loop_timer {
 	void (*on_time)(void *data);
 	void *data;
 };
+
+static void on_again(lws_sorted_usec_list_t *sul)
+{
+	struct loop_watch *watch = lws_container_of(sul, struct loop_watch, again);
+	lws_callback_on_writable(watch->wsi);
+}
 
 static int on_file(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
@@ -38,11 +45,14 @@ static int on_file(struct lws *wsi, enum lws_callback_reasons reason, void *user
 			watch->on_event(LOOP_READABLE, watch->data);
 		return 0;
 	case LWS_CALLBACK_RAW_WRITEABLE_FILE:
+		watch->writing = true;
 		if (!watch->dead)
 			watch->on_event(LOOP_WRITABLE, watch->data);
+		watch->writing = false;
 		return 0;
 	case LWS_CALLBACK_RAW_CLOSE_FILE:
 		lws_set_opaque_user_data(wsi, NULL);
+		lws_sul_schedule(lws_get_context(wsi), 0, &watch->again, on_again, LWS_SET_TIMER_USEC_CANCEL);
 		if (!watch->dead && !watch->loop->ending)
 			watch->on_event(LOOP_CLOSED, watch->data);
 		free(watch);
@@ -134,7 +144,10 @@ void loop_watch_pause(struct loop_watch *watch, bool paused)
 
 void loop_watch_writable(struct loop_watch *watch)
 {
-	lws_callback_on_writable(watch->wsi);
+	if (watch->writing)
+		lws_sul_schedule(lws_get_context(watch->wsi), 0, &watch->again, on_again, 1);
+	else
+		lws_callback_on_writable(watch->wsi);
 }
 
 int loop_watch_fd(const struct loop_watch *watch)

@@ -16,8 +16,8 @@
 
 struct seen {
 	struct loop *loop;
-	struct loop_watch *watch;
-	size_t bytes;
+	struct loop_watch *watch, *writer;
+	size_t bytes, left;
 	int readable, writable, closed, timer;
 	bool pause;
 };
@@ -106,6 +106,44 @@ static void test_pidfd(void **state)
 	loop_free(s.loop);
 }
 
+// Fills the pipe and asks again, from the call-back too.
+static void fill(struct seen *s)
+{
+	static const char buf[5000];
+	while (s->left) {
+		ssize_t n = write(loop_watch_fd(s->writer), buf, s->left < sizeof buf ? s->left : sizeof buf);
+		if (n < 0) {
+			loop_watch_writable(s->writer);
+			return;
+		}
+		s->left -= (size_t)n;
+	}
+	loop_unwatch(s->writer);
+}
+
+static void on_writer(enum loop_event event, void *data)
+{
+	struct seen *s = data;
+	s->writable += event == LOOP_WRITABLE;
+	if (event == LOOP_WRITABLE)
+		fill(s);
+}
+
+static void test_writable_asked_for_again(void **state)
+{
+	struct error err;
+	struct seen s = {.loop = loop_new(64, &err), .left = 1000000};
+	int fds[2];
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	s.watch = loop_watch(s.loop, fds[0], on_pipe, &s);
+	s.writer = loop_watch(s.loop, fds[1], on_writer, &s);
+	fill(&s);
+	loop_run(s.loop);
+	assert_int_equal(s.bytes, 1000000);
+	assert_true(s.writable > 1);
+	loop_free(s.loop);
+}
+
 static void on_time(void *data)
 {
 	struct seen *s = data;
@@ -145,6 +183,6 @@ static void test_free_is_silent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pipe), cmocka_unit_test(test_paused_pipe), cmocka_unit_test(test_pidfd), cmocka_unit_test(test_timer), cmocka_unit_test(test_free_is_silent)};
+		cmocka_unit_test(test_pipe), cmocka_unit_test(test_paused_pipe), cmocka_unit_test(test_pidfd), cmocka_unit_test(test_writable_asked_for_again), cmocka_unit_test(test_timer), cmocka_unit_test(test_free_is_silent)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
