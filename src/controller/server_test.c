@@ -1,0 +1,308 @@
+#include "controller/server.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "wire/conn.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// A server of two nodes with a rank each, and somebody who dials it and says one thing.
+struct world {
+	char top[32];
+	struct run *run;
+	struct loop *loop;
+	struct server *server;
+	struct conn *conn;
+	struct loop_timer *limit;
+	json_t *say;         // a message, or
+	const char *text;    // a text, or
+	size_t len;
+	const char *bytes;   // bytes of stream 0 behind the message
+	bool late, closed;
+	size_t hellos, events, refused, fences;
+	char why[400];
+	json_t *heard; // the last message
+};
+
+static void on_hello(size_t node, json_t *hello, bool again, void *data)
+{
+	struct world *w = data;
+	w->hellos++;
+}
+
+static void on_event(size_t node, json_t *event, const char *line, size_t len, void *data)
+{
+	struct world *w = data;
+	w->events++;
+	loop_stop(w->loop);
+}
+
+static void on_fence(size_t node, const char *name, json_t *brought, void *data)
+{
+	((struct world *)data)->fences++;
+}
+
+static void on_node(size_t node, void *data)
+{
+}
+
+static void on_away(size_t node, const char *why, void *data)
+{
+}
+
+static void on_refused(const char *peer, const char *why, void *data)
+{
+	struct world *w = data;
+	w->refused++;
+	snprintf(w->why, sizeof w->why, "%s", why);
+}
+
+static void on_trouble(const char *why, void *data)
+{
+	fail_msg("%s", why);
+}
+
+static void on_activity(void *data)
+{
+}
+
+static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity};
+
+static void peer_open(struct conn *conn, void *data)
+{
+	struct world *w = data;
+	if (w->say)
+		conn_send(conn, w->say);
+	else if (w->text)
+		conn_send_text(conn, w->text, w->len);
+	if (w->bytes)
+		conn_send_bytes(conn, 0, 0, w->bytes, strlen(w->bytes));
+}
+
+static void peer_text(struct conn *conn, json_t *msg, void *data)
+{
+	struct world *w = data;
+	json_decref(w->heard);
+	w->heard = json_incref(msg);
+	if (!w->bytes)
+		loop_stop(w->loop);
+}
+
+static void peer_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
+{
+}
+
+static void peer_close(struct conn *conn, const char *why, void *data)
+{
+	struct world *w = data;
+	w->closed = true;
+	loop_stop(w->loop);
+}
+
+static const struct conn_ops peer_ops = {peer_open, peer_text, peer_bytes, NULL, peer_close};
+
+static void on_limit(void *data)
+{
+	struct world *w = data;
+	w->late = true;
+	loop_stop(w->loop);
+}
+
+static int set_up(void **state)
+{
+	struct world *w = mem_alloc(sizeof *w);
+	struct error err = {0};
+	strcpy(w->top, "server-test-XXXXXX");
+	assert_non_null(mkdtemp(w->top));
+	autojson json_t *plan = mem_json("{s:[{s:i}, {s:i}], s:[{s:i, s:i}, {s:i, s:i}]}", "nodes", "node", 0, "node", 1, "ranks", "rank", 0, "node", 0,
+		"rank", 1, "node", 1);
+	w->run = run_create(w->top, "test", NULL, 0, plan, NULL);
+	w->loop = loop_new(256, &err);
+	struct server_options options = {.run = w->run, .plan = plan, .address = "127.0.0.1", .secret = "secret", .ops = &server_ops, .data = w};
+	w->server = server_new(w->loop, &options, &err);
+	assert_non_null(w->server);
+	w->limit = loop_timer_new(w->loop, on_limit, w);
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+	server_stop(w->server);
+	loop_timer_free(w->limit);
+	loop_free(w->loop);
+	server_free(w->server);
+	run_free(w->run);
+	json_decref(w->say);
+	json_decref(w->heard);
+	assert_int_equal(fs_remove(w->top, NULL), 0);
+	free(w);
+	return 0;
+}
+
+// Dials and runs until an answer, an event or the end of the connection.
+static void converse(struct world *w)
+{
+	struct error err = {0};
+	w->closed = false;
+	w->conn = conn_dial(w->loop, server_url(w->server), server_fingerprint(w->server), 5, &peer_ops, w, &err);
+	assert_non_null(w->conn);
+	loop_timer_set(w->limit, 20);
+	loop_run(w->loop);
+	assert_false(w->late);
+}
+
+static json_t *make_hello(struct world *w, int node, const char *secret)
+{
+	char token[CRYPTO_HEX];
+	autofree char *who = mem_printf("node:%d", node);
+	crypto_token(secret, who, token);
+	return mem_json("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:{}}", "msg", "hello", "run", w->run->id, "node", node, "token", token, "address",
+		"127.0.0.2", "name", "node-0", "machine", "m", "port", 4711, "facts");
+}
+
+static void expect_refused(struct world *w, const char *why)
+{
+	converse(w);
+	assert_non_null(strstr(w->why, why));
+	assert_int_equal(w->hellos, 0);
+	assert_string_equal(json_string_value(json_object_get(w->heard, "msg")), "refused");
+}
+
+static void test_welcome(void **state)
+{
+	struct world *w = *state;
+	w->say = make_hello(w, 1, "secret");
+	converse(w);
+	assert_int_equal(w->hellos, 1);
+	assert_true(json_is_true(json_object_get(w->heard, "welcome")));
+	assert_true(server_connected(w->server, 1));
+	assert_false(server_connected(w->server, 0));
+}
+
+static void test_events_of_a_node(void **state)
+{
+	struct world *w = *state;
+	w->say = make_hello(w, 1, "secret");
+	w->bytes = "{\"ts\":1,\"type\":\"end\",\"node\":1,\"outcome\":\"ok\"}\nrubbish\n{\"ts\":1,\"type\":\"exit\",\"node\":1,\"rank\":0}\n"
+		   "{\"ts\":1,\"type\":\"warn\",\"node\":1,\"why\":\"x\"}\n";
+	converse(w);
+	assert_int_equal(w->events, 1);
+	assert_int_equal(w->refused, 3);
+}
+
+static void test_wrong_tokens(void **state)
+{
+	struct world *w = *state;
+	w->say = make_hello(w, 1, "another secret");
+	expect_refused(w, "wrong token");
+	json_object_set_new(w->say, "node", json_integer(0));
+	expect_refused(w, "wrong token");
+	json_object_set_new(w->say, "node", json_integer(2));
+	expect_refused(w, "wrong token");
+	json_object_set_new(w->say, "node", json_integer(-1));
+	expect_refused(w, "wrong token");
+	json_object_del(w->say, "token");
+	expect_refused(w, "wrong token");
+}
+
+static void test_another_nodes_token(void **state)
+{
+	struct world *w = *state;
+	w->say = make_hello(w, 1, "secret");
+	json_object_set_new(w->say, "node", json_integer(0));
+	expect_refused(w, "wrong token");
+}
+
+static void test_another_run(void **state)
+{
+	struct world *w = *state;
+	w->say = make_hello(w, 1, "secret");
+	json_object_set_new(w->say, "run", json_string("other-20260101-000000-0000"));
+	expect_refused(w, "another run");
+}
+
+// What a hello says goes into other nodes' files and commands.
+static void test_hellos_that_are_none(void **state)
+{
+	struct world *w = *state;
+	static const char *const members[] = {"name", "address", "machine", "port", "facts"};
+	for (size_t i = 0; i < countof(members); i++) {
+		json_decref(w->say);
+		w->say = make_hello(w, 1, "secret");
+		json_object_del(w->say, members[i]);
+		expect_refused(w, "without a name");
+		json_object_set_new(w->say, members[i], json_array());
+		expect_refused(w, "without a name");
+	}
+	static const char *const addresses[] = {"", "$(reboot)", "a b", "a\nb", "a;b", "a'b", "a/b"};
+	for (size_t i = 0; i < countof(addresses); i++) {
+		json_decref(w->say);
+		w->say = make_hello(w, 1, "secret");
+		json_object_set_new(w->say, "address", json_string(addresses[i]));
+		expect_refused(w, "without a name");
+	}
+}
+
+static void test_not_a_hello(void **state)
+{
+	struct world *w = *state;
+	w->say = mem_json("{s:s, s:s}", "msg", "fence", "name", "x");
+	expect_refused(w, "did not begin with hello");
+	json_object_clear(w->say);
+	expect_refused(w, "did not begin with hello");
+	json_object_set_new(w->say, "msg", json_string("client"));
+	expect_refused(w, "wrong token");
+	assert_int_equal(w->fences, 0);
+}
+
+static void test_rubbish(void **state)
+{
+	struct world *w = *state;
+	static const char *const texts[] = {"", "{", "[]", "null", "{\"msg\":\"hello\",\"msg\":\"hello\"}", "\xff\xfe"};
+	for (size_t i = 0; i < countof(texts); i++) {
+		w->text = texts[i];
+		w->len = strlen(texts[i]);
+		converse(w);
+		assert_true(w->closed);
+	}
+	// No end of brackets.
+	autofree char *deep = mem_alloc(60001);
+	memset(deep, '[', 60000);
+	w->text = deep;
+	w->len = 60000;
+	converse(w);
+	assert_true(w->closed);
+	assert_int_equal(w->hellos, 0);
+}
+
+static void test_bytes_before_hello(void **state)
+{
+	struct world *w = *state;
+	w->bytes = "x";
+	converse(w);
+	assert_true(w->closed);
+	assert_non_null(strstr(w->why, "bytes before hello"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_welcome, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_events_of_a_node, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_wrong_tokens, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_another_nodes_token, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_another_run, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hellos_that_are_none, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_not_a_hello, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_rubbish, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bytes_before_hello, set_up, tear_down)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
