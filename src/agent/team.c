@@ -2,6 +2,7 @@
 
 #include "agent/family.h"
 #include "agent/sampler.h"
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -44,6 +45,7 @@ struct team {
 	struct sampler *sampler;
 	struct loop_timer *grace;
 	const char *why; // they were told to stop
+	long oom_kills;  // in the node's control groups, as far as they are accounted for
 	void (*on_end)(struct node *node);
 };
 
@@ -173,11 +175,28 @@ static void check_end(struct node *node)
 	on_end(node);
 }
 
+static long oom_kills(const struct node *node)
+{
+	return node->cgroups ? cgroup_oom_kills(node->cgroups) : 0;
+}
+
+// Why a rank has ended, as far as its status does not say it. A shell whose child was killed ends like any other, so it is not the signal
+// that tells, but that the kernel has killed somebody in the node since.
+static const char *why_ended(struct node *node, int status)
+{
+	struct team *t = node->team;
+	long kills = oom_kills(node);
+	if (t->why || status == 0 || kills <= t->oom_kills)
+		return t->why;
+	t->oom_kills = kills;
+	return "out of memory";
+}
+
 static void say_exit(struct member *m, int status, int sig)
 {
 	struct node *node = m->node;
 	json_t *event = event_make("exit", "s:i, s:o, s:o, s:s?, s:f, s:i, s:o", "rank", (int)m->number, "status", number_or_null(status, status >= 0),
-		"signal", number_or_null(sig, sig > 0), "why", node->team->why, "seconds", clock_mono() - m->started, "attempt", (int)node->attempt, "last",
+		"signal", number_or_null(sig, sig > 0), "why", why_ended(node, status), "seconds", clock_mono() - m->started, "attempt", (int)node->attempt, "last",
 		scan_last(node->team->scan, m->local));
 	node_event(node, event);
 }
@@ -333,6 +352,7 @@ void team_start(struct node *node)
 	t->count = json_array_size(ranks);
 	t->members = mem_alloc(t->count * sizeof *t->members);
 	t->grace = loop_timer_new(node->loop, on_grace, node);
+	t->oom_kills = oom_kills(node);
 	struct error err = {0};
 	t->scan = scan_new(node->plan, t->count, say_metric, node, &err);
 	if (!t->scan) {

@@ -424,7 +424,8 @@ static void on_rank_exit(struct controller *c, const json_t *event)
 	}
 	autofree char *how = r->signal ? mem_printf("was killed by signal %d (SIG%s)", r->signal, signal_text(r->signal))
 				       : mem_printf("exited with status %d", r->status);
-	autofree char *why = mem_printf("rank %zu on node %zu %s", rank, r->node, how);
+	const char *more = json_string_value(json_object_get(event, "why"));
+	autofree char *why = mem_printf("rank %zu on node %zu %s%s%s", rank, r->node, how, more ? ": " : "", more ? more : "");
 	fail_attempt(c, why);
 }
 

@@ -14,7 +14,8 @@
 //   input     A  node, name, from, bytes, seconds, sha256, ok, why (when not ok); on the way: node, name, from, done, total (bytes), no ok
 //   setup     A  node, step (0..), name, status, seconds, last: [lines]
 //   start     A  node, rank, pid, argv
-//   exit      A  node, rank, status (exit code or null), signal (number or null), why (null or "timeout" | "cancelled" | "told to stop"), seconds, last: [lines]
+//   exit      A  node, rank, status (exit code or null), signal (number or null), why (null or "timeout" | "cancelled" | "told to stop" |
+//                "out of memory"), seconds, last: [lines]
 //   output    A  node, path (below the outputs of the node), bytes, stream, mode, ok; or stream, ok: false, why: it could not be read to its end
 //   checked   A  node                                               preflight is done, and nothing else was asked for
 //   left      A  node, streams: {stream: bytes}                     the last word of a node: how long the output of its ranks is
