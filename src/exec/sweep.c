@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,25 +25,44 @@ static void add(struct list *list, pid_t pid)
 	list->pids[list->count++] = pid;
 }
 
-size_t sweep_find(const char *word, const json_t *roots, pid_t **pids)
+// One look; *seen: somebody was there at its beginning. The roots are asked before the others are listed: a root that forks and ends while the
+// list is read leaves children that are not on it.
+static size_t look(const char *word, const json_t *roots, pid_t **pids, bool *seen)
 {
 	struct list first = {0}, all = {0};
-	first.count = proc_find(word, &first.pids);
+	autofree pid_t *found = NULL, *tree = NULL;
 	size_t i;
 	json_t *root;
 	json_array_foreach(roots, i, root) {
 		pid_t pid = (pid_t)json_integer_value(json_object_get(root, "pid"));
-		if (proc_alive(pid, (unsigned long long)json_integer_value(json_object_get(root, "started"))))
+		if (pid != getpid() && proc_alive(pid, (unsigned long long)json_integer_value(json_object_get(root, "started"))))
 			add(&first, pid);
 	}
-	autofree pid_t *tree = NULL;
-	size_t count = first.count ? proc_trees(first.pids, first.count, &tree) : 0;
+	size_t count = proc_find(word, &found);
+	for (i = 0; i < count; i++)
+		add(&first, found[i]);
+	count = first.count ? proc_trees(first.pids, first.count, &tree) : 0;
 	for (i = 0; i < count; i++)
 		if (tree[i] != getpid() && proc_started(tree[i]))
 			add(&all, tree[i]);
+	*seen = first.count > 0;
 	free(first.pids);
 	*pids = all.pids;
 	return all.count;
+}
+
+// Who was seen and is gone a moment later may have left children that the look had passed by already: only a look that sees nobody from
+// its beginning says that there is nobody.
+size_t sweep_find(const char *word, const json_t *roots, pid_t **pids)
+{
+	bool seen = true;
+	size_t count = 0;
+	*pids = NULL;
+	while (seen && count == 0) {
+		free(*pids);
+		count = look(word, roots, pids, &seen);
+	}
+	return count;
 }
 
 static void signal_all(const pid_t *pids, size_t count, int sig)

@@ -77,6 +77,19 @@ static void roots_are_told_by_their_start(void **state)
 	assert_true(proc_started(pid) == 0);
 }
 
+// Who forks and ends while the list of processes is read leaves children that are not on that list.
+static void children_of_who_has_just_ended_go_too(void **state)
+{
+	autofree char *word = unique("leaves");
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = start("(exec sleep 1000) & (exec sleep 1000) & :", word);
+		autojson json_t *root = mem_json("[{s:i, s:I}]", "pid", (int)pid, "started", (json_int_t)proc_started(pid));
+		usleep((useconds_t)(i * 20));
+		assert_int_equal(sweep_kill(word, root, 10, NULL), 0);
+		assert_int_equal(count(word), 0);
+	}
+}
+
 static void never_the_caller(void **state)
 {
 	autojson json_t *me = mem_json("[{s:i, s:I}]", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
@@ -102,7 +115,7 @@ int main(void)
 		cmocka_unit_test(carriers_and_their_families_go),
 		cmocka_unit_test(what_forks_all_the_time_goes_too),
 		cmocka_unit_test(roots_are_told_by_their_start),
-		cmocka_unit_test(never_the_caller),
+		cmocka_unit_test(children_of_who_has_just_ended_go_too), cmocka_unit_test(never_the_caller),
 	};
 	return cmocka_run_group_tests(tests, NULL, tear_down);
 }
