@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -96,22 +97,55 @@ int fs_mkdirs(const char *path, mode_t mode, struct error *err)
 	return 0;
 }
 
-// Removes name below dirfd, whatever it is; the first failure is kept in err.
-static int remove_at(int dirfd, const char *name, struct error *err)
+// A tree that is being removed. What lies deeper than this is first moved to its top: each level costs a descriptor.
+enum { LEVELS_MAX = 100 };
+struct removal {
+	int top;
+	unsigned long moved;
+};
+
+static int move_up(struct removal *r, int dirfd, const char *name, struct error *err)
 {
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-		return 0;
+	char to[64];
+	fchmodat(dirfd, name, 0700, 0); // its entry .. is changed
+	do
+		snprintf(to, sizeof to, ".muster-removes-%lu", r->moved++);
+	while (renameat(dirfd, name, r->top, to) < 0 && (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR));
+	return faccessat(r->top, to, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? error_errno(err, "cannot remove '%s'", name) : 0;
+}
+
+static int open_to_remove(int dirfd, const char *name)
+{
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
 		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd;
+}
+
+// Removes name below dirfd, whatever it is; the first failure is kept in err.
+static int remove_at(struct removal *r, int dirfd, const char *name, int level, struct error *err)
+{
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (level == LEVELS_MAX)
+		return unlinkat(dirfd, name, AT_REMOVEDIR) == 0 ? 0 : move_up(r, dirfd, name, err);
+	int fd = open_to_remove(dirfd, name);
 	if (fd < 0)
 		return error_errno(err, "cannot remove '%s'", name);
+	if (level == 0)
+		r->top = fd;
 	DIR *dir = fdopendir(fd);
 	fchmod(fd, 0700);
 	int failed = 0;
-	for (struct dirent *e; (e = readdir(dir));)
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && remove_at(fd, e->d_name, failed ? NULL : err) < 0)
-			failed = -1;
+	unsigned long moved;
+	do {
+		moved = r->moved;
+		rewinddir(dir);
+		for (struct dirent *e; (e = readdir(dir));)
+			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+				remove_at(r, fd, e->d_name, level + 1, failed ? NULL : err) < 0)
+				failed = -1;
+	} while (level == 0 && moved != r->moved && failed == 0);
 	closedir(dir);
 	if (failed == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		failed = error_errno(err, "cannot remove directory '%s'", name);
@@ -120,7 +154,7 @@ static int remove_at(int dirfd, const char *name, struct error *err)
 
 int fs_remove(const char *path, struct error *err)
 {
-	return remove_at(AT_FDCWD, path, err);
+	return remove_at(&(struct removal){0}, AT_FDCWD, path, 0, err);
 }
 
 static int copy_bytes(int in, int out, const char *from, const char *to, size_t *bytes, struct error *err)
