@@ -13,7 +13,8 @@ in_setup() { [ "$(events 'e["name"] if e["type"] == "phase" and e.get("edge") ==
 for times in 1 2; do
 	start run job.yaml
 	ok "setup goes on ($times)" wait_for 20 in_setup
-	for _ in $(seq "$times"); do kill -INT "$started"; done
+	kill -INT "$started"
+	[ "$times" = 1 ] || { wait_for 10 event_seen signal; kill -INT "$started"; }
 	start_finished 20
 	status_is "cancelled in setup, $times times: exit 130" 130
 	is "cancelled in setup: outcome" "$(outcome)" cancelled
@@ -58,13 +59,14 @@ nothing_is_left "cancelled while inputs come: nothing is left"
 cat >collect.yaml <<'J'
 name: collected
 cluster: {nodes: 1}
-run: {command: "head -c 2000000000 /dev/zero >{out}/big.bin"}
+run: {command: "truncate -s 2000000000 {out}/big.bin"}
 outputs: ["*.bin"]
 J
 collecting() { [ "$(stat -c %s "$(run_dir)/outputs/node-0/big.bin")" -gt 1000000 ]; }
 start run collect.yaml
 if wait_for 60 collecting && kill -0 "$started" 2>/dev/null; then
 	kill -INT "$started"
+	ok "the first Ctrl-C is heard" wait_for 10 event_seen signal
 	kill -INT "$started"
 	start_finished 20
 	if [ "$(stat -c %s "$(run_dir)/outputs/node-0/big.bin")" -lt 2000000000 ]; then
