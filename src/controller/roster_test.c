@@ -124,6 +124,24 @@ static void test_phase_begins_once_and_ends_once(void **state)
 	assert_false(roster_phase(r, 0, "no such phase", true));
 }
 
+// A node that comes to fences without end does not fill the memory, and keeps nobody else from meeting.
+static void test_too_many_fences(void **state)
+{
+	struct roster *r = *state;
+	for (int i = 0; i < 1000; i++) {
+		autofree char *name = mem_printf("fence-%d", i);
+		assert_null(roster_fence(r, 0, name, json_null()));
+	}
+	assert_true(json_object_size(r->fences) <= 16);
+	assert_null(roster_fence(r, 1, "fence-3", json_null()));
+	assert_non_null(roster_fence(r, 2, "fence-3", json_null()));
+	assert_null(roster_fence(r, 0, "another", json_null())); // there is room for one again
+	assert_null(roster_fence(r, 1, "another", json_null()));
+	assert_non_null(roster_fence(r, 2, "another", json_null()));
+	roster_start_attempt(r);
+	assert_int_equal(json_object_size(r->fences), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +152,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fence_gathers_in_node_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fence_can_be_answered_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_phase_begins_once_and_ends_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_too_many_fences, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
