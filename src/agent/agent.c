@@ -111,7 +111,8 @@ static void bring_back(struct node *node, uint32_t stream, const char *path, con
 		(int)mode, "ok", 1));
 }
 
-static void bring_outputs(struct node *node)
+// Brings the files; the patterns that no file of this node matches are added to unmatched.
+static void bring_outputs(struct node *node, json_t *unmatched)
 {
 	struct error err = {0};
 	autojson json_t *files = collect_find(node->out_dir, json_object_get(node->plan, "outputs"), &err);
@@ -119,12 +120,9 @@ static void bring_outputs(struct node *node)
 		node_event(node, event_make("warn", "s:s", "why", err.text));
 	size_t i;
 	json_t *file, *glob;
-	json_array_foreach(json_object_get(node->plan, "outputs"), i, glob) {
-		const char *text = json_string_value(glob);
-		autofree char *why = mem_printf("no file matches the output '%s'", text);
-		if (files && !collect_any(files, text))
-			node_event(node, event_make("warn", "s:s", "why", why));
-	}
+	json_array_foreach(json_object_get(node->plan, "outputs"), i, glob)
+		if (files && !collect_any(files, json_string_value(glob)))
+			json_array_append(unmatched, glob);
 	json_array_foreach(files, i, file) {
 		const char *name = json_string_value(json_object_get(file, "path"));
 		autofree char *path = fs_join(node->out_dir, name);
@@ -138,7 +136,7 @@ static void bring_outputs(struct node *node)
 }
 
 // The last word: how long each stream of output is, so that the controller knows when it has everything.
-static void say_left(struct node *node)
+static void say_left(struct node *node, json_t *unmatched)
 {
 	json_t *streams = json_object();
 	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
@@ -147,18 +145,19 @@ static void say_left(struct node *node)
 		json_object_set_new(streams, name, json_integer((json_int_t)uplink_end(node->up, (uint32_t)(UPLINK_RANKS + i))));
 	}
 	node_phase(node, NULL);
-	node_event(node, event_make("left", "s:o", "streams", streams));
+	node_event(node, event_make("left", "s:o, s:O", "streams", streams, "unmatched", unmatched));
 }
 
 static void on_team_ended(struct node *node)
 {
 	struct agent *a = (struct agent *)node;
+	autojson json_t *unmatched = json_array();
 	kill_descendants();
 	if (node->plan && !node->preflight_only) {
 		node_phase(node, "collect");
-		bring_outputs(node);
+		bring_outputs(node, unmatched);
 	}
-	say_left(node);
+	say_left(node, unmatched);
 	a->collected = true;
 	check_left(a);
 }

@@ -18,7 +18,8 @@
 //                "out of memory"), seconds, last: [lines]
 //   output    A  node, path (below the outputs of the node), bytes, stream, mode, ok; or stream, ok: false, why: it could not be read to its end
 //   checked   A  node                                               preflight is done, and nothing else was asked for
-//   left      A  node, streams: {stream: bytes}                     the last word of a node: how long the output of its ranks is
+//   left      A  node, streams: {stream: bytes}, unmatched: [patterns of outputs no file here matches]   the last word of a node: how long the
+//                                                                  output of its ranks is
 //   warn     CA  why
 //   fail     CA  phase, why                                         fatal: the first one is the run's why; node, rank and attempt where known
 //   refused   C  peer, why                                          somebody who may not speak to the controller

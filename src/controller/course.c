@@ -1,0 +1,366 @@
+#include "controller/course.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "job/plan.h"
+#include "wire/event.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// Nodes that leave are waited for as long as bytes come from them; this is how long silence may last.
+static const double silence_max = 20;
+// A node that dialled off and whose process is dead gets no lease.
+static const double look_soon = 0.01, look_again = 0.2;
+
+// --- the record -----------------------------------------------------------------
+
+void course_decide(struct course *c, const char *outcome, int exit, const char *why)
+{
+	if (c->outcome)
+		return;
+	c->outcome = outcome;
+	c->exit = exit;
+	c->why = why ? mem_strdup(why) : NULL;
+}
+
+// What went wrong after all ranks had ended well.
+void course_spoil(struct course *c, const char *outcome, int exit, const char *why)
+{
+	if (c->outcome && strcmp(c->outcome, "ok") == 0)
+		c->outcome = NULL;
+	course_decide(c, outcome, exit, why);
+}
+
+void course_trouble(const char *why, void *data)
+{
+	struct course *c = data;
+	if (c->broken)
+		return;
+	c->broken = true;
+	course_spoil(c, "failed", ERROR_SYSTEM, why);
+	course_happen(c, HAPPENS_FAIL, why);
+}
+
+void course_say(struct course *c, json_t *event)
+{
+	struct error err = {0};
+	if (run_event(c->run, event, &err) < 0)
+		course_trouble(err.text, c);
+	json_decref(event);
+}
+
+double course_since(const struct course *c, const char *name)
+{
+	return clock_mono() - json_number_value(json_object_get(c->began, name));
+}
+
+void course_phase_end(struct course *c, const char *name)
+{
+	if (json_object_del(c->open, name) == 0)
+		course_say(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds", course_since(c, name)));
+}
+
+void course_phase_begin(struct course *c, const char *name)
+{
+	json_object_set_new(c->began, name, json_real(clock_mono()));
+	json_object_set_new(c->open, name, json_true());
+	course_say(c, event_make("phase", "s:s, s:s", "name", name, "edge", "begin"));
+}
+
+static void end_phases(struct course *c)
+{
+	for (void *i; (i = json_object_iter(c->open));) {
+		autofree char *name = mem_strdup(json_object_iter_key(i));
+		course_phase_end(c, name);
+	}
+}
+
+// --- what the table asks for ------------------------------------------------------
+
+static void on_worker_up(int result, const struct error *err, void *data)
+{
+	struct course *c = data;
+	c->up_done = true;
+	if (result < 0 && !c->down_wanted) {
+		course_decide(c, "failed", ERROR_SYSTEM, err->text);
+		course_say(c, event_make("fail", "s:s, s:s", "phase", "bring-up", "why", err->text));
+		course_happen(c, HAPPENS_FAIL, err->text);
+	}
+	course_check_gone(c); // when it was cancelled nobody else will ask again
+}
+
+static void act_up(struct course *c)
+{
+	course_phase_begin(c, "bring-up");
+	course_say(c, event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->name));
+	loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
+	worker_start(c->worker, c->options->executor->up, &c->cluster, on_worker_up, c);
+}
+
+// Who the nodes are, which is the same for all of them.
+static struct conn_message *peers_of(struct course *c)
+{
+	json_t *peers = json_array();
+	for (size_t i = 0; i < c->roster.nnodes; i++) {
+		const json_t *h = c->roster.nodes[i].said;
+		json_array_append_new(peers, mem_json("{s:i, s:O, s:O, s:O}", "node", (int)i, "name", json_object_get(h, "name"), "address",
+			json_object_get(h, "address"), "port", json_object_get(h, "port")));
+	}
+	autojson json_t *msg = mem_json("{s:s, s:o}", "msg", "peers", "peers", peers);
+	return conn_message_new(msg);
+}
+
+void course_send_launch(struct course *c, size_t node)
+{
+	autojson json_t *slice = plan_slice(c->plan, node);
+	json_object_del(slice, "nodes"); // as long as the run is wide, and of no use to one of them
+	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt, "plan", slice, "nonce",
+		c->nonce, "preflight_only", c->options->preflight_only, "why", c->stop_why ? c->stop_why : "");
+	server_send_message(c->server, node, c->peers);
+	server_send(c->server, node, msg);
+}
+
+static void act_launch(struct course *c)
+{
+	loop_timer_cancel(c->deadline);
+	loop_timer_cancel(c->timeout);
+	c->attempt++;
+	end_phases(c);
+	roster_start_attempt(&c->roster);
+	conn_message_free(c->peers);
+	c->peers = peers_of(c);
+	for (size_t i = 0; i < c->roster.nnodes; i++)
+		course_send_launch(c, i);
+	c->stop_why = NULL;
+}
+
+void course_send_bye(struct course *c, size_t node)
+{
+	const char *why = c->stop_why ? c->stop_why : "";
+	autojson json_t *msg = mem_json("{s:s, s:s, s:f}", "msg", "bye", "why", why, "grace", plan_seconds(c->plan, "grace"));
+	server_send(c->server, node, msg);
+}
+
+void course_check_gone(struct course *c)
+{
+	if (c->state == STATE_STOPPING && !c->down_wanted && c->up_done && roster_all_gone(&c->roster) && server_count_connected(c->server) == 0)
+		course_happen(c, HAPPENS_ALL_LEFT, NULL);
+}
+
+static void act_stop(struct course *c)
+{
+	loop_timer_cancel(c->deadline);
+	loop_timer_cancel(c->timeout);
+	c->cancelled = 1;
+	for (size_t i = 0; i < c->roster.nnodes; i++)
+		course_send_bye(c, i);
+	course_wait(c);
+	course_check_gone(c);
+}
+
+static void on_worker_down(int result, const struct error *err, void *data)
+{
+	struct course *c = data;
+	if (result < 0)
+		course_say(c, event_make("warn", "s:s", "why", err->text));
+	course_happen(c, HAPPENS_GONE, NULL);
+}
+
+static void start_down(struct course *c)
+{
+	end_phases(c);
+	course_phase_begin(c, "teardown");
+	worker_start(c->worker, c->options->executor->down, &c->cluster, on_worker_down, c);
+}
+
+// Up may still be at work: it is told to give up, and down follows it.
+static void on_up_over(int result, const struct error *err, void *data)
+{
+	start_down(data);
+}
+
+static void act_down(struct course *c)
+{
+	if (c->down_wanted)
+		return;
+	c->down_wanted = true;
+	c->cancelled = 1;
+	loop_timer_cancel(c->silence);
+	autojson json_t *msg = mem_json("{s:s, s:b}", "msg", "bye", "now", 1);
+	server_send_all(c->server, msg);
+	if (worker_is_busy(c->worker))
+		worker_then(c->worker, on_up_over);
+	else
+		start_down(c);
+}
+
+static void act_receipt(struct course *c)
+{
+	struct error err = {0};
+	autojson json_t *left = json_array();
+	if (c->options->executor->left(&c->cluster, left, &err) < 0)
+		course_say(c, event_make("warn", "s:s", "why", err.text));
+	course_phase_end(c, "teardown");
+	course_say(c, event_make("receipt", "s:O, s:f", "left", left, "seconds", course_since(c, "teardown")));
+	if (json_array_size(left) && c->outcome && strcmp(c->outcome, "ok") == 0) {
+		c->exit = ERROR_SYSTEM;
+		c->outcome = "failed";
+		c->why = mem_strdup("something was left behind; see the receipt");
+	}
+	loop_stop(c->loop);
+}
+
+static void (*const actions[])(struct course *c) = {
+	[ACTION_UP] = act_up,
+	[ACTION_LAUNCH] = act_launch,
+	[ACTION_STOP] = act_stop,
+	[ACTION_DOWN] = act_down,
+	[ACTION_RECEIPT] = act_receipt,
+};
+
+void course_happen(struct course *c, enum happening happening, const char *why)
+{
+	const struct transition *t = state_find(c->state, happening);
+	if (!t)
+		return;
+	enum state before = c->state;
+	c->state = t->next;
+	if (t->next != before)
+		course_say(c, event_make("state", "s:s, s:s, s:s?", "from", state_name(before), "to", state_name(t->next), "why", why));
+	if (actions[t->action])
+		actions[t->action](c);
+}
+
+// --- failures ---------------------------------------------------------------------
+
+void course_fail(struct course *c, const char *outcome, int exit, const char *why)
+{
+	course_decide(c, outcome, exit, why);
+	course_happen(c, HAPPENS_FAIL, why);
+}
+
+// The ranks failed: they may be started again. What came before them (inputs, setup) is not tried twice.
+void course_fail_attempt(struct course *c, const char *why)
+{
+	if (c->state != STATE_RUNNING || c->attempt > (size_t)plan_seconds(c->plan, "retries") || c->options->preflight_only) {
+		course_fail(c, "failed", ERROR_JOB, why);
+		return;
+	}
+	course_say(c, event_make("retry", "s:i, s:s", "attempt", (int)c->attempt + 1, "why", why));
+	course_happen(c, HAPPENS_AGAIN, why);
+}
+
+static void lose_node(struct course *c, size_t node, const char *why)
+{
+	struct roster_node *n = &c->roster.nodes[node];
+	if (n->gone)
+		return;
+	n->gone = true;
+	c->away_since[node] = 0;
+	autofree char *text = mem_printf("node %zu is lost: %s", node, why);
+	course_say(c, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
+	course_spoil(c, "lost", ERROR_SYSTEM, text);
+	course_happen(c, HAPPENS_FAIL, text);
+	course_check_gone(c);
+}
+
+static void on_deadline(void *data)
+{
+	struct course *c = data;
+	size_t first = 0, missing = roster_missing(&c->roster, &first);
+	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu", missing, c->roster.nnodes,
+		plan_seconds(c->plan, "deadline"), first);
+	course_say(c, event_make("fail", "s:s, s:s, s:i", "phase", "bring-up", "why", why, "node", (int)first));
+	course_fail(c, "failed", ERROR_SYSTEM, why);
+}
+
+static void on_timeout(void *data)
+{
+	struct course *c = data;
+	autofree char *why = mem_printf("timeout: the ranks ran longer than %g s", plan_seconds(c->plan, "timeout"));
+	course_say(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
+	c->stop_why = "timeout";
+	course_fail_attempt(c, why);
+}
+
+static void on_silence(void *data)
+{
+	struct course *c = data;
+	static const char why[] = "a node did not leave in time; what it had not sent yet is lost";
+	course_say(c, event_make("warn", "s:s", "why", why));
+	course_spoil(c, "lost", ERROR_SYSTEM, why);
+	course_happen(c, HAPPENS_ALL_LEFT, NULL);
+}
+
+// Nodes that are away: lost when their lease is over, or at once when their process can be seen to be dead.
+static void on_watch(void *data)
+{
+	struct course *c = data;
+	bool some = false;
+	for (size_t i = 0; i < c->roster.nnodes; i++) {
+		if (c->away_since[i] == 0)
+			continue;
+		const json_t *said = c->roster.nodes[i].said, *facts = json_object_get(said, "facts");
+		const char *machine = json_string_value(json_object_get(said, "machine"));
+		pid_t pid = (pid_t)json_integer_value(json_object_get(facts, "pid"));
+		unsigned long long started = (unsigned long long)json_integer_value(json_object_get(facts, "started"));
+		if (c->machine && machine && strcmp(machine, c->machine) == 0 && !proc_alive(pid, started))
+			lose_node(c, i, "its agent was killed");
+		else if (clock_mono() - c->away_since[i] > plan_seconds(c->plan, "lease"))
+			lose_node(c, i, "its agent could not be reached any more");
+		else
+			some = true;
+	}
+	if (some)
+		loop_timer_set(c->watch, look_again);
+}
+
+// --- waiting and life -------------------------------------------------------------
+
+void course_wait(struct course *c)
+{
+	loop_timer_set(c->silence, plan_seconds(c->plan, "grace") + silence_max);
+}
+
+void course_look_soon(struct course *c)
+{
+	loop_timer_set(c->watch, look_soon);
+}
+
+void course_init(struct course *c)
+{
+	c->began = json_object();
+	c->open = json_object();
+	roster_init(&c->roster, c->plan);
+	c->away_since = mem_alloc(c->roster.nnodes * sizeof *c->away_since);
+	c->unmatched = json_object();
+}
+
+void course_start_timers(struct course *c)
+{
+	c->deadline = loop_timer_new(c->loop, on_deadline, c);
+	c->timeout = loop_timer_new(c->loop, on_timeout, c);
+	c->silence = loop_timer_new(c->loop, on_silence, c);
+	c->watch = loop_timer_new(c->loop, on_watch, c);
+}
+
+void course_stop_timers(struct course *c)
+{
+	loop_timer_free(c->deadline);
+	loop_timer_free(c->timeout);
+	loop_timer_free(c->silence);
+	loop_timer_free(c->watch);
+}
+
+void course_fini(struct course *c)
+{
+	roster_fini(&c->roster);
+	conn_message_free(c->peers);
+	json_decref(c->began);
+	json_decref(c->open);
+	json_decref(c->unmatched);
+	free(c->away_since);
+	free(c->why);
+}

@@ -1,0 +1,218 @@
+#include "controller/hearing.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "job/plan.h"
+#include "wire/event.h"
+
+#include <string.h>
+
+// A log of strangers that somebody sends on purpose must not fill the disk.
+enum { REFUSED_MAX = 1000 };
+
+const char *hearing_signal(int sig)
+{
+	const char *name = sigabbrev_np(sig);
+	return name ? name : "unknown";
+}
+
+static void on_hello(size_t node, json_t *hello, bool again, void *data)
+{
+	struct course *c = data;
+	struct roster_node *n = &c->roster.nodes[node];
+	if (again)
+		course_say(c, event_make("back", "s:i, s:f", "node", (int)node, "seconds", c->away_since[node] ? clock_mono() - c->away_since[node] : 0.0));
+	else
+		course_say(c, event_make("hello", "s:i, s:O, s:O, s:O, s:O, s:f", "node", (int)node, "name", json_object_get(hello, "name"), "address",
+			json_object_get(hello, "address"), "machine", json_object_get(hello, "machine"), "facts", json_object_get(hello, "facts"),
+			"seconds", course_since(c, "bring-up")));
+	c->away_since[node] = 0;
+	json_decref(n->said);
+	n->said = json_incref(hello);
+	n->hello = true;
+	n->away = false;
+	if (c->state == STATE_STARTING && roster_all_hello(&c->roster))
+		course_happen(c, HAPPENS_ALL_HELLO, NULL);
+	else if (c->state == STATE_RUNNING && (size_t)json_integer_value(json_object_get(hello, "attempt")) < c->attempt)
+		course_send_launch(c, node);
+	else if (c->state == STATE_STOPPING)
+		course_send_bye(c, node);
+}
+
+// Of an attempt that is over.
+static bool is_stale(const struct course *c, const json_t *event)
+{
+	return (size_t)json_integer_value(json_object_get(event, "attempt")) != c->attempt;
+}
+
+static void on_rank_exit(struct course *c, const json_t *event)
+{
+	size_t rank = (size_t)json_integer_value(json_object_get(event, "rank"));
+	if (rank >= c->roster.nranks)
+		return;
+	struct roster_rank *r = &c->roster.ranks[rank];
+	const json_t *status = json_object_get(event, "status"), *sig = json_object_get(event, "signal");
+	r->state = RANK_ENDED;
+	r->status = json_is_integer(status) ? (int)json_integer_value(status) : -1;
+	r->signal = (int)json_integer_value(sig);
+	if (c->state != STATE_RUNNING)
+		return;
+	if (r->status == 0) {
+		if (roster_all_done(&c->roster)) {
+			course_decide(c, "ok", 0, NULL);
+			course_happen(c, HAPPENS_ALL_DONE, NULL);
+		}
+		return;
+	}
+	autofree char *how = r->signal ? mem_printf("was killed by signal %d (SIG%s)", r->signal, hearing_signal(r->signal))
+				       : mem_printf("exited with status %d", r->status);
+	const char *more = json_string_value(json_object_get(event, "why"));
+	autofree char *why = mem_printf("rank %zu on node %zu %s%s%s", rank, r->node, how, more ? ": " : "", more ? more : "");
+	course_fail_attempt(c, why);
+}
+
+static void on_rank_start(struct course *c, const json_t *event)
+{
+	size_t rank = (size_t)json_integer_value(json_object_get(event, "rank"));
+	if (rank < c->roster.nranks)
+		c->roster.ranks[rank].state = RANK_RUNS;
+	double timeout = plan_seconds(c->plan, "timeout");
+	if (timeout > 0 && rank == 0)
+		loop_timer_set(c->timeout, timeout);
+}
+
+static void on_node_phase(struct course *c, size_t node, const json_t *event)
+{
+	const char *name = json_string_value(json_object_get(event, "name"));
+	const char *edge = json_string_value(json_object_get(event, "edge"));
+	if (!name || !edge)
+		return;
+	bool begins = strcmp(edge, "begin") == 0;
+	if (!roster_phase(&c->roster, node, name, begins))
+		return;
+	if (begins)
+		course_phase_begin(c, name);
+	else
+		course_phase_end(c, name);
+}
+
+static void on_node_fail(struct course *c, size_t node, const json_t *event)
+{
+	const char *why = json_string_value(json_object_get(event, "why"));
+	const json_t *rank = json_object_get(event, "rank");
+	if (c->state != STATE_RUNNING)
+		return;
+	autofree char *who = json_is_integer(rank) ? mem_printf("rank %d on node %zu", (int)json_integer_value(rank), node) : mem_printf("node %zu", node);
+	autofree char *text = why && strncmp(why, "node ", 5) == 0 ? mem_strdup(why) : mem_printf("%s: %s", who, why ? why : "unknown");
+	const char *phase = json_string_value(json_object_get(event, "phase"));
+	if (phase && strcmp(phase, "run") == 0)
+		course_fail_attempt(c, text);
+	else
+		course_fail(c, "failed", ERROR_JOB, text);
+}
+
+static void on_checked(struct course *c, size_t node)
+{
+	size_t all = 0;
+	if (!c->options->preflight_only)
+		return;
+	c->roster.nodes[node].phase = (size_t)-1;
+	for (size_t i = 0; i < c->roster.nnodes; i++)
+		all += c->roster.nodes[i].phase == (size_t)-1;
+	if (all < c->roster.nnodes)
+		return;
+	course_decide(c, "ok", 0, NULL);
+	course_happen(c, HAPPENS_ALL_DONE, NULL);
+}
+
+// A pattern that no file of any node matches was meant to match one.
+static void on_left(struct course *c, size_t node, const json_t *event)
+{
+	size_t i;
+	const json_t *glob;
+	c->roster.nodes[node].left = true;
+	json_array_foreach(json_object_get(event, "unmatched"), i, glob) {
+		const char *text = json_string_value(glob);
+		json_int_t before = text ? json_integer_value(json_object_get(c->unmatched, text)) : -1;
+		if (!text)
+			continue;
+		json_object_set_new(c->unmatched, text, json_integer(before + 1));
+		autofree char *why = mem_printf("no file matches the output '%s'", text);
+		if ((size_t)before + 1 == c->roster.nnodes)
+			course_say(c, event_make("warn", "s:s", "why", why));
+	}
+}
+
+static void on_event(size_t node, json_t *event, const char *line, size_t len, void *data)
+{
+	struct course *c = data;
+	struct error err = {0};
+	if (run_line(c->run, event_is_metric(event), line, len, &err) < 0)
+		course_trouble(err.text, c);
+	if (event_is(event, "left"))
+		on_left(c, node, event);
+	if (event_is_metric(event) || is_stale(c, event))
+		return;
+	if (event_is(event, "phase"))
+		on_node_phase(c, node, event);
+	else if (event_is(event, "start"))
+		on_rank_start(c, event);
+	else if (event_is(event, "exit"))
+		on_rank_exit(c, event);
+	else if (event_is(event, "fail"))
+		on_node_fail(c, node, event);
+	else if (event_is(event, "checked"))
+		on_checked(c, node);
+}
+
+static void on_fence(size_t node, const char *name, json_t *brought, void *data)
+{
+	struct course *c = data;
+	bool open_before = json_object_get(c->roster.fences, name) != NULL;
+	const json_t *all = roster_fence(&c->roster, node, name, brought);
+	if (!all)
+		return;
+	autojson json_t *msg = mem_json("{s:s, s:s, s:O}", "msg", "fence", "name", name, "data", all);
+	if (open_before || c->roster.nnodes == 1)
+		server_send_all(c->server, msg);
+	else
+		server_send(c->server, node, msg); // it asks again for what the others have had
+}
+
+static void on_complete(size_t node, void *data)
+{
+	struct course *c = data;
+	c->roster.nodes[node].gone = true;
+	course_check_gone(c);
+}
+
+static void on_away(size_t node, const char *why, void *data)
+{
+	struct course *c = data;
+	struct roster_node *n = &c->roster.nodes[node];
+	if (n->gone) {
+		course_check_gone(c);
+		return;
+	}
+	n->away = true;
+	c->away_since[node] = clock_mono();
+	course_say(c, event_make("warn", "s:i, s:s", "node", (int)node, "why", why));
+	course_look_soon(c);
+}
+
+static void on_refused(const char *peer, const char *why, void *data)
+{
+	struct course *c = data;
+	if (c->refused++ < REFUSED_MAX)
+		course_say(c, event_make("refused", "s:s, s:s", "peer", peer, "why", c->refused < REFUSED_MAX ? why : "and more, which are not logged any more"));
+}
+
+static void on_activity(void *data)
+{
+	struct course *c = data;
+	if (c->state == STATE_STOPPING && !c->down_wanted)
+		course_wait(c);
+}
+
+const struct server_ops hearing_ops = {on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity};
+
