@@ -362,7 +362,7 @@ static void on_pong(struct preflight *p, struct row *row, const char *pong)
 		row->latency = latency;
 		row->offset = (double)be64toh(raw) * 1e-6 - (row->sent + now) / 2;
 	}
-	if (++row->echoes < ECHOES) {
+	if (++row->echoes < (p->options->bandwidth ? ECHOES : 1)) {
 		ping(p, row);
 	} else if (p->options->bandwidth) {
 		row->step = FLOODING;
@@ -457,21 +457,30 @@ static double free_disk(const char *dir)
 	return statvfs(dir, &v) < 0 ? 0 : (double)v.f_bavail * (double)v.f_frsize;
 }
 
+// Microseconds are enough, and there is a row for every pair of nodes.
+static json_t *rounded(double seconds)
+{
+	return json_real(round(seconds * 1e6) / 1e6);
+}
+
+static json_t *print_row(const struct row *row)
+{
+	const struct preflight_peer *peer = row->peer;
+	if (row->why)
+		return mem_json("{s:I, s:s, s:s, s:i, s:b, s:s}", "to", (json_int_t)peer->node, "name", peer->name, "address", row->address, "port",
+			peer->port, "ok", 0, "why", row->why);
+	json_t *out = mem_json("{s:I, s:b, s:o, s:o}", "to", (json_int_t)peer->node, "ok", 1, "latency", rounded(row->latency), "offset",
+		rounded(row->offset));
+	if (row->bandwidth > 0)
+		json_object_set_new(out, "bandwidth", json_real(row->bandwidth));
+	return out;
+}
+
 static int report(struct preflight *p, struct error *err)
 {
 	json_t *rows = json_array();
-	for (size_t i = 0; i < p->nrows; i++) {
-		const struct row *row = &p->rows[i];
-		json_t *out = mem_json("{s:I, s:s, s:s, s:i, s:b, s:s?}", "to", (json_int_t)row->peer->node, "name", row->peer->name,
-		        "address", row->address, "port", row->peer->port, "ok", !row->why, "why", row->why);
-		if (!row->why) {
-			json_object_set_new(out, "latency", json_real(row->latency));
-			json_object_set_new(out, "offset", json_real(row->offset));
-		}
-		if (row->bandwidth > 0)
-			json_object_set_new(out, "bandwidth", json_real(row->bandwidth));
-		json_array_append_new(rows, out);
-	}
+	for (size_t i = 0; i < p->nrows; i++)
+		json_array_append_new(rows, print_row(&p->rows[i]));
 	autojson json_t *event = event_make("preflight", "s:I, s:f, s:f, s:o", "node", (json_int_t)p->options->node, "disk",
 	        free_disk(p->options->dir), "memory", free_memory(), "rows", rows);
 	autofree char *line = event_print(event);
