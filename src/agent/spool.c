@@ -13,11 +13,15 @@
 
 // Disk behind the acknowledged offset is given back in steps of this.
 static const uint64_t punch_step = 16 << 20;
+// A stream that never says more than this before it is acknowledged needs no file: making one costs more than all else that a short rank does.
+static const size_t memory_max = 64 << 10;
 
 struct spool {
-	int fd;
-	char *path; // of a file that was there already
+	int fd;            // -1 while all is in memory
+	char *path;        // of a file that was there already
+	char *dir;         // where the file will be
 	uint64_t end, sent, acked, punched;
+	struct str memory; // the bytes before end, while there is no file
 	struct str pending; // what the full disk did not take
 	char *failed;
 };
@@ -36,13 +40,13 @@ static int open_nameless(const char *dir)
 
 struct spool *spool_new(const char *dir, struct error *err)
 {
-	int fd = open_nameless(dir);
-	if (fd < 0) {
+	if (access(dir, W_OK | X_OK) < 0) {
 		error_errno(err, "cannot make a spool in '%s'", dir);
 		return NULL;
 	}
 	struct spool *s = mem_alloc(sizeof *s);
-	s->fd = fd;
+	s->fd = -1;
+	s->dir = mem_strdup(dir);
 	return s;
 }
 
@@ -62,25 +66,49 @@ void spool_free(struct spool *spool)
 	if (spool->fd >= 0)
 		close(spool->fd);
 	free(spool->path);
+	free(spool->dir);
 	free(spool->failed);
+	str_fini(&spool->memory);
 	str_fini(&spool->pending);
 	free(spool);
 }
 
-// Writes what it can; returns how much.
-static size_t put(struct spool *s, const char *bytes, size_t len)
+static size_t write_at(int fd, const char *bytes, size_t len, uint64_t offset)
 {
 	size_t done = 0;
 	while (done < len) {
-		ssize_t n = pwrite(s->fd, bytes + done, len - done, (off_t)s->end);
+		ssize_t n = pwrite(fd, bytes + done, len - done, (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			break;
 		done += (size_t)n;
-		s->end += (uint64_t)n;
 	}
 	return done;
+}
+
+// What is in memory goes into a file, all of it or nothing.
+static bool leave_memory(struct spool *s)
+{
+	autoclose int fd = open_nameless(s->dir);
+	if (fd < 0 || write_at(fd, s->memory.text, s->memory.len, s->end - s->memory.len) < s->memory.len)
+		return false;
+	str_fini(&s->memory);
+	s->fd = steal_fd(&fd);
+	return true;
+}
+
+// Takes what it can; returns how much.
+static size_t put(struct spool *s, const char *bytes, size_t len)
+{
+	if (s->fd < 0 && s->memory.len + len <= memory_max)
+		str_add(&s->memory, bytes, len);
+	else if (s->fd < 0 && !leave_memory(s))
+		return 0;
+	else
+		len = write_at(s->fd, bytes, len, s->end);
+	s->end += len;
+	return len;
 }
 
 int spool_add(struct spool *spool, const void *bytes, size_t len)
@@ -131,12 +159,18 @@ size_t spool_next(struct spool *spool, uint64_t *offset, void *buf, size_t size)
 {
 	if (!spool_pending(spool))
 		return 0;
+	if (size > spool->end - spool->sent)
+		size = (size_t)(spool->end - spool->sent);
+	if (spool->fd < 0 && !spool->path) {
+		memcpy(buf, spool->memory.text + spool->memory.len - (spool->end - spool->sent), size);
+		*offset = spool->sent;
+		spool->sent += size;
+		return size;
+	}
 	if (spool->fd < 0)
 		spool->fd = open(spool->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (spool->fd < 0)
 		return fail(spool, strerror(errno));
-	if (size > spool->end - spool->sent)
-		size = (size_t)(spool->end - spool->sent);
 	ssize_t n = pread(spool->fd, buf, size, (off_t)spool->sent);
 	if (n <= 0)
 		return fail(spool, n < 0 ? strerror(errno) : "it became shorter while it was read");
@@ -165,6 +199,18 @@ void spool_rewind(struct spool *spool, uint64_t offset)
 	spool->sent = spool->acked;
 }
 
+// Memory behind the acknowledged offset.
+static void forget(struct spool *s)
+{
+	size_t keep = (size_t)(s->end - s->acked);
+	if (keep == 0)
+		str_fini(&s->memory);
+	else if (keep < s->memory.len) {
+		memmove(s->memory.text, s->memory.text + s->memory.len - keep, keep);
+		s->memory.len = keep;
+	}
+}
+
 void spool_ack(struct spool *spool, uint64_t offset)
 {
 	if (offset > spool->sent && offset > spool->end)
@@ -173,7 +219,9 @@ void spool_ack(struct spool *spool, uint64_t offset)
 		spool->acked = offset;
 	if (spool->sent < spool->acked)
 		spool->sent = spool->acked;
-	if (!spool->path && spool->acked - spool->punched >= punch_step) {
+	if (spool->fd < 0)
+		forget(spool);
+	else if (!spool->path && spool->acked - spool->punched >= punch_step) {
 		fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)spool->punched, (off_t)(spool->acked - spool->punched));
 		spool->punched = spool->acked;
 	}

@@ -1,4 +1,4 @@
-// A spool: the bytes of one stream on the node's disk, from the moment they are known until the controller has acknowledged them.
+// A spool: the bytes of one stream, from the moment they are known until the controller has acknowledged them: few in memory, many on disk.
 // It does no networking: uplink reads it.
 #ifndef AGENT_SPOOL_H
 #define AGENT_SPOOL_H
@@ -11,7 +11,8 @@
 
 struct spool;
 
-// A spool that is appended to, in a file of dir that has no name, so that nothing stays behind whatever happens.
+// A spool that is appended to. When it no longer fits into some memory, it goes into a file of dir that has no name, so that nothing stays
+// behind whatever happens.
 struct spool *spool_new(const char *dir, struct error *err);
 
 // A spool that is a file of the given size which is there already; opened when it is read first.

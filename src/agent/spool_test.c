@@ -97,7 +97,7 @@ static void test_holes_do_not_hurt_what_is_not_acknowledged(void **state)
 	spool_free(s);
 }
 
-// A full disk: here, a file that may not grow beyond 100 bytes. Nothing is lost, and it goes on when there is room.
+// A full disk: here, a file that may not grow beyond 100,000 bytes. Nothing is lost, and it goes on when there is room.
 static void test_full_disk(void **state)
 {
 	struct place *p = *state;
@@ -105,10 +105,10 @@ static void test_full_disk(void **state)
 	struct rlimit before, small;
 	getrlimit(RLIMIT_FSIZE, &before);
 	small = before;
-	small.rlim_cur = 100;
+	small.rlim_cur = 100 * 1000;
 	signal(SIGXFSZ, SIG_IGN);
 	setrlimit(RLIMIT_FSIZE, &small);
-	char text[150], buf[200];
+	static char text[150 * 1000], buf[200 * 1000];
 	for (size_t i = 0; i < sizeof text; i++)
 		text[i] = (char)('A' + i % 26);
 	assert_int_equal(spool_add(s, text, sizeof text), -1);
@@ -118,6 +118,66 @@ static void test_full_disk(void **state)
 	assert_int_equal(spool_flush(s), 0);
 	uint64_t offset;
 	assert_int_equal(spool_next(s, &offset, buf, sizeof buf), sizeof text);
+	assert_memory_equal(buf, text, sizeof text);
+	spool_free(s);
+}
+
+// From memory into a file in the middle of a conversation, with bytes of all kinds: acknowledged, sent, not sent.
+static void test_grows_out_of_memory(void **state)
+{
+	struct place *p = *state;
+	struct spool *s = spool_new(p->dir, NULL);
+	enum { PIECE = 10 * 1000, PIECES = 30 };
+	char piece[PIECE], buf[PIECE];
+	uint64_t offset, read = 0;
+	for (int i = 0; i < PIECES; i++) {
+		memset(piece, 'a' + i % 26, PIECE);
+		assert_int_equal(spool_add(s, piece, PIECE), 0);
+		if (i % 3 != 0)
+			continue;
+		size_t n = spool_next(s, &offset, buf, PIECE / 2);
+		assert_int_equal(offset, read);
+		for (size_t k = 0; k < n; k++)
+			assert_int_equal(buf[k], 'a' + (char)((offset + k) / PIECE % 26));
+		read += n;
+		spool_ack(s, read - PIECE / 4);
+	}
+	spool_rewind(s, spool_acked(s));
+	for (read = spool_acked(s); read < spool_end(s);) {
+		size_t n = spool_next(s, &offset, buf, PIECE / 3);
+		assert_true(n > 0);
+		assert_int_equal(offset, read);
+		for (size_t k = 0; k < n; k++)
+			assert_int_equal(buf[k], 'a' + (char)((offset + k) / PIECE % 26));
+		read += n;
+	}
+	assert_int_equal(read, PIECE * PIECES);
+	spool_ack(s, read);
+	assert_true(spool_is_done(s));
+	spool_free(s);
+}
+
+static void test_full_disk_with_bytes_in_memory(void **state)
+{
+	struct place *p = *state;
+	struct spool *s = spool_new(p->dir, NULL);
+	struct rlimit before, none;
+	static char text[60 * 1000], buf[120 * 1000];
+	memset(text, 'x', sizeof text);
+	assert_int_equal(spool_add(s, text, sizeof text), 0);
+	getrlimit(RLIMIT_FSIZE, &before);
+	none = before;
+	none.rlim_cur = 1000;
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &none);
+	assert_int_equal(spool_add(s, text, sizeof text), -1);
+	uint64_t offset;
+	assert_int_equal(spool_next(s, &offset, buf, sizeof buf), sizeof text);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_int_equal(spool_flush(s), 0);
+	assert_int_equal(spool_end(s), 2 * sizeof text);
+	assert_int_equal(spool_next(s, &offset, buf, sizeof buf), sizeof text);
+	assert_int_equal(offset, sizeof text);
 	assert_memory_equal(buf, text, sizeof text);
 	spool_free(s);
 }
@@ -152,6 +212,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_does_not_believe_in_the_future, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_holes_do_not_hurt_what_is_not_acknowledged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_full_disk_with_bytes_in_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_grows_out_of_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
