@@ -351,12 +351,10 @@ static int make_dirs(struct node *node, struct error *err)
 {
 	node->data_dir = fs_join(node->dir, "data");
 	node->out_dir = fs_join(node->dir, "out");
-	node->spool_dir = fs_join(node->dir, "spool");
 	// Not its parents: where they are gone the executor has taken the run down already, and this agent comes too late.
 	if (mkdir(node->dir, 0700) < 0 && errno != EEXIST)
 		return error_errno(err, "cannot make directory '%s'", node->dir);
-	if (fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0 ||
-		fs_mkdirs(node->spool_dir, 0700, err) < 0)
+	if (fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0)
 		return -1;
 	autofree char *path = fs_join(node->dir, "agent.json");
 	autojson json_t *me = mem_json("{s:i, s:I}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
@@ -422,7 +420,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	a->shells = shells_new(node);
 	struct uplink_options options = {.url = text_of(config, "url"),
 		.fingerprint = text_of(config, "fingerprint"),
-		.dir = node->spool_dir,
+		.dir = node->dir,
 		.lease = json_number_value(json_object_get(config, "lease")),
 		.heartbeat = (unsigned)ceil(json_number_value(json_object_get(config, "heartbeat"))),
 		.ops = &uplink_ops,
@@ -457,7 +455,6 @@ static void fini_node(struct agent *a)
 	free(node->machine);
 	free(node->data_dir);
 	free(node->out_dir);
-	free(node->spool_dir);
 	mem_cleanup_fd(&node->listener);
 	mem_cleanup_fd(&a->executor);
 	json_decref(node->config);

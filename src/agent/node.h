@@ -22,7 +22,7 @@ struct node {
 	const char *cgroups; // for the ranks, or NULL
 	const char *shared;  // a directory that all nodes of the run see, or NULL
 	size_t id, count;
-	char *data_dir, *out_dir, *spool_dir;
+	char *data_dir, *out_dir;
 	int claim; // the descriptor that keeps our address ours, or -1
 
 	struct loop *loop;
