@@ -161,7 +161,7 @@ new_run_or_gone() # COUNT
 launch() # ARGS...: muster in the background: its pid is $started, it writes to $SCRATCH/bg.out and bg.err
 {
 	# A shell starts what is in the background deaf to Ctrl-C.
-	env --default-signal=INT,QUIT "$MUSTER" "$@" >"$SCRATCH/bg.out" 2>"$SCRATCH/bg.err" &
+	env --default-signal=INT,QUIT,HUP "$MUSTER" "$@" >"$SCRATCH/bg.out" 2>"$SCRATCH/bg.err" &
 	started=$!
 }
 
