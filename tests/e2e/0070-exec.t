@@ -67,7 +67,7 @@ ok "the second attempt runs" wait_for 20 second
 ok "the command has ended" wait_end "$shell"
 cpu() { awk '{print $14 + $15}' "/proc/$(agent_pid 0)/stat"; }
 before=$(cpu)
-sleep 1
+sleep 1 # what is tested: the CPU of a second in which nothing happens
 at_most "the agent is idle: clock ticks in a second" $(($(cpu) - before)) 30
 touch "$node/data/end"
 ok "it ends" wait_for 20 event_seen end
