@@ -5,11 +5,13 @@
 #include "run/run.h"
 #include "wire/event.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -98,7 +100,16 @@ static void start_controller(struct scene *s, int interrupts)
 static int cancel(struct scene *s, const char *option, struct error *err)
 {
 	char *argv[] = {"cancel", "--runs", s->top, (char *)option, NULL};
-	return cmd_cancel(option ? 4 : 3, argv, err);
+	// What it prints must not get among the lines of the test.
+	fflush(stdout);
+	int kept = dup(1), null = open("/dev/null", O_WRONLY);
+	dup2(null, 1);
+	int status = cmd_cancel(option ? 4 : 3, argv, err);
+	fflush(stdout);
+	dup2(kept, 1);
+	close(kept);
+	close(null);
+	return status;
 }
 
 static void test_gently(void **state)
