@@ -95,9 +95,10 @@ static int preflight_work(int out, int control, void *data)
 static void judge_row(struct node *node, const json_t *row)
 {
 	const json_t *offset = json_object_get(row, "offset");
+	double latency = json_number_value(json_object_get(row, "latency")); // the offset is not known better than this
 	if (!flag(row, "ok"))
 		node_fail(node, -1, json_string_value(json_object_get(row, "why")));
-	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max) {
+	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max + latency) {
 		autofree char *why = mem_printf("the clock of node %d is %+.3f s off ours", (int)json_integer_value(json_object_get(row, "to")),
 			json_number_value(offset));
 		node_event(node, event_make("warn", "s:s", "why", why));
