@@ -275,8 +275,6 @@ static void on_message(json_t *msg, void *data)
 		launch(a, msg);
 	else if (strcmp(kind, "fence") == 0)
 		node_fence_answer(node, msg);
-	else if (strcmp(kind, "signal") == 0)
-		team_signal(node, (int)json_integer_value(json_object_get(msg, "signal")));
 	else if (strcmp(kind, "bye") == 0)
 		leave(a, msg);
 	else if (strcmp(kind, "refused") == 0) {

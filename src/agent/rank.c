@@ -295,11 +295,6 @@ pid_t rank_pid(const struct rank *rank)
 	return rank->pid;
 }
 
-bool rank_running(const struct rank *rank)
-{
-	return rank->running;
-}
-
 void rank_signal(struct rank *rank, int signal)
 {
 	if (rank->running && kill(-rank->pid, signal) < 0)

@@ -473,7 +473,7 @@ static void add_pids(const char *dir, void *data)
 	}
 }
 
-size_t cgroup_pids(const char *dir, pid_t **pids)
+static size_t pids_of(const char *dir, pid_t **pids)
 {
 	struct pid_list list = {0};
 	walk(dir, add_pids, &list);
@@ -494,7 +494,7 @@ static void forbid_forks(const char *dir, void *data)
 static bool holds_caller(const char *dir)
 {
 	autofree pid_t *pids = NULL;
-	size_t count = cgroup_pids(dir, &pids);
+	size_t count = pids_of(dir, &pids);
 	for (size_t i = 0; i < count; i++)
 		if (pids[i] == getpid())
 			return true;
@@ -516,7 +516,7 @@ int cgroup_remove(const char *dir, double seconds, struct error *err)
 	for (int wait = 1;; wait = wait < 50 ? wait * 2 : 50) {
 		bool busy = false;
 		autofree pid_t *pids = NULL;
-		size_t count = cgroup_pids(dir, &pids);
+		size_t count = pids_of(dir, &pids);
 		for (size_t i = 0; i < count; i++)
 			if (pids[i] != getpid())
 				kill(pids[i], SIGKILL);

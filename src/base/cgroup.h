@@ -57,9 +57,6 @@ json_t *cgroup_find(const char *name);
 // The names of the groups directly below dir: an array, owned by the caller.
 json_t *cgroup_below(const char *dir);
 
-// The processes in the group at dir and below it; *pids is owned by the caller; returns how many.
-size_t cgroup_pids(const char *dir, pid_t **pids);
-
 // Kills every process in the group at dir and below (never the caller), waits for them, removes the groups. seconds bounds the whole.
 // A directory that is not there is fine.
 int cgroup_remove(const char *dir, double seconds, struct error *err);
