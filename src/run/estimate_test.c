@@ -1,0 +1,248 @@
+#include "base/mem.h"
+#include "run/estimate.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SEEN = 40 };
+
+// A little noise, the same each time: a tenth of a percent to either side.
+static double noise(size_t i)
+{
+	return 0.001 * ((double)(i * 10 % 21) / 10 - 1);
+}
+
+struct stream {
+	struct estimate_turn turns[1000];
+	struct estimate_input input;
+	double truth;
+};
+
+// The whole stream; the estimate sees its first SEEN turns.
+static void fill(struct stream *s, size_t total, double (*turn)(size_t i))
+{
+	*s = (struct stream){.input = {.before = 5, .total = (double)total, .last = NAN, .count = SEEN}, .truth = 5};
+	s->input.turns = s->turns;
+	for (size_t i = 0; i < total; i++) {
+		s->turns[i] = (struct estimate_turn){turn(i), 1};
+		s->truth += s->turns[i].seconds;
+	}
+}
+
+static void assert_near(double value, double expected, double within)
+{
+	if (!(fabs(value - expected) <= within))
+		fail_msg("%g is not within %g of %g", value, within, expected);
+}
+
+static double steady(size_t i)
+{
+	return 0.5 + noise(i);
+}
+
+static void test_steady(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, steady);
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, 0);
+	assert_int_equal(e.seen, SEEN);
+	assert_int_equal(e.warm_up, 0);
+	assert_near(e.init, 5, 0);
+	assert_near(e.turn, 0.5, 0.0003);
+	assert_near(e.median, 0.5, 0.0005);
+	assert_true(e.turn_low < e.turn && e.turn < e.turn_high);
+	assert_near(e.total, s.truth, 0.3);
+	assert_true(e.total_low < s.truth && s.truth < e.total_high);
+	assert_true(e.total_high - e.total_low < 0.01 * s.truth);
+}
+
+// What has gone by is known: at the end nothing is left to guess.
+static void test_whole_run_seen(void **state)
+{
+	struct stream s;
+	fill(&s, SEEN, steady);
+	struct estimate e = estimate_make(&s.input);
+	assert_near(e.total, s.truth, 1e-9);
+	assert_near(e.total_low, s.truth, 1e-9);
+	assert_near(e.total_high, s.truth, 1e-9);
+}
+
+static double compiles_first(size_t i)
+{
+	return (i < 3 ? 4 - (double)i : 0.5) + noise(i);
+}
+
+static void test_warm_up_is_left_out(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, compiles_first);
+	struct estimate e = estimate_make(&s.input);
+	assert_in_range(e.warm_up, 3, 6);
+	assert_int_equal(e.doubts, 0);
+	assert_near(e.turn, 0.5, 0.0003);
+	assert_near(e.total, s.truth, 0.3);
+}
+
+static double checkpoints(size_t i)
+{
+	return 0.5 + noise(i) + (i % 10 == 9 ? 2 : 0);
+}
+
+static void test_regular_pauses_are_counted_out(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, checkpoints);
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.pauses, 4);
+	assert_true(e.every == 10);
+	assert_int_equal(e.doubts, 0);
+	assert_near(e.turn, 0.5, 0.0003);
+	assert_near(e.total, s.truth, 0.4);
+	assert_true(e.total_low < s.truth && s.truth < e.total_high);
+}
+
+static double now_and_then(size_t i)
+{
+	return 0.5 + noise(i) + (i * 7919 % 101 < 8 ? 1 : 0);
+}
+
+static void test_pauses_without_a_rule_widen_the_interval(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, now_and_then);
+	struct estimate e = estimate_make(&s.input);
+	assert_in_range(e.pauses, 2, 4);
+	assert_true(e.every == 0);
+	assert_int_equal(e.doubts, ESTIMATE_PAUSES);
+	assert_true(e.total_low < s.truth && s.truth < e.total_high);
+	assert_true(e.total_low > 5 + SEEN * 0.5); // never less than what has gone by
+}
+
+static double partial(size_t i)
+{
+	return (0.5 + noise(i)) * (i % 16 == 15 ? 0.25 : 1);
+}
+
+static void test_partial_batch_seen(void **state)
+{
+	struct stream s;
+	fill(&s, 960, partial);
+	s.input.epoch = 16;
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, 0);
+	assert_near(e.turn, 0.5, 0.0003);
+	assert_near(e.total, s.truth, 0.4);
+}
+
+static double partial_later(size_t i)
+{
+	return (0.5 + noise(i)) * (i % 64 == 63 ? 0.25 : 1);
+}
+
+static void test_partial_batch_known(void **state)
+{
+	struct stream s;
+	fill(&s, 960, partial_later);
+	s.input.epoch = 64;
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, ESTIMATE_EPOCH_END);
+	s.input.last = 0.25;
+	e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, 0);
+	assert_near(e.total, s.truth, 0.4);
+}
+
+static double longer_and_longer(size_t i)
+{
+	return 0.5 + 0.002 * (double)i + noise(i);
+}
+
+static double two_kinds(size_t i)
+{
+	return (i * 7919 % 13 < 5 ? 0.6 : 0.5) + noise(i);
+}
+
+static void test_doubts(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, longer_and_longer);
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, ESTIMATE_TREND);
+	assert_true(e.total_high > s.truth); // it may go on like this
+	fill(&s, 1000, two_kinds);
+	e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, ESTIMATE_TWO_MODES);
+	assert_true(e.total_low < s.truth && s.truth < e.total_high);
+	fill(&s, 1000, steady);
+	s.input.count = 4;
+	e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, ESTIMATE_FEW);
+	assert_true(e.total_low < s.truth && s.truth < e.total_high);
+	s.input.count = 0;
+	e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, ESTIMATE_NOTHING);
+	assert_true(isnan(e.total));
+}
+
+// Where not every head was seen, the pace is the same.
+static void test_turns_put_together(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, steady);
+	struct estimate_turn fives[SEEN / 5] = {0};
+	for (size_t i = 0; i < SEEN; i++) {
+		fives[i / 5].seconds += s.turns[i].seconds;
+		fives[i / 5].count++;
+	}
+	s.input.turns = fives;
+	s.input.count = countof(fives);
+	struct estimate e = estimate_make(&s.input);
+	assert_near(e.turn, 0.5, 0.0003);
+	assert_near(e.total, s.truth, 0.3);
+}
+
+// Times that were printed with few digits are all the same: that must not make an interval of nothing.
+static void test_no_spread_at_all(void **state)
+{
+	struct estimate_turn turns[SEEN];
+	for (size_t i = 0; i < SEEN; i++)
+		turns[i] = (struct estimate_turn){0.5, 1};
+	struct estimate_input input = {.before = 1, .done = 1, .total = 1000, .last = NAN, .turns = turns, .count = SEEN};
+	struct estimate e = estimate_make(&input);
+	assert_near(e.total, 1 + 999 * 0.5, 1e-9);
+	assert_true(e.total_high > e.total && e.total_low < e.total);
+}
+
+static void test_words(void **state)
+{
+	assert_null(estimate_doubt(0));
+	for (unsigned bit = ESTIMATE_FEW; bit <= ESTIMATE_NOTHING; bit <<= 1)
+		assert_non_null(estimate_doubt(bit));
+	assert_string_equal(estimate_doubt(ESTIMATE_TREND | ESTIMATE_PAUSES), estimate_doubt(ESTIMATE_TREND));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_steady),
+		cmocka_unit_test(test_whole_run_seen),
+		cmocka_unit_test(test_warm_up_is_left_out),
+		cmocka_unit_test(test_regular_pauses_are_counted_out),
+		cmocka_unit_test(test_pauses_without_a_rule_widen_the_interval),
+		cmocka_unit_test(test_partial_batch_seen),
+		cmocka_unit_test(test_partial_batch_known),
+		cmocka_unit_test(test_doubts),
+		cmocka_unit_test(test_turns_put_together),
+		cmocka_unit_test(test_no_spread_at_all),
+		cmocka_unit_test(test_words),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
