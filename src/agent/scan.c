@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_KEPT = 64 * 1024, LAST_LINES = 10, LAST_BYTES = 400, NAME_MAX_BYTES = 200 };
+enum { LINE_KEPT = 64 * 1024, LAST_LINES = 10, LAST_BYTES = 400, NAME_MAX_BYTES = 200, HEADS = 128 };
 static const uint32_t match_limit = 100000; // steps: a pattern that backtracks without end gives up
 static const uint32_t heap_limit = 1024;     // KiB, for machines where code may not be made at run time
-static const double progress_every = 1;
+static const double progress_every = 1, nothing_after = 60;
 
 struct pattern {
 	pcre2_code *code;
@@ -29,11 +29,24 @@ struct tail {
 	size_t next, count;
 };
 
+// How far a rank was when: what has been read since its last progress event.
+struct heads {
+	double at[HEADS], done[HEADS];
+	size_t count;
+	size_t seen, stride; // since the last event; every stride-th of them is kept
+	double total, epoch; // NAN, 0: not known
+	double told;         // when the last event was made
+	double since;        // when the first output came; 0: none
+	bool found;          // a line has matched, or it was said that none does
+	char *nearest;       // the line most like one
+	int likeness;
+};
+
 struct rank_scan {
 	struct str line; // so far
 	bool skipping;   // the rest of a line that is too long
 	struct tail tail;
-	double progress_at;
+	struct heads heads;
 };
 
 struct scan {
@@ -43,6 +56,10 @@ struct scan {
 	pcre2_match_context *context;
 	struct rank_scan *ranks;
 	size_t nranks;
+	double total; // of the job's progress where no line says it; NAN: not known
+	bool watched; // somebody waits for progress
+	double offset; // from the clock that never jumps to the time of day, once for all
+	double now;    // when this piece of output came; 0: nobody has asked yet
 	void (*on_event)(size_t local, json_t *event, void *data);
 	void *data;
 };
@@ -74,7 +91,7 @@ static int add_pattern(struct scan *s, const char *text, const char *name, const
 	pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &groups);
 	p->value = group(p->code, "value", groups ? 1 : 0);
 	p->step = group(p->code, "step", 0);
-	p->done = group(p->code, "done", 0);
+	p->done = group(p->code, "done", !name && groups ? 1 : 0);
 	p->total = group(p->code, "total", 0);
 	p->epoch = group(p->code, "epoch", 0);
 	p->epochs = group(p->code, "epochs", 0);
@@ -103,6 +120,12 @@ struct scan *scan_new(const json_t *plan, size_t nlocal, void (*on_event)(size_t
 	struct scan *s = mem_alloc(sizeof *s);
 	*s = (struct scan){.plan = plan ? json_incref((json_t *)plan) : NULL, .nranks = nlocal, .on_event = on_event, .data = data};
 	s->ranks = mem_alloc(nlocal * sizeof *s->ranks);
+	const json_t *total = json_object_get(plan, "total");
+	s->total = json_is_number(total) ? json_number_value(total) : NAN;
+	for (size_t i = 0; i < nlocal; i++)
+		s->ranks[i].heads.stride = 1;
+	s->offset = clock_wall() - clock_mono();
+	s->watched = json_is_true(json_object_get(plan, "watched"));
 	s->context = pcre2_match_context_create(NULL);
 	pcre2_set_match_limit(s->context, match_limit);
 	pcre2_set_heap_limit(s->context, heap_limit);
@@ -123,6 +146,7 @@ void scan_free(struct scan *scan)
 	}
 	for (size_t i = 0; i < scan->nranks; i++) {
 		str_fini(&scan->ranks[i].line);
+		free(scan->ranks[i].heads.nearest);
 		for (size_t k = 0; k < LAST_LINES; k++)
 			free(scan->ranks[i].tail.lines[k]);
 	}
@@ -160,20 +184,114 @@ static void say_metric(struct scan *s, size_t local, const struct pattern *p, co
 	s->on_event(local, event, s->data);
 }
 
+static void tell_progress(struct scan *s, size_t local)
+{
+	struct heads *h = &s->ranks[local].heads;
+	if (!h->count)
+		return;
+	json_t *list = json_array(), *event = event_make("progress", "s:f, s:f", "done", h->done[h->count - 1], "total", h->total);
+	for (size_t i = 0; i < h->count; i++)
+		json_array_append_new(list, mem_json("[f, f]", h->at[i], h->done[i]));
+	if (h->epoch > 0)
+		json_object_set_new(event, "epoch", json_real(h->epoch));
+	json_object_set_new(event, "heads", list);
+	h->count = h->seen = 0;
+	h->stride = 1;
+	s->on_event(local, event, s->data);
+}
+
+// Lines that came in one piece were printed at different times that nobody knows: the last of them counts. When there is no room, only every
+// second, fourth... one stays, and the last: what lies between two that stay is as true.
+static void add_head(struct heads *h, double at, double done)
+{
+	bool same = h->count && h->at[h->count - 1] == at;
+	if (!same)
+		h->seen++;
+	if (same || (h->count && (h->seen - 2) % h->stride))
+		h->count--; // the one before was there only because it was the last
+	if (h->count == HEADS) {
+		for (size_t i = 1; i < HEADS / 2; i++) {
+			h->at[i] = h->at[2 * i];
+			h->done[i] = h->done[2 * i];
+		}
+		h->count = HEADS / 2;
+		h->stride *= 2;
+	}
+	h->at[h->count] = at;
+	h->done[h->count++] = done;
+}
+
 static void say_progress(struct scan *s, size_t local, const struct pattern *p, const char *line)
 {
-	double done, total, epoch, epochs;
-	if (!number(p, line, p->done, &done) || !number(p, line, p->total, &total) || total <= 0)
+	struct heads *h = &s->ranks[local].heads;
+	double done, total = s->total, epoch, epochs;
+	if (!number(p, line, p->done, &done) || (number(p, line, p->total, &total) && total <= 0))
 		return;
-	if (number(p, line, p->epoch, &epoch) && number(p, line, p->epochs, &epochs)) {
+	h->epoch = 0;
+	if (number(p, line, p->epoch, &epoch) && number(p, line, p->epochs, &epochs) && !isnan(total)) {
+		h->epoch = total;
 		done += (epoch - 1) * total;
 		total *= epochs;
 	}
-	double now = clock_mono();
-	if (now - s->ranks[local].progress_at < progress_every && done < total)
+	if (s->now == 0)
+		s->now = s->offset + clock_mono();
+	h->total = total;
+	h->found = true;
+	add_head(h, s->now, done);
+}
+
+// After a whole piece, so that the last of its lines is the one that counts.
+static void tell_when_due(struct scan *s, size_t local)
+{
+	struct heads *h = &s->ranks[local].heads;
+	if (!h->count || (s->now - h->told < progress_every && !(h->done[h->count - 1] >= h->total)))
 		return;
-	s->ranks[local].progress_at = now;
-	s->on_event(local, event_make("progress", "s:f, s:f", "done", done, "total", total), s->data);
+	h->told = s->now;
+	tell_progress(s, local);
+}
+
+// How much a line that did not match is like one that would: words of the pattern that are in it, and a number.
+static int likeness(const char *pattern, const char *line)
+{
+	int score = line[strcspn(line, "0123456789")] ? 1 : 0;
+	for (const char *at = pattern; *at;) {
+		size_t n = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+		bool group_name = at > pattern && at[-1] == '<';
+		autofree char *word = strndup(at, n);
+		if (n > 2 && !group_name && strcasestr(line, word))
+			score += 2;
+		at += n ? n : 1;
+	}
+	return score;
+}
+
+static void keep_nearest(struct scan *s, size_t local, const char *line, size_t len)
+{
+	struct heads *h = &s->ranks[local].heads;
+	autofree char *clean = str_utf8_clean(line, len < LAST_BYTES ? len : LAST_BYTES);
+	size_t i;
+	const json_t *pattern;
+	json_array_foreach(json_object_get(s->plan, "progress"), i, pattern)
+	{
+		int score = likeness(json_string_value(pattern), clean);
+		if (score <= h->likeness)
+			continue;
+		h->likeness = score;
+		free(h->nearest);
+		h->nearest = mem_strdup(clean);
+	}
+}
+
+// Somebody waits for lines that do not come: said once, while something can still be done.
+static void say_nothing_matches(struct scan *s, size_t local, const char *when)
+{
+	struct heads *h = &s->ranks[local].heads;
+	const json_t *patterns = json_object_get(s->plan, "progress");
+	autofree char *pattern = json_array_size(patterns) == 1 ? mem_printf("the progress pattern '%s'", json_string_value(json_array_get(patterns, 0)))
+								  : mem_strdup("a known form of progress (set 'progress' in the job file)");
+	autofree char *why = mem_printf("no line %s matches %s; the nearest is: %s", when, pattern, h->nearest ? h->nearest : "none at all");
+	h->found = true;
+	s->on_event(local, event_make("warn", "s:s", "why", why), s->data);
 }
 
 static void keep_last(struct tail *t, const char *line, size_t len)
@@ -196,6 +314,8 @@ static void on_line(struct scan *s, size_t local, const char *line, size_t len)
 	if (len == 0)
 		return;
 	keep_last(&s->ranks[local].tail, line, len);
+	if (s->watched && !s->ranks[local].heads.found)
+		keep_nearest(s, local, line, len);
 	for (size_t i = 0; i < s->npatterns; i++) {
 		struct pattern *p = &s->patterns[i];
 		if (pcre2_match(p->code, (PCRE2_SPTR)line, len, 0, 0, p->match, s->context) <= 0)
@@ -236,10 +356,23 @@ static const char *end_of_line(const char *bytes, size_t len, const char **newli
 	return cr ? cr : *newline < stop ? *newline : NULL;
 }
 
+static void watch(struct scan *s, size_t local)
+{
+	struct heads *h = &s->ranks[local].heads;
+	double now = clock_mono();
+	if (h->since == 0)
+		h->since = now;
+	else if (now - h->since > nothing_after)
+		say_nothing_matches(s, local, "of the first minute");
+}
+
 void scan_output(struct scan *scan, size_t local, const void *data, size_t len)
 {
 	struct rank_scan *r = &scan->ranks[local];
 	const char *bytes = data, *before = bytes, *end, *newline = NULL;
+	scan->now = 0;
+	if (scan->watched && !r->heads.found)
+		watch(scan, local);
 	skip_to_tail(scan, &bytes, &len);
 	if (bytes != before) {
 		r->line.len = 0;
@@ -257,6 +390,7 @@ void scan_output(struct scan *scan, size_t local, const void *data, size_t len)
 		bytes = end + 1;
 		len -= n + 1;
 	}
+	tell_when_due(scan, local);
 	if (r->skipping)
 		return;
 	str_add(&r->line, bytes, len < LINE_KEPT - r->line.len ? len : LINE_KEPT - r->line.len);
@@ -273,6 +407,9 @@ void scan_end(struct scan *scan, size_t local)
 	if (r->line.len)
 		on_line(scan, local, r->line.text, r->line.len);
 	r->line.len = 0;
+	tell_progress(scan, local);
+	if (scan->watched && r->heads.since > 0 && !r->heads.found)
+		say_nothing_matches(scan, local, "of the output");
 }
 
 void scan_json_line(struct scan *scan, size_t local, const char *line, size_t len)

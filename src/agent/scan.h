@@ -11,7 +11,7 @@
 struct scan;
 
 // on_event gets `metric` and `progress` events (taken by it) without node and rank; local is the rank they are of. plan (may be NULL: only the
-// last lines are kept) gives "metrics" and "progress". NULL and err when a pattern does not compile.
+// last lines are kept) gives "metrics", "progress" and "total". NULL and err when a pattern does not compile.
 struct scan *scan_new(const json_t *plan, size_t nlocal, void (*on_event)(size_t local, json_t *event, void *data), void *data, struct error *err);
 void scan_free(struct scan *scan); // takes NULL
 

@@ -117,13 +117,78 @@ static void progress_comes_once_a_second_and_at_the_end(void **state)
 	say(s, 1, "7 of 8\n");
 	say(s, 0, "epoch 4/4 [10/10]\n");
 	say(s, 0, "3 of 0\n");
+	scan_end(s, 0);
 	assert_int_equal(json_array_size(events), 3);
 	const json_t *e = json_array_get(events, 0);
 	assert_true(event_is(e, "progress"));
+	assert_float_equal(json_number_value(json_object_get(e, "epoch")), 10, 0);
+	assert_int_equal(json_array_size(json_object_get(e, "heads")), 1);
+	const json_t *heads = json_object_get(json_array_get(events, 2), "heads");
+	assert_int_equal(json_array_size(heads), 2); // 16 was not told by itself
+	assert_float_equal(json_number_value(json_array_get(json_array_get(heads, 0), 1)), 16, 0);
+	assert_true(json_number_value(json_array_get(json_array_get(heads, 0), 0)) < json_number_value(json_array_get(json_array_get(heads, 1), 0)));
 	assert_float_equal(json_number_value(json_object_get(e, "done")), 15, 0);
 	assert_float_equal(json_number_value(json_object_get(e, "total")), 40, 0);
 	assert_float_equal(json_number_value(json_object_get(json_array_get(events, 1), "done")), 7, 0);
 	assert_float_equal(json_number_value(json_object_get(json_array_get(events, 2), "done")), 40, 0);
+	scan_free(s);
+}
+
+// Lines that came in one piece count as the last of them; the end of the output tells what was kept back.
+static void heads_are_of_pieces_and_the_last_are_told(void **state)
+{
+	struct scan *s = start(mem_json("{s:[s], s:i}", "progress", "turn (\\d+)", "total", 50));
+	say(s, 0, "turn 1\nturn 2\nturn 3\n");
+	say(s, 0, "turn 4\nturn 5\n");
+	assert_int_equal(json_array_size(events), 1);
+	scan_end(s, 0);
+	assert_int_equal(json_array_size(events), 2);
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *heads = json_object_get(json_array_get(events, i), "heads");
+		assert_int_equal(json_array_size(heads), 1);
+		assert_float_equal(json_number_value(json_array_get(json_array_get(heads, 0), 1)), i ? 5 : 3, 0);
+		assert_float_equal(json_number_value(json_object_get(json_array_get(events, i), "total")), 50, 0);
+	}
+	scan_free(s);
+}
+
+static void heads_are_thinned(void **state)
+{
+	enum { LINES = 1000 };
+	struct scan *s = start(mem_json("{s:[s]}", "progress", "turn (\\d+)"));
+	for (int i = 1; i <= LINES; i++) {
+		autofree char *line = mem_printf("turn %d\n", i);
+		say(s, 0, line);
+	}
+	scan_end(s, 0);
+	const json_t *e = json_array_get(events, 1), *heads = json_object_get(e, "heads");
+	assert_true(json_is_null(json_object_get(e, "total")));
+	size_t count = json_array_size(heads);
+	assert_in_range(count, 64, 128);
+	double before = 2;
+	assert_float_equal(json_number_value(json_array_get(json_array_get(heads, 0), 1)), before, 0);
+	for (size_t i = 1; i < count; i++) {
+		double done = json_number_value(json_array_get(json_array_get(heads, i), 1));
+		assert_true(done > before && done <= before + 16);
+		before = done;
+	}
+	assert_float_equal(before, LINES, 0);
+	scan_free(s);
+}
+
+static void it_is_said_that_no_line_matches(void **state)
+{
+	struct scan *s = start(mem_json("{s:[s], s:b}", "progress", "batch (?<done>\\d+) of (?<total>\\d+) finished", "watched", 1));
+	say(s, 0, "reading 7 files\n");
+	say(s, 0, "Batch 1/20 finished\n");
+	say(s, 0, "of 8 batches\n");
+	scan_end(s, 1); // it printed nothing: nothing to say
+	assert_int_equal(json_array_size(events), 0);
+	scan_end(s, 0);
+	assert_int_equal(json_array_size(events), 1);
+	const char *why = json_string_value(json_object_get(json_array_get(events, 0), "why"));
+	assert_non_null(strstr(why, "no line of the output matches the progress pattern 'batch (?<done>"));
+	assert_non_null(strstr(why, "the nearest is: Batch 1/20 finished"));
 	scan_free(s);
 }
 
@@ -230,6 +295,9 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(metrics_are_found_however_the_output_is_cut, setup, teardown),
 	        cmocka_unit_test_setup_teardown(the_first_group_is_the_value, setup, teardown),
 	        cmocka_unit_test_setup_teardown(progress_comes_once_a_second_and_at_the_end, setup, teardown),
+	        cmocka_unit_test_setup_teardown(heads_are_of_pieces_and_the_last_are_told, setup, teardown),
+	        cmocka_unit_test_setup_teardown(heads_are_thinned, setup, teardown),
+	        cmocka_unit_test_setup_teardown(it_is_said_that_no_line_matches, setup, teardown),
 	        cmocka_unit_test_setup_teardown(long_lines_are_cut, setup, teardown),
 	        cmocka_unit_test_setup_teardown(the_last_lines_are_kept_clean, setup, teardown),
 	        cmocka_unit_test_setup_teardown(no_pattern_hangs_the_agent, setup, teardown),

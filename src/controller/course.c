@@ -336,6 +336,8 @@ void course_init(struct course *c)
 	roster_init(&c->roster, c->plan);
 	c->away_since = mem_alloc(c->roster.nnodes * sizeof *c->away_since);
 	c->unmatched = json_object();
+	if (json_object_get(c->plan, "stop"))
+		c->iterations = iterations_new();
 }
 
 void course_start_timers(struct course *c)
@@ -361,6 +363,7 @@ void course_fini(struct course *c)
 	json_decref(c->began);
 	json_decref(c->open);
 	json_decref(c->unmatched);
+	iterations_free(c->iterations);
 	free(c->away_since);
 	free(c->why);
 }

@@ -11,6 +11,7 @@
 #include "controller/state.h"
 #include "controller/worker.h"
 #include "exec/executor.h"
+#include "run/iterations.h"
 #include "run/run.h"
 #include "wire/conn.h"
 
@@ -37,6 +38,7 @@ struct course {
 	json_t *began; // by name of a phase: when it began
 	json_t *open;  // the phases that go on now
 	size_t refused;   // strangers so far
+	struct iterations *iterations; // of all ranks; NULL when nothing in the plan depends on them
 	json_t *unmatched; // pattern of an output -> how many nodes had no file for it
 	struct loop_timer *deadline, *timeout, *silence, *watch;
 	struct loop_watch *signals, *leash;

@@ -5,10 +5,13 @@
 #include "job/plan.h"
 #include "wire/event.h"
 
+#include <math.h>
 #include <string.h>
 
 // A log of strangers that somebody sends on purpose must not fill the disk.
 enum { REFUSED_MAX = 1000 };
+// So many turns before their spread is believed when a run is to stop as soon as its time is known.
+enum { WITHIN_LEAST = 10 };
 
 const char *hearing_signal(int sig)
 {
@@ -143,6 +146,40 @@ static void on_left(struct course *c, size_t node, const json_t *event)
 	}
 }
 
+// Has the job shown what it was started for?
+static bool is_enough(const json_t *stop, const struct estimate_input *input)
+{
+	const json_t *iterations = json_object_get(stop, "iterations"), *within = json_object_get(stop, "within");
+	double seen = 0;
+	for (size_t i = 0; i < input->count; i++)
+		seen += input->turns[i].count;
+	if (json_is_integer(iterations) && seen >= json_number_value(iterations))
+		return true;
+	if (!json_is_number(within) || input->count < WITHIN_LEAST)
+		return false;
+	struct estimate e = estimate_make(input);
+	bool known = !isnan(e.total);
+	double value = known ? e.total : e.turn, low = known ? e.total_low : e.turn_low, high = known ? e.total_high : e.turn_high;
+	return !e.doubts && fmax(high - value, value - low) <= json_number_value(within) * value;
+}
+
+static void on_turn(struct course *c, const json_t *event)
+{
+	struct estimate_input input;
+	iterations_add(c->iterations, event);
+	long leader = iterations_leader(c->iterations);
+	if (c->state != STATE_RUNNING || !event_is(event, "progress") || json_integer_value(json_object_get(event, "rank")) != leader ||
+		!iterations_input(c->iterations, leader, &input) || !is_enough(json_object_get(c->plan, "stop"), &input))
+		return;
+	json_t *said = event_make("enough", ""), *more = iterations_describe(c->iterations, leader);
+	json_object_update(said, more);
+	json_decref(more);
+	course_say(c, said);
+	c->stop_why = "enough iterations were seen";
+	course_decide(c, "ok", 0, c->stop_why);
+	course_happen(c, HAPPENS_ENOUGH, c->stop_why);
+}
+
 static void on_event(size_t node, json_t *event, const char *line, size_t len, void *data)
 {
 	struct course *c = data;
@@ -151,6 +188,8 @@ static void on_event(size_t node, json_t *event, const char *line, size_t len, v
 		course_trouble(err.text, c);
 	if (event_is(event, "left"))
 		on_left(c, node, event);
+	if (c->iterations && (event_is_metric(event) || !is_stale(c, event)))
+		on_turn(c, event);
 	if (event_is_metric(event) || is_stale(c, event))
 		return;
 	if (event_is(event, "phase"))

@@ -9,6 +9,7 @@ enum happening {
 	HAPPENS_GO,        // the run directory is there, the controller listens
 	HAPPENS_ALL_HELLO, // every node of the plan has said hello
 	HAPPENS_ALL_DONE,  // every rank that decides has ended well
+	HAPPENS_ENOUGH,    // the job asked to stop when so much was seen
 	HAPPENS_AGAIN,     // a rank failed, or a node said so, and the job's retries allow another attempt
 	HAPPENS_FAIL,      // a rank, a node or the executor failed, a node is lost, a deadline is over
 	HAPPENS_CANCEL,    // somebody asked to stop

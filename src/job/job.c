@@ -118,6 +118,27 @@ static const struct field metric_fields[] = {
 };
 static const struct field_shape metric_shape = {sizeof(struct job_metric), NULL, metric_fields, &shape};
 
+static const struct field progress_fields[] = {
+        {"pattern", FIELD_REGEX, offsetof(struct job_progress, pattern), .expected = "a regular expression with a group",
+                .example = "'batch (?<done>\\d+) of (?<total>\\d+)'",
+                .help = "a PCRE2 regular expression for the line that each iteration prints; the group named `done`, or else the first, is "
+                        "how many are done; groups `total`, `epoch` and `epochs` say more; default: the usual lines are known"},
+        {"total", FIELD_INT, offsetof(struct job_progress, total), .min = 1, .max = 1e12, .example = "7820",
+                .help = "how many iterations the whole run has, where its lines do not say"},
+        {0},
+};
+static const struct field_shape progress_shape = {sizeof(struct job_progress), "pattern", progress_fields, &shape};
+
+static const struct field stop_fields[] = {
+        {"iterations", FIELD_INT, offsetof(struct job_stop, iterations), .min = 2, .max = 1e12, .example = "20",
+                .help = "after so many iterations"},
+        {"within", FIELD_TEXT, offsetof(struct job_stop, within), .pattern = "^[0-9]{1,2}(\\.[0-9]{1,6})?%$",
+                .expected = "a percentage above 0 and below 100, such as 2%", .example = "2%",
+                .help = "as soon as the time of the whole run is known within so much to either side"},
+        {0},
+};
+static const struct field_shape stop_shape = {sizeof(struct job_stop), NULL, stop_fields, &shape};
+
 static const struct field job_fields[] = {
         {"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
                 .expected = "at most 40 lower-case letters, digits and '-'", .example = "dcgan",
@@ -131,6 +152,10 @@ static const struct field job_fields[] = {
                 .shape = &run_shape, .help = "the ranks"},
         {"metrics", FIELD_OBJECTS, offsetof(struct job, metrics), .max = 100, .shape = &metric_shape,
                 .help = "numbers to read out of the output"},
+        {"progress", FIELD_OBJECT, offsetof(struct job, progress), .shape = &progress_shape,
+                .help = "how the program says which iteration it has done"},
+        {"stop", FIELD_OBJECT, offsetof(struct job, stop), .shape = &stop_shape,
+                .help = "end the run well once enough of it was seen to say how long the whole takes"},
         {"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000, .example = "[\"*.png\", \"checkpoints/**\"]",
                 .help = "what to bring back: globs below the directory `{out}` in which the ranks start"},
         {"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",
@@ -196,6 +221,8 @@ static int check(const struct job *job, struct error *err)
 		        "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
 	if (check_commands(job, err))
 		return -1;
+	if (job->stop.within && strtod(job->stop.within, NULL) <= 0)
+		return yaml_error(yaml_find(job->stop.place.node, "within"), err, "found '%s', expected a percentage above 0", job->stop.within);
 	const struct job_metric *metrics = job->metrics.items;
 	for (size_t i = 0; i < job->metrics.count; i++)
 		for (size_t k = 0; k < i; k++)

@@ -61,6 +61,18 @@ struct job_metric {
 	char *name, *pattern, *unit;
 };
 
+struct job_progress {
+	struct field_place place;
+	char *pattern;
+	long total;
+};
+
+struct job_stop {
+	struct field_place place;
+	long iterations;
+	char *within; // "2%"
+};
+
 struct job {
 	struct field_place place;
 	char *name; // never NULL: the file's when it is not given
@@ -69,6 +81,8 @@ struct job {
 	struct field_objects setup;  // of struct job_setup
 	struct job_run run;
 	struct field_objects metrics; // of struct job_metric
+	struct job_progress progress;
+	struct job_stop stop;
 	struct field_texts outputs;
 	int preflight;
 	struct yaml *tree; // what it was read from: the places in errors

@@ -357,13 +357,25 @@ static json_t *make_metrics(const struct build *b)
 }
 
 // Lines by which programs commonly say how far they are.
-static json_t *make_progress(void)
+static json_t *make_progress(const struct build *b)
 {
+	if (b->job->progress.pattern)
+		return mem_json("[s]", b->job->progress.pattern);
 	return mem_json("[s, s, s]",
 	        "(?i)\\bepoch\\W{0,3}(?<epoch>\\d{1,9})\\s*(?:/|of)\\s*(?<epochs>\\d{1,9}).{0,40}?"
 	        "\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
 	        "(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
 	        "^\\s*\\[(?<done>\\d{1,12})/(?<total>\\d{1,12})\\]");
+}
+
+static json_t *make_stop(const struct job_stop *stop)
+{
+	json_t *made = json_object();
+	if (stop->iterations > 0)
+		json_object_set_new(made, "iterations", json_integer(stop->iterations));
+	if (stop->within)
+		json_object_set_new(made, "within", json_real(strtod(stop->within, NULL) / 100));
+	return made;
 }
 
 static json_t *make_outputs(const struct build *b)
@@ -421,9 +433,15 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
 	        "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
-	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress()) ||
+	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
 	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site))
 		return NULL;
+	if (job->progress.total > 0)
+		json_object_set_new(plan, "total", json_integer(job->progress.total));
+	if (job->progress.pattern || job->stop.place.node)
+		json_object_set_new(plan, "watched", json_true());
+	if (job->stop.place.node)
+		json_object_set_new(plan, "stop", make_stop(&job->stop));
 	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
 	json_object_set_new(plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
 	return steal(plan);

@@ -10,6 +10,9 @@
 //     "setup":  [ {"name": "...", "argv": [...], "env": {...}, "once": false, "timeout": 0} ... ],
 //     "metrics": [ {"name": "...", "pattern": "...", "unit": "..."|null} ... ],
 //     "progress": [ "regular expression with the groups done and total (and perhaps epoch and epochs)", ... ],
+//     "total": 7820,                                             // iterations of the whole run; only where the job says so
+//     "watched": true,                                           // somebody relies on "progress": say so when no line matches
+//     "stop": {"iterations": 20, "within": 0.02},                // end well when so many, or an estimate so good, were seen; only where asked for
 //     "outputs": [ "glob", ... ],
 //     "timeout": 0, "retries": 0, "grace": 5, "deadline": 60, "heartbeat": 5, "lease": 30,    // seconds; timeout 0 is none
 //     "preflight": true, "ports": true }                         // ports: some text holds {port...}

@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "job/plan.h"
+#include "run/iterations.h"
 #include "run/measures.h"
 #include "run/tree.h"
 #include "wire/event.h"
@@ -22,6 +23,7 @@ struct digest {
 	double started, last;
 	size_t limit, nodes, ranks;
 	struct measures *measures;
+	struct iterations *iterations;
 };
 
 // --- small helpers ----------------------------------------------------------
@@ -354,6 +356,7 @@ static int on_event(json_t *event, void *data)
 {
 	struct digest *d = data;
 	see(d, event);
+	iterations_add(d->iterations, event);
 	for (size_t i = 0; i < countof(handlers); i++)
 		if (event_is(event, handlers[i].type))
 			handlers[i].on(d, event);
@@ -367,6 +370,7 @@ static int on_metric(json_t *event, void *data)
 	struct digest *d = data;
 	see(d, event);
 	measures_add(d->measures, event, since(d, event));
+	iterations_add(d->iterations, event);
 	return 0;
 }
 
@@ -398,11 +402,12 @@ static void read_metrics(struct digest *d, const struct run *run, enum digest_de
 
 json_t *digest_make(const struct run *run, enum digest_depth depth, struct error *err)
 {
-	struct digest d = {.tree = new_tree()};
+	struct digest d = {.tree = new_tree(), .iterations = iterations_new()};
 	take_plan(&d, run);
 	uint64_t offset = 0;
 	if (run_read(run, false, &offset, on_event, &d, err) < 0) {
 		json_decref(d.tree);
+		iterations_free(d.iterations);
 		return NULL;
 	}
 	d.measures = measures_new(d.limit);
@@ -410,5 +415,8 @@ json_t *digest_make(const struct run *run, enum digest_depth depth, struct error
 	set(d.tree, "last", json_real(d.last - d.started));
 	measures_put(d.measures, d.tree);
 	measures_free(d.measures);
+	if (depth == DIGEST_ALL)
+		set(d.tree, "estimate", iterations_describe(d.iterations, iterations_leader(d.iterations)));
+	iterations_free(d.iterations);
 	return d.tree;
 }

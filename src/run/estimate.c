@@ -349,7 +349,7 @@ static struct part epoch_ends(const struct estimate_input *in, struct paces *p, 
 
 struct estimate estimate_make(const struct estimate_input *in)
 {
-	struct estimate e = {.init = in->before};
+	struct estimate e = {0};
 	struct paces p = paces_make(in);
 	double gone = in->before, at = in->done;
 	for (size_t i = 0; i < in->count; i++) {
@@ -377,10 +377,13 @@ struct estimate estimate_make(const struct estimate_input *in)
 			all.low += parts[i].low;
 			all.high += parts[i].high;
 		}
+		e.init = fmax(in->before - in->done * e.turn, 0);
 		e.total = gone + all.seconds;
 		e.total_low = fmax(e.total - sqrt(all.variance) - all.low, gone);
 		e.total_high = e.total + sqrt(all.variance) + all.high;
 	}
+	if (isnan(in->total))
+		e.total = e.total_low = e.total_high = NAN;
 	free(p.all);
 	free(p.scratch);
 	return e;

@@ -14,7 +14,7 @@ struct estimate_turn {
 struct estimate_input {
 	double before; // seconds from the program's start to the first head seen: reading data, compiling, the first turn
 	double done;   // turns done at that head
-	double total;  // turns of the whole run
+	double total;  // turns of the whole run; NAN: not known, and its time neither
 	double epoch;  // turns of an epoch; 0: there are none
 	double last;   // work of each epoch's last turn, a partial batch, in terms of the others'; NAN: not known
 	const struct estimate_turn *turns; // from the first head on
@@ -39,7 +39,7 @@ struct estimate {
 	double every;   // turns from pause to pause where that is regular, else 0
 	double turn, turn_low, turn_high;    // one turn in the long run, pauses apart: its mean, robust against them
 	double median, spread;               // of the turns, and what a normal distribution's deviation would be
-	double init;                         // what came before the first turn
+	double init;                         // what came before the first turn: reading data, compiling, waiting for others
 	double total, total_low, total_high; // the whole run
 	unsigned doubts;
 };

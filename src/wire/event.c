@@ -41,6 +41,7 @@ static const struct kind {
         {"refused", false, false},
         {"signal", false, false},
         {"retry", false, false},
+        {"enough", false, false},
         {"receipt", false, false},
         {"end", false, false},
         {"metric", true, true},

@@ -25,12 +25,14 @@
 //   refused   C  peer, why                                          somebody who may not speak to the controller
 //   signal    C  signal, why                                        sent to all ranks
 //   retry     C  attempt (2..), why
+//   enough    C  rank, seen, turn [value, low, high], total [...]...  the job asked to stop here; see iterations_describe in run/iterations.h
 //   receipt   C  left: [{what, ...}], seconds                       what the executor still finds after down
 //   end       C  outcome: "ok" | "failed" | "cancelled" | "lost", why (text or null), exit (status of muster run), seconds    always the last line
 //
 // In metrics.jsonl:
 //   metric    A  node, rank, name, value (number), unit (text or null), step (integer, may be missing)
-//   progress  A  node, rank, done, total (numbers)                  at most one a second for each rank
+//   progress  A  node, rank, done, total (or null), epoch (iterations in one; may be missing), heads: [[when, done], ...]
+//                                                                  at most one a second for each rank, but for the last; heads since the one before
 //   sample    A  node, cpu (cores in use), memory (bytes), rx, tx (network B/s), read, write (disk B/s), ranks: [{rank, cpu, memory}]
 #ifndef WIRE_EVENT_H
 #define WIRE_EVENT_H
