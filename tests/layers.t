@@ -53,7 +53,7 @@ libwebsockets\.h  wire/conn.c base/loop.c
 yaml\.h           job/yaml.c
 archive.*\.h      base/tar.c
 openssl/.*        base/crypto.c
-pcre2.*\.h        agent/scan.c job/field.c
+pcre2.*\.h        base/pattern.c
 sqlite3\.h        -
 curl/.*           -
 uv\.h             -

@@ -2,24 +2,21 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/pattern.h"
 #include "base/str.h"
 #include "wire/event.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <math.h>
-#include <pcre2.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { LINE_KEPT = 64 * 1024, LAST_LINES = 10, LAST_BYTES = 400, NAME_MAX_BYTES = 200, HEADS = 128 };
-static const uint32_t match_limit = 100000; // steps: a pattern that backtracks without end gives up
-static const uint32_t heap_limit = 1024;     // KiB, for machines where code may not be made at run time
 static const double progress_every = 1, nothing_after = 60;
 
-struct pattern {
-	pcre2_code *code;
-	pcre2_match_data *match;
+// A pattern of the plan.
+struct wanted {
+	struct pattern *pattern;
 	const char *name, *unit; // of a metric; NULL for progress
 	int value, step, done, total, epoch, epochs; // group numbers, 0 for none
 };
@@ -51,9 +48,8 @@ struct rank_scan {
 
 struct scan {
 	json_t *plan;
-	struct pattern *patterns;
-	size_t npatterns, nmetrics;
-	pcre2_match_context *context;
+	struct wanted *wanted;
+	size_t nwanted, nmetrics;
 	struct rank_scan *ranks;
 	size_t nranks;
 	double total; // of the job's progress where no line says it; NAN: not known
@@ -66,36 +62,23 @@ struct scan {
 
 // --- patterns -------------------------------------------------------------------
 
-static int group(const pcre2_code *code, const char *name, int otherwise)
-{
-	int n = pcre2_substring_number_from_name(code, (PCRE2_SPTR)name);
-	return n > 0 ? n : otherwise;
-}
-
 static int add_pattern(struct scan *s, const char *text, const char *name, const char *unit, struct error *err)
 {
-	int code;
-	size_t at;
-	struct pattern *p = &s->patterns[s->npatterns];
-	p->code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
-	if (!p->code) {
-		char why[256];
-		pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-		return error_set(err, ERROR_USAGE, "pattern '%s' at %zu: %s", text, at, why);
-	}
-	pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
-	p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
-	p->name = name;
-	p->unit = unit;
-	uint32_t groups;
-	pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &groups);
-	p->value = group(p->code, "value", groups ? 1 : 0);
-	p->step = group(p->code, "step", 0);
-	p->done = group(p->code, "done", !name && groups ? 1 : 0);
-	p->total = group(p->code, "total", 0);
-	p->epoch = group(p->code, "epoch", 0);
-	p->epochs = group(p->code, "epochs", 0);
-	s->npatterns++;
+	struct error why;
+	struct wanted *w = &s->wanted[s->nwanted];
+	struct pattern *p = w->pattern = pattern_new(text, &why);
+	if (!p)
+		return error_set(err, ERROR_USAGE, "pattern '%s' %s", text, why.text);
+	int first = pattern_groups(p) ? 1 : 0, value = pattern_group(p, "value"), done = pattern_group(p, "done");
+	w->name = name;
+	w->unit = unit;
+	w->value = value ? value : first;
+	w->step = pattern_group(p, "step");
+	w->done = done ? done : first;
+	w->total = pattern_group(p, "total");
+	w->epoch = pattern_group(p, "epoch");
+	w->epochs = pattern_group(p, "epochs");
+	s->nwanted++;
 	return 0;
 }
 
@@ -104,7 +87,7 @@ static int add_patterns(struct scan *s, struct error *err)
 	const json_t *metrics = json_object_get(s->plan, "metrics"), *progress = json_object_get(s->plan, "progress"), *value;
 	size_t i;
 	s->nmetrics = json_array_size(metrics);
-	s->patterns = mem_alloc((json_array_size(metrics) + json_array_size(progress)) * sizeof *s->patterns);
+	s->wanted = mem_alloc((json_array_size(metrics) + json_array_size(progress)) * sizeof *s->wanted);
 	json_array_foreach(metrics, i, value)
 		if (add_pattern(s, json_string_value(json_object_get(value, "pattern")), json_string_value(json_object_get(value, "name")),
 			    json_string_value(json_object_get(value, "unit")), err) < 0)
@@ -126,9 +109,6 @@ struct scan *scan_new(const json_t *plan, size_t nlocal, void (*on_event)(size_t
 		s->ranks[i].heads.stride = 1;
 	s->offset = clock_wall() - clock_mono();
 	s->watched = json_is_true(json_object_get(plan, "watched"));
-	s->context = pcre2_match_context_create(NULL);
-	pcre2_set_match_limit(s->context, match_limit);
-	pcre2_set_heap_limit(s->context, heap_limit);
 	if (add_patterns(s, err) < 0) {
 		scan_free(s);
 		return NULL;
@@ -140,18 +120,15 @@ void scan_free(struct scan *scan)
 {
 	if (!scan)
 		return;
-	for (size_t i = 0; i < scan->npatterns; i++) {
-		pcre2_match_data_free(scan->patterns[i].match);
-		pcre2_code_free(scan->patterns[i].code);
-	}
+	for (size_t i = 0; i < scan->nwanted; i++)
+		pattern_free(scan->wanted[i].pattern);
 	for (size_t i = 0; i < scan->nranks; i++) {
 		str_fini(&scan->ranks[i].line);
 		free(scan->ranks[i].heads.nearest);
 		for (size_t k = 0; k < LAST_LINES; k++)
 			free(scan->ranks[i].tail.lines[k]);
 	}
-	pcre2_match_context_free(scan->context);
-	free(scan->patterns);
+	free(scan->wanted);
 	free(scan->ranks);
 	json_decref(scan->plan);
 	free(scan);
@@ -159,27 +136,13 @@ void scan_free(struct scan *scan)
 
 // --- one line -------------------------------------------------------------------
 
-static bool number(const struct pattern *p, const char *line, int n, double *value)
-{
-	PCRE2_SIZE *at = pcre2_get_ovector_pointer(p->match);
-	if (n == 0 || at[2 * n] == PCRE2_UNSET || at[2 * n + 1] - at[2 * n] >= 64)
-		return false;
-	char text[64];
-	size_t len = at[2 * n + 1] - at[2 * n];
-	memcpy(text, line + at[2 * n], len);
-	text[len] = '\0';
-	char *end;
-	*value = strtod(text, &end);
-	return end != text && isfinite(*value);
-}
-
-static void say_metric(struct scan *s, size_t local, const struct pattern *p, const char *line)
+static void say_metric(struct scan *s, size_t local, const struct wanted *w)
 {
 	double value, step;
-	if (!number(p, line, p->value, &value))
+	if (!pattern_number(w->pattern, w->value, &value))
 		return;
-	json_t *event = event_make("metric", "s:s, s:f, s:s?", "name", p->name, "value", value, "unit", p->unit);
-	if (number(p, line, p->step, &step))
+	json_t *event = event_make("metric", "s:s, s:f, s:s?", "name", w->name, "value", value, "unit", w->unit);
+	if (pattern_number(w->pattern, w->step, &step))
 		json_object_set_new(event, "step", json_integer((json_int_t)step));
 	s->on_event(local, event, s->data);
 }
@@ -221,14 +184,14 @@ static void add_head(struct heads *h, double at, double done)
 	h->done[h->count++] = done;
 }
 
-static void say_progress(struct scan *s, size_t local, const struct pattern *p, const char *line)
+static void say_progress(struct scan *s, size_t local, const struct wanted *w)
 {
 	struct heads *h = &s->ranks[local].heads;
 	double done, total = s->total, epoch, epochs;
-	if (!number(p, line, p->done, &done) || (number(p, line, p->total, &total) && total <= 0))
+	if (!pattern_number(w->pattern, w->done, &done) || (pattern_number(w->pattern, w->total, &total) && total <= 0))
 		return;
 	h->epoch = 0;
-	if (number(p, line, p->epoch, &epoch) && number(p, line, p->epochs, &epochs) && !isnan(total)) {
+	if (pattern_number(w->pattern, w->epoch, &epoch) && pattern_number(w->pattern, w->epochs, &epochs) && !isnan(total)) {
 		h->epoch = total;
 		done += (epoch - 1) * total;
 		total *= epochs;
@@ -316,14 +279,14 @@ static void on_line(struct scan *s, size_t local, const char *line, size_t len)
 	keep_last(&s->ranks[local].tail, line, len);
 	if (s->watched && !s->ranks[local].heads.found)
 		keep_nearest(s, local, line, len);
-	for (size_t i = 0; i < s->npatterns; i++) {
-		struct pattern *p = &s->patterns[i];
-		if (pcre2_match(p->code, (PCRE2_SPTR)line, len, 0, 0, p->match, s->context) <= 0)
+	for (size_t i = 0; i < s->nwanted; i++) {
+		const struct wanted *w = &s->wanted[i];
+		if (!pattern_find(w->pattern, line, len))
 			continue;
-		if (p->name)
-			say_metric(s, local, p, line);
+		if (w->name)
+			say_metric(s, local, w);
 		else {
-			say_progress(s, local, p, line);
+			say_progress(s, local, w);
 			break; // the known forms of progress exclude one another
 		}
 	}

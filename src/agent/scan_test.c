@@ -261,7 +261,7 @@ static void bad_patterns_are_errors(void **state)
 	autojson json_t *plan = metrics("m", "a(b");
 	struct error err = {0};
 	assert_null(scan_new(plan, 1, on_event, NULL, &err));
-	assert_non_null(strstr(err.text, "pattern 'a(b' at 3"));
+	assert_non_null(strstr(err.text, "pattern 'a(b' at character 4"));
 	scan_free(NULL);
 }
 

@@ -1,12 +1,11 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "job/field.h"
 
 #include "base/mem.h"
+#include "base/pattern.h"
 #include "base/str.h"
 #include "job/units.h"
 
 #include <math.h>
-#include <pcre2.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,16 +37,10 @@ static const char *expected_text(const struct field *field)
 
 bool field_match(const char *pattern, const char *text)
 {
-	int code;
-	PCRE2_SIZE offset;
-	pcre2_code *re =
-	        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_DOLLAR_ENDONLY | PCRE2_ANCHORED, &code, &offset, NULL);
-	if (!re)
-		return false;
-	pcre2_match_data *data = pcre2_match_data_create_from_pattern(re, NULL);
-	bool match = pcre2_match(re, (PCRE2_SPTR)text, strlen(text), 0, 0, data, NULL) >= 0;
-	pcre2_match_data_free(data);
-	pcre2_code_free(re);
+	autofree char *whole = mem_printf("\\A(?:%s)\\z", pattern);
+	struct pattern *p = pattern_new(whole, NULL);
+	bool match = p && pattern_find(p, text, strlen(text));
+	pattern_free(p);
 	return match;
 }
 
@@ -79,18 +72,14 @@ static int read_regex(const struct reading *r)
 	char **out = r->slot;
 	if (read_word(r, r->node, MAX_TEXT, out))
 		return -1;
-	int code;
-	PCRE2_SIZE offset;
-	pcre2_code *re = pcre2_compile((PCRE2_SPTR)*out, PCRE2_ZERO_TERMINATED, 0, &code, &offset, NULL);
-	if (!re) {
-		PCRE2_UCHAR why[200];
-		pcre2_get_error_message(code, why, sizeof why);
-		autofree char *expected = mem_printf("a regular expression (at character %zu: %s)", (size_t)offset + 1, (const char *)why);
+	struct error why;
+	struct pattern *p = pattern_new(*out, &why);
+	if (!p) {
+		autofree char *expected = mem_printf("a regular expression (%s)", why.text);
 		return fail(r, r->node, expected);
 	}
-	uint32_t groups = 0;
-	pcre2_pattern_info(re, PCRE2_INFO_CAPTURECOUNT, &groups);
-	pcre2_code_free(re);
+	size_t groups = pattern_groups(p);
+	pattern_free(p);
 	return groups ? 0 : fail(r, r->node, "a regular expression with a group around the number, such as 'loss: ([0-9.]+)'");
 }
 

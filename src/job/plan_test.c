@@ -114,15 +114,15 @@ static void test_missing_file(void **state)
 	job_free(NULL);
 }
 
-// The progress patterns must compile and take what programs print: field.c's own check is used, so that PCRE2 keeps its doors.
+// The progress patterns must compile and take what programs print: field.c checks patterns the same way.
 static void test_progress(void **state)
 {
 	static const char *const lines[][2] = {{"[epoch: 2/5][iteration: 20/100] rank 0 loss 1", "[epoch: 2/5][iteration: 20/100]"},
 	        {"Epoch [1/5], Step [100/600], Loss: 0.1", "Epoch 1 of 5, iteration 3 of 10"}, {"step 3/10", "iteration 7 of 9"}};
 	autojson json_t *plan = good_plan("run: {command: a}");
 	const json_t *patterns = json_object_get(plan, "progress");
-	autofree char *epochs = mem_printf("^.*%s", json_string_value(json_array_get(patterns, 0)));
-	autofree char *steps = mem_printf("^.*%s", json_string_value(json_array_get(patterns, 1)));
+	autofree char *epochs = mem_printf(".*%s.*", json_string_value(json_array_get(patterns, 0)));
+	autofree char *steps = mem_printf(".*%s.*", json_string_value(json_array_get(patterns, 1)));
 	for (size_t i = 0; i < countof(lines); i++) {
 		for (size_t k = 0; k < 2; k++) {
 			assert_int_equal(field_match(epochs, lines[i][k]), i < 2);

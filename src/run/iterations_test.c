@@ -117,7 +117,7 @@ static void test_description(void **state)
 	add(it, "start", 100, 0);
 	add_heads(it, 0, 103, 1, 20, 80);
 	autojson json_t *d = iterations_describe(it, 0);
-	assert_int_equal(json_integer_value(json_object_get(d, "seen")), 19);
+	assert_int_equal(json_integer_value(json_object_get(d, "seen")), 17);
 	assert_float_equal(json_number_value(json_object_get(d, "init")), 2.5, 1e-6);
 	assert_float_equal(json_number_value(json_array_get(json_object_get(d, "total"), 0)), 3 + 79 * 0.5, 1e-6);
 	assert_int_equal(json_array_size(json_object_get(d, "doubts")), 0);
