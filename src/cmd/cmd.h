@@ -14,6 +14,7 @@ int cmd_exec(int argc, char **argv, struct error *err);
 int cmd_list(int argc, char **argv, struct error *err);
 int cmd_logs(int argc, char **argv, struct error *err);
 int cmd_plan(int argc, char **argv, struct error *err);
+int cmd_predict(int argc, char **argv, struct error *err);
 int cmd_reap(int argc, char **argv, struct error *err);
 int cmd_report(int argc, char **argv, struct error *err);
 int cmd_run(int argc, char **argv, struct error *err);

@@ -356,16 +356,18 @@ static json_t *make_metrics(const struct build *b)
 	return list;
 }
 
-// Lines by which programs commonly say how far they are.
-static json_t *make_progress(const struct build *b)
+json_t *plan_progress(void)
 {
-	if (b->job->progress.pattern)
-		return mem_json("[s]", b->job->progress.pattern);
-	return mem_json("[s, s, s]",
+	return mem_json("[s, s, s, s]",
 	        "(?i)\\bepoch\\W{0,3}(?<epoch>\\d{1,9})\\s*(?:/|of)\\s*(?<epochs>\\d{1,9}).{0,40}?"
 	        "\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
 	        "(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
-	        "^\\s*\\[(?<done>\\d{1,12})/(?<total>\\d{1,12})\\]");
+	        "^\\s*\\[(?<done>\\d{1,12})/(?<total>\\d{1,12})\\]", "(?i)\\bglobal[ _]step\\W{0,3}(?<done>\\d{1,12})\\b");
+}
+
+static json_t *make_progress(const struct build *b)
+{
+	return b->job->progress.pattern ? mem_json("[s]", b->job->progress.pattern) : plan_progress();
 }
 
 static json_t *make_stop(const struct job_stop *stop)

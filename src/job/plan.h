@@ -32,6 +32,9 @@ struct job;
 // as a tree: defaults for deadline, heartbeat, lease, grace. dir is the absolute directory that relative input paths start from.
 json_t *plan_make(const struct job *job, const json_t *site, const char *dir, struct error *err);
 
+// The patterns of lines by which programs commonly say how far they are: "progress" of a job that does not say its own. Owned by the caller.
+json_t *plan_progress(void);
+
 size_t plan_nodes(const json_t *plan); // how many
 size_t plan_size(const json_t *plan);  // how many ranks, also of a slice
 const char *plan_executor(const json_t *plan);

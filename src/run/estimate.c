@@ -330,7 +330,8 @@ static struct part epoch_ends(const struct estimate_input *in, struct paces *p, 
 	if (n == 0) {
 		double less = isnan(in->last) ? 0 : 1 - in->last;
 		r.seconds = -come * less * e->turn;
-		e->doubts |= isnan(in->last) ? ESTIMATE_EPOCH_END : 0;
+		bool matters = come > 0.005 * (in->total - at); // each is off by one turn at most, unless it brings an evaluation
+		e->doubts |= isnan(in->last) && matters ? ESTIMATE_EPOCH_END : 0;
 		return r;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -378,9 +379,9 @@ struct estimate estimate_make(const struct estimate_input *in)
 			all.high += parts[i].high;
 		}
 		e.init = fmax(in->before - in->done * e.turn, 0);
-		e.total = gone + all.seconds;
-		e.total_low = fmax(e.total - sqrt(all.variance) - all.low, gone);
-		e.total_high = e.total + sqrt(all.variance) + all.high;
+		e.total = gone + fmax(all.seconds, 0);
+		e.total_low = fmin(fmax(e.total - sqrt(all.variance) - all.low, gone), e.total); // skew may shift both ends far
+		e.total_high = fmax(e.total + sqrt(all.variance) + all.high, e.total);
 	}
 	if (isnan(in->total))
 		e.total = e.total_low = e.total_high = NAN;

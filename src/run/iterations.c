@@ -98,6 +98,15 @@ void iterations_head(struct iterations *it, long rank, double at, double done, d
 	r->done = done;
 }
 
+void iterations_start(struct iterations *it, long rank, double at)
+{
+	struct rank *r = rank_of(it, rank);
+	if (!r)
+		return;
+	begin(r);
+	r->start = at;
+}
+
 static void add_progress(struct iterations *it, const json_t *event)
 {
 	long rank = tree_whole(event, "rank");
@@ -115,14 +124,11 @@ void iterations_add(struct iterations *it, const json_t *event)
 		add_progress(it, event);
 		return;
 	}
-	bool start = event_is(event, "start");
-	struct rank *r = start || event_is(event, "exit") ? rank_of(it, tree_whole(event, "rank")) : NULL;
-	if (r && start) {
-		begin(r);
-		r->start = tree_number(event, "ts");
-	} else if (r) {
+	if (event_is(event, "start"))
+		iterations_start(it, tree_whole(event, "rank"), tree_number(event, "ts"));
+	struct rank *r = event_is(event, "exit") ? rank_of(it, tree_whole(event, "rank")) : NULL;
+	if (r)
 		r->end = tree_number(event, "ts");
-	}
 }
 
 long iterations_leader(const struct iterations *it)

@@ -17,6 +17,9 @@ void iterations_free(struct iterations *it); // takes NULL
 // rank has too many turns, neighbours are put together.
 void iterations_add(struct iterations *it, const json_t *event);
 
+// The rank was started at AT seconds; what it said before is forgotten.
+void iterations_start(struct iterations *it, long rank, double at);
+
 // A head that came at AT seconds, DONE turns being done; total and epoch as in a progress event (NAN and 0 where not known).
 void iterations_head(struct iterations *it, long rank, double at, double done, double total, double epoch);
 

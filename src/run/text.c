@@ -43,6 +43,26 @@ static void put_failure(struct str *out, const json_t *report)
 	field(out, "", line.text);
 }
 
+// What the iterations foretell, where the run was stopped before its end or still goes on.
+static void put_estimate(struct str *out, const json_t *report)
+{
+	const json_t *estimate = json_object_get(report, "estimate"), *total = json_object_get(estimate, "total"), *turn = json_object_get(estimate, "turn");
+	if (!tree_has(estimate, "turns") || tree_number(estimate, "gone") >= tree_number(estimate, "turns") || !json_is_number(json_array_get(total, 0)))
+		return;
+	autofree char *whole = str_seconds(json_number_value(json_array_get(total, 0))), *low = str_seconds(json_number_value(json_array_get(total, 1))),
+		      *high = str_seconds(json_number_value(json_array_get(total, 2)));
+	autofree char *line = mem_printf("the whole takes %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole, low, high,
+		tree_number(estimate, "gone"), tree_number(estimate, "turns"), json_number_value(json_array_get(turn, 0)));
+	field(out, "estimate", line);
+	size_t k;
+	json_t *doubt;
+	json_array_foreach(json_object_get(estimate, "doubts"), k, doubt)
+	{
+		autofree char *text = mem_printf("not to be trusted: %s", json_string_value(doubt));
+		field(out, "", text);
+	}
+}
+
 static void put_top(struct str *out, const json_t *report)
 {
 	time_t begun = (time_t)tree_number(report, "started");
@@ -255,6 +275,7 @@ char *text_make(const json_t *report)
 	struct str out = {0};
 	put_top(&out, report);
 	put_phases(&out, report);
+	put_estimate(&out, report);
 	put_nodes(&out, report);
 	put_ranks(&out, report);
 	put_metrics(&out, report);

@@ -22,6 +22,9 @@ is "it says that it has" "$(json_lines "$events" '(e["seen"] >= 8, e["gone"] >= 
 is "it ends well" "$(json_value "$report" '(e["outcome"], e["why"])')" '["ok", "enough iterations were seen"]'
 is "the whole run would take 0.3 and 40 times 0.05 s" "$(json_value "$report" '(lambda t: t[1] <= t[0] <= t[2] and 2.2 < t[0] < 4)(e["estimate"]["total"])')" true
 
+muster report
+like "the report says it in words" "$out" 'estimate +the whole takes .* iterations seen'
+
 muster run turns.yaml --set stop.within=40% --set progress.total=4000
 status_is "a run that stops when the time is known well enough" 0
 is "it is" "$(json_value "$(run_dir)/report.json" '(lambda t: t[2] - t[0] <= 0.4 * t[0])(e["estimate"]["total"])')" true

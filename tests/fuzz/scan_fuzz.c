@@ -22,9 +22,9 @@ static void on_event(size_t local, json_t *event, void *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	autojson json_t *plan = mem_json("{s:[{s:s, s:s}, {s:s, s:s}], s:[s]}", "metrics", "name", "loss", "pattern",
+	autojson json_t *plan = mem_json("{s:[{s:s, s:s}, {s:s, s:s}], s:[s], s:b}", "metrics", "name", "loss", "pattern",
 	        "loss[:=]\\s*(?<value>\\S+)(?: step (?<step>\\S+))?", "name", "slow", "pattern", "^((a+)+)$", "progress",
-	        "(?<epoch>\\d+)/(?<epochs>\\d+) (?<done>\\S+) of (?<total>\\S+)");
+	        "(?<epoch>\\d+)/(?<epochs>\\d+) (?<done>\\S+) of (?<total>\\S+)", "watched", size % 2);
 	struct scan *scan = scan_new(plan, 1, on_event, NULL, NULL);
 	assert(scan);
 	for (unsigned n = 0; size > 0; n++) {

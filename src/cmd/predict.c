@@ -1,0 +1,201 @@
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "run/grid.h"
+#include "run/iterations.h"
+#include "run/logfile.h"
+#include "run/run.h"
+#include "run/series.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct wish {
+	const char *runs, *pattern;
+	double total, first; // NAN: not given
+};
+
+static int on_event(json_t *event, void *data)
+{
+	iterations_add(data, event);
+	return 0;
+}
+
+// A file is a log; anything else names a run.
+static int read_source(const struct wish *w, const char *name, struct iterations *it, const char **clock, struct error *err)
+{
+	struct stat st;
+	struct logfile found;
+	if (stat(name, &st) == 0 && !S_ISDIR(st.st_mode)) {
+		int rc = logfile_read(name, w->pattern, w->total, it, &found, err);
+		*clock = found.clock;
+		return rc;
+	}
+	struct run *run = run_open(w->runs, name, err);
+	if (!run)
+		return -1;
+	uint64_t events = 0, metrics = 0;
+	int rc = run_read(run, false, &events, on_event, it, err);
+	if (rc == 0)
+		run_read(run, true, &metrics, on_event, it, NULL); // none yet is no error
+	*clock = "muster";
+	if (rc == 0 && iterations_leader(it) < 0)
+		rc = error_set(err, ERROR_USAGE, "%s: no rank has printed a line of an iteration; say in the job file with 'progress' how they look", run->id);
+	run_free(run);
+	return rc;
+}
+
+// Only the first turns count as seen: returns how many there were. *actual becomes the whole run's time when the rest of it is there too.
+static double cut(struct estimate_input *in, double first, double *actual)
+{
+	double seconds = in->before, done = in->done, seen = NAN;
+	size_t kept = in->count;
+	for (size_t i = 0; i < in->count; i++) {
+		seconds += in->turns[i].seconds;
+		done += in->turns[i].count;
+		if (isnan(seen) && done >= first) {
+			kept = i + 1;
+			seen = done;
+		}
+	}
+	*actual = !isnan(in->total) && done >= in->total ? seconds : NAN;
+	in->count = kept;
+	return isnan(seen) ? done : seen;
+}
+
+static json_t *interval(double value, double low, double high)
+{
+	return mem_json("[o, o, o]", series_number(value), series_number(low), series_number(high));
+}
+
+static json_t *predict(const struct wish *w, const char *name, struct error *err)
+{
+	struct iterations *it = iterations_new();
+	const char *clock = NULL;
+	struct estimate_input in;
+	double actual = NAN;
+	if (read_source(w, name, it, &clock, err) < 0 || !iterations_input(it, iterations_leader(it), &in)) {
+		iterations_free(it);
+		return NULL;
+	}
+	if (!isnan(w->total))
+		in.total = w->total;
+	double done = cut(&in, w->first, &actual);
+	struct estimate e = estimate_make(&in);
+	json_t *doubts = json_array();
+	for (unsigned bit = 1; bit <= ESTIMATE_NOTHING; bit <<= 1)
+		if (e.doubts & bit)
+			json_array_append_new(doubts, json_string(estimate_doubt(bit)));
+	json_t *result = mem_json("{s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "clock", clock, "done", series_number(done), "seen", (int)e.seen,
+		"warm_up", (int)e.warm_up, "pauses", (int)e.pauses, "turns", series_number(in.total), "turn", interval(e.turn, e.turn_low, e.turn_high),
+		"median", series_number(e.median), "init", series_number(e.init), "total", interval(e.total, e.total_low, e.total_high), "actual",
+		series_number(actual), "error", series_number(e.total / actual - 1), "doubts", doubts);
+	iterations_free(it);
+	return result;
+}
+
+// --- printing -------------------------------------------------------------------
+
+static double at(const json_t *object, const char *name, size_t i)
+{
+	const json_t *value = json_object_get(object, name);
+	if (json_is_array(value))
+		value = json_array_get(value, i);
+	return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static char *seconds_text(double seconds)
+{
+	return isnan(seconds) ? mem_strdup("") : seconds < 1e-6 ? mem_strdup("0 s") : seconds < 60 ? mem_printf("%.4g s", seconds) : str_seconds(seconds);
+}
+
+static void add_row(struct grid *g, const json_t *p)
+{
+	autofree char *low = seconds_text(at(p, "total", 1)), *high = seconds_text(at(p, "total", 2));
+	double turns = at(p, "turns", 0), error = at(p, "error", 0), turn = at(p, "turn", 0);
+	grid_add(g, json_string_value(json_object_get(p, "name")));
+	grid_take(g, isnan(turns) ? mem_printf("%.0f", at(p, "done", 0)) : mem_printf("%.0f of %.0f", at(p, "done", 0), turns));
+	grid_take(g, seconds_text(turn));
+	grid_take(g, isnan(turn) ? mem_strdup("") : mem_printf("%.2g %%", 50 * (at(p, "turn", 2) - at(p, "turn", 1)) / turn));
+	grid_take(g, seconds_text(at(p, "init", 0)));
+	grid_take(g, seconds_text(at(p, "total", 0)));
+	grid_take(g, *low ? mem_printf("%s to %s", low, high) : mem_strdup(""));
+	grid_take(g, seconds_text(at(p, "actual", 0)));
+	grid_take(g, isnan(error) ? mem_strdup("") : mem_printf("%+.2f %%", 100 * error));
+}
+
+static void print_text(const json_t *results)
+{
+	static const char *const heads[] = {"NAME", "#SEEN", "#ITERATION", "#+-", "#BEFORE", "#WHOLE RUN", "95 % BETWEEN", "#ACTUAL", "#OFF", NULL};
+	struct grid g = {.heads = heads};
+	autostr struct str out = {0};
+	size_t i, k;
+	const json_t *p, *doubt;
+	json_array_foreach(results, i, p)
+		add_row(&g, p);
+	grid_print(&g, &out, "");
+	json_array_foreach(results, i, p)
+	{
+		const char *name = json_string_value(json_object_get(p, "name"));
+		if (isnan(at(p, "turns", 0)))
+			str_printf(&out, "%s: how many iterations the whole run has is not known; say it with --total\n", name);
+		json_array_foreach(json_object_get(p, "doubts"), k, doubt)
+			str_printf(&out, "%s: not to be trusted: %s\n", name, json_string_value(doubt));
+	}
+	fputs(out.text, stdout);
+}
+
+static int number(const char *name, const char *text, double *value, struct error *err)
+{
+	char *end;
+	*value = NAN;
+	if (!text)
+		return 0;
+	*value = strtod(text, &end);
+	if (end != text && !*end && *value >= 1 && *value <= 1e15)
+		return 0;
+	return error_set(err, ERROR_USAGE, "predict: --%s '%s', expected a number of 1 or more", name, text);
+}
+
+int cmd_predict(int argc, char **argv, struct error *err)
+{
+	const char *runs = NULL, *total = NULL, *first = NULL;
+	bool as_json = false;
+	struct wish wish = {0};
+	const struct option_row rows[] = {
+		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
+		{"pattern", 'p', "RE", "the line of an iteration: groups done, total, epoch, epochs, at (time), seconds (it took)", &wish.pattern},
+		{"total", 't', "N", "iterations of the whole run, where the lines do not say", &total},
+		{"first", 'f', "N", "look only at the first N iterations, and compare with the rest where it is there", &first},
+		{"json", 0, NULL, "print one JSON array", &as_json},
+		{0},
+	};
+	int at_operand = options_parse(argc, argv,
+		"predict [OPTION]... LOG|RUN...\nSays how long the whole run takes, from the first iterations in a log of any program, or in a run.", rows, err);
+	if (at_operand <= 0)
+		return at_operand;
+	if (number("total", total, &wish.total, err) < 0 || number("first", first, &wish.first, err) < 0)
+		return -1;
+	if (at_operand == argc)
+		return error_set(err, ERROR_USAGE, "predict: expected a log file or a run");
+	wish.runs = options_runs(runs);
+	autojson json_t *results = json_array();
+	for (int i = at_operand; i < argc; i++) {
+		json_t *result = predict(&wish, argv[i], err);
+		if (!result)
+			return -1;
+		json_array_append_new(results, result);
+	}
+	autofree char *text = as_json ? json_dumps(results, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+	if (text)
+		puts(text);
+	else
+		print_text(results);
+	return 0;
+}
