@@ -22,6 +22,7 @@ struct resize {
 	int height, width, size;
 	struct axis x, y;
 	uint8_t *between; // after the first pass: height rows of size samples
+	int32_t *sums;    // of one row of results
 };
 
 // Results OFFSET to OFFSET + SIZE of a line of FROM samples scaled to TO.
@@ -70,6 +71,7 @@ struct resize *resize_new(int height, int width, int size)
 	axis_init(&r->x, width, to_w, (int)nearbyint((to_w - size) / 2.0), size); // half to even, as Python rounds
 	axis_init(&r->y, height, to_h, (int)nearbyint((to_h - size) / 2.0), size);
 	r->between = mem_new((size_t)height, (size_t)size);
+	r->sums = mem_new((size_t)size, sizeof *r->sums);
 	return r;
 }
 
@@ -80,6 +82,7 @@ void resize_free(struct resize *r)
 	axis_fini(&r->x);
 	axis_fini(&r->y);
 	free(r->between);
+	free(r->sums);
 	free(r);
 }
 
@@ -102,17 +105,23 @@ static void along_x(const struct resize *r, const uint8_t *in)
 		}
 }
 
+// Row by row, because all of a row have the same weights: compilers make vectors of that.
 static void along_y(const struct resize *r, uint8_t *out)
 {
-	for (int i = 0; i < r->size; i++)
-		for (int x = 0; x < r->size; x++) {
-			const uint8_t *p = r->between + (size_t)r->y.first[i] * (size_t)r->size + x;
-			const int32_t *w = r->y.weight + (size_t)i * (size_t)r->y.taps;
-			int32_t sum = 1 << (FRACTION - 1);
-			for (int k = 0; k < r->y.count[i]; k++)
-				sum += p[(size_t)k * (size_t)r->size] * w[k];
-			out[(size_t)i * (size_t)r->size + (size_t)x] = rounded(sum);
+	const int size = r->size;
+	int32_t *restrict sums = r->sums;
+	for (int i = 0; i < size; i++, out += size) {
+		const int32_t *w = r->y.weight + (size_t)i * (size_t)r->y.taps;
+		for (int x = 0; x < size; x++)
+			sums[x] = 1 << (FRACTION - 1);
+		for (int k = 0; k < r->y.count[i]; k++) {
+			const uint8_t *row = r->between + (size_t)(r->y.first[i] + k) * (size_t)size;
+			for (int x = 0; x < size; x++)
+				sums[x] += row[x] * w[k];
 		}
+		for (int x = 0; x < size; x++)
+			out[x] = rounded(sums[x]);
+	}
 }
 
 void resize_run(struct resize *r, const uint8_t *in, int planes, uint8_t *out)

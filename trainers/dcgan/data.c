@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <zlib.h>
 
 // Where images were found, and which.
 struct place {
@@ -79,6 +80,11 @@ void data_fini(struct data *d)
 	images_fini(&d->images);
 	resize_free(d->resize);
 	free(d->one);
+}
+
+uint32_t data_digest(const struct data *d)
+{
+	return (uint32_t)crc32_z(0, d->images.pixels, d->images.count * images_bytes(&d->images));
 }
 
 void data_batch(struct data *d, const uint32_t *index, int count, float *out)

@@ -6,7 +6,7 @@
 #include "dcgan/options.h"
 
 struct data {
-	struct images images; // as they were stored: small ones are resized when they are used, at a thousandth of an iteration's cost
+	struct images images; // as they were stored: small ones are resized when they are used, 1 to 3 ms for a batch of 128
 	struct resize *resize;
 	int size;
 	uint8_t *one; // a resized image
@@ -15,6 +15,9 @@ struct data {
 // Loads what the options name. Dies when it cannot.
 void data_init(struct data *d, const struct options *o);
 void data_fini(struct data *d);
+
+// The CRC-32 of all images as they were stored, in their order: to tell another data set by.
+uint32_t data_digest(const struct data *d);
 
 // The images INDEX[0..COUNT) as COUNT x channels x size x size floats in [-1, 1].
 void data_batch(struct data *d, const uint32_t *index, int count, float *out);
