@@ -15,7 +15,7 @@ import numpy as np
 
 DCGAN = sys.argv[1]
 SMALL = ["--image_size", "16", "--batch_size", "4", "--threads", "1"]
-OPTIONS = "dataset dataroot image_size batch_size num_epochs max_iters test_data out_folder seed threads init help".split()
+OPTIONS = "dataset dataroot image_size batch_size num_epochs max_iters test_data out_folder seed threads init checkpoint every resume generate help".split()
 results = []
 
 

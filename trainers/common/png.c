@@ -23,13 +23,13 @@ static uint8_t level(float x)
 	return v >= 255 ? 255 : v > 0 ? (uint8_t)v : 0; // a NaN becomes 0
 }
 
-static struct grid grid_make(const float *samples, int count, int channels, int size, int columns)
+static struct grid grid_make(const float *samples, int count, int channels, int size, int columns, int gap)
 {
 	int across = count < columns ? count : columns, down = (count + columns - 1) / columns;
-	struct grid g = {.width = across * (size + GAP) + GAP, .height = down * (size + GAP) + GAP, .channels = channels};
+	struct grid g = {.width = across * (size + gap) + gap, .height = down * (size + gap) + gap, .channels = channels};
 	g.pixels = mem_new((size_t)g.width * (size_t)g.height, (size_t)channels);
 	for (int i = 0; i < count; i++) {
-		int left = i % columns * (size + GAP) + GAP, top = i / columns * (size + GAP) + GAP;
+		int left = i % columns * (size + gap) + gap, top = i / columns * (size + gap) + gap;
 		for (int c = 0; c < channels; c++)
 			for (int y = 0; y < size; y++)
 				for (int x = 0; x < size; x++, samples++)
@@ -61,7 +61,7 @@ static void grid_write(const struct grid *g, const char *path, FILE *file)
 	png_destroy_write_struct(&png, &info);
 }
 
-void png_write_grid(const char *path, const float *samples, int count, int channels, int size, int columns)
+static void write_beside(const struct grid *g, const char *path)
 {
 	char *beside;
 	if (asprintf(&beside, "%s.tmp", path) < 0)
@@ -69,10 +69,22 @@ void png_write_grid(const char *path, const float *samples, int count, int chann
 	FILE *file = fopen(beside, "wb");
 	if (!file)
 		die("%s: %s", beside, strerror(errno));
-	struct grid g = grid_make(samples, count, channels, size, columns);
-	grid_write(&g, beside, file);
+	grid_write(g, beside, file);
 	if (fclose(file) != 0 || rename(beside, path) != 0)
 		die("%s: %s", path, strerror(errno));
-	free(g.pixels);
 	free(beside);
+}
+
+void png_write_grid(const char *path, const float *samples, int count, int channels, int size, int columns)
+{
+	struct grid g = grid_make(samples, count, channels, size, columns, GAP);
+	write_beside(&g, path);
+	free(g.pixels);
+}
+
+void png_write_one(const char *path, const float *sample, int channels, int size)
+{
+	struct grid g = grid_make(sample, 1, channels, size, 1, 0);
+	write_beside(&g, path);
+	free(g.pixels);
 }

@@ -5,3 +5,6 @@
 // COUNT samples of CHANNELS (1 or 3) x SIZE x SIZE floats in [-1, 1], planes, as a grid of at most COLUMNS across with two black pixels
 // between. PATH is complete or as it was: written beside, then renamed. Dies when it cannot be.
 void png_write_grid(const char *path, const float *samples, int count, int channels, int size, int columns);
+
+// One sample, and no pixels around it.
+void png_write_one(const char *path, const float *sample, int channels, int size);

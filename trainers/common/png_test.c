@@ -62,6 +62,24 @@ static void test_grids(void **state)
 	testing_remove(folder);
 }
 
+static void test_one(void **state)
+{
+	(void)state;
+	char *folder = testing_folder(), *path = testing_path(folder, "one.png");
+	float samples[3 * SIZE * SIZE];
+	for (int k = 0; k < 3 * SIZE * SIZE; k++)
+		samples[k] = sample(1, k / (SIZE * SIZE), k % (SIZE * SIZE));
+	png_write_one(path, samples, 3, SIZE);
+	struct images set = image_load(path);
+	assert_int_equal(set.width, SIZE);
+	assert_int_equal(set.height, SIZE);
+	for (int k = 0; k < 3 * SIZE * SIZE; k++)
+		assert_int_equal(set.pixels[k], 50 + k / (SIZE * SIZE) * 17 + k % (SIZE * SIZE) * 3);
+	images_fini(&set);
+	free(path);
+	testing_remove(folder);
+}
+
 // Nothing that a diverged network makes may become undefined behaviour.
 static void test_out_of_range(void **state)
 {
@@ -96,6 +114,6 @@ static void test_cannot_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_grids), cmocka_unit_test(test_out_of_range), cmocka_unit_test(test_cannot_write)};
+	        cmocka_unit_test(test_grids), cmocka_unit_test(test_one), cmocka_unit_test(test_out_of_range), cmocka_unit_test(test_cannot_write)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,9 @@
 #include "common/png.h"
 #include "common/rank.h"
 #include "common/sampler.h"
+#include "dcgan/checkpoint.h"
 #include "dcgan/data.h"
+#include "dcgan/generate.h"
 #include "dcgan/group.h"
 #include "dcgan/init.h"
 #include "dcgan/net.h"
@@ -43,9 +45,9 @@ struct trainer {
 	struct net generator, discriminator;
 	struct pair full, last;
 	struct init init;
-	struct rng noise_rng;
 	float *real, *noise, *fixed_noise, *dlogit;
 	long step; // iterations done, over all epochs
+	struct checkpoint_head head;
 };
 
 // What an iteration's line says.
@@ -114,7 +116,9 @@ static const float *draw_noise(struct trainer *t, int batch)
 	size_t count = (size_t)batch * NET_NOISE, most = (size_t)t->options.batch_size * NET_NOISE;
 	if (t->options.init)
 		return init_noise(&t->init, ((size_t)t->step * (size_t)t->group.size + (size_t)t->group.rank) * most, count);
-	rng_fill_normal(&t->noise_rng, t->noise, count, 0, 1);
+	struct rng rng; // a stream for each iteration and rank: a training that goes on from a checkpoint needs none of the numbers before
+	rng_init(&rng, (uint64_t)t->options.seed, PURPOSE_NOISE, (uint64_t)(t->step * t->group.size + t->group.rank));
+	rng_fill_normal(&rng, t->noise, count, 0, 1);
 	return t->noise;
 }
 
@@ -193,6 +197,82 @@ static void write_fake(struct trainer *t, long epoch, long iteration)
 	free(samples);
 }
 
+// ---- checkpoints
+
+// What a checkpoint of this training says beside its state.
+static void init_head(struct trainer *t)
+{
+	const struct options *o = &t->options;
+	t->head = (struct checkpoint_head){
+	        .fact = {[CHECKPOINT_IMAGE_SIZE] = (uint64_t)o->image_size,
+	                [CHECKPOINT_CHANNELS] = (uint64_t)t->data.images.channels,
+	                [CHECKPOINT_BATCH_SIZE] = (uint64_t)o->batch_size,
+	                [CHECKPOINT_RANKS] = (uint64_t)t->group.size,
+	                [CHECKPOINT_SEED] = (uint64_t)o->seed,
+	                [CHECKPOINT_IMAGES] = t->data.images.count,
+	                [CHECKPOINT_DATA_DIGEST] = data_digest(&t->data),
+	                [CHECKPOINT_INIT_DIGEST] = init_digest(&t->init)},
+	        .generator = t->generator.count,
+	        .discriminator = t->discriminator.count,
+	};
+}
+
+// Rank 0 writes. By then the others have told about the iteration, or a line of theirs would be missing if all were killed afterwards.
+static void keep(struct trainer *t)
+{
+	group_wait(&t->group);
+	t->head.step = (uint64_t)t->step;
+	if (t->group.rank == 0)
+		checkpoint_save(t->options.checkpoint, &t->head, &t->generator, &t->discriminator);
+}
+
+// The networks and their optimisers become rank 0's, after STEP iterations.
+static void share_nets(struct trainer *t, long step)
+{
+	struct net *nets[] = {&t->generator, &t->discriminator};
+	for (int i = 0; i < 2; i++) {
+		group_broadcast(&t->group, nets[i]->params, nets[i]->count);
+		group_broadcast(&t->group, nets[i]->adam.m, nets[i]->count);
+		group_broadcast(&t->group, nets[i]->adam.v, nets[i]->count);
+		nets[i]->adam.step = step;
+	}
+	t->step = step;
+}
+
+// Rank 0: whether there is a checkpoint, of this very training, whose state the networks then have.
+static bool find_checkpoint(struct trainer *t, struct checkpoint_head *head)
+{
+	const char *dir = t->options.checkpoint;
+	struct checkpoint c;
+	checkpoint_prepare(dir);
+	if (!checkpoint_load(&c, dir)) {
+		if (t->options.resume)
+			printf("%s: no checkpoint, starting from the beginning\n", dir);
+		return false;
+	}
+	if (!t->options.resume)
+		die("%s: there already; --resume goes on from it, and another --checkpoint leaves it alone", c.path);
+	checkpoint_check(dir, &c.head, &t->head);
+	checkpoint_restore(&c, &t->generator, &t->discriminator);
+	printf("%s: going on after iteration %llu\n", c.path, (unsigned long long)c.head.step);
+	*head = c.head;
+	checkpoint_fini(&c);
+	return true;
+}
+
+// What rank 0 finds goes to all ranks, so that only its file system matters.
+static void go_on(struct trainer *t)
+{
+	struct checkpoint_head head;
+	bool found = t->group.rank == 0 && find_checkpoint(t, &head);
+	group_broadcast_bytes(&t->group, &found, sizeof found);
+	if (!found)
+		return;
+	group_broadcast_bytes(&t->group, &head, sizeof head);
+	checkpoint_check(t->options.checkpoint, &head, &t->head); // this rank may have other images than rank 0
+	share_nets(t, (long)head.step);
+}
+
 // ---- the run
 
 // Iterations of all epochs together, as --max_iters allows.
@@ -209,21 +289,27 @@ static void train(struct trainer *t)
 	size_t batch = (size_t)t->options.batch_size;
 	long per_epoch = (long)sampler_batches(&t->sampler, batch), total = total_iterations(t, per_epoch);
 	long epochs = (total + per_epoch - 1) / per_epoch;
-	for (long epoch = 1; epoch <= epochs; epoch++) {
-		double start = now();
-		long left = total - t->step, iterations = left < per_epoch ? left : per_epoch;
-		sampler_epoch(&t->sampler, (uint64_t)epoch - 1);
-		if (epoch == 1 && t->group.rank == 0)
-			write_real(t);
-		for (long i = 1; i <= iterations; i++) {
-			size_t at = (size_t)(i - 1) * batch;
-			const struct pair *p = t->sampler.count - at < batch ? &t->last : &t->full;
-			struct losses l = iterate(t, p, t->sampler.mine + at);
-			print_iteration(t, &l, epoch, epochs, i, iterations);
-			if (t->group.rank == 0 && (t->step % GRID_EVERY == 0 || t->step == total))
-				write_fake(t, epoch, i);
+	double start = 0;
+	sampler_epoch(&t->sampler, 0);
+	if (t->group.rank == 0)
+		write_real(t);
+	for (bool first = true; t->step < total; first = false) {
+		long epoch = t->step / per_epoch, i = t->step % per_epoch, left = total - epoch * per_epoch;
+		long iterations = left < per_epoch ? left : per_epoch;
+		if (i == 0 || first) { // a training that goes on may do so amid an epoch
+			start = now();
+			sampler_epoch(&t->sampler, (uint64_t)epoch);
 		}
-		printf("[epoch: %ld/%ld] rank: %d time: %.4f\n", epoch, epochs, t->group.rank, now() - start);
+		size_t at = (size_t)i * batch;
+		const struct pair *p = t->sampler.count - at < batch ? &t->last : &t->full;
+		struct losses l = iterate(t, p, t->sampler.mine + at);
+		print_iteration(t, &l, epoch + 1, epochs, i + 1, iterations);
+		if (t->group.rank == 0 && (t->step % GRID_EVERY == 0 || t->step == total))
+			write_fake(t, epoch + 1, i + 1);
+		if (i + 1 == iterations)
+			printf("[epoch: %ld/%ld] rank: %d time: %.4f\n", epoch + 1, epochs, t->group.rank, now() - start);
+		if (t->options.checkpoint && (t->step == total || (t->options.every && t->step % t->options.every == 0)))
+			keep(t);
 	}
 }
 
@@ -269,10 +355,9 @@ static void init_buffers(struct trainer *t)
 	t->fixed_noise = mem_floats(fixed * NET_NOISE);
 	rng_init(&rng, (uint64_t)t->options.seed, PURPOSE_FIXED_NOISE, 0);
 	rng_fill_normal(&rng, t->fixed_noise, fixed * NET_NOISE, 0, 1);
-	rng_init(&t->noise_rng, (uint64_t)t->options.seed, PURPOSE_NOISE, (uint64_t)t->group.rank);
 }
 
-static void trainer_init(struct trainer *t)
+static void join(struct trainer *t)
 {
 	const struct options *o = &t->options;
 	rank_load(&t->rank);
@@ -281,12 +366,21 @@ static void trainer_init(struct trainer *t)
 	omp_set_num_threads(o->threads ? (int)o->threads : default_threads(&t->group));
 	if (t->group.rank == 0)
 		make_folder(o->out_folder);
+}
+
+static void trainer_init(struct trainer *t)
+{
+	const struct options *o = &t->options;
 	data_init(&t->data, o);
 	sampler_init(&t->sampler, t->data.images.count, t->group.rank, t->group.size, (uint64_t)o->seed);
 	net_init_generator(&t->generator, t->data.images.channels, (int)o->image_size);
 	net_init_discriminator(&t->discriminator, t->data.images.channels, (int)o->image_size);
 	init_weights(t);
 	init_buffers(t);
+	if (o->checkpoint) {
+		init_head(t);
+		go_on(t);
+	}
 
 	size_t batch = (size_t)o->batch_size, rest = t->sampler.count % batch;
 	t->device = layer_device_new();
@@ -309,7 +403,6 @@ static void trainer_fini(struct trainer *t)
 	free(t->noise);
 	free(t->fixed_noise);
 	free(t->dlogit);
-	group_stop();
 }
 
 int main(int argc, char **argv)
@@ -317,8 +410,14 @@ int main(int argc, char **argv)
 	struct trainer t = {0};
 	setvbuf(stdout, NULL, _IOLBF, 0); // a line is out when it is printed, into a pipe too
 	options_parse(&t.options, argc, argv);
-	trainer_init(&t);
-	train(&t);
-	trainer_fini(&t);
+	join(&t);
+	if (t.options.generate) {
+		generate(&t.options, &t.group);
+	} else {
+		trainer_init(&t);
+		train(&t);
+		trainer_fini(&t);
+	}
+	group_stop();
 	return 0;
 }

@@ -40,7 +40,7 @@ void group_stop(void)
 static int int_count(size_t count)
 {
 	if (count > INT_MAX)
-		die("%zu floats are more than one MPI call can take", count);
+		die("%zu are more than one MPI call can take", count);
 	return (int)count;
 }
 
@@ -58,4 +58,16 @@ void group_broadcast(const struct group *g, float *x, size_t count)
 {
 	if (g->size > 1)
 		must(MPI_Bcast(x, int_count(count), MPI_FLOAT, 0, MPI_COMM_WORLD));
+}
+
+void group_broadcast_bytes(const struct group *g, void *x, size_t size)
+{
+	if (g->size > 1)
+		must(MPI_Bcast(x, int_count(size), MPI_BYTE, 0, MPI_COMM_WORLD));
+}
+
+void group_wait(const struct group *g)
+{
+	if (g->size > 1)
+		must(MPI_Barrier(MPI_COMM_WORLD));
 }

@@ -17,3 +17,7 @@ void group_average(const struct group *g, float *x, size_t count);
 
 // X[0..COUNT) becomes rank 0's.
 void group_broadcast(const struct group *g, float *x, size_t count);
+void group_broadcast_bytes(const struct group *g, void *x, size_t size);
+
+// Waits until all ranks are here.
+void group_wait(const struct group *g);

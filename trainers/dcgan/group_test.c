@@ -26,6 +26,11 @@ int main(void)
 	for (int i = 0; i < COUNT; i++)
 		if (x[i] != (float)i)
 			die("broadcast %d is %g", i, x[i]);
+	long number = g.rank == 0 ? 42 : -1;
+	group_broadcast_bytes(&g, &number, sizeof number);
+	if (number != 42)
+		die("the number of rank 0 is %ld", number);
+	group_wait(&g);
 	group_stop();
 	free(x);
 	return 0;

@@ -4,11 +4,11 @@
 #include "common/mem.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 static const char magic[8] = "dcgan-1\n";
 
@@ -39,6 +39,11 @@ void init_fini(struct init *i)
 {
 	free(i->path);
 	free(i->all);
+}
+
+uint32_t init_digest(const struct init *i)
+{
+	return (uint32_t)crc32_z(0, (const Bytef *)i->all, (i->generator + i->discriminator + i->noise) * sizeof *i->all);
 }
 
 const float *init_generator(const struct init *i)

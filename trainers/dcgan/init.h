@@ -2,6 +2,7 @@
 // Not a checkpoint: no optimiser state, no position.
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 // The file: "dcgan-1\n", three 64-bit counts (generator's parameters, discriminator's, floats of noise), then the floats in that order;
 // all little endian. Parameters are in PyTorch's order and layouts.
@@ -14,6 +15,9 @@ struct init {
 // Dies when PATH is not such a file, or the networks have other numbers of parameters.
 void init_load(struct init *i, const char *path, size_t generator, size_t discriminator);
 void init_fini(struct init *i);
+
+// The CRC-32 of all its floats, 0 when nothing was loaded.
+uint32_t init_digest(const struct init *i);
 
 const float *init_generator(const struct init *i);
 const float *init_discriminator(const struct init *i);

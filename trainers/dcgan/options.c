@@ -26,6 +26,10 @@ static const struct cli_row rows[] = {
         {"seed", "N", CLI_NUMBER, AT(seed), 0, LONG_MAX, 1, .help = "of weights, noise and the order of the images"},
         {"threads", "N", CLI_NUMBER, AT(threads), 0, 4096, 0, .help = "of each rank; 0: this machine's cores shared among its ranks"},
         {"init", "FILE", CLI_TEXT, AT(init), .help = "initial weights and all noise from FILE (see README.md)"},
+        {"checkpoint", "DIR", CLI_TEXT, AT(checkpoint), .help = "where the state of the training is kept; made when missing"},
+        {"every", "N", CLI_NUMBER, AT(every), 0, LONG_MAX, 0, .help = "iterations from one checkpoint to the next; 0: only one at the end"},
+        {"resume", NULL, CLI_FLAG, AT(resume), .help = "go on from the checkpoint in DIR, from the beginning when there is none"},
+        {"generate", "N", CLI_NUMBER, AT(generate), 0, 1000000, 0, .help = "do not train: write N images from the checkpoint in DIR"},
         {"help", NULL, CLI_HELP, .help = "this text"},
 };
 
@@ -36,6 +40,12 @@ static void check(struct options *o)
 {
 	if (o->image_size & (o->image_size - 1))
 		cli_usage(&cli, "--image_size is %ld, expected a power of two", o->image_size);
+	if (!o->checkpoint && (o->every || o->resume || o->generate))
+		cli_usage(&cli, "--%s needs --checkpoint", o->every ? "every" : o->resume ? "resume" : "generate");
+	if (o->generate && (o->every || o->resume || o->init))
+		cli_usage(&cli, "--generate does not train: --%s means nothing with it", o->every ? "every" : o->resume ? "resume" : "init");
+	if (o->generate)
+		return;
 	if (!o->dataroot && o->dataset == DATASET_FASHION)
 		o->dataroot = FASHION_ROOT;
 	if (!o->dataroot)

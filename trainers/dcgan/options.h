@@ -10,8 +10,9 @@ struct options {
 	enum dataset dataset;
 	const char *dataroot, *out_folder;
 	const char *init; // NULL: weights and noise from the seed
-	long image_size, batch_size, num_epochs, max_iters, threads, seed;
-	bool test_data;
+	const char *checkpoint; // NULL: none is written
+	long image_size, batch_size, num_epochs, max_iters, threads, seed, every, generate;
+	bool test_data, resume;
 };
 
 // Reads the command line. On --help prints it and exits 0; on anything wrong prints one line that says what and exits 2. The strings are
