@@ -308,10 +308,26 @@ static int handshake_error(SSL *ssl, int rc, const char *host, struct error *err
 	return openssl_error(err, "speak TLS with it");
 }
 
-struct crypto_tls *crypto_tls_open(int fd, const char *host, const char *bundle, struct error *err)
+static int use_certificate(SSL_CTX *ctx, const char *cert, const char *key, struct error *err)
+{
+	if (!cert)
+		return 0;
+	if (SSL_CTX_use_certificate_chain_file(ctx, cert) == 1 && SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1)
+		return 0;
+	ERR_clear_error();
+	return error_set(err, ERROR_SYSTEM, "cannot use the certificate '%s' with the key '%s'", cert, key);
+}
+
+struct crypto_tls *crypto_tls_open(int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err)
 {
 	struct crypto_tls *tls = mem_alloc(sizeof *tls);
 	tls->ctx = SSL_CTX_new(TLS_client_method());
+	if (tls->ctx && use_certificate(tls->ctx, cert, key, err)) {
+		crypto_tls_close(tls);
+		return NULL;
+	}
+	if (tls->ctx) // a write that could not be finished goes on from wherever its bytes are then
+		SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	tls->ssl = tls->ctx ? SSL_new(tls->ctx) : NULL;
 	if (!tls->ssl)
 		abort();
@@ -356,6 +372,11 @@ static ssize_t tls_result(struct crypto_tls *tls, int rc)
 	}
 	ERR_clear_error();
 	return -1;
+}
+
+bool crypto_tls_pending(const struct crypto_tls *tls)
+{
+	return SSL_pending(tls->ssl) > 0;
 }
 
 ssize_t crypto_tls_read(struct crypto_tls *tls, void *bytes, size_t len)

@@ -55,9 +55,11 @@ void crypto_warm(void);
 void crypto_spare(void *ctx);
 
 // A TLS client on a connected, blocking socket, which stays the caller's: shakes hands and checks that the certificate is host's (a name or
-// an address) and signed by one in the file bundle. NULL and err when not.
+// an address) and signed by one in the file bundle. cert and key are files of a certificate to show, or NULL. NULL and err when not.
 struct crypto_tls;
-struct crypto_tls *crypto_tls_open(int fd, const char *host, const char *bundle, struct error *err);
+struct crypto_tls *crypto_tls_open(
+        int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err);
+bool crypto_tls_pending(const struct crypto_tls *tls); // something was received that poll(2) does not know of
 void crypto_tls_close(struct crypto_tls *tls); // takes NULL
 
 // As read(2) and write(2). 0 is an end the peer has announced; one that just comes is ECONNRESET. A receive timeout of the socket is

@@ -1,5 +1,6 @@
 #include "base/http.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -15,7 +16,11 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+static const double glance = 0.2; // seconds between two looks at whether it was cancelled
 
 enum { REDIRECTS = 10, IDLE = 30, HEADERS_MAX = 32 * 1024, URL_MAX = 8 * 1024, CHUNK = 64 * 1024 };
 
@@ -105,36 +110,50 @@ static char *follow(const char *url, const struct place *from, const char *locat
 
 // --- the connection ---------------------------------------------------------
 
-// An answer being read.
-struct stream {
+// A connection, and what was read of an answer but not used yet.
+struct http_stream {
 	int fd;
 	struct crypto_tls *tls; // NULL: none
 	double idle;
+	const volatile int *cancelled; // NULL: never
 	char bytes[CHUNK];
 	size_t at, end;
 };
 
-// Reads more behind what is there. Returns 1, 0 at the end, -1 and err.
-static int fill(struct stream *s, struct error *err)
+static ssize_t receive(struct http_stream *s, void *bytes, size_t len)
 {
-	s->at = s->end = 0;
 	ssize_t got;
 	do
-		got = s->tls ? crypto_tls_read(s->tls, s->bytes, sizeof s->bytes) : recv(s->fd, s->bytes, sizeof s->bytes, 0);
+		got = s->tls ? crypto_tls_read(s->tls, bytes, len) : recv(s->fd, bytes, len, 0);
 	while (got < 0 && errno == EINTR);
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return error_set(err, ERROR_SYSTEM, "nothing has come for %g s", s->idle);
-	if (got < 0)
-		return error_errno(err, "cannot read the answer");
-	s->end = (size_t)got;
-	return got > 0;
+	return got;
 }
 
-static int send_all(struct stream *s, const char *text, struct error *err)
+// Reads more behind what is there. Returns 1, 0 at the end, -1 and err.
+static int fill(struct http_stream *s, struct error *err)
 {
-	for (size_t len = strlen(text); len > 0;) {
+	double end = clock_mono() + s->idle;
+	s->at = s->end = 0;
+	for (;;) {
+		ssize_t got = receive(s, s->bytes, sizeof s->bytes);
+		if (got >= 0) {
+			s->end = (size_t)got;
+			return got > 0;
+		}
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			return error_errno(err, "cannot read the answer");
+		if (s->cancelled && *s->cancelled)
+			return error_set(err, ERROR_CANCELLED, "cancelled");
+		if (!s->cancelled || clock_mono() >= end)
+			return error_set(err, ERROR_SYSTEM, "nothing has come for %g s", s->idle);
+	}
+}
+
+static int send_all(struct http_stream *s, const char *text, size_t len, struct error *err)
+{
+	while (len > 0) {
 		ssize_t n = s->tls ? crypto_tls_write(s->tls, text, len) : send(s->fd, text, len, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || (s->cancelled && !*s->cancelled && errno == EAGAIN)))
 			continue;
 		if (n <= 0)
 			return error_errno(err, "cannot send the request");
@@ -145,7 +164,7 @@ static int send_all(struct stream *s, const char *text, struct error *err)
 }
 
 // A line of the answer without its end; left is what all lines together may still have.
-static char *read_line(struct stream *s, size_t *left, struct error *err)
+static char *read_line(struct http_stream *s, size_t *left, struct error *err)
 {
 	autostr struct str line = {0};
 	for (;;) {
@@ -173,25 +192,30 @@ static char *read_line(struct stream *s, size_t *left, struct error *err)
 	}
 }
 
-// Tries each address of the host in turn. Returns a socket whose reads, writes and connect give up after idle seconds.
-static int dial(const struct place *place, double idle, struct error *err)
+static void set_patience(int fd, double seconds)
 {
-	autofree char *port = mem_printf("%d", place->port);
+	struct timeval wait = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)((seconds - floor(seconds)) * 1e6)};
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+}
+
+// Tries each address of the host in turn. Returns a socket whose reads, writes and connect give up after idle seconds.
+static int dial(const char *host, int number, double idle, struct error *err)
+{
+	autofree char *port = mem_printf("%d", number);
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list;
 	// What else nsswitch.conf may name is loaded from shared objects, which a static program had better not do.
 	__nss_configure_lookup("hosts", "files dns");
-	int rc = getaddrinfo(place->host, port, &hints, &list);
+	int rc = getaddrinfo(host, port, &hints, &list);
 	if (rc != 0)
-		return error_set(err, ERROR_SYSTEM, "the host '%s' cannot be found: %s", place->host,
+		return error_set(err, ERROR_SYSTEM, "the host '%s' cannot be found: %s", host,
 		        rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
-	struct timeval wait = {.tv_sec = (time_t)idle, .tv_usec = (suseconds_t)((idle - floor(idle)) * 1e6)};
 	int fd = -1;
 	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
 		fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (fd < 0)
 			continue;
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+		set_patience(fd, idle);
 		if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
 			break;
 		int saved = errno == EINPROGRESS ? ETIMEDOUT : errno;
@@ -202,7 +226,7 @@ static int dial(const struct place *place, double idle, struct error *err)
 	int saved = errno;
 	freeaddrinfo(list);
 	errno = saved;
-	return fd < 0 ? error_errno(err, "cannot connect to %s port %d", place->host, place->port) : fd;
+	return fd < 0 ? error_errno(err, "cannot connect to %s port %d", host, number) : fd;
 }
 
 // --- the answer -------------------------------------------------------------
@@ -217,8 +241,11 @@ struct answer {
 
 // Where the body goes.
 struct sink {
+	int (*put)(struct sink *sink, const char *bytes, size_t len, struct error *err);
 	int fd;
 	const struct http_options *options;
+	const struct http_request *request;
+	struct str *text;
 	uint64_t bytes, total;
 };
 
@@ -256,7 +283,7 @@ static int take_header(struct answer *a, char *line, struct error *err)
 	return 0;
 }
 
-static int read_header(struct stream *s, struct answer *a, struct error *err)
+static int read_header(struct http_stream *s, struct answer *a, struct error *err)
 {
 	size_t left = HEADERS_MAX;
 	autofree char *first = read_line(s, &left, err);
@@ -270,12 +297,13 @@ static int read_header(struct stream *s, struct answer *a, struct error *err)
 			return -1;
 		if (*line)
 			continue;
-		return a->status < 200 ? read_header(s, a, err) : 0; // 1xx only announce the real one
+		// 1xx only announce the real one, but for the change of protocol
+		return a->status < 200 && a->status != 101 ? read_header(s, a, err) : 0;
 	}
 }
 
 // Moves len bytes of the body on; UINT64_MAX: until the end of the connection.
-static int move(struct stream *s, struct sink *sink, uint64_t len, struct error *err)
+static int move(struct http_stream *s, struct sink *sink, uint64_t len, struct error *err)
 {
 	bool endless = len == UINT64_MAX;
 	while (len > 0) {
@@ -292,19 +320,17 @@ static int move(struct stream *s, struct sink *sink, uint64_t len, struct error 
 		size_t n = s->end - s->at;
 		if (n > len)
 			n = (size_t)len;
-		if (fs_write_fd(sink->fd, s->bytes + s->at, n, err) < 0)
+		sink->bytes += n;
+		if (sink->put(sink, s->bytes + s->at, n, err) < 0)
 			return -1;
 		s->at += n;
-		sink->bytes += n;
 		if (!endless)
 			len -= n;
-		if (sink->options->on_progress)
-			sink->options->on_progress(sink->bytes, sink->total, sink->options->data);
 	}
 	return 0;
 }
 
-static int move_chunks(struct stream *s, struct sink *sink, struct error *err)
+static int move_chunks(struct http_stream *s, struct sink *sink, struct error *err)
 {
 	for (;;) {
 		size_t left = HEADERS_MAX;
@@ -330,8 +356,16 @@ static int move_chunks(struct stream *s, struct sink *sink, struct error *err)
 	}
 }
 
+static int read_body(struct http_stream *s, const struct answer *a, struct sink *sink, struct error *err)
+{
+	if (a->chunked)
+		return move_chunks(s, sink, err);
+	sink->total = a->length;
+	return move(s, sink, a->sized ? a->length : UINT64_MAX, err);
+}
+
 // Reads an answer: its body into the sink when it is a 200, its location when it is a redirect; everything else is an error.
-static int read_answer(struct stream *s, struct sink *sink, char **location, struct error *err)
+static int read_answer(struct http_stream *s, struct sink *sink, char **location, struct error *err)
 {
 	struct answer a = {0};
 	int rc = read_header(s, &a, err);
@@ -344,13 +378,10 @@ static int read_answer(struct stream *s, struct sink *sink, char **location, str
 	}
 	if (a.status != 200)
 		return error_set(err, ERROR_SYSTEM, "status %d, expected 200", a.status);
-	if (a.chunked)
-		return move_chunks(s, sink, err);
-	sink->total = a.length;
-	return move(s, sink, a.sized ? a.length : UINT64_MAX, err);
+	return read_body(s, &a, sink, err);
 }
 
-// --- one request ------------------------------------------------------------
+// --- downloads --------------------------------------------------------------
 
 // The certificates to trust: where SSL_CERT_FILE says, or where the distributions keep them. A static OpenSSL knows only Debian's place.
 static const char *find_bundle(struct error *err)
@@ -376,30 +407,39 @@ static int fetch(const struct place *place, double idle, struct sink *sink, char
 	const char *bundle = place->tls ? find_bundle(err) : NULL;
 	if (place->tls && !bundle)
 		return -1;
-	autoclose int fd = dial(place, idle, err);
+	autoclose int fd = dial(place->host, place->port, idle, err);
 	if (fd < 0)
 		return -1;
-	autofree struct stream *s = mem_alloc(sizeof *s);
+	autofree struct http_stream *s = mem_alloc(sizeof *s);
 	s->fd = fd;
 	s->idle = idle;
-	if (place->tls && !(s->tls = crypto_tls_open(fd, place->host, bundle, err)))
+	if (place->tls && !(s->tls = crypto_tls_open(fd, place->host, bundle, NULL, NULL, err)))
 		return -1;
 	bool v6 = strchr(place->host, ':'), usual = place->port == (place->tls ? 443 : 80);
 	autofree char *port = usual ? mem_strdup("") : mem_printf(":%d", place->port);
 	autofree char *request =
 	        mem_printf("GET %s HTTP/1.1\r\nHost: %s%s%s%s\r\nUser-Agent: muster\r\nAccept: */*\r\nConnection: close\r\n\r\n",
 	                place->path, v6 ? "[" : "", place->host, v6 ? "]" : "", port);
-	int rc = send_all(s, request, err);
+	int rc = send_all(s, request, strlen(request), err);
 	if (rc == 0)
 		rc = read_answer(s, sink, location, err);
 	crypto_tls_close(s->tls);
 	return rc;
 }
 
+static int put_file(struct sink *sink, const char *bytes, size_t len, struct error *err)
+{
+	if (fs_write_fd(sink->fd, bytes, len, err) < 0)
+		return -1;
+	if (sink->options->on_progress)
+		sink->options->on_progress(sink->bytes, sink->total, sink->options->data);
+	return 0;
+}
+
 int http_get(const char *url, int fd, const struct http_options *options, uint64_t *bytes, struct error *err)
 {
 	static const struct http_options defaults;
-	struct sink sink = {.fd = fd, .options = options ? options : &defaults};
+	struct sink sink = {.put = put_file, .fd = fd, .options = options ? options : &defaults};
 	double idle = sink.options->idle > 0 ? sink.options->idle : IDLE;
 	autofree char *at = mem_strdup(url);
 	for (int hop = 0; hop <= REDIRECTS; hop++) {
@@ -423,4 +463,154 @@ int http_get(const char *url, int fd, const struct http_options *options, uint64
 		at = next;
 	}
 	return error_set(err, ERROR_SYSTEM, "cannot fetch '%s': more than %d redirects", url, REDIRECTS);
+}
+
+// --- requests to a service --------------------------------------------------
+
+static int dial_path(const char *path, double idle, struct error *err)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof a.sun_path)
+		return error_set(err, ERROR_SYSTEM, "the path '%s' is too long for a socket, expected at most %zu bytes", path,
+		        sizeof a.sun_path - 1);
+	strcpy(a.sun_path, path);
+	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return error_errno(err, "cannot make a socket");
+	set_patience(fd, idle);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
+		return error_errno(err, "cannot connect to '%s'", path);
+	return steal_fd(&fd);
+}
+
+static struct http_stream *connect_to(const struct http_service *service, const struct http_request *request, struct error *err)
+{
+	double idle = request->idle > 0 ? request->idle : IDLE, wait = request->cancelled && glance < idle ? glance : idle;
+	struct http_stream *s = mem_alloc(sizeof *s);
+	s->idle = idle;
+	s->fd = service->socket ? dial_path(service->socket, wait, err) : dial(service->host, service->port, idle, err);
+	if (s->fd >= 0 && service->bundle &&
+	        !(s->tls = crypto_tls_open(s->fd, service->host, service->bundle, service->cert, service->key, err)))
+		close(steal_fd(&s->fd));
+	if (s->fd < 0) {
+		free(s);
+		return NULL;
+	}
+	set_patience(s->fd, wait);
+	s->cancelled = request->cancelled;
+	return s;
+}
+
+static int send_file(struct http_stream *s, int fd, off_t size, struct error *err)
+{
+	char bytes[16 * 1024];
+	for (off_t at = 0; at < size;) {
+		ssize_t n = pread(fd, bytes, sizeof bytes, at);
+		if (n <= 0)
+			return n ? error_errno(err, "cannot read what is to be sent") : error_set(err, ERROR_SYSTEM, "it became shorter");
+		if (send_all(s, bytes, (size_t)n, err) < 0)
+			return -1;
+		at += n;
+	}
+	return 0;
+}
+
+static int send_request(struct http_stream *s, const struct http_service *service, const struct http_request *r, struct error *err)
+{
+	struct stat st = {0};
+	if (r->file > 0 && fstat(r->file, &st) < 0)
+		return error_errno(err, "cannot read what is to be sent");
+	autostr struct str head = {0};
+	str_printf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: muster\r\n", r->method, r->path, service->host ? service->host : "localhost");
+	if (r->type)
+		str_printf(&head, "Content-Type: %s\r\n", r->type);
+	if (r->type || strcmp(r->method, "GET"))
+		str_printf(&head, "Content-Length: %llu\r\n", r->file > 0 ? (unsigned long long)st.st_size : (unsigned long long)r->len);
+	str_puts(&head, r->upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "Connection: close\r\n\r\n");
+	if (send_all(s, head.text, head.len, err) < 0)
+		return -1;
+	return r->file > 0 ? send_file(s, r->file, st.st_size, err) : send_all(s, r->body, r->len, err);
+}
+
+static int put_text(struct sink *sink, const char *bytes, size_t len, struct error *err)
+{
+	if (sink->request->on_body)
+		return sink->request->on_body(bytes, len, sink->request->data, err);
+	if (sink->bytes > HTTP_BODY_MAX)
+		return error_set(err, ERROR_SYSTEM, "the answer is longer than %d bytes", HTTP_BODY_MAX);
+	str_add(sink->text, bytes, len);
+	return 0;
+}
+
+// A status that says no comes with a text that says why, however the body was to be taken.
+static int read_reply(struct http_stream *s, const struct http_request *r, struct answer *a, struct str *text, struct error *err)
+{
+	struct http_request plain = *r;
+	if (read_header(s, a, err) < 0)
+		return -1;
+	if (a->status >= 300)
+		plain.on_body = NULL;
+	struct sink sink = {.put = put_text, .request = &plain, .text = text};
+	bool empty = a->status == 204 || a->status == 304 || a->status == 101 || strcmp(r->method, "HEAD") == 0;
+	return empty || (r->upgrade && a->status < 300) ? 0 : read_body(s, a, &sink, err);
+}
+
+int http_call(const struct http_service *service, const struct http_request *request, struct str *text, struct http_stream **stream,
+        struct error *err)
+{
+	struct http_stream *s = connect_to(service, request, err);
+	if (!s)
+		return -1;
+	struct answer a = {0};
+	int rc = send_request(s, service, request, err);
+	// Who refuses a long body may say so and close before all was sent: the answer tells more than the broken connection.
+	if (rc == 0 || (request->len + (size_t)(request->file > 0) > 0 && (!err || err->code != ERROR_CANCELLED)))
+		rc = read_reply(s, request, &a, text, err);
+	free(a.location);
+	if (rc == 0 && request->upgrade && a.status < 300) {
+		set_patience(s->fd, 0);
+		*stream = s;
+	} else {
+		http_stream_close(s);
+	}
+	return rc < 0 ? -1 : a.status;
+}
+
+int http_stream_fd(const struct http_stream *s)
+{
+	return s->fd;
+}
+
+ssize_t http_stream_read(struct http_stream *s, void *bytes, size_t len)
+{
+	if (s->at == s->end)
+		return receive(s, bytes, len);
+	if (len > s->end - s->at)
+		len = s->end - s->at;
+	memcpy(bytes, s->bytes + s->at, len);
+	s->at += len;
+	return (ssize_t)len;
+}
+
+bool http_stream_pending(const struct http_stream *s)
+{
+	return s->at < s->end || (s->tls && crypto_tls_pending(s->tls));
+}
+
+ssize_t http_stream_write(struct http_stream *s, const void *bytes, size_t len)
+{
+	ssize_t n;
+	do
+		n = s->tls ? crypto_tls_write(s->tls, bytes, len) : send(s->fd, bytes, len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+void http_stream_close(struct http_stream *s)
+{
+	if (!s)
+		return;
+	crypto_tls_close(s->tls);
+	mem_cleanup_fd(&s->fd);
+	free(s);
 }

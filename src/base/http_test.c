@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -325,6 +326,127 @@ static void only_trusted_servers_are_believed(void **state)
 	assert_int_equal(fs_remove(dir, NULL), 0);
 }
 
+// --- requests to a service, behind a unix socket ------------------------------
+
+// Answers by the path, and says back what it was sent; /up becomes an echo.
+static void serve_one(int fd)
+{
+	static char request[100000];
+	size_t have = 0, want = SIZE_MAX;
+	for (char *end; have < want && have < sizeof request - 1;) {
+		ssize_t got = read(fd, request + have, sizeof request - 1 - have);
+		if (got <= 0)
+			break;
+		have += (size_t)got;
+		char *length = strstr(request, "Content-Length: ");
+		if ((end = strstr(request, "\r\n\r\n")))
+			want = (size_t)(end + 4 - request) + (length && length < end ? strtoul(length + 16, NULL, 10) : 0);
+	}
+	if (str_starts(request, "POST /up HTTP/1.1\r\n")) {
+		static const char yes[] = "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\nfirst";
+		fs_write_fd(fd, yes, strlen(yes), NULL);
+		for (char byte; read(fd, &byte, 1) == 1;)
+			fs_write_fd(fd, &byte, 1, NULL);
+		_exit(0);
+	}
+	if (str_starts(request, "GET /mute"))
+		pause();
+	const char *status = str_starts(request, "DELETE") ? "404 Not Found" : "200 OK";
+	autofree char *head = mem_printf("HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", status, have);
+	fs_write_fd(fd, head, strlen(head), NULL);
+	fs_write_fd(fd, request, have, NULL);
+	_exit(0);
+}
+
+static pid_t serve(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	strcpy(a.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;) {
+			int peer = accept(fd, NULL, NULL);
+			if (fork() == 0)
+				serve_one(peer);
+			close(peer);
+		}
+	}
+	close(fd);
+	return pid;
+}
+
+static int count_piece(const char *bytes, size_t len, void *data, struct error *err)
+{
+	size_t *left = data;
+	if (len > *left)
+		return error_set(err, ERROR_SYSTEM, "more than was wanted");
+	*left -= len;
+	return 0;
+}
+
+static void a_service_is_asked(void **state)
+{
+	char dir[] = "/tmp/http.XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	autofree char *path = fs_join(dir, "socket");
+	struct http_service service = {.socket = path};
+	struct error err = {0};
+	autostr struct str text = {0};
+	struct http_request get = {.method = "GET", .path = "/x?y=1"};
+	assert_int_equal(http_call(&service, &get, &text, NULL, &err), -1);
+	assert_non_null(strstr(err.text, path));
+	struct server s = {.pid = serve(path)};
+	assert_int_equal(http_call(&service, &get, &text, NULL, &err), 200);
+	assert_true(str_starts(text.text, "GET /x?y=1 HTTP/1.1\r\nHost: localhost\r\n"));
+	text.len = 0;
+	struct http_request delete = {.method = "DELETE", .path = "/x"};
+	assert_int_equal(http_call(&service, &delete, &text, NULL, &err), 404); // the status says it, the text tells why
+	assert_true(str_starts(text.text, "DELETE /x "));
+	text.len = 0;
+	struct http_request post = {.method = "POST", .path = "/x", .type = "application/json", .body = "{\"a\": 1}", .len = 8};
+	assert_int_equal(http_call(&service, &post, &text, NULL, &err), 200);
+	assert_non_null(strstr(text.text, "Content-Type: application/json\r\nContent-Length: 8\r\n"));
+	assert_true(str_ends(text.text, "\r\n\r\n{\"a\": 1}"));
+
+	FILE *file = tmpfile();
+	for (int i = 0; i < 10000; i++)
+		fputs("12345678", file);
+	fflush(file);
+	size_t left = 100000;
+	struct http_request put = {
+	        .method = "PUT", .path = "/x", .type = "application/x-tar", .file = fileno(file), .on_body = count_piece, .data = &left};
+	assert_int_equal(http_call(&service, &put, &text, NULL, &err), 200);
+	assert_in_range(left, 10000, 20000); // 80000 bytes and the header came back
+	assert_int_equal(http_call(&service, &put, &text, NULL, &err), -1);
+	assert_string_equal(err.text, "more than was wanted");
+	fclose(file);
+
+	volatile int cancelled = 1;
+	struct http_request mute = {.method = "GET", .path = "/mute", .cancelled = &cancelled};
+	assert_int_equal(http_call(&service, &mute, &text, NULL, &err), -1);
+	assert_int_equal(err.code, ERROR_CANCELLED);
+
+	struct http_request up = {.method = "POST", .path = "/up", .upgrade = true};
+	struct http_stream *stream = NULL;
+	assert_int_equal(http_call(&service, &up, &text, &stream, &err), 101);
+	assert_int_equal(http_stream_write(stream, " second", 7), 7);
+	char back[13] = {0};
+	for (size_t have = 0; have < 12;) {
+		ssize_t n = http_stream_read(stream, back + have, 12 - have);
+		assert_true(n > 0);
+		have += (size_t)n;
+	}
+	assert_string_equal(back, "first second");
+	http_stream_close(stream);
+	stop(&s);
+	assert_int_equal(fs_remove(dir, NULL), 0);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -337,6 +459,7 @@ int main(void)
 	        cmocka_unit_test(progress_is_told),
 	        cmocka_unit_test(a_full_disk_is_said),
 	        cmocka_unit_test(only_trusted_servers_are_believed),
+	        cmocka_unit_test(a_service_is_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,12 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 65536 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return 0;
 	autoclose int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	autofree struct stream *s = mem_alloc(sizeof *s);
+	autofree struct http_stream *s = mem_alloc(sizeof *s);
 	s->fd = pair[0];
 	if (send(pair[1], data, size, 0) == (ssize_t)size) {
 		shutdown(pair[1], SHUT_WR);
 		static const struct http_options options;
-		struct sink sink = {.fd = null, .options = &options};
+		struct sink sink = {.put = put_file, .fd = null, .options = &options};
 		autofree char *location = NULL;
 		struct place from = {.host = (char *)"h", .port = 80, .path = (char *)"/x/y"}, to;
 		if (read_answer(s, &sink, &location, NULL) == 0 && location) {
