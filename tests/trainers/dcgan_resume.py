@@ -176,6 +176,7 @@ def test_refused(top, data):
         ("torn by a byte", good[:-1], f"has {size - 1} bytes, expected {size}"),
         ("longer", good + b"\0", f"has {size + 1} bytes, expected {size}"),
         ("of another version", with_crc(good[:8] + struct.pack("<Q", 2) + good[16:-8]), "version 2, expected 1"),
+        ("of a negative iteration", with_crc(good[: HEAD - 24] + struct.pack("<q", -1) + good[HEAD - 16 : -8]), "claims 18446744073709551615 iterations"),
         ("of absurd counts", with_crc(good[: HEAD - 16] + struct.pack("<QQ", 1 << 62, 1 << 62) + good[HEAD:-8]), "damaged"),
         ("of counts whose product wraps round", with_crc(good[: HEAD - 16] + struct.pack("<QQ", 1 << 63, 1 << 63) + good[HEAD:-8]), "damaged"),
     ] + [(f"with byte {at} changed", good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :], "") for at in (0, 8, 16, 80, HEAD - 1, HEAD, size // 2, size - 9, size - 1)]:

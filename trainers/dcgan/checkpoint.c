@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,8 @@ static void read_start(const char *path, FILE *file, struct start *start)
 		die("%s: not a checkpoint: expected a file of at least %zu bytes that begins with 'dcgan-c'", path, sizeof *start);
 	if (start->version != VERSION)
 		die("%s: a checkpoint of version %llu, expected %d", path, (unsigned long long)start->version, VERSION);
+	if (start->head.step > LONG_MAX)
+		die("%s: damaged: claims %llu iterations", path, (unsigned long long)start->head.step);
 	uint64_t wanted = wanted_size(&start->head);
 	if (wanted != (uint64_t)st.st_size)
 		die("%s: damaged: has %lld bytes, expected %llu for %llu and %llu parameters", path, (long long)st.st_size,
