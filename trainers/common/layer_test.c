@@ -90,14 +90,13 @@ static double *ref_forward(const struct layer_spec *spec, int layers, struct lay
 		double *y = doubles(layer_shape_count(out));
 		if (s->kind == LAYER_CONV)
 			ref_conv(s, w, in, x, out, y);
-		else if (s->kind == LAYER_DECONV)
-			ref_deconv(s, w, in, x, out, y);
-		else if (s->kind == LAYER_BATCH_NORM)
-			ref_norm(w, w + in.c, in, x, y);
 		else
-			for (size_t i = 0; i < layer_shape_count(out); i++)
-				y[i] = s->kind == LAYER_TANH ? tanh(x[i]) : x[i] > 0 ? x[i] : x[i] * s->slope;
+			ref_deconv(s, w, in, x, out, y);
 		w += layer_param_count(s, in);
+		if (s->norm)
+			ref_norm(w - 2 * out.c, w - out.c, out, y, y);
+		for (size_t i = 0; i < layer_shape_count(out) && s->activation != LAYER_LINEAR; i++)
+			y[i] = s->activation == LAYER_TANH ? tanh(y[i]) : y[i] > 0 ? y[i] : y[i] * s->slope;
 		free(x);
 		x = y;
 		in = out;
@@ -107,6 +106,25 @@ static double *ref_forward(const struct layer_spec *spec, int layers, struct lay
 
 // ---- one comparison
 
+// The reference has planes, the code channels side by side.
+static float *side_by_side(struct layer_shape s, const double *planes)
+{
+	int plane = s.h * s.w;
+	float *to = mem_floats(layer_shape_count(s));
+	for (size_t i = 0; i < layer_shape_count(s); i++)
+		to[i] = (float)planes[((int)i / plane / s.c * s.c + (int)i % s.c) * plane + (int)i / s.c % plane];
+	return to;
+}
+
+static float *planes(struct layer_shape s, const float *side_by_side)
+{
+	int plane = s.h * s.w;
+	float *to = mem_floats(layer_shape_count(s));
+	for (size_t i = 0; i < layer_shape_count(s); i++)
+		to[((int)i / plane / s.c * s.c + (int)i % s.c) * plane + (int)i / s.c % plane] = side_by_side[i];
+	return to;
+}
+
 struct check {
 	const struct layer_spec *spec;
 	int layers;
@@ -114,6 +132,7 @@ struct check {
 	size_t ins, outs, params;
 	double *x, *w, *r; // input, parameters, weights of the outputs in the loss (all exactly representable as floats)
 	float *xf, *wf, *rf, *grads;
+	float rounding; // of the largest gradient
 	int passed_over, checked;
 };
 
@@ -143,6 +162,7 @@ static void check_gradients(struct check *c, double *entry, const float *grad, s
 	double most = 0;
 	for (size_t i = 0; i < count; i++)
 		most = fmax(most, fabs(grad[i]));
+	c->rounding = fmaxf(c->rounding, 1e-6f * (float)most);
 	size_t stride = count / SAMPLES + 1;
 	for (size_t i = 0; i < count; i += stride) {
 		double a = central(c, &entry[i], 1e-5), b = central(c, &entry[i], 5e-6);
@@ -157,10 +177,10 @@ static void check_gradients(struct check *c, double *entry, const float *grad, s
 	}
 }
 
-static void fill(struct rng *r, double *d, float *f, size_t count, double deviation)
+static void fill(struct rng *r, double *d, size_t count, double deviation)
 {
 	for (size_t i = 0; i < count; i++)
-		d[i] = f[i] = (float)(deviation * rng_normal(r));
+		d[i] = (float)(deviation * rng_normal(r));
 }
 
 static void check_init(struct check *c, const struct layer_spec *spec, int layers, struct layer_shape in, double deviation)
@@ -174,15 +194,17 @@ static void check_init(struct check *c, const struct layer_spec *spec, int layer
 	c->x = doubles(c->ins);
 	c->w = doubles(c->params);
 	c->r = doubles(c->outs);
-	c->xf = mem_floats(c->ins);
 	c->wf = mem_floats(c->params);
-	c->rf = mem_floats(c->outs);
 	c->grads = mem_floats(c->params);
 	struct rng r;
 	rng_init(&r, 5, (uint64_t)spec->kind, c->params);
-	fill(&r, c->x, c->xf, c->ins, 1);
-	fill(&r, c->w, c->wf, c->params, deviation);
-	fill(&r, c->r, c->rf, c->outs, 1);
+	fill(&r, c->x, c->ins, 1);
+	fill(&r, c->w, c->params, deviation);
+	fill(&r, c->r, c->outs, 1);
+	c->xf = side_by_side(c->in, c->x);
+	c->rf = side_by_side(c->out, c->r);
+	for (size_t i = 0; i < c->params; i++)
+		c->wf[i] = (float)c->w[i];
 }
 
 static void check_fini(struct check *c)
@@ -192,107 +214,140 @@ static void check_fini(struct check *c)
 		free(all[i]);
 }
 
-static void check_forward(const struct check *c, const float *out)
+static void check_forward(const struct check *c, const float *got)
 {
+	float *out = planes(c->out, got);
 	double *y = ref_forward(c->spec, c->layers, c->in, c->w, c->x), most = 0;
 	for (size_t i = 0; i < c->outs; i++)
 		most = fmax(most, fabs(y[i]));
 	for (size_t i = 0; i < c->outs; i++)
 		if (!(fabs(out[i] - y[i]) <= 1e-5 * most))
 			fail_msg("output %zu of %zu: %.9g, expected %.9g", i, c->outs, out[i], y[i]);
+	free(out);
 	free(y);
 }
 
-// What is asked for is what is written: adding up, leaving alone, all in the same numbers.
+static void check_input_gradient(struct check *c, const float *got)
+{
+	float *gradient = planes(c->in, got);
+	check_gradients(c, c->x, gradient, c->ins, "input");
+	free(gradient);
+}
+
+// What is asked for is what is written: adding up, leaving alone, holding back, all in the same numbers.
 static void check_parts(const struct check *c, struct nn *net, const float *din)
 {
+	const size_t bytes = c->params * sizeof(float);
 	float *grads = mem_floats(c->params), *input = mem_floats(c->ins);
-	memcpy(grads, c->grads, c->params * sizeof *grads);
+	memcpy(grads, c->grads, bytes);
 	memcpy(input, din, c->ins * sizeof *input);
-	nn_forward(net, c->xf);
-	const float *again = nn_backward(net, c->rf, LAYER_INPUT);
+	nn_forward(net, c->xf, c->in.n);
+	const float *again = nn_backward(net, c->rf, LAYER_INPUT, NULL);
 	assert_memory_equal(again, input, c->ins * sizeof *input);
-	assert_memory_equal(c->grads, grads, c->params * sizeof *grads);
-	nn_forward(net, c->xf);
-	assert_null(nn_backward(net, c->rf, LAYER_WEIGHTS));
+	assert_memory_equal(c->grads, grads, bytes);
+	memset(c->grads, 0, bytes);
+	nn_forward(net, c->xf, c->in.n);
+	assert_null(nn_backward(net, c->rf, LAYER_WEIGHTS, NULL));
+	nn_forward(net, c->xf, c->in.n);
+	nn_backward(net, c->rf, LAYER_WEIGHTS | LAYER_LAST, NULL);
 	for (size_t i = 0; i < c->params; i++)
-		assert_float_equal(c->grads[i], 2 * grads[i], 0);
+		assert_true(fabsf(c->grads[i] - 2 * grads[i]) <= 1e-5f * fabsf(grads[i]) + c->rounding);
 	free(grads);
 	free(input);
+}
+
+static void count_ready(void *arg, size_t first, size_t count)
+{
+	size_t *left = arg;
+	assert_int_equal(first + count, *left); // from the last layer to the first, without gaps
+	*left = first;
+}
+
+static void check_way(struct check *c, enum layer_way way)
+{
+	size_t left = c->params;
+	struct nn_ready ready = {count_ready, &left};
+	struct layer_device *device = layer_device_new();
+	struct nn *net = nn_new(device, c->spec, c->layers, way, c->in, c->wf, c->grads);
+	memset(c->grads, 0, c->params * sizeof *c->grads);
+	check_forward(c, nn_forward(net, c->xf, c->in.n));
+	const float *din = nn_backward(net, c->rf, LAYER_WEIGHTS | LAYER_INPUT | LAYER_LAST, &ready);
+	assert_int_equal(left, 0);
+	check_input_gradient(c, din);
+	struct layer_shape shape = c->in;
+	for (size_t l = 0, at = 0; l < (size_t)c->layers; l++) {
+		size_t count = layer_param_count(&c->spec[l], shape), norm = c->spec[l].norm ? 2 * (size_t)c->spec[l].channels : 0;
+		check_gradients(c, c->w + at, c->grads + at, count - norm, "weight");
+		check_gradients(c, c->w + at + count - norm, c->grads + at + count - norm, norm, "gamma or beta");
+		at += count;
+		shape = layer_shape_out(&c->spec[l], shape);
+	}
+	assert_true(c->passed_over * 20 <= c->checked);
+	check_parts(c, net, din);
+	nn_free(net);
+	layer_device_free(device);
 }
 
 static void check_all(const struct layer_spec *spec, int layers, struct layer_shape in, double deviation)
 {
 	struct check c;
 	check_init(&c, spec, layers, in, deviation);
-	struct layer_device *device = layer_device_new();
-	struct nn *net = nn_new(device, spec, layers, in, c.wf, c.grads);
-	check_forward(&c, nn_forward(net, c.xf));
-	const float *din = nn_backward(net, c.rf, LAYER_WEIGHTS | LAYER_INPUT);
-	check_gradients(&c, c.x, din, c.ins, "input");
-	struct layer_shape shape = in;
-	for (size_t l = 0, at = 0; l < (size_t)layers; l++) {
-		size_t count = layer_param_count(&spec[l], shape);
-		check_gradients(&c, c.w + at, c.grads + at, count, "parameter");
-		at += count;
-		shape = layer_shape_out(&spec[l], shape);
-	}
-	assert_true(c.passed_over * 20 <= c.checked);
-	check_parts(&c, net, din);
-	nn_free(net);
-	layer_device_free(device);
+	check_way(&c, LAYER_DIRECT);
+	check_way(&c, LAYER_WINOGRAD);
 	check_fini(&c);
 }
 
-// ---- the layers that the networks are made of, and odd channel counts beside them
+// ---- the layers that the networks are made of, and odd channel counts, batches and edges beside them
+
+struct layer_case {
+	int n, c, edge, out, stride, pad;
+};
+
+static void check_cases(enum layer_kind kind, const struct layer_case *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct layer_spec s = {
+		        .kind = kind, .channels = cases[i].out, .kernel = 4, .stride = cases[i].stride, .pad = cases[i].pad};
+		check_all(&s, 1, (struct layer_shape){cases[i].n, cases[i].c, cases[i].edge, cases[i].edge}, 0.1);
+	}
+}
 
 static void test_conv(void **state)
 {
 	(void)state;
-	static const struct {
-		int n, c, edge, out, stride, pad;
-	} cases[] = {{3, 1, 16, 64, 2, 1}, {2, 3, 16, 64, 2, 1}, {2, 64, 8, 48, 2, 1}, {3, 128, 4, 1, 1, 0}, {3, 5, 6, 7, 2, 1},
-	        {1, 17, 5, 3, 1, 0}};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct layer_spec s = {
-		        .kind = LAYER_CONV, .channels = cases[i].out, .kernel = 4, .stride = cases[i].stride, .pad = cases[i].pad};
-		check_all(&s, 1, (struct layer_shape){cases[i].n, cases[i].c, cases[i].edge, cases[i].edge}, 0.1);
-	}
+	static const struct layer_case cases[] = {{3, 1, 16, 64, 2, 1}, {2, 3, 16, 64, 2, 1}, {2, 64, 8, 48, 2, 1}, {3, 128, 4, 1, 1, 0},
+	        {3, 5, 6, 7, 2, 1}, {1, 17, 5, 3, 1, 0}, {3, 20, 8, 17, 2, 1}, {1, 16, 24, 40, 2, 1}};
+	check_cases(LAYER_CONV, cases, sizeof cases / sizeof *cases);
 }
 
 static void test_deconv(void **state)
 {
 	(void)state;
-	static const struct {
-		int n, c, edge, out, stride, pad;
-	} cases[] = {{3, 100, 1, 128, 1, 0}, {2, 64, 8, 1, 2, 1}, {2, 64, 8, 3, 2, 1}, {2, 128, 4, 32, 2, 1}, {3, 5, 3, 7, 2, 1},
-	        {1, 17, 2, 3, 1, 0}};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct layer_spec s = {
-		        .kind = LAYER_DECONV, .channels = cases[i].out, .kernel = 4, .stride = cases[i].stride, .pad = cases[i].pad};
-		check_all(&s, 1, (struct layer_shape){cases[i].n, cases[i].c, cases[i].edge, cases[i].edge}, 0.1);
+	static const struct layer_case cases[] = {{3, 100, 1, 128, 1, 0}, {2, 64, 8, 1, 2, 1}, {2, 64, 8, 3, 2, 1}, {2, 128, 4, 32, 2, 1},
+	        {3, 5, 3, 7, 2, 1}, {1, 17, 2, 3, 1, 0}, {3, 20, 4, 17, 2, 1}, {1, 40, 12, 16, 2, 1}};
+	check_cases(LAYER_DECONV, cases, sizeof cases / sizeof *cases);
+}
+
+// What is done to a convolution's output, where it is read: by nobody but the caller, by oneDNN, by Winograd's way.
+static void test_norm_and_activation(void **state)
+{
+	(void)state;
+	static const struct layer_spec last[] = {{.norm = true}, {.norm = true, .activation = LAYER_RELU},
+	        {.activation = LAYER_RELU, .slope = 0.2f}, {.norm = true, .activation = LAYER_RELU, .slope = 0.2f},
+	        {.activation = LAYER_TANH}};
+	for (size_t i = 0; i < sizeof last / sizeof *last; i++) {
+		struct layer_spec one = last[i], two[2] = {last[i], {.kind = LAYER_CONV, .channels = 18, .kernel = 4, .stride = 2, .pad = 1}};
+		one.channels = two[0].channels = i == 4 ? 3 : 20;
+		one.kernel = two[0].kernel = 3;
+		one.stride = two[0].stride = 1;
+		one.pad = two[0].pad = 1;
+		check_all(&one, 1, (struct layer_shape){3, 4, 5, 5}, 0.3);
+		if (i < 4)
+			check_all(two, 2, (struct layer_shape){3, 4, 8, 8}, 0.3);
 	}
 }
 
-static void test_batch_norm(void **state)
-{
-	(void)state;
-	struct layer_spec s = {.kind = LAYER_BATCH_NORM};
-	check_all(&s, 1, (struct layer_shape){4, 32, 5, 5}, 1);
-	check_all(&s, 1, (struct layer_shape){3, 5, 4, 4}, 1);
-}
-
-static void test_point(void **state)
-{
-	(void)state;
-	struct layer_spec relu = {.kind = LAYER_RELU}, leaky = {.kind = LAYER_RELU, .slope = 0.2f}, tangent = {.kind = LAYER_TANH};
-	struct layer_shape shape = {3, 20, 4, 4};
-	check_all(&relu, 1, shape, 1);
-	check_all(&leaky, 1, shape, 1);
-	check_all(&tangent, 1, shape, 1);
-}
-
-// In a chain layers share memory, work in place and pass gradients on: all that the single layers cannot show.
+// In a chain layers share memory and pass gradients on: all that the single layers cannot show.
 static void test_networks(void **state)
 {
 	(void)state;
@@ -310,25 +365,30 @@ static void test_networks(void **state)
 	}
 }
 
-// New parameters must be used, not the copies made of the old ones; in both directions.
+// New parameters must be used, not the copies made of the old ones, in both directions; and a smaller batch than the network is for.
 static void test_params_changed(void **state)
 {
 	(void)state;
 	struct layer_spec s = {.kind = LAYER_CONV, .channels = 32, .kernel = 4, .stride = 2, .pad = 1};
-	struct check c;
-	check_init(&c, &s, 1, (struct layer_shape){2, 16, 8, 8}, 0.1);
-	struct layer_device *device = layer_device_new();
-	struct nn *net = nn_new(device, &s, 1, c.in, c.wf, c.grads);
-	nn_forward(net, c.xf);
-	nn_backward(net, c.rf, LAYER_INPUT);
-	for (size_t i = 0; i < c.params; i++)
-		c.w[i] = c.wf[i] = -2 * c.wf[i];
-	nn_params_changed(net);
-	check_forward(&c, nn_forward(net, c.xf));
-	check_gradients(&c, c.x, nn_backward(net, c.rf, LAYER_INPUT), c.ins, "input");
-	nn_free(net);
-	layer_device_free(device);
-	check_fini(&c);
+	for (enum layer_way way = LAYER_DIRECT; way <= LAYER_WINOGRAD; way++) {
+		struct check c;
+		check_init(&c, &s, 1, (struct layer_shape){2, 16, 8, 8}, 0.1);
+		struct layer_device *device = layer_device_new();
+		struct nn *net = nn_new(device, &s, 1, way, (struct layer_shape){5, 16, 8, 8}, c.wf, c.grads);
+		float *more = mem_floats(c.ins * 3);
+		nn_forward(net, more, 5);
+		nn_forward(net, c.xf, 2);
+		nn_backward(net, c.rf, LAYER_INPUT, NULL);
+		for (size_t i = 0; i < c.params; i++)
+			c.w[i] = c.wf[i] = -2 * c.wf[i];
+		nn_params_changed(net);
+		check_forward(&c, nn_forward(net, c.xf, 2));
+		check_input_gradient(&c, nn_backward(net, c.rf, LAYER_INPUT, NULL));
+		free(more);
+		nn_free(net);
+		layer_device_free(device);
+		check_fini(&c);
+	}
 }
 
 int main(void)
@@ -336,8 +396,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_conv),
 	        cmocka_unit_test(test_deconv),
-	        cmocka_unit_test(test_batch_norm),
-	        cmocka_unit_test(test_point),
+	        cmocka_unit_test(test_norm_and_activation),
 	        cmocka_unit_test(test_networks),
 	        cmocka_unit_test(test_params_changed),
 	};

@@ -1,16 +1,18 @@
 #include "common/nn.h"
 
+#include "common/kernels.h"
 #include "common/mem.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+#define ADAM_BLOCK 16384
+
 struct nn {
-	int layers;
+	int layers, n; // of the last forward
 	struct layer **layer;
 	struct layer_edge **edge; // edge[i] goes into layer[i]; edge[layers] comes out
-	float *gradient[2];       // only two neighbouring edges have a live gradient at any time
-	float *out, *din;         // plain copies for the caller
+	size_t *first, *count;    // of each layer's parameters
 };
 
 size_t nn_param_count(const struct layer_spec *spec, int layers, struct layer_shape in)
@@ -23,41 +25,26 @@ size_t nn_param_count(const struct layer_spec *spec, int layers, struct layer_sh
 	return count;
 }
 
-static void place_gradients(struct nn *net)
-{
-	size_t most = 0;
-	for (int i = 0; i <= net->layers; i++) {
-		size_t bytes = layer_edge_bytes(net->edge[i]);
-		most = bytes > most ? bytes : most;
-	}
-	for (int k = 0; k < 2; k++)
-		net->gradient[k] = mem_floats((most + 3) / 4);
-	int k = 0;
-	for (int i = net->layers; i >= 0; i--) {
-		layer_edge_set_gradient(net->edge[i], net->gradient[k]);
-		if (i > 0 && !layer_backward_in_place(net->layer[i - 1]))
-			k = !k;
-	}
-}
-
-struct nn *nn_new(
-        struct layer_device *device, const struct layer_spec *spec, int layers, struct layer_shape in, const float *params, float *grads)
+struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, enum layer_way way, struct layer_shape in,
+        const float *params, float *grads)
 {
 	struct nn *net = mem_new(1, sizeof *net);
 	net->layers = layers;
 	net->layer = mem_new(layers, sizeof *net->layer);
 	net->edge = mem_new(layers + 1, sizeof *net->edge);
+	net->first = mem_new(layers, sizeof *net->first);
+	net->count = mem_new(layers, sizeof *net->count);
 	net->edge[0] = layer_edge_new_input(device, in);
-	net->din = mem_floats(layer_shape_count(in));
-	size_t at = 0;
+	size_t at = 0, accumulated = 0;
 	for (int i = 0; i < layers; i++) {
-		size_t count = layer_param_count(&spec[i], in);
-		net->layer[i] = layer_new(device, &spec[i], net->edge[i], params + at, grads + at, &net->edge[i + 1]);
-		at += count;
+		net->first[i] = at;
+		net->count[i] = layer_param_count(&spec[i], in);
+		net->layer[i] = layer_new(device, &spec[i], way, net->edge[i], params + at, grads + at, &accumulated, &net->edge[i + 1]);
+		at += net->count[i];
 		in = layer_shape_out(&spec[i], in);
 	}
-	net->out = mem_floats(layer_shape_count(in));
-	place_gradients(net);
+	for (int i = 0; i <= layers; i++)
+		layer_edge_place_gradient(net->edge[i], i % 2);
 	return net;
 }
 
@@ -71,10 +58,8 @@ void nn_free(struct nn *net)
 		layer_edge_free(net->edge[i]);
 	free(net->layer);
 	free(net->edge);
-	free(net->gradient[0]);
-	free(net->gradient[1]);
-	free(net->out);
-	free(net->din);
+	free(net->first);
+	free(net->count);
 	free(net);
 }
 
@@ -84,25 +69,25 @@ void nn_params_changed(struct nn *net)
 		layer_params_changed(net->layer[i]);
 }
 
-const float *nn_forward(struct nn *net, const float *in)
+const float *nn_forward(struct nn *net, const float *in, int n)
 {
+	net->n = n;
 	layer_edge_set_value(net->edge[0], in);
 	for (int i = 0; i < net->layers; i++)
-		layer_forward(net->layer[i]);
-	layer_edge_read_value(net->edge[net->layers], net->out);
-	return net->out;
+		layer_forward(net->layer[i], n);
+	return layer_edge_output(net->edge[net->layers], n);
 }
 
-const float *nn_backward(struct nn *net, const float *dout, int what)
+const float *nn_backward(struct nn *net, const float *dout, int what, const struct nn_ready *ready)
 {
-	layer_edge_write_gradient(net->edge[net->layers], dout);
-	for (int i = net->layers - 1; i > 0; i--)
-		layer_backward(net->layer[i], what | LAYER_INPUT);
-	layer_backward(net->layer[0], what); // nobody may ask for the input's own gradient, often the dearest one
-	if (!(what & LAYER_INPUT))
-		return NULL;
-	layer_edge_read_gradient(net->edge[0], net->din);
-	return net->din;
+	layer_edge_set_output_gradient(net->edge[net->layers], net->n, dout, what);
+	for (int i = net->layers - 1; i >= 0; i--) {
+		// nobody may ask for the input's own gradient, often the dearest one
+		layer_backward(net->layer[i], net->n, i ? what | LAYER_INPUT : what);
+		if (ready && what & LAYER_LAST)
+			ready->call(ready->arg, net->first[i], net->count[i]);
+	}
+	return what & LAYER_INPUT ? layer_edge_input_gradient(net->edge[0]) : NULL;
 }
 
 double nn_bce(const float *logit, int count, float target, float *dlogit, double *probability)
@@ -136,16 +121,18 @@ void nn_adam_fini(struct nn_adam *a)
 void nn_adam_step(struct nn_adam *a, float *params, const float *grads)
 {
 	a->step++;
-	const float b1 = (float)a->beta1, c1 = (float)(1 - a->beta1); // 1 - 0.999f would be off by 5e-5
-	const float b2 = (float)a->beta2, c2 = (float)(1 - a->beta2), epsilon = (float)a->epsilon;
-	const float rate = (float)(a->rate / (1 - pow(a->beta1, (double)a->step)));
-	const float root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step)));
-	float *restrict m = a->m, *restrict v = a->v;
-#pragma omp parallel for simd
-	for (size_t i = 0; i < a->count; i++) {
-		float g = grads[i];
-		m[i] = b1 * m[i] + c1 * g;
-		v[i] = b2 * v[i] + c2 * g * g;
-		params[i] -= rate * m[i] / (sqrtf(v[i]) * root + epsilon);
+	// 1 - 0.999f would be off by 5e-5
+	const struct kernels_adam k = {.b1 = (float)a->beta1,
+	        .c1 = (float)(1 - a->beta1),
+	        .b2 = (float)a->beta2,
+	        .c2 = (float)(1 - a->beta2),
+	        .rate = (float)(a->rate / (1 - pow(a->beta1, (double)a->step))),
+	        .root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))),
+	        .epsilon = (float)a->epsilon};
+	const struct kernels *kernels = kernels_pick();
+#pragma omp parallel for
+	for (size_t i = 0; i < a->count; i += ADAM_BLOCK) {
+		size_t count = a->count - i < ADAM_BLOCK ? a->count - i : ADAM_BLOCK;
+		kernels->adam(params + i, grads + i, a->m + i, a->v + i, count, &k);
 	}
 }

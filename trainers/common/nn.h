@@ -10,21 +10,29 @@ struct nn;
 // Floats in the flat block of these layers: layer after layer, each as layer_param_count says.
 size_t nn_param_count(const struct layer_spec *spec, int layers, struct layer_shape in);
 
-// A network for batches of exactly IN.n. PARAMS and GRADS (nn_param_count floats each) are not owned and may be shared by several
-// networks of other batch sizes. Owned by the caller; DEVICE must outlive it.
-struct nn *nn_new(
-        struct layer_device *device, const struct layer_spec *spec, int layers, struct layer_shape in, const float *params, float *grads);
+// A network for batches of at most IN.n. PARAMS and GRADS (nn_param_count floats each) are not owned. Owned by the caller; DEVICE must
+// outlive it. Values have their channels side by side ("NHWC"). Networks on one device share its working memory: from the first backward
+// with LAYER_WEIGHTS of one network to its backward with LAYER_LAST no other may do the same.
+struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, enum layer_way way, struct layer_shape in,
+        const float *params, float *grads);
 void nn_free(struct nn *net);
 
 // Call after the parameters were written and before the next forward.
 void nn_params_changed(struct nn *net);
 
-// From IN, plain NCHW, to the output, plain NCHW, valid until the next forward. IN must stay as it is until after the backward.
-const float *nn_forward(struct nn *net, const float *in);
+// From IN, N images, to the output, valid until the next forward. IN must stay as it is until after the backward.
+const float *nn_forward(struct nn *net, const float *in, int n);
 
-// Back from DOUT, the loss's gradient at the output, for the last forward. LAYER_WEIGHTS: adds to GRADS. LAYER_INPUT: returns the
-// gradient at the input, plain NCHW, valid until the next backward; else NULL.
-const float *nn_backward(struct nn *net, const float *dout, int what);
+// Where the gradients of parameters FIRST to FIRST + COUNT are complete, while the layers before them are still at it.
+struct nn_ready {
+	void (*call)(void *arg, size_t first, size_t count);
+	void *arg;
+};
+
+// Back from DOUT, the loss's gradient at the output, for the last forward. LAYER_WEIGHTS: adds to GRADS, where all of it is to be found
+// after a LAYER_LAST, which calls READY, unless NULL, for each layer. LAYER_INPUT: returns the gradient at the input, valid until the next
+// backward of any network on the device; else NULL.
+const float *nn_backward(struct nn *net, const float *dout, int what, const struct nn_ready *ready);
 
 // Binary cross entropy of sigmoid(LOGIT[i]) against TARGET (0 or 1), the mean of COUNT. Writes its gradient to DLOGIT and the mean
 // probability to *PROBABILITY. It works on logits because log(sigmoid(x)) in float loses all at either end.

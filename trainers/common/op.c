@@ -138,3 +138,39 @@ void op_port_fini(struct op_port *p)
 	dnnl_memory_destroy(p->memory);
 	free(p->own);
 }
+
+void op_sgemm(char transa, char transb, int m, int n, int k, const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc)
+{
+	op_must(dnnl_sgemm(transa, transb, m, n, k, 1, a, lda, b, ldb, beta, c, ldc));
+}
+
+const char *op_isa(void)
+{
+	static const struct {
+		dnnl_cpu_isa_t isa;
+		const char *name;
+	} names[] = {{dnnl_cpu_isa_avx512_core, "AVX-512"}, {dnnl_cpu_isa_avx2, "AVX2"}, {dnnl_cpu_isa_avx, "AVX"},
+	        {dnnl_cpu_isa_sse41, "SSE4.1"}};
+	dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if ((isa & names[i].isa) == names[i].isa)
+			return names[i].name;
+	return "no vector instructions";
+}
+
+void op_tanh(struct op_device *d, float *x, size_t count)
+{
+	dnnl_memory_desc_t md;
+	dnnl_dims_t dims = {(dnnl_dim_t)count};
+	dnnl_eltwise_desc_t desc;
+	struct op op = {0}; // made anew each time: oneDNN keeps the code it generated
+	op_must(dnnl_memory_desc_init_by_tag(&md, 1, dims, dnnl_f32, dnnl_a));
+	op_must(dnnl_eltwise_forward_desc_init(&desc, dnnl_forward_inference, dnnl_eltwise_tanh, &md, 0, 0));
+	op_init(&op, d, &desc, NULL);
+	dnnl_memory_t memory = op_memory_new(d, &md, x);
+	op_arg(&op, DNNL_ARG_SRC, memory);
+	op_arg(&op, DNNL_ARG_DST, memory);
+	op_run(&op);
+	dnnl_memory_destroy(memory);
+	op_fini(&op);
+}

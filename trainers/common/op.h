@@ -1,5 +1,5 @@
 // oneDNN's primitives as the layers use them: an operation on named memories, and a port where two layouts meet.
-// Not layers: only layer.c includes this, and nothing but layer.c and op.c knows oneDNN.
+// Not layers: nothing but op.c, direct.c and layer.c knows oneDNN.
 #pragma once
 #include "common/die.h"
 
@@ -78,3 +78,13 @@ void op_port_init_write(
         struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have, const dnnl_memory_desc_t *made);
 void op_port_run(struct op_port *p);
 void op_port_fini(struct op_port *p);
+
+// C[m][n] = A * B + beta * C, all row by row, LDx floats from row to row; 'T' where a matrix is stored transposed. On one thread when it is
+// called from a parallel region. oneDNN's own, because it picks its kernel by the processor's abilities, not by names it has to know.
+void op_sgemm(char transa, char transb, int m, int n, int k, const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+
+// The instructions oneDNN's kernels use here, in words.
+const char *op_isa(void);
+
+// X[0..COUNT) becomes its hyperbolic tangent.
+void op_tanh(struct op_device *d, float *x, size_t count);

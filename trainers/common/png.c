@@ -30,9 +30,9 @@ static struct grid grid_make(const float *samples, int count, int channels, int 
 	g.pixels = mem_new((size_t)g.width * (size_t)g.height, (size_t)channels);
 	for (int i = 0; i < count; i++) {
 		int left = i % columns * (size + gap) + gap, top = i / columns * (size + gap) + gap;
-		for (int c = 0; c < channels; c++)
-			for (int y = 0; y < size; y++)
-				for (int x = 0; x < size; x++, samples++)
+		for (int y = 0; y < size; y++)
+			for (int x = 0; x < size; x++)
+				for (int c = 0; c < channels; c++, samples++)
 					g.pixels[((size_t)(top + y) * (size_t)g.width + (size_t)(left + x)) * (size_t)channels +
 					         (size_t)c] = level(*samples);
 	}

@@ -30,7 +30,7 @@ static void check_grid(const char *path, int count, int channels, int columns, i
 	const int plane = SIZE * SIZE;
 	float *samples = mem_floats((size_t)(count * channels * plane));
 	for (int k = 0; k < count * channels * plane; k++)
-		samples[k] = sample(k / plane / channels, k / plane % channels, k % plane);
+		samples[k] = sample(k / plane / channels, k % channels, k / channels % plane);
 	png_write_grid(path, samples, count, channels, SIZE, columns);
 	free(samples);
 
@@ -68,7 +68,7 @@ static void test_one(void **state)
 	char *folder = testing_folder(), *path = testing_path(folder, "one.png");
 	float samples[3 * SIZE * SIZE];
 	for (int k = 0; k < 3 * SIZE * SIZE; k++)
-		samples[k] = sample(1, k / (SIZE * SIZE), k % (SIZE * SIZE));
+		samples[k] = sample(1, k % 3, k / 3);
 	png_write_one(path, samples, 3, SIZE);
 	struct images set = image_load(path);
 	assert_int_equal(set.width, SIZE);

@@ -92,10 +92,10 @@ void data_batch(struct data *d, const uint32_t *index, int count, float *out)
 	float level[256];
 	for (int v = 0; v < 256; v++)
 		level[v] = ((float)v / 255 - 0.5f) / 0.5f; // ToTensor, then Normalize(0.5, 0.5)
-	size_t from = images_bytes(&d->images), to = (size_t)d->images.channels * (size_t)d->size * (size_t)d->size;
+	size_t channels = (size_t)d->images.channels, from = images_bytes(&d->images), to = channels * (size_t)d->size * (size_t)d->size;
 	for (int i = 0; i < count; i++, out += to) {
 		resize_run(d->resize, d->images.pixels + index[i] * from, d->images.channels, d->one);
 		for (size_t k = 0; k < to; k++)
-			out[k] = level[d->one[k]];
+			out[k] = level[d->one[k % channels * (to / channels) + k / channels]];
 	}
 }

@@ -19,5 +19,5 @@ void data_fini(struct data *d);
 // The CRC-32 of all images as they were stored, in their order: to tell another data set by.
 uint32_t data_digest(const struct data *d);
 
-// The images INDEX[0..COUNT) as COUNT x channels x size x size floats in [-1, 1].
+// The images INDEX[0..COUNT) as COUNT x size x size x channels floats in [-1, 1].
 void data_batch(struct data *d, const uint32_t *index, int count, float *out);

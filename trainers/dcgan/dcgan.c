@@ -29,12 +29,6 @@
 
 enum purpose { PURPOSE_GENERATOR = 10, PURPOSE_DISCRIMINATOR, PURPOSE_FIXED_NOISE, PURPOSE_NOISE };
 
-// The networks for batches of one size. The last batch of an epoch may be smaller, and so needs a pair of its own over the same parameters.
-struct pair {
-	int batch;
-	struct nn *generator, *discriminator;
-};
-
 struct trainer {
 	struct options options;
 	struct rank rank;
@@ -43,7 +37,6 @@ struct trainer {
 	struct sampler sampler;
 	struct layer_device *device;
 	struct net generator, discriminator;
-	struct pair full, last;
 	struct init init;
 	float *real, *noise, *fixed_noise, *dlogit;
 	long step; // iterations done, over all epochs
@@ -64,51 +57,21 @@ static double now(void)
 
 // ---- one iteration
 
-static void pair_init(struct trainer *t, struct pair *p, int batch)
-{
-	struct net *g = &t->generator, *d = &t->discriminator;
-	struct layer_shape z = g->in, x = d->in;
-	z.n = x.n = batch;
-	p->batch = batch;
-	p->generator = nn_new(t->device, g->spec, g->layers, z, g->params, g->grads);
-	p->discriminator = nn_new(t->device, d->spec, d->layers, x, d->params, d->grads);
-}
-
-static void pair_fini(struct pair *p)
-{
-	nn_free(p->generator);
-	nn_free(p->discriminator);
-}
-
 // Averages the network's gradients over the ranks, makes one step with them and clears them.
 static void update(struct trainer *t, struct net *net)
 {
 	group_average(&t->group, net->grads, net->count);
 	nn_adam_step(&net->adam, net->params, net->grads);
 	memset(net->grads, 0, net->count * sizeof *net->grads);
-}
-
-static void generator_changed(struct trainer *t)
-{
-	nn_params_changed(t->full.generator);
-	if (t->last.generator)
-		nn_params_changed(t->last.generator);
-}
-
-static void discriminator_changed(struct trainer *t)
-{
-	nn_params_changed(t->full.discriminator);
-	if (t->last.discriminator)
-		nn_params_changed(t->last.discriminator);
+	nn_params_changed(net->nn);
 }
 
 // One pass of the discriminator over X, there and back.
-static const float *judge(
-        struct trainer *t, struct nn *d, const float *x, int batch, float target, int what, double *loss, double *probability)
+static const float *judge(struct trainer *t, const float *x, int batch, float target, int what, double *loss, double *probability)
 {
-	const float *logit = nn_forward(d, x);
+	const float *logit = nn_forward(t->discriminator.nn, x, batch);
 	*loss = nn_bce(logit, batch, target, t->dlogit, probability);
-	return nn_backward(d, t->dlogit, what);
+	return nn_backward(t->discriminator.nn, t->dlogit, what, NULL);
 }
 
 static const float *draw_noise(struct trainer *t, int batch)
@@ -122,27 +85,25 @@ static const float *draw_noise(struct trainer *t, int batch)
 	return t->noise;
 }
 
-static struct losses iterate(struct trainer *t, const struct pair *p, const uint32_t *index)
+static struct losses iterate(struct trainer *t, const uint32_t *index, int batch)
 {
 	struct losses l;
 	double real_loss, fake_loss;
 	double start = now();
-	data_batch(&t->data, index, p->batch, t->real);
+	data_batch(&t->data, index, batch, t->real);
 
 	// Discriminator: real images are to be called real, generated ones not.
-	judge(t, p->discriminator, t->real, p->batch, 1, LAYER_WEIGHTS, &real_loss, &l.d_x);
-	const float *noise = draw_noise(t, p->batch);
-	const float *fake = nn_forward(p->generator, noise);
-	judge(t, p->discriminator, fake, p->batch, 0, LAYER_WEIGHTS, &fake_loss, &l.d_g_z1);
+	judge(t, t->real, batch, 1, LAYER_WEIGHTS, &real_loss, &l.d_x);
+	const float *noise = draw_noise(t, batch);
+	const float *fake = nn_forward(t->generator.nn, noise, batch);
+	judge(t, fake, batch, 0, LAYER_WEIGHTS | LAYER_LAST, &fake_loss, &l.d_g_z1);
 	l.d = real_loss + fake_loss;
 	update(t, &t->discriminator);
-	discriminator_changed(t);
 
 	// Generator: the same images are to be called real by the discriminator as it is now. Its own weights need no gradient for that.
-	const float *dfake = judge(t, p->discriminator, fake, p->batch, 1, LAYER_INPUT, &l.g, &l.d_g_z2);
-	nn_backward(p->generator, dfake, LAYER_WEIGHTS);
+	const float *dfake = judge(t, fake, batch, 1, LAYER_INPUT, &l.g, &l.d_g_z2);
+	nn_backward(t->generator.nn, dfake, LAYER_WEIGHTS | LAYER_LAST, NULL);
 	update(t, &t->generator);
-	generator_changed(t);
 
 	t->step++;
 	l.seconds = now() - start;
@@ -185,10 +146,10 @@ static void write_real(struct trainer *t)
 static void write_fake(struct trainer *t, long epoch, long iteration)
 {
 	size_t one = layer_shape_count(t->discriminator.in);
-	int batch = t->full.batch;
+	int batch = (int)t->options.batch_size;
 	float *samples = mem_floats(GRID * one);
 	for (int i = 0; i < GRID; i += batch) {
-		const float *fake = nn_forward(t->full.generator, t->fixed_noise + (size_t)i * NET_NOISE);
+		const float *fake = nn_forward(t->generator.nn, t->fixed_noise + (size_t)i * NET_NOISE, batch);
 		memcpy(samples + (size_t)i * one, fake, (size_t)(GRID - i < batch ? GRID - i : batch) * one * sizeof *samples);
 	}
 	char name[80];
@@ -301,8 +262,8 @@ static void train(struct trainer *t)
 			sampler_epoch(&t->sampler, (uint64_t)epoch);
 		}
 		size_t at = (size_t)i * batch;
-		const struct pair *p = t->sampler.count - at < batch ? &t->last : &t->full;
-		struct losses l = iterate(t, p, t->sampler.mine + at);
+		size_t left_of_epoch = t->sampler.count - at;
+		struct losses l = iterate(t, t->sampler.mine + at, (int)(left_of_epoch < batch ? left_of_epoch : batch));
 		print_iteration(t, &l, epoch + 1, epochs, i + 1, iterations);
 		if (t->group.rank == 0 && (t->step % GRID_EVERY == 0 || t->step == total))
 			write_fake(t, epoch + 1, i + 1);
@@ -381,21 +342,16 @@ static void trainer_init(struct trainer *t)
 		init_head(t);
 		go_on(t);
 	}
-
-	size_t batch = (size_t)o->batch_size, rest = t->sampler.count % batch;
 	t->device = layer_device_new();
-	pair_init(t, &t->full, (int)batch);
-	if (rest)
-		pair_init(t, &t->last, (int)rest);
+	net_build(&t->generator, t->device, o->conv, (int)o->batch_size);
+	net_build(&t->discriminator, t->device, o->conv, (int)o->batch_size);
 }
 
 static void trainer_fini(struct trainer *t)
 {
-	pair_fini(&t->full);
-	pair_fini(&t->last);
-	layer_device_free(t->device);
 	net_fini(&t->generator);
 	net_fini(&t->discriminator);
+	layer_device_free(t->device);
 	init_fini(&t->init);
 	sampler_fini(&t->sampler);
 	data_fini(&t->data);

@@ -45,21 +45,19 @@ void generate(const struct options *o, const struct group *g)
 	if (!checkpoint_load(&c, o->checkpoint))
 		die("%s: no checkpoint there", o->checkpoint);
 	struct net net = load_generator(&c);
-	struct layer_shape in = net.in;
-	in.n = (int)c.head.fact[CHECKPOINT_BATCH_SIZE];
+	int batch = (int)c.head.fact[CHECKPOINT_BATCH_SIZE];
 	struct layer_device *device = layer_device_new();
-	struct nn *nn = nn_new(device, net.spec, net.layers, in, net.params, net.grads);
-	float *noise = mem_floats(layer_shape_count(in));
-	for (long b = g->rank; b * in.n < o->generate; b += g->size) {
+	net_build(&net, device, o->conv, batch);
+	float *noise = mem_floats((size_t)batch * NET_NOISE);
+	for (long b = g->rank; b * batch < o->generate; b += g->size) {
 		struct rng rng;
-		long first = b * in.n, left = o->generate - first;
+		long first = b * batch, left = o->generate - first;
 		rng_init(&rng, (uint64_t)o->seed, PURPOSE_GENERATE, (uint64_t)b);
-		rng_fill_normal(&rng, noise, layer_shape_count(in), 0, 1);
-		write_images(o, &c, nn_forward(nn, noise), first, left < in.n ? left : in.n);
+		rng_fill_normal(&rng, noise, (size_t)batch * NET_NOISE, 0, 1);
+		write_images(o, &c, nn_forward(net.nn, noise, batch), first, left < batch ? left : batch);
 	}
 	free(noise);
-	nn_free(nn);
-	layer_device_free(device);
 	net_fini(&net);
+	layer_device_free(device);
 	checkpoint_fini(&c);
 }

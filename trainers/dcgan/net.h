@@ -14,12 +14,16 @@ struct net {
 	size_t count;          // of parameters
 	float *params, *grads;
 	struct nn_adam adam;
+	struct nn *nn; // once it is built
 };
 
 // For images of CHANNELS x SIZE x SIZE, SIZE a power of two from 16. The generator ends in tanh; the discriminator ends in a logit, its
 // sigmoid being part of the loss.
 void net_init_generator(struct net *net, int channels, int size);
 void net_init_discriminator(struct net *net, int channels, int size);
+
+// Makes NET->nn, for batches of at most BATCH, over these parameters. DEVICE must outlive it.
+void net_build(struct net *net, struct layer_device *device, enum layer_way way, int batch);
 void net_fini(struct net *net);
 
 // Weights from N(0, 0.02), batch norm's gamma from N(1, 0.02), its beta 0.

@@ -11,6 +11,8 @@ static const char *const dataset_names[] = {
         [DATASET_CIFAR10] = "cifar10", [DATASET_MNIST] = "mnist", [DATASET_FASHION] = "fashion", [DATASET_FOLDER] = "folder",
         [DATASET_AUTO] = "auto", NULL};
 
+static const char *const conv_names[] = {[LAYER_DIRECT] = "direct", [LAYER_WINOGRAD] = "winograd", NULL};
+
 #define AT(member) offsetof(struct options, member)
 
 static const struct cli_row rows[] = {
@@ -25,6 +27,8 @@ static const struct cli_row rows[] = {
         {"out_folder", "DIR", CLI_TEXT, AT(out_folder), .help = "where the pictures go; made when missing (.)"},
         {"seed", "N", CLI_NUMBER, AT(seed), 0, LONG_MAX, 1, .help = "of weights, noise and the order of the images"},
         {"threads", "N", CLI_NUMBER, AT(threads), 0, 4096, 0, .help = "of each rank; 0: this machine's cores shared among its ranks"},
+        {"conv", "WAY", CLI_CHOICE, AT(conv), .initial = LAYER_WINOGRAD, .names = conv_names,
+                .help = "how convolutions are computed: direct (oneDNN's) or winograd where it fits"},
         {"init", "FILE", CLI_TEXT, AT(init), .help = "initial weights and all noise from FILE (see README.md)"},
         {"checkpoint", "DIR", CLI_TEXT, AT(checkpoint), .help = "where the state of the training is kept; made when missing"},
         {"every", "N", CLI_NUMBER, AT(every), 0, LONG_MAX, 0, .help = "iterations from one checkpoint to the next; 0: only one at the end"},

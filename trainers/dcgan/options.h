@@ -1,6 +1,8 @@
 // The command line of dcgan: one row per option, from which parsing and --help follow.
 // Not defaults that depend on the machine: 0 threads means "decide later".
 #pragma once
+#include "common/layer.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +14,7 @@ struct options {
 	const char *init; // NULL: weights and noise from the seed
 	const char *checkpoint; // NULL: none is written
 	long image_size, batch_size, num_epochs, max_iters, threads, seed, every, generate;
+	enum layer_way conv;
 	bool test_data, resume;
 };
 
