@@ -19,7 +19,7 @@ import zlib
 import numpy as np
 
 DCGAN, MPIEXEC = os.path.abspath(sys.argv[1]), sys.argv[2]
-HEAD = 8 + 8 + 8 * 8 + 3 * 8  # bytes before the first float
+HEAD = 8 + 8 + 9 * 8 + 3 * 8  # bytes before the first float
 ENV = {k: v for k, v in os.environ.items() if not k.startswith(("MUSTER_", "PMI_"))}
 results = []
 
@@ -191,6 +191,7 @@ def test_refused(top, data):
     refused(top, "another seed", again + ["--seed", "2"], path, "--seed was 1 when it was written and is 2 now")
     refused(top, "another batch size", again + ["--batch_size", "5"], path, "--batch_size was 4")
     refused(top, "another image size", again + ["--image_size", "32"], path, "--image_size was 16")
+    refused(top, "convolutions another way", again + ["--conv", "direct"], path, "--conv (0 direct, 1 winograd) was 1 when it was written and is 0 now")
     refused(top, "another image", again + ["--dataroot", top + "/other"], path, "the checksum of the images was")
     refused(top, "fewer images", again + ["--dataroot", top + "/fewer"], path, "the number of images was 27 when it was written and is 26 now")
     # Into a file: what a rank says just before it aborts, mpiexec may not pass on.

@@ -30,6 +30,7 @@ static const char *const fact_names[CHECKPOINT_FACTS] = {
         [CHECKPOINT_BATCH_SIZE] = "--batch_size",
         [CHECKPOINT_RANKS] = "the number of ranks",
         [CHECKPOINT_SEED] = "--seed",
+        [CHECKPOINT_CONV] = "--conv (0 direct, 1 winograd)",
         [CHECKPOINT_IMAGES] = "the number of images",
         [CHECKPOINT_DATA_DIGEST] = "the checksum of the images",
         [CHECKPOINT_INIT_DIGEST] = "the checksum of the file of --init",

@@ -12,6 +12,7 @@ enum checkpoint_fact {
 	CHECKPOINT_BATCH_SIZE,
 	CHECKPOINT_RANKS,
 	CHECKPOINT_SEED,
+	CHECKPOINT_CONV,        // enum layer_way
 	CHECKPOINT_IMAGES,      // how many there are
 	CHECKPOINT_DATA_DIGEST, // data_digest()
 	CHECKPOINT_INIT_DIGEST, // init_digest()

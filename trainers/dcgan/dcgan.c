@@ -170,6 +170,7 @@ static void init_head(struct trainer *t)
 	                [CHECKPOINT_BATCH_SIZE] = (uint64_t)o->batch_size,
 	                [CHECKPOINT_RANKS] = (uint64_t)t->group.size,
 	                [CHECKPOINT_SEED] = (uint64_t)o->seed,
+	                [CHECKPOINT_CONV] = o->conv,
 	                [CHECKPOINT_IMAGES] = t->data.images.count,
 	                [CHECKPOINT_DATA_DIGEST] = data_digest(&t->data),
 	                [CHECKPOINT_INIT_DIGEST] = init_digest(&t->init)},
