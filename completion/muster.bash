@@ -37,7 +37,7 @@ _muster()
 	'')
 		mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" --help 2>/dev/null | sed -nE 's/^  ([a-z]+)  .*/\1/p')" -- "$cur")
 		;;
-	run | plan)
+	run | plan | sweep)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
 		;;

@@ -19,6 +19,7 @@ static const struct command {
 	{"logs", cmd_logs, "what the ranks of a run print"},
 	{"report", cmd_report, "what a run was"},
 	{"list", cmd_list, "the runs, newest first"},
+	{"sweep", cmd_sweep, "run a job at many points, to compare them"},
 	{"predict", cmd_predict, "how long a whole run takes, from its first iterations"},
 	{"attach", cmd_attach, "follow a run that goes on"},
 	{"cancel", cmd_cancel, "stop a run"},

@@ -31,6 +31,7 @@ struct heads {
 	double at[HEADS], done[HEADS];
 	size_t count;
 	size_t seen, stride; // since the last event; every stride-th of them is kept
+	size_t piece;        // the last one came with
 	double total, epoch; // NAN, 0: not known
 	double told;         // when the last event was made
 	double since;        // when the first output came; 0: none
@@ -56,6 +57,7 @@ struct scan {
 	bool watched; // somebody waits for progress
 	double offset; // from the clock that never jumps to the time of day, once for all
 	double now;    // when this piece of output came; 0: nobody has asked yet
+	size_t pieces; // of output, so far
 	void (*on_event)(size_t local, json_t *event, void *data);
 	void *data;
 };
@@ -165,9 +167,10 @@ static void tell_progress(struct scan *s, size_t local)
 
 // Lines that came in one piece were printed at different times that nobody knows: the last of them counts. When there is no room, only every
 // second, fourth... one stays, and the last: what lies between two that stay is as true.
-static void add_head(struct heads *h, double at, double done)
+static void add_head(struct heads *h, size_t piece, double at, double done)
 {
-	bool same = h->count && h->at[h->count - 1] == at;
+	bool same = h->count && h->piece == piece;
+	h->piece = piece;
 	if (!same)
 		h->seen++;
 	if (same || (h->count && (h->seen - 2) % h->stride))
@@ -200,7 +203,7 @@ static void say_progress(struct scan *s, size_t local, const struct wanted *w)
 		s->now = s->offset + clock_mono();
 	h->total = total;
 	h->found = true;
-	add_head(h, s->now, done);
+	add_head(h, s->pieces, s->now, done);
 }
 
 // After a whole piece, so that the last of its lines is the one that counts.
@@ -334,6 +337,7 @@ void scan_output(struct scan *scan, size_t local, const void *data, size_t len)
 	struct rank_scan *r = &scan->ranks[local];
 	const char *bytes = data, *before = bytes, *end, *newline = NULL;
 	scan->now = 0;
+	scan->pieces++;
 	if (scan->watched && !r->heads.found)
 		watch(scan, local);
 	skip_to_tail(scan, &bytes, &len);

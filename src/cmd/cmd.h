@@ -19,6 +19,7 @@ int cmd_reap(int argc, char **argv, struct error *err);
 int cmd_report(int argc, char **argv, struct error *err);
 int cmd_run(int argc, char **argv, struct error *err);
 int cmd_status(int argc, char **argv, struct error *err);
+int cmd_sweep(int argc, char **argv, struct error *err);
 int cmd_version(int argc, char **argv, struct error *err);
 
 #endif

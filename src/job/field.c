@@ -365,6 +365,9 @@ static int read_value(const struct reading *r)
 		return read_texts(r);
 	case FIELD_ENV:
 		return read_env(r);
+	case FIELD_TREE:
+		*(struct yaml **)r->slot = r->node;
+		return 0;
 	case FIELD_OBJECT:
 		return field_read(r->field->shape, r->node, r->path, r->slot, r->err);
 	case FIELD_OBJECTS:

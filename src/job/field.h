@@ -21,6 +21,7 @@ enum field_type {      // what the struct holds at the offset; what it holds whe
 	FIELD_COMMAND, // struct field_command    count 0
 	FIELD_TEXTS,   // struct field_texts      count 0
 	FIELD_ENV,     // struct field_env        count 0
+	FIELD_TREE,    // struct yaml *           NULL; as it stands, of the file's tree, not owned
 	FIELD_OBJECT,  // the struct of the shape, each field as if not given
 	FIELD_OBJECTS, // struct field_objects, from a list
 	FIELD_NAMED,   // struct field_objects, from a map of names

@@ -139,6 +139,24 @@ static const struct field stop_fields[] = {
 };
 static const struct field_shape stop_shape = {sizeof(struct job_stop), NULL, stop_fields, &shape};
 
+static const struct field sweep_fields[] = {
+        {"over", FIELD_TREE, offsetof(struct job_sweep, over), .expected = "map of lists", .example = "{cluster.nodes: [1, 2, 4], cluster.cpus: [500m, 1]}",
+                .help = "keys of this file and the values to try; every combination is a point"},
+        {"include", FIELD_TREE, offsetof(struct job_sweep, include), .expected = "list of maps", .example = "[{cluster.nodes: 8, cluster.cpus: 2}]",
+                .help = "further points: keys and one value each"},
+        {"exclude", FIELD_TREE, offsetof(struct job_sweep, exclude), .expected = "list of maps", .example = "[{cluster.nodes: 4, cluster.cpus: 1}]",
+                .help = "combinations to leave out: all that have these values"},
+        {"repeat", FIELD_INT, offsetof(struct job_sweep, repeat), .min = 1, .max = 1000, .fallback = "1", .example = "3",
+                .help = "how often each point is run"},
+        {"at_once", FIELD_INT, offsetof(struct job_sweep, at_once), .min = 1, .max = 1000, .fallback = "1", .example = "2",
+                .help = "how many points run at the same time"},
+        {"seed", FIELD_INT, offsetof(struct job_sweep, seed), .min = 0, .max = 1e9, .fallback = "1", .example = "7",
+                .help = "of the order, which is shuffled, so that a machine that grows slower favours no point"},
+        {"stop", FIELD_OBJECT, offsetof(struct job_sweep, stop), .shape = &stop_shape, .help = "as `stop`, for the runs of the sweep"},
+        {0},
+};
+static const struct field_shape sweep_shape = {sizeof(struct job_sweep), NULL, sweep_fields, &shape};
+
 static const struct field job_fields[] = {
         {"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
                 .expected = "at most 40 lower-case letters, digits and '-'", .example = "dcgan",
@@ -156,6 +174,8 @@ static const struct field job_fields[] = {
                 .help = "how the program says which iteration it has done"},
         {"stop", FIELD_OBJECT, offsetof(struct job, stop), .shape = &stop_shape,
                 .help = "end the run well once enough of it was seen to say how long the whole takes"},
+        {"sweep", FIELD_OBJECT, offsetof(struct job, sweep), .shape = &sweep_shape,
+                .help = "for `muster sweep`: the same job at many points"},
         {"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000, .example = "[\"*.png\", \"checkpoints/**\"]",
                 .help = "what to bring back: globs below the directory `{out}` in which the ranks start"},
         {"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",
@@ -212,6 +232,13 @@ static int check_commands(const struct job *job, struct error *err)
 	return 0;
 }
 
+static int check_stop(const struct job_stop *stop, struct error *err)
+{
+	if (!stop->within || strtod(stop->within, NULL) > 0)
+		return 0;
+	return yaml_error(yaml_find(stop->place.node, "within"), err, "found '%s', expected a percentage above 0", stop->within);
+}
+
 // What involves more than one key.
 static int check(const struct job *job, struct error *err)
 {
@@ -221,8 +248,8 @@ static int check(const struct job *job, struct error *err)
 		        "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
 	if (check_commands(job, err))
 		return -1;
-	if (job->stop.within && strtod(job->stop.within, NULL) <= 0)
-		return yaml_error(yaml_find(job->stop.place.node, "within"), err, "found '%s', expected a percentage above 0", job->stop.within);
+	if (check_stop(&job->stop, err) || check_stop(&job->sweep.stop, err))
+		return -1;
 	const struct job_metric *metrics = job->metrics.items;
 	for (size_t i = 0; i < job->metrics.count; i++)
 		for (size_t k = 0; k < i; k++)

@@ -73,6 +73,13 @@ struct job_stop {
 	char *within; // "2%"
 };
 
+struct job_sweep {
+	struct field_place place;
+	struct yaml *over, *include, *exclude; // of the job's tree; checked by points.h
+	long repeat, at_once, seed;
+	struct job_stop stop;
+};
+
 struct job {
 	struct field_place place;
 	char *name; // never NULL: the file's when it is not given
@@ -83,6 +90,7 @@ struct job {
 	struct field_objects metrics; // of struct job_metric
 	struct job_progress progress;
 	struct job_stop stop;
+	struct job_sweep sweep;
 	struct field_texts outputs;
 	int preflight;
 	struct yaml *tree; // what it was read from: the places in errors

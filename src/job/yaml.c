@@ -100,6 +100,50 @@ char *yaml_describe(const struct yaml *node)
 	return yaml_quote(node->text);
 }
 
+static void add_quoted(struct str *out, const char *text)
+{
+	str_puts(out, "\"");
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			str_printf(out, "\\%c", *text);
+		else if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			str_printf(out, "\\x%02x", (unsigned char)*text);
+		else
+			str_add(out, text, 1);
+	}
+	str_puts(out, "\"");
+}
+
+static void add_flow(struct str *out, const struct yaml *node)
+{
+	bool map = node->kind == YAML_MAP;
+	if (node->kind == YAML_SCALAR) {
+		// Plain is what stays the same without quotes wherever it stands.
+		if (node->plain && !node->text[strspn(node->text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/+%-")] && node->text[0] != '-')
+			str_puts(out, node->text);
+		else
+			add_quoted(out, node->text);
+		return;
+	}
+	str_puts(out, map ? "{" : "[");
+	for (size_t i = 0; i < node->count; i++) {
+		str_puts(out, i ? ", " : "");
+		if (map) {
+			add_quoted(out, node->entries[i].key);
+			str_puts(out, ": ");
+		}
+		add_flow(out, node->entries[i].value);
+	}
+	str_puts(out, map ? "}" : "]");
+}
+
+char *yaml_flow(const struct yaml *node)
+{
+	struct str out = {0};
+	add_flow(&out, node);
+	return str_steal(&out);
+}
+
 bool yaml_is_null(const struct yaml *node)
 {
 	if (node->kind != YAML_SCALAR || !node->plain)

@@ -54,6 +54,9 @@ void yaml_put(struct yaml *map, const char *key, int line, int column, struct ya
 // Turns a scalar or list into a map with itself as the only value.
 void yaml_wrap(struct yaml *node, const char *key);
 
+// The node on one line, in flow style, so that it can be read again. Owned by the caller.
+char *yaml_flow(const struct yaml *node);
+
 bool yaml_is_null(const struct yaml *node); // plain: nothing, ~ or null
 
 // "text 'x'", "nothing", "a list", "a map": for errors, short, printable; owned by the caller. yaml_quote: only "'x'", of any text.

@@ -4,7 +4,10 @@
 #include "base/str.h"
 #include "job/job.h"
 
+#include <assert.h>
 #include <string.h>
+
+enum { SHAPES_MAX = 100 };
 
 static const struct field_shape *find_shape(const struct field_shape *top, const char *path)
 {
@@ -40,6 +43,8 @@ static char *type_text(const struct field *f)
 		return mem_strdup("list of texts");
 	case FIELD_ENV:
 		return mem_strdup("map of texts");
+	case FIELD_TREE:
+		return mem_strdup(f->expected);
 	case FIELD_OBJECT:
 		return mem_printf("map, [below](#%s)", f->key);
 	case FIELD_OBJECTS:
@@ -72,11 +77,16 @@ static void add_table(struct str *out, const struct field_shape *shape)
 	}
 }
 
-static size_t count_shapes(const struct field_shape *shape)
+// Maps of different keys: one that stands in two places is described once.
+static size_t count_shapes(const struct field_shape *shape, const struct field_shape **seen, size_t count)
 {
-	size_t count = 1;
+	for (size_t i = 0; i < count; i++)
+		if (seen[i] == shape)
+			return count;
+	assert(count < SHAPES_MAX);
+	seen[count++] = shape;
 	for (const struct field *f = shape->fields; f->key; f++)
-		count += f->shape ? count_shapes(f->shape) : 0;
+		count = f->shape ? count_shapes(f->shape, seen, count) : count;
 	return count;
 }
 
@@ -101,8 +111,10 @@ char *reference_fill(const char *page, const struct field_shape *shape, struct e
 		add_table(&out, found);
 		page = rest;
 	}
-	if (places != count_shapes(shape)) {
-		error_set(err, ERROR_USAGE, "found %zu tables, expected one for each of %zu maps", places, count_shapes(shape));
+	const struct field_shape *seen[SHAPES_MAX];
+	size_t shapes = count_shapes(shape, seen, 0);
+	if (places != shapes) {
+		error_set(err, ERROR_USAGE, "found %zu tables, expected one for each of %zu maps", places, shapes);
 		return NULL;
 	}
 	str_puts(&out, page);
