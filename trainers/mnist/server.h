@@ -1,0 +1,39 @@
+// A parameter server: keeps one shard, applies each gradient once, and answers with the parameters. Frames in, frames out.
+// Not the transport (wire.h) and not the file (state.h).
+#pragma once
+#include "mnist/frame.h"
+#include "mnist/state.h"
+
+// Whom an answer goes to: the transport's own name for it.
+struct server_peer {
+	unsigned char name[32];
+	size_t size;
+};
+
+// How it reaches the world. SEND takes the packet.
+struct server_world {
+	void *arg;
+	void (*send)(void *arg, const struct server_peer *to, struct packet *packet);
+	void (*say)(void *arg, const char *text); // one line for the log
+};
+
+struct server;
+
+// Server SHARD of SHARDS with WORKERS workers. STATE is the caller's and outlives it. RUN is a random number, for the case that a training
+// begins. Caller frees.
+struct server *server_new(uint32_t shard, uint32_t shards, uint32_t workers, struct state *state, uint64_t run, struct server_world world);
+void server_free(struct server *s);
+
+// A packet from a worker, or from anybody. The caller still holds it. NOW is seconds of a clock that does not jump.
+void server_take(struct server *s, const struct server_peer *from, struct packet *packet, double now);
+
+// To be called every second or so.
+void server_tick(struct server *s, double now);
+
+// Whether the training is over and every worker has gone: nothing more will come.
+int server_finished(const struct server *s);
+
+// The shard's steps and its dropped gradients so far; whether it has made all its steps.
+uint64_t server_step(const struct server *s);
+uint64_t server_late(const struct server *s);
+int server_over(const struct server *s);
