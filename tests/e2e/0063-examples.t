@@ -28,6 +28,21 @@ else
 	skip "dcgan" "the trainer was not built, or there is no dataset-fashion-mnist"
 fi
 
+trainer=$(dirname "$MUSTER")/../trainers/mnist
+if [ -x "$trainer" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
+	muster run "$root/examples/mnist-ps.yaml" --set "inputs[0].from=$trainer"
+	status_is "mnist-ps" 0
+	is "mnist-ps: everybody ended by itself" "$(events 'e["status"] if e["type"] == "exit" and e["rank"] >= 2 else None' | tr '\n' ' ')" "0 0 "
+	like "mnist-ps: 200 steps, and it has learned" "$(output 2)" $'\nAfter 200 training step\(s\), test accuracy = 0\.[6-9]'
+	like "mnist-ps: worker 1 was there to the end" "$(output 3)" 'Worker 1: training step [0-9]+ done \(global step: 200\)'
+	like "mnist-ps: server 0 made 200 steps" "$(output 0)" 'ends after 200 steps'
+	like "mnist-ps: server 1 made 200 steps" "$(output 1)" 'ends after 200 steps'
+	ok "mnist-ps: the model came back" test -n "$(find "$(run_dir)/outputs" -name mnist.model -size +0)"
+	ok "mnist-ps: metrics" test -n "$(json_lines "$(run_dir)/metrics.jsonl" 'e["value"] if e["type"] == "metric" and e["name"] == "test_accuracy" else None')"
+else
+	skip "mnist-ps" "the trainer was not built, or there is no dataset-fashion-mnist"
+fi
+
 # The commands that README.md and the man page name exist, and no other.
 "$MUSTER" --help | sed -nE 's/^  ([a-z]+)  .*/\1/p' | sort >commands
 is "README.md: its table has every command a user needs" \

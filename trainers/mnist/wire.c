@@ -14,7 +14,7 @@
 #include <zmq.h>
 
 #define LINGER_MS 2000
-#define QUEUE 64           // frames waiting for one peer, at most
+#define QUEUE 64           // frames waiting for one peer, at most; what is more is lost, and asked for again
 #define BUFFER (1 << 20)   // of the kernel, if it gives that much
 #define LISTEN_TRIES 100   // a tenth of a second each: a server that was killed may not be quite dead
 #define HEARTBEAT_MS 10000 // a peer whose host has vanished is noticed
@@ -106,7 +106,6 @@ static void *new_socket(struct wire *w, int type, size_t largest)
 	option(socket, ZMQ_RCVHWM, QUEUE);
 	option(socket, ZMQ_SNDBUF, BUFFER);
 	option(socket, ZMQ_RCVBUF, BUFFER);
-	option(socket, ZMQ_IMMEDIATE, 1); // nothing is kept for a peer that is not there: it will be asked again
 	option(socket, ZMQ_RECONNECT_IVL, 20);
 	option(socket, ZMQ_RECONNECT_IVL_MAX, 500);
 	option(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
