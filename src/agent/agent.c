@@ -61,9 +61,10 @@ static json_t *hello(void *data)
 {
 	struct agent *a = data;
 	struct node *node = &a->node;
-	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b}", "msg", "hello", "run", node->run, "node", (int)node->id, "token",
+	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b, s:s, s:s*}", "msg", "hello", "run", node->run, "node", (int)node->id, "token",
 		json_object_get(node->config, "token"), "address", node->address, "name", node->name, "port", node->port, "machine", node->machine,
-		"facts", facts_of(node), "attempt", (int)node->attempt, "leaving", a->leaving);
+		"facts", facts_of(node), "attempt", (int)node->attempt, "leaving", a->leaving, "dir",
+		node->dir, "cgroups", node->cgroups);
 }
 
 // --- leaving ----------------------------------------------------------------------

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20, TAKEN_STEP = 64 * 1024 };
+enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20, TAKEN_STEP = 64 * 1024, WINDOW = 1 << 20 }; // so much output may be on its way
 static const double slow_line = 0.02; // seconds until we look again whether the line takes more
 
 // What a command says, on its way up.
@@ -37,6 +37,7 @@ struct shell {
 	struct loop_watch *in, *exit; // in: the pipe to its standard input
 	struct str input;            // not yet written
 	uint64_t taken, told;        // bytes of input that need no room any more, and what the client knows of it
+	uint64_t sent, read;         // bytes of output: sent, and read by the client
 };
 
 struct shells {
@@ -82,10 +83,16 @@ static void check_done(struct shell *s)
 
 static bool flush_held(struct source *o)
 {
-	if (o->held.len && !uplink_send_bytes(o->shell->all->node->up, o->stream, o->held.text, o->held.len)) {
+	struct shell *s = o->shell;
+	if (!o->held.len)
+		return true;
+	if (s->sent - s->read >= WINDOW)
+		return false; // the client's word sets it going again
+	if (!uplink_send_bytes(s->all->node->up, o->stream, o->held.text, o->held.len)) {
 		loop_timer_set(o->again, slow_line);
 		return false;
 	}
+	s->sent += o->held.len;
 	o->held.len = 0;
 	return true;
 }
@@ -249,14 +256,19 @@ static void free_env(char **env)
 	free(env);
 }
 
-static pid_t spawn(struct node *node, const json_t *argv, int in, int out, int err_fd, bool tty, int *pidfd, struct error *err)
+// The agent itself stays outside of the limits of its node, as the one that starts it.
+static pid_t spawn(struct node *node, const json_t *msg, int in, int out, int err_fd, bool tty, int *pidfd, struct error *err)
 {
+	const json_t *argv = json_object_get(msg, "argv");
+	bool agent = json_is_true(json_object_get(msg, "agent"));
 	size_t n = json_array_size(argv);
 	autofree char **list = mem_alloc((n + 1) * sizeof *list);
 	for (size_t i = 0; i < n; i++)
 		list[i] = (char *)json_string_value(json_array_get(argv, i));
 	if (n == 0 || !list[0])
 		return error_set(err, ERROR_USAGE, "there is no command to run");
+	if (agent)
+		list[0] = "/proc/self/exe";
 	char **env = make_env(node);
 	struct proc_options options = {.argv = list,
 		.env = env,
@@ -267,7 +279,7 @@ static pid_t spawn(struct node *node, const json_t *argv, int in, int out, int e
 		.session = true,
 		.tty = tty,
 		.die_with_parent = true,
-		.cgroups = node->cgroups};
+		.cgroups = agent ? NULL : node->cgroups};
 	pid_t pid = proc_spawn(&options, pidfd, err);
 	free_env(env);
 	return pid;
@@ -297,7 +309,7 @@ static int start_on_terminal(struct shells *all, uint32_t id, const json_t *msg,
 	int pidfd = -1;
 	if (master < 0)
 		return -1;
-	pid_t pid = spawn(all->node, json_object_get(msg, "argv"), slave, slave, slave, true, &pidfd, err);
+	pid_t pid = spawn(all->node, msg, slave, slave, slave, true, &pidfd, err);
 	if (pid < 0)
 		return -1;
 	struct shell *s = add_shell(all, id, pid, pidfd, true);
@@ -314,7 +326,7 @@ static int start_on_pipes(struct shells *all, uint32_t id, const json_t *msg, st
 	autoclose int in = pipes[0][1], out = pipes[1][0], out_err = pipes[2][0];
 	pid_t pid = -1;
 	if (pipes[2][0] >= 0)
-		pid = spawn(all->node, json_object_get(msg, "argv"), pipes[0][0], pipes[1][1], pipes[2][1], false, &pidfd, err);
+		pid = spawn(all->node, msg, pipes[0][0], pipes[1][1], pipes[2][1], false, &pidfd, err);
 	mem_cleanup_fd(&pipes[0][0]);
 	mem_cleanup_fd(&pipes[1][1]);
 	mem_cleanup_fd(&pipes[2][1]);
@@ -356,7 +368,12 @@ void shells_message(struct shells *shells, const json_t *msg)
 		return;
 	if (json_object_get(msg, "gone"))
 		shell_free(s);
-	else if (json_object_get(msg, "eof")) {
+	else if (json_is_integer(json_object_get(msg, "taken"))) {
+		s->read = (uint64_t)json_integer_value(json_object_get(msg, "taken"));
+		loop_timer_set(s->out.again, 0);
+		if (s->err.again)
+			loop_timer_set(s->err.again, 0);
+	} else if (json_object_get(msg, "eof")) {
 		s->in_closing = true;
 		write_input(s);
 	} else if (json_object_get(msg, "rows") && s->tty && s->out.watch) {

@@ -48,7 +48,7 @@ struct viewer {
 	size_t open_rank;
 	struct str marked;
 	int interrupts, told; // told: of that many interrupts the user was told
-	bool stop_asked, resumed, resized, detached;
+	bool stop_asked, resumed, resized, detached, reached;
 	json_t *end;
 };
 
@@ -169,8 +169,11 @@ static int on_metric(json_t *event, void *data)
 static int on_event(json_t *event, const char *line, size_t len, void *data)
 {
 	struct viewer *v = data;
+	const char *to = json_string_value(json_object_get(event, "to"));
 	if (event_is(event, "end"))
 		v->end = json_incref(event);
+	if (v->options->until && event_is(event, "state") && to && strcmp(to, v->options->until) == 0)
+		v->reached = true;
 	enum story_kind kind;
 	autofree char *told = story_line(&v->story, event, &kind);
 	if (v->live)
@@ -179,7 +182,7 @@ static int on_event(json_t *event, const char *line, size_t len, void *data)
 		outlet_write(&v->out, line, len);
 	else if (kind == STORY_TROUBLE || (kind == STORY_NEWS && !v->options->quiet && !v->live))
 		say(v, kind, told);
-	return v->detached;
+	return v->detached || v->reached;
 }
 
 // The run directory as the user would write it.
@@ -199,6 +202,10 @@ static void say_end(struct viewer *v, bool live)
 		return;
 	enum story_kind kind;
 	autofree char *told = story_line(&v->story, v->end, &kind);
+	if (v->options->until) { // a cluster that did not come up has no report
+		say(v, kind, told);
+		return;
+	}
 	autofree char *report = run_path(v->run, "report.html");
 	autofree char *where = short_path(v->run, fs_exists(report) ? "report.html" : "");
 	if (!live) {
@@ -300,7 +307,7 @@ static int watch(struct viewer *v, struct error *err)
 		int rc = gone ? follow_finish(v->follow, err) : follow_read(v->follow, &bytes, err);
 		if (rc < 0)
 			return -1;
-		if (v->end || v->detached)
+		if (v->end || v->detached || v->reached)
 			return 0;
 		if (v->out.closed && !v->options->owner)
 			v->detached = true;
@@ -378,7 +385,7 @@ static int follow_run(struct viewer *v, struct error *err)
 	}
 	if (rc == 0 && v->options->left)
 		*v->options->left = true;
-	if (rc == 0 && !v->options->json) {
+	if (rc == 0 && !v->options->json && !v->reached) {
 		autofree char *line = mem_printf("the run goes on; `muster attach %s` comes back to it", v->run->id);
 		say(v, STORY_NEWS, line);
 	}

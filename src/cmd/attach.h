@@ -14,7 +14,8 @@ struct attach_options {
 	bool quiet;       // no rank output, no progress: only problems and the end
 	bool owner;       // `muster run`: Ctrl-C stops the run (SIGINT to the controller, a second one SIGINT again); otherwise Ctrl-C only
 	                  // detaches
-	bool *left;       // set when the user left a run that goes on: Ctrl-C without owner, SIGHUP and SIGQUIT always. May be NULL
+	const char *until; // a state in which it goes on by itself, and is not shown any longer; NULL for none
+	bool *left;       // set when that state is reached, and when the user left a run that goes on: Ctrl-C without owner, SIGHUP and SIGQUIT always. May be NULL
 	pid_t controller; // the controller's process
 	unsigned long long started; // and its start time
 };

@@ -1,8 +1,11 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/fanout.h"
+#include "cmd/options.h"
+#include "cmd/target.h"
 #include "run/run.h"
-#include "wire/conn.h"
+#include "wire/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,26 +22,27 @@
 #include <unistd.h>
 
 static const char usage[] = "usage: muster exec RUN [--node K] -- COMMAND [ARGUMENT]...\n"
+			    "       muster exec CLUSTER [--node K] -- COMMAND [ARGUMENT]...\n"
 			    "\n"
-			    "Runs a command inside a live node of a run, in the directory its ranks run in; with a terminal when standard\n"
-			    "input is one. Ends with the command's exit status.\n"
+			    "Runs a command inside a live node of a run (node 0 unless --node says another), in the directory its ranks run\n"
+			    "in; with a terminal when standard input is one. Ends with the command's exit status.\n"
+			    "On a cluster that is kept up it runs on all nodes at once unless --node says one: without input, what they print\n"
+			    "is marked by node, and the highest exit status counts.\n"
 			    "\n"
-			    "  -n, --node K    the node (default 0)\n"
+			    "  -n, --node K    the node\n"
 			    "      --runs DIR  where runs are kept (default $MUSTER_RUNS or ./runs)\n"
 			    "  -h, --help      print this text\n";
 
-static const unsigned heartbeat = 5;
-static const uint64_t window = 1 << 20; // so much input may be on its way
-static const uint32_t shell_errors = 1u << 30; // the stream of a command's standard error; the other one is its output
+enum { NOT_YET = -2 };
 
 struct session {
 	struct loop *loop;
-	struct conn *conn;
+	struct client *client;
+	struct client_command *command; // NULL before it has begun and after its end
 	struct loop_watch *input, *signals;
-	json_t *control, *argv;
-	int node;
-	int in;                // where input is read, -1 after its end
-	uint64_t sent, taken; // bytes of input: on their way, and out of the way
+	const json_t *argv;
+	size_t node;
+	int in; // where input is read, -1 after its end
 	bool tty;
 	struct termios before;
 	int status;
@@ -59,31 +63,22 @@ static void fail(struct session *s, int code, const char *why)
 
 // --- input ------------------------------------------------------------------------
 
-static void send_eof(struct session *s)
-{
-	autojson json_t *msg = mem_json("{s:s, s:b}", "msg", "exec", "eof", 1);
-	conn_send(s->conn, msg);
-}
-
 static void send_size(struct session *s)
 {
 	struct winsize size;
-	if (ioctl(0, TIOCGWINSZ, &size) < 0)
-		return;
-	autojson json_t *msg = mem_json("{s:s, s:i, s:i}", "msg", "exec", "rows", (int)size.ws_row, "cols", (int)size.ws_col);
-	conn_send(s->conn, msg);
+	if (ioctl(0, TIOCGWINSZ, &size) == 0)
+		client_size(s->command, size.ws_row, size.ws_col);
 }
 
 // Reads and sends what there is room for; everything when all is set. True at the end.
 static bool pump(struct session *s, bool all)
 {
 	char buf[16384];
-	while (s->conn && (all || s->sent - s->taken < window)) {
+	while (s->command && (all || client_room(s->command))) {
 		ssize_t n = read(s->in, buf, sizeof buf);
 		if (n <= 0)
 			return n == 0 || (errno != EAGAIN && errno != EINTR);
-		conn_send_bytes(s->conn, 0, 0, buf, (size_t)n);
-		s->sent += (uint64_t)n;
+		client_write(s->command, buf, (size_t)n);
 	}
 	return false;
 }
@@ -91,8 +86,8 @@ static bool pump(struct session *s, bool all)
 static void end_input(struct session *s)
 {
 	s->in = -1;
-	if (s->conn)
-		send_eof(s);
+	if (s->command)
+		client_end_input(s->command);
 }
 
 static void on_input(enum loop_event event, void *data)
@@ -105,13 +100,13 @@ static void on_input(enum loop_event event, void *data)
 		s->input = NULL;
 	else if (end)
 		loop_unwatch(steal(s->input));
-	else if (s->sent - s->taken >= window)
+	else if (s->command && !client_room(s->command))
 		loop_watch_pause(s->input, true);
 }
 
-static void on_taken(struct session *s, uint64_t taken)
+static void on_room(void *data)
 {
-	s->taken = taken;
+	struct session *s = data;
 	if (s->input)
 		loop_watch_pause(s->input, false);
 	else if (s->in >= 0 && pump(s, false))
@@ -124,7 +119,7 @@ static void start_input(struct session *s)
 	struct stat st;
 	s->in = 0;
 	if (fstat(0, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
-		on_taken(s, 0);
+		on_room(s);
 		return;
 	}
 	s->in = fcntl(0, F_DUPFD_CLOEXEC, 3);
@@ -138,69 +133,51 @@ static void start_input(struct session *s)
 
 // --- the line ---------------------------------------------------------------------
 
-static void on_open(struct conn *conn, void *data)
+static const struct client_command_ops command_ops;
+
+static void on_welcome(void *data)
 {
 	struct session *s = data;
-	autojson json_t *msg = mem_json("{s:s, s:O}", "msg", "client", "token", json_object_get(s->control, "token"));
-	conn_send(conn, msg);
-}
-
-static void on_welcome(struct session *s)
-{
 	struct winsize size = {.ws_row = 24, .ws_col = 80};
 	if (s->tty)
 		ioctl(0, TIOCGWINSZ, &size);
-	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:b, s:i, s:i}", "msg", "exec", "node", s->node, "argv", s->argv, "tty", s->tty, "rows",
-		(int)size.ws_row, "cols", (int)size.ws_col);
-	conn_send(s->conn, msg);
+	struct client_what what = {.node = s->node, .argv = s->argv, .tty = s->tty, .rows = size.ws_row, .cols = size.ws_col};
+	s->command = client_run(s->client, &what, &command_ops, s);
 	start_input(s);
 }
 
-static void on_text(struct conn *conn, json_t *msg, void *data)
+static void on_answer(const json_t *msg, void *data)
 {
-	struct session *s = data;
-	const char *kind = json_string_value(json_object_get(msg, "msg"));
-	const char *error = json_string_value(json_object_get(msg, "error"));
-	const json_t *status = json_object_get(msg, "status"), *taken = json_object_get(msg, "taken");
-	if (kind && strcmp(kind, "welcome") == 0)
-		on_welcome(s);
-	else if (error)
-		fail(s, ERROR_SYSTEM, error);
-	else if (json_is_integer(taken))
-		on_taken(s, (uint64_t)json_integer_value(taken));
-	else if (json_is_integer(status))
-		stop(s, (int)json_integer_value(status));
 }
 
-static void on_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
+static void on_bytes(bool error, const void *bytes, size_t len, void *data)
 {
 	struct session *s = data;
-	const char *at = bytes;
-	int fd = stream & shell_errors ? 2 : 1;
-	while (len) {
-		ssize_t n = write(fd, at, len);
-		if (n < 0 && errno == EAGAIN)
-			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-		else if (n < 0 && errno != EINTR) {
-			stop(s, 128 + SIGPIPE); // nobody wants it any more
-			return;
-		}
-		if (n > 0) {
-			at += n;
-			len -= (size_t)n;
-		}
-	}
+	if (fanout_write(error ? 2 : 1, bytes, len) < 0)
+		stop(s, 128 + SIGPIPE); // nobody wants it any more
+	else
+		client_taken(s->command, len);
 }
 
-static void on_close(struct conn *conn, const char *why, void *data)
+static void on_end(int status, const char *why, void *data)
 {
 	struct session *s = data;
-	s->conn = NULL;
-	if (s->status == -2)
+	s->command = NULL;
+	if (status >= 0)
+		stop(s, status);
+	else if (s->status == NOT_YET)
 		fail(s, ERROR_SYSTEM, why);
 }
 
-static const struct conn_ops ops = {on_open, on_text, on_bytes, NULL, on_close};
+static void on_close(const char *why, void *data)
+{
+	struct session *s = data;
+	if (s->status == NOT_YET)
+		fail(s, ERROR_SYSTEM, why);
+}
+
+static const struct client_ops ops = {on_welcome, on_answer, on_close};
+static const struct client_command_ops command_ops = {on_bytes, on_room, on_end};
 
 // --- the terminal -----------------------------------------------------------------
 
@@ -209,7 +186,7 @@ static void on_signal(enum loop_event event, void *data)
 	struct session *s = data;
 	struct signalfd_siginfo info;
 	while (read(loop_watch_fd(s->signals), &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo == SIGWINCH && s->conn && s->tty)
+		if (info.ssi_signo == SIGWINCH && s->command && s->tty)
 			send_size(s);
 		else if (info.ssi_signo != SIGWINCH)
 			stop(s, 128 + (int)info.ssi_signo);
@@ -234,23 +211,20 @@ static void prepare_terminal(struct session *s)
 	tcsetattr(0, TCSADRAIN, &raw);
 }
 
-static int converse(struct session *s)
+static int converse(struct session *s, const json_t *control)
 {
-	const char *url = json_string_value(json_object_get(s->control, "url"));
-	const char *fingerprint = json_string_value(json_object_get(s->control, "fingerprint"));
 	int flags = fcntl(0, F_GETFL);
 	s->loop = loop_new(256, s->err);
 	if (!s->loop)
 		return -1;
 	prepare_terminal(s);
-	s->status = -2;
-	s->conn = conn_dial(s->loop, url ? url : "", fingerprint ? fingerprint : "", heartbeat, &ops, s, s->err);
-	if (s->conn)
+	s->status = NOT_YET;
+	s->client = client_dial(s->loop, control, &ops, s, s->err);
+	if (s->client)
 		loop_run(s->loop);
-	else
+	if (s->status == NOT_YET)
 		s->status = -1;
-	if (s->status == -2)
-		s->status = -1;
+	client_free(s->client);
 	loop_free(s->loop);
 	if (s->tty)
 		tcsetattr(0, TCSADRAIN, &s->before);
@@ -307,33 +281,32 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 	return 0;
 }
 
+static int run_command(const struct options *o, const struct target *t, const json_t *argv, struct error *err)
+{
+	if (t->cluster && !o->node)
+		return fanout_all(t->control, t->nodes, argv, err);
+	struct session s = {.err = err, .in = -1, .argv = argv};
+	if (o->node && target_node(t, o->node, &s.node, err) < 0)
+		return -1;
+	return converse(&s, t->control);
+}
+
 int cmd_exec(int argc, char **argv, struct error *err)
 {
-	struct options o = {.runs = getenv("MUSTER_RUNS") ? getenv("MUSTER_RUNS") : "runs", .node = "0"};
+	struct options o = {.runs = options_runs(NULL)};
 	if (parse(argc, argv, &o, err) < 0)
 		return -1;
 	if (o.help) {
 		fputs(usage, stdout);
 		return 0;
 	}
-	struct session s = {.err = err, .in = -1};
-	char *end;
-	s.node = (int)strtol(o.node, &end, 10);
-	if (*end || end == o.node || s.node < 0)
-		return error_set(err, ERROR_USAGE, "exec: found node '%s', expected a number", o.node);
-	struct run *run = run_open(o.runs, o.run, err);
-	if (!run)
+	autojson json_t *words = make_argv(argc - o.command, argv + o.command);
+	if (!words)
+		return error_set(err, ERROR_USAGE, "exec: the command is no UTF-8 text");
+	struct target t;
+	if (target_open(&t, o.runs, o.run, err) < 0)
 		return -1;
-	int status = -1;
-	s.argv = make_argv(argc - o.command, argv + o.command);
-	if (!s.argv)
-		error_set(err, ERROR_USAGE, "exec: the command is no UTF-8 text");
-	else if (!run_alive(run, &s.control))
-		error_set(err, ERROR_USAGE, "exec: run '%s' is over", run->id);
-	else
-		status = converse(&s);
-	json_decref(s.argv);
-	json_decref(s.control);
-	run_free(run);
+	int status = run_command(&o, &t, words, err);
+	target_close(&t);
 	return status;
 }

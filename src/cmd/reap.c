@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "exec/executor.h"
+#include "run/kept.h"
 #include "run/report.h"
 #include "run/run.h"
 #include "wire/event.h"
@@ -27,11 +28,13 @@
 static const char about[] = "reap [OPTION]... [RUN]...\n"
 			    "Removes what runs have left whose controller is gone: processes, control groups, directories of nodes;\n"
 			    "and closes their records with the outcome 'lost'. Without RUN: what any run has left.\n"
+			    "A cluster that is kept up and whose controller is gone (`muster up NAME` brings it back) is left alone until the\n"
+			    "lease of its nodes is over, unless --clusters is given, or its id as RUN.\n"
 			    "Exit status: 0 nothing is left, 3 something could not be removed.";
 
 struct reap {
 	const char *runs;
-	bool dry, force, json;
+	bool dry, force, json, clusters;
 	json_t *gone;  // what was removed (or would be): [{"run", "what", "id"}]
 	json_t *stays; // what was not, with "why"
 };
@@ -91,10 +94,26 @@ static bool is_lost(const struct run *run)
 	return !lives && !has_ended(run) && !(unknown && is_young(run));
 }
 
+// Is that a kept cluster that can still be brought back? One of another MUSTER_CLUSTERS is known by its identity.
+static bool is_spared(const struct reap *r, const char *label, const char *run_dir)
+{
+	autofree char *identity = fs_join(run_dir, "identity.json");
+	autofree char *name = NULL;
+	bool ours = kept_has_label(label, &name);
+	if (r->clusters || (!ours && (!*run_dir || !fs_exists(identity))))
+		return false;
+	struct run *run = ours ? kept_open(name, NULL) : run_open(run_dir, run_dir, NULL);
+	bool over = run && kept_is_over(run);
+	run_free(run);
+	return !over;
+}
+
 // The run of this label: below the runs directory, or where its nodes' directory says it is. NULL when there is none.
 static struct run *find_run(const struct reap *r, const char *label, const json_t *found)
 {
-	autofree char *path = fs_join(r->runs, label);
+	autofree char *path = fs_join(r->runs, label), *cluster = NULL;
+	if (kept_has_label(label, &cluster))
+		return kept_open(cluster, NULL);
 	struct run *run = fs_exists(path) ? run_open(r->runs, label, NULL) : NULL;
 	size_t i;
 	json_t *item;
@@ -228,7 +247,7 @@ static void list_found(struct reap *r, const char *label, const json_t *found, c
 	json_array_foreach(found, i, item)
 		note(r->gone, label, text_of(item, "what"), text_of(item, "id"), NULL);
 	if (run && !has_ended(run))
-		note(r->gone, label, "record", run->dir, NULL);
+		note(r->gone, label, kept_has_label(label, NULL) ? "cluster" : "record", run->dir, NULL);
 }
 
 static int reap_found(struct reap *r, const char *label, const json_t *found, struct run *run, struct error *err)
@@ -237,6 +256,12 @@ static int reap_found(struct reap *r, const char *label, const json_t *found, st
 	autojson json_t *left = remove_left(r, label, found, err);
 	if (!left)
 		return -1;
+	autofree char *cluster = NULL;
+	if (kept_has_label(label, &cluster)) {
+		if (json_array_size(left) == 0 && kept_remove(cluster, err) == 0)
+			note(r->gone, label, "cluster", cluster, NULL);
+		return 0;
+	}
 	if (!run || has_ended(run))
 		return 0;
 	struct error why;
@@ -285,7 +310,7 @@ static char *label_of(const struct reap *r, const char *name, struct error *err)
 		return label;
 	}
 	autojson json_t *found = find_left(name, NULL);
-	return json_array_size(found) ? mem_strdup(name) : NULL;
+	return json_array_size(found) || kept_has_label(name, NULL) ? mem_strdup(name) : NULL;
 }
 
 // Labels as the keys of an object: everything that dead runs left, and every lost run.
@@ -298,8 +323,15 @@ static json_t *all_labels(const struct reap *r, struct error *err)
 	size_t i;
 	json_t *item;
 	json_array_foreach(found, i, item)
-		if (!json_is_true(json_object_get(item, "live")))
+		if (!json_is_true(json_object_get(item, "live")) && !is_spared(r, text_of(item, "run"), text_of(item, "run_dir")))
 			json_object_set_new(labels, text_of(item, "run"), json_true());
+	autojson json_t *clusters = kept_names();
+	json_array_foreach(clusters, i, item) {
+		struct run *run = kept_open(json_string_value(item), NULL);
+		if (run && !run_alive(run, NULL) && !is_spared(r, run->id, run->dir))
+			json_object_set_new(labels, run->id, json_true());
+		run_free(run);
+	}
 	autojson json_t *ids = run_list(r->runs);
 	json_array_foreach(ids, i, item) {
 		struct run *run = run_open(r->runs, json_string_value(item), NULL);
@@ -364,6 +396,7 @@ int cmd_reap(int argc, char **argv, struct error *err)
 	const struct option_row rows[] = {
 		{"dry-run", 'n', NULL, "only say what would be removed", &r.dry},
 		{"force", 0, NULL, "also a RUN that is still going: its controller is killed first", &r.force},
+		{"clusters", 0, NULL, "also clusters whose controller is gone and whose lease is not over", &r.clusters},
 		{"json", 0, NULL, "print one JSON object", &r.json},
 		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
 		{0},

@@ -1,26 +1,17 @@
 #include "base/fs.h"
 #include "base/mem.h"
-#include "base/proc.h"
-#include "cmd/attach.h"
 #include "cmd/cmd.h"
-#include "controller/controller.h"
+#include "cmd/start.h"
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
 #include "job/site.h"
-#include "run/matrix.h"
-#include "run/report.h"
 #include "run/run.h"
 
-#include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static const char usage[] = "usage: muster run JOB [OPTION]...\n"
 			    "\n"
@@ -118,118 +109,6 @@ static json_t *load(const struct options *o, char **text, size_t *len, struct er
 	return plan;
 }
 
-// The controller's process. leash: what it cannot say in the run directory it says here, and while somebody watches it ends with them.
-static void be_controller(struct controller_options *options, bool detached, int leash) __attribute__((noreturn));
-static void be_controller(struct controller_options *options, bool detached, int leash)
-{
-	struct error err = {0};
-	if (detached) {
-		setsid();
-		int null = open("/dev/null", O_RDWR);
-		for (int fd = 0; fd < 3; fd++)
-			dup2(null, fd);
-	} else {
-		setpgid(0, 0); // Ctrl-C goes to the watcher, who passes it on
-		options->leash = fcntl(leash, F_DUPFD_CLOEXEC, 3);
-	}
-	int status = controller_main(options, &err);
-	if (status < 0)
-		send(leash, err.text, strlen(err.text), MSG_NOSIGNAL);
-	_exit(status < 0 ? ERROR_SYSTEM : status);
-}
-
-// The controller has ended without a word in the run directory: why it could not start. 0 when it said nothing here either.
-static int read_why(int leash, struct error *err)
-{
-	char why[sizeof err->text];
-	ssize_t n = recv(leash, why, sizeof why - 1, MSG_DONTWAIT);
-	if (n <= 0)
-		return 0;
-	why[n] = '\0';
-	return error_set(err, ERROR_SYSTEM, "%s", why);
-}
-
-// Waits until the controller has written control.json or has ended.
-static int wait_started(const struct run *run, pid_t pid, int leash, struct error *err)
-{
-	autofree char *control = run_path(run, "control.json");
-	while (!fs_exists(control)) {
-		if (waitpid(pid, NULL, WNOHANG) == pid)
-			return read_why(leash, err);
-		usleep(1000);
-	}
-	return 0;
-}
-
-// Those that controller and watcher read as they come.
-static void own_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
-}
-
-static void print_matrix(const struct run *run)
-{
-	autojson json_t *report = report_make(run, NULL);
-	autofree char *text = matrix_text(report);
-	fputs(text, stdout);
-}
-
-static int follow(const struct options *o, const struct run *run, pid_t pid, unsigned long long started, int leash, struct error *err)
-{
-	bool left = false;
-	struct attach_options options = {
-		.json = o->json, .quiet = o->quiet, .owner = true, .left = &left, .controller = pid, .started = started};
-	int status = attach_follow(run, &options, err);
-	sigset_t set;
-	own_signals(&set);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	if (left) {
-		send(leash, "g", 1, MSG_NOSIGNAL); // go on without us
-		return 0;
-	}
-	int ended;
-	bool finished = waitpid(pid, &ended, 0) == pid && status >= 0 && WIFEXITED(ended);
-	if (finished && o->preflight_only && !o->json)
-		print_matrix(run);
-	if (finished)
-		return WEXITSTATUS(ended);
-	read_why(leash, err);
-	return status;
-}
-
-static int start(const struct options *o, struct run *run, const json_t *plan, const struct executor *executor, struct error *err)
-{
-	struct controller_options options = {
-		.run = run, .plan = plan, .executor = executor, .preflight_only = o->preflight_only, .leash = -1};
-	int ends[2];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return error_errno(err, "cannot make a pair of sockets");
-	autoclose int ours = ends[0], theirs = ends[1];
-	fflush(NULL);
-	// A signal that comes before controller and watcher are ready for it waits until they are.
-	sigset_t set;
-	own_signals(&set);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	pid_t pid = fork();
-	if (pid == 0) {
-		close(steal_fd(&ours));
-		be_controller(&options, o->detach, theirs);
-	}
-	close(steal_fd(&theirs));
-	if (pid < 0)
-		return error_errno(err, "cannot start a process");
-	unsigned long long started = proc_started(pid);
-	if (!o->detach)
-		return follow(o, run, pid, started, ours, err);
-	if (wait_started(run, pid, ours, err) < 0)
-		return -1;
-	puts(run->id);
-	return 0;
-}
-
 int cmd_run(int argc, char **argv, struct error *err)
 {
 	autofree const char **sets = mem_alloc((size_t)argc * sizeof *sets);
@@ -251,7 +130,14 @@ int cmd_run(int argc, char **argv, struct error *err)
 	struct run *run = run_create(o.runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
 	if (!run)
 		return -1;
-	int status = start(&o, run, plan, executor, err);
+	struct start_options options = {
+		.controller = {.run = run, .plan = plan, .executor = executor, .preflight_only = o.preflight_only},
+		.detach = o.detach,
+		.json = o.json,
+		.quiet = o.quiet};
+	int status = start_controller(&options, err);
+	if (status == 0 && o.detach)
+		puts(run->id);
 	run_free(run);
 	return status;
 }

@@ -62,7 +62,10 @@ static enum story_kind tell_run(struct story *s, const json_t *event, struct str
 	s->size = (size_t)integer(event, "size");
 	autofree char *nodes = story_count(s->nodes, "node");
 	autofree char *ranks = story_count(s->size, "rank");
-	str_printf(out, "run %s: %s on %s, executor %s", text(event, "id"), ranks, nodes, text(event, "executor"));
+	if (!s->size)
+		str_printf(out, "cluster %s: %s, executor %s", text(event, "id"), nodes, text(event, "executor"));
+	else
+		str_printf(out, "run %s: %s on %s, executor %s", text(event, "id"), ranks, nodes, text(event, "executor"));
 	return STORY_NEWS;
 }
 

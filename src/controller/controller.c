@@ -19,12 +19,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static void cancel(struct course *c, const char *signal, const char *why)
+// said: what the signal event says; why: what the run's end says.
+static void cancel(struct course *c, const char *signal, const char *said, const char *why)
 {
 	c->cancels++;
 	c->cancelled = 1;
-	course_say(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", why));
-	course_decide(c, "cancelled", ERROR_CANCELLED, "cancelled");
+	course_say(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", said));
+	if (c->state == STATE_HOLDING)
+		course_decide(c, "ok", 0, NULL); // it was to go down one day
+	course_decide(c, "cancelled", ERROR_CANCELLED, why);
 	if (c->cancels > 1 && c->state == STATE_STOPPING && !c->down_wanted)
 		course_spoil(c, "cancelled", ERROR_CANCELLED, "cancelled before all outputs were there");
 	if (!c->stop_why)
@@ -39,7 +42,8 @@ static void on_signal(enum loop_event event, void *data)
 	struct course *c = data;
 	struct signalfd_siginfo info;
 	while (read(loop_watch_fd(c->signals), &info, sizeof info) == sizeof info)
-		cancel(c, hearing_signal((int)info.ssi_signo), c->cancels ? "cancelled: at once" : "cancelled: stopping gently");
+		cancel(c, hearing_signal((int)info.ssi_signo), c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
+			info.ssi_code == SI_QUEUE && info.ssi_int == CONTROLLER_CLUSTER_DOWN ? "cancelled: the cluster it was on goes down" : "cancelled");
 }
 
 static void on_leash(enum loop_event event, void *data)
@@ -51,7 +55,7 @@ static void on_leash(enum loop_event event, void *data)
 		loop_unwatch(c->leash);
 	c->leash = NULL;
 	if (!free_to_go && c->cancels == 0)
-		cancel(c, NULL, "cancelled: who watched it was killed");
+		cancel(c, NULL, "cancelled: who watched it was killed", "cancelled");
 }
 
 static char *make_token(const struct cluster *cluster, size_t node)
@@ -90,10 +94,23 @@ static int watch_signals(struct course *c, struct error *err)
 	return 0;
 }
 
+static struct server *serve(struct course *c, struct error *err)
+{
+	if (c->keep)
+		return keep_serve(c->keep, err);
+	struct server_options options = {
+		.run = c->run, .plan = c->plan, .address = "127.0.0.1", .secret = c->secret, .ops = c->hearing, .data = c};
+	return server_new(c->loop, &options, err);
+}
+
 static int init(struct course *c, struct error *err)
 {
 	course_init(c);
-	c->secret = crypto_random_hex(32);
+	c->hearing = &hearing_ops;
+	if (c->options->keep && !(c->keep = keep_new(c, err)))
+		return -1;
+	if (!c->secret)
+		c->secret = crypto_random_hex(32);
 	c->nonce = crypto_random_hex(16);
 	c->machine = proc_machine();
 	c->loop = loop_new(0, err);
@@ -102,10 +119,10 @@ static int init(struct course *c, struct error *err)
 	if (c->options->leash >= 0)
 		c->leash = loop_watch(c->loop, c->options->leash, on_leash, c);
 	course_start_timers(c);
+	if (c->keep)
+		keep_start(c->keep);
 	c->worker = worker_new(c->loop, err);
-	struct server_options options = {
-		.run = c->run, .plan = c->plan, .address = "127.0.0.1", .secret = c->secret, .ops = &hearing_ops, .data = c};
-	c->server = c->worker ? server_new(c->loop, &options, err) : NULL;
+	c->server = c->worker ? serve(c, err) : NULL;
 	if (!c->server)
 		return -1;
 	c->cluster = (struct cluster){.label = c->run->id,
@@ -126,9 +143,14 @@ static void fini(struct course *c)
 	worker_free(c->worker);
 	loop_unwatch(c->signals); // else the end of the loop looks like the end of what they watch
 	loop_unwatch(c->leash);
-	course_stop_timers(c);
-	loop_free(c->loop);
+	if (c->loop) {
+		course_stop_timers(c);
+		if (c->keep)
+			keep_stop(c->keep);
+		loop_free(c->loop);
+	}
 	server_free(c->server);
+	keep_free(c->keep);
 	course_fini(c);
 	free(c->secret);
 	free(c->nonce);
@@ -152,10 +174,14 @@ int controller_main(const struct controller_options *options, struct error *err)
 		fini(&c);
 		return -1;
 	}
-	course_say(&c, event_make("run", "s:s, s:O, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name", json_object_get(c.plan, "name"), "executor",
+	bool resume = c.keep && keep_resumes(c.keep);
+	if (resume)
+		course_say(&c, event_make("resume", "s:s", "version", MUSTER_VERSION));
+	else
+		course_say(&c, event_make("run", "s:s, s:O, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name", json_object_get(c.plan, "name"), "executor",
 		options->executor->name, "nodes", (int)plan_nodes(c.plan), "size", (int)plan_size(c.plan), "version", MUSTER_VERSION, "plan",
 		"plan.json"));
-	course_happen(&c, HAPPENS_GO, NULL);
+	course_happen(&c, resume ? HAPPENS_RESUME : HAPPENS_GO, NULL);
 	loop_run(c.loop);
 	finish(&c);
 	int status = c.exit;

@@ -10,11 +10,15 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+// The value that comes with a SIGTERM (sigqueue) says why.
+enum { CONTROLLER_CLUSTER_DOWN = 1 }; // the cluster that the run is on goes down
+
 struct controller_options {
 	struct run *run;                 // made by run_create
 	const json_t *plan;
 	const struct executor *executor;
 	bool preflight_only;
+	bool keep; // the cluster stays up until it is told to go down; when the run directory has an identity already it is taken over
 	int leash; // a stream socket to the one who watches, or -1. When it closes the run is cancelled; a byte on it first, and the run goes on
 };
 

@@ -83,20 +83,39 @@ static void on_worker_up(int result, const struct error *err, void *data)
 {
 	struct course *c = data;
 	c->up_done = true;
-	if (result < 0 && !c->down_wanted) {
+	if (result < 0 && c->state == STATE_HOLDING) {
+		course_say(c, event_make("warn", "s:s", "why", err->text));
+		course_phase_end(c, "bring-up");
+		keep_failed(c->keep, err->text);
+	} else if (result < 0 && !c->down_wanted) {
 		course_decide(c, "failed", ERROR_SYSTEM, err->text);
 		course_say(c, event_make("fail", "s:s, s:s", "phase", "bring-up", "why", err->text));
 		course_happen(c, HAPPENS_FAIL, err->text);
 	}
+	else if (c->keep)
+		keep_check(c->keep);
 	course_check_gone(c); // when it was cancelled nobody else will ask again
 }
 
 static void act_up(struct course *c)
 {
+	c->up_done = false;
 	course_phase_begin(c, "bring-up");
 	course_say(c, event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->name));
 	loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
 	worker_start(c->worker, c->options->executor->up, &c->cluster, on_worker_up, c);
+}
+
+static void act_hold(struct course *c)
+{
+	loop_timer_cancel(c->deadline);
+	course_phase_end(c, "bring-up");
+	keep_held(c->keep);
+}
+
+static void act_drain(struct course *c)
+{
+	keep_drain(c->keep);
 }
 
 // Who the nodes are, which is the same for all of them.
@@ -214,6 +233,8 @@ static void act_receipt(struct course *c)
 
 static void (*const actions[])(struct course *c) = {
 	[ACTION_UP] = act_up,
+	[ACTION_HOLD] = act_hold,
+	[ACTION_DRAIN] = act_drain,
 	[ACTION_LAUNCH] = act_launch,
 	[ACTION_STOP] = act_stop,
 	[ACTION_DOWN] = act_down,
@@ -261,6 +282,11 @@ static void lose_node(struct course *c, size_t node, const char *why)
 	c->away_since[node] = 0;
 	autofree char *text = mem_printf("node %zu is lost: %s", node, why);
 	course_say(c, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
+	if (c->state == STATE_HOLDING) { // it can be brought back
+		n->gone = n->hello = n->away = false;
+		server_forget(c->server, node);
+		return;
+	}
 	course_spoil(c, "lost", ERROR_SYSTEM, text);
 	course_happen(c, HAPPENS_FAIL, text);
 	course_check_gone(c);
@@ -272,6 +298,12 @@ static void on_deadline(void *data)
 	size_t first = 0, missing = roster_missing(&c->roster, &first);
 	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu", missing, c->roster.nnodes,
 		plan_seconds(c->plan, "deadline"), first);
+	if (c->state == STATE_HOLDING) {
+		course_say(c, event_make("warn", "s:s", "why", why));
+		course_phase_end(c, "bring-up");
+		keep_failed(c->keep, why);
+		return;
+	}
 	course_say(c, event_make("fail", "s:s, s:s, s:i", "phase", "bring-up", "why", why, "node", (int)first));
 	course_fail(c, "failed", ERROR_SYSTEM, why);
 }
@@ -327,6 +359,16 @@ void course_wait(struct course *c)
 void course_look_soon(struct course *c)
 {
 	loop_timer_set(c->watch, look_soon);
+}
+
+void course_resize(struct course *c, size_t nodes)
+{
+	size_t before = c->roster.nnodes;
+	roster_resize(&c->roster, nodes);
+	server_resize(c->server, nodes);
+	c->away_since = mem_resize(c->away_since, nodes * sizeof *c->away_since);
+	for (size_t i = before; i < nodes; i++)
+		c->away_since[i] = 0;
 }
 
 void course_init(struct course *c)

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "controller/controller.h"
+#include "controller/keep.h"
 #include "controller/roster.h"
 #include "controller/server.h"
 #include "controller/state.h"
@@ -25,6 +26,8 @@ struct course {
 	struct run *run;
 	struct loop *loop;
 	struct server *server;
+	const struct server_ops *hearing;
+	struct keep *keep; // NULL: a run that ends by itself
 	struct roster roster;
 	struct worker *worker;
 	struct cluster cluster;
@@ -73,6 +76,7 @@ void course_send_launch(struct course *c, size_t node);
 void course_send_bye(struct course *c, size_t node);
 void course_check_gone(struct course *c); // has the last node left?
 void course_wait(struct course *c);       // for nodes that leave, anew
+void course_resize(struct course *c, size_t nodes); // the nodes of a kept cluster are now so many
 void course_look_soon(struct course *c);  // whether nodes that are away still live
 
 #endif

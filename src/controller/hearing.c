@@ -34,8 +34,10 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 	n->said = json_incref(hello);
 	n->hello = true;
 	n->away = false;
-	if (c->state == STATE_STARTING && roster_all_hello(&c->roster))
-		course_happen(c, HAPPENS_ALL_HELLO, NULL);
+	if (c->state == STATE_HOLDING)
+		keep_check(c->keep);
+	else if (c->state == STATE_STARTING && roster_all_hello(&c->roster))
+		course_happen(c, c->keep ? HAPPENS_ALL_UP : HAPPENS_ALL_HELLO, NULL);
 	else if (c->state == STATE_RUNNING && (size_t)json_integer_value(json_object_get(hello, "attempt")) < c->attempt)
 		course_send_launch(c, node);
 	else if (c->state == STATE_STOPPING)
@@ -222,6 +224,8 @@ static void on_complete(size_t node, void *data)
 {
 	struct course *c = data;
 	c->roster.nodes[node].gone = true;
+	if (c->keep)
+		keep_check(c->keep);
 	course_check_gone(c);
 }
 
@@ -230,6 +234,8 @@ static void on_away(size_t node, const char *why, void *data)
 	struct course *c = data;
 	struct roster_node *n = &c->roster.nodes[node];
 	if (n->gone) {
+		if (c->keep)
+			keep_check(c->keep);
 		course_check_gone(c);
 		return;
 	}
@@ -253,5 +259,24 @@ static void on_activity(void *data)
 		course_wait(c);
 }
 
-const struct server_ops hearing_ops = {on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity};
+static void on_request(struct conn *client, const json_t *msg, void *data)
+{
+	struct course *c = data;
+	if (c->keep) {
+		keep_request(c->keep, client, msg);
+		return;
+	}
+	autojson json_t *answer = mem_json("{s:O, s:s}", "msg", json_object_get(msg, "msg"), "error", "this is a run, not a cluster that is kept up");
+	conn_send(client, answer);
+}
+
+static void on_client_gone(struct conn *client, void *data)
+{
+	struct course *c = data;
+	if (c->keep)
+		keep_client_gone(c->keep, client);
+}
+
+const struct server_ops hearing_ops = {
+	on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity, on_request, on_client_gone};
 

@@ -9,7 +9,8 @@ static const size_t client_queue_max = 64 << 20; // a client that does not read 
 
 struct session {
 	struct session *next;
-	uint32_t id;
+	uint32_t id;     // at the node
+	uint32_t number; // at the client
 	struct conn *client, *node;
 };
 
@@ -18,10 +19,10 @@ struct relay {
 	uint32_t last_id;
 };
 
-static struct session *find_client(struct relay *relay, const struct conn *client)
+static struct session *find_client(struct relay *relay, const struct conn *client, uint32_t number)
 {
 	struct session *s = relay->first;
-	while (s && s->client != client)
+	while (s && (s->client != client || s->number != number))
 		s = s->next;
 	return s;
 }
@@ -43,34 +44,40 @@ static void drop(struct relay *relay, struct session *session)
 	free(session);
 }
 
-static void tell_error(struct conn *client, const char *why)
+static void tell_error(struct conn *client, uint32_t number, const char *why)
 {
-	autojson json_t *msg = mem_json("{s:s, s:s}", "msg", "exec", "error", why);
+	autojson json_t *msg = mem_json("{s:s, s:i, s:s}", "msg", "exec", "session", (int)number, "error", why);
 	conn_send(client, msg);
 }
 
 void relay_from_client(struct relay *relay, struct conn *client, json_t *msg, struct conn *(*find)(size_t node, void *data), void *data)
 {
-	struct session *s = find_client(relay, client);
+	json_int_t mark = json_integer_value(json_object_get(msg, "session"));
+	uint32_t own = mark >= 0 && mark < shell_errors ? (uint32_t)mark : 0;
+	struct session *s = find_client(relay, client, own);
+	if (!s && !json_object_get(msg, "node"))
+		return; // it has ended meanwhile
 	if (!s) {
 		json_int_t number = json_integer_value(json_object_get(msg, "node"));
 		struct conn *node = find((size_t)number, data);
 		if (!node || !json_is_array(json_object_get(msg, "argv"))) {
 			autofree char *why = node ? mem_strdup("there is no command to run") : mem_printf("node %lld is not there now", (long long)number);
-			tell_error(client, why);
+			tell_error(client, own, why);
 			return;
 		}
 		s = mem_alloc(sizeof *s);
-		*s = (struct session){.next = relay->first, .id = ++relay->last_id, .client = client, .node = node};
+		*s = (struct session){.next = relay->first, .id = ++relay->last_id, .number = own, .client = client, .node = node};
 		relay->first = s;
 	}
 	json_object_set_new(msg, "id", json_integer(s->id));
 	conn_send(s->node, msg);
+	if (json_object_get(msg, "gone"))
+		drop(relay, s);
 }
 
-void relay_client_bytes(struct relay *relay, struct conn *client, const void *bytes, size_t len)
+void relay_client_bytes(struct relay *relay, struct conn *client, uint32_t session, const void *bytes, size_t len)
 {
-	struct session *s = find_client(relay, client);
+	struct session *s = find_client(relay, client, session);
 	if (s)
 		conn_send_bytes(s->node, shell_streams | s->id, 0, bytes, len);
 }
@@ -80,7 +87,10 @@ void relay_from_node(struct relay *relay, struct conn *node, const json_t *msg)
 	struct session *s = find_id(relay, (uint32_t)json_integer_value(json_object_get(msg, "id")), node);
 	if (!s)
 		return;
-	conn_send(s->client, msg);
+	autojson json_t *own = json_copy((json_t *)msg);
+	json_object_set_new(own, "session", json_integer(s->number));
+	json_object_del(own, "id");
+	conn_send(s->client, own);
 	if (!json_object_get(msg, "taken"))
 		drop(relay, s);
 }
@@ -93,7 +103,7 @@ void relay_node_bytes(struct relay *relay, struct conn *node, uint32_t stream, c
 	if (conn_queued(s->client) > client_queue_max)
 		conn_close(s->client, "it does not read what it asked for");
 	else
-		conn_send_bytes(s->client, stream & (shell_streams | shell_errors), 0, bytes, len);
+		conn_send_bytes(s->client, (stream & (shell_streams | shell_errors)) | s->number, 0, bytes, len);
 }
 
 void relay_gone(struct relay *relay, struct conn *conn)
@@ -105,7 +115,7 @@ void relay_gone(struct relay *relay, struct conn *conn)
 			conn_send(s->node, msg);
 			drop(relay, s);
 		} else if (s->node == conn) {
-			tell_error(s->client, "the line to the node was broken");
+			tell_error(s->client, s->number, "the line to the node was broken");
 			drop(relay, s);
 		}
 	}

@@ -38,6 +38,16 @@ void roster_fini(struct roster *r)
 	json_decref(r->met);
 }
 
+void roster_resize(struct roster *r, size_t nodes)
+{
+	for (size_t i = nodes; i < r->nnodes; i++)
+		json_decref(r->nodes[i].said);
+	r->nodes = mem_resize(r->nodes, nodes * sizeof *r->nodes);
+	for (size_t i = r->nnodes; i < nodes; i++)
+		r->nodes[i] = (struct roster_node){0};
+	r->nnodes = nodes;
+}
+
 bool roster_all_hello(const struct roster *r)
 {
 	size_t first;

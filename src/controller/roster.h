@@ -39,6 +39,7 @@ struct roster {
 
 void roster_init(struct roster *r, const json_t *plan);
 void roster_fini(struct roster *r);
+void roster_resize(struct roster *r, size_t nodes); // of a roster without ranks: from now on there are so many nodes
 
 bool roster_all_hello(const struct roster *r);
 bool roster_all_done(const struct roster *r); // every rank that decides has ended with status 0

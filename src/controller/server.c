@@ -34,8 +34,9 @@ struct server {
 	struct crypto_identity identity;
 	struct listener *listener;
 	struct relay *relay;
-	struct member *members;
+	struct member **members;
 	size_t nmembers, strangers;
+	int port;
 	struct loop_timer *ack_timer;
 	bool ack_set, stopped;
 };
@@ -59,7 +60,7 @@ static void on_ack_time(void *data)
 	struct server *s = data;
 	s->ack_set = false;
 	for (size_t i = 0; i < s->nmembers; i++)
-		send_ack(&s->members[i], false);
+		send_ack(s->members[i], false);
 }
 
 static void note_received(struct member *m, size_t len)
@@ -159,25 +160,33 @@ static const struct conn_ops node_ops = {ignore_open, on_node_text, on_node_byte
 static struct conn *find_node(size_t node, void *data)
 {
 	struct server *s = data;
-	return node < s->nmembers ? s->members[node].conn : NULL;
+	return node < s->nmembers ? s->members[node]->conn : NULL;
 }
 
 static void on_client_text(struct conn *conn, json_t *msg, void *data)
 {
 	struct server *s = data;
-	relay_from_client(s->relay, conn, msg, find_node, s);
+	const char *kind = json_string_value(json_object_get(msg, "msg"));
+	if (s->stopped || !kind)
+		return;
+	if (strcmp(kind, "exec") == 0)
+		relay_from_client(s->relay, conn, msg, find_node, s);
+	else
+		s->ops->on_request(conn, msg, s->data);
 }
 
 static void on_client_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct server *s = data;
-	relay_client_bytes(s->relay, conn, bytes, len);
+	relay_client_bytes(s->relay, conn, stream, bytes, len);
 }
 
 static void on_client_close(struct conn *conn, const char *why, void *data)
 {
 	struct server *s = data;
 	relay_gone(s->relay, conn);
+	if (!s->stopped)
+		s->ops->on_client_gone(conn, s->data);
 }
 
 static const struct conn_ops client_ops = {ignore_open, on_client_text, on_client_bytes, NULL, on_client_close};
@@ -239,7 +248,7 @@ static bool is_hello(const json_t *msg)
 
 static void welcome_node(struct server *s, struct conn *conn, json_t *hello, size_t node)
 {
-	struct member *m = &s->members[node];
+	struct member *m = s->members[node];
 	struct conn *old = m->conn;
 	bool again = m->seen;
 	m->conn = conn;
@@ -316,38 +325,88 @@ static void on_stillborn(const char *peer, void *data)
 
 // --- life -------------------------------------------------------------------------
 
+static struct member *member_new(struct server *s, size_t node, size_t first, size_t nranks)
+{
+	struct member *m = mem_alloc(sizeof *m);
+	*m = (struct member){.server = s, .node = node, .first = first, .nranks = nranks};
+	m->inbox = inbox_new(s->run, node, first, nranks, &inbox_ops, m);
+	return m;
+}
+
+static void member_free(struct member *m)
+{
+	inbox_free(m->inbox);
+	free(m);
+}
+
+static void add_members(struct server *s, const json_t *plan)
+{
+	const json_t *ranks = json_object_get(plan, "ranks");
+	s->nmembers = json_array_size(json_object_get(plan, "nodes"));
+	s->members = mem_alloc(s->nmembers * sizeof *s->members);
+	autofree size_t *first = mem_alloc(s->nmembers * sizeof *first);
+	autofree size_t *nranks = mem_alloc(s->nmembers * sizeof *nranks);
+	for (size_t i = json_array_size(ranks); i-- > 0;) {
+		size_t node = (size_t)json_integer_value(json_object_get(json_array_get(ranks, i), "node"));
+		first[node] = i;
+		nranks[node]++;
+	}
+	for (size_t i = 0; i < s->nmembers; i++)
+		s->members[i] = member_new(s, i, first[i], nranks[i]);
+}
+
 struct server *server_new(struct loop *loop, const struct server_options *options, struct error *err)
 {
 	struct server *s = mem_alloc(sizeof *s);
-	*s = (struct server){.loop = loop, .run = options->run, .ops = options->ops, .data = options->data, .secret = mem_strdup(options->secret)};
-	const json_t *nodes = json_object_get(options->plan, "nodes"), *ranks = json_object_get(options->plan, "ranks");
-	s->nmembers = json_array_size(nodes);
-	s->members = mem_alloc(s->nmembers * sizeof *s->members);
-	for (size_t i = 0; i < s->nmembers; i++)
-		s->members[i] = (struct member){.server = s, .node = i};
-	for (size_t i = json_array_size(ranks); i-- > 0;) {
-		struct member *m = &s->members[json_integer_value(json_object_get(json_array_get(ranks, i), "node"))];
-		m->first = i;
-		m->nranks++;
-	}
-	for (size_t i = 0; i < s->nmembers; i++) {
-		struct member *m = &s->members[i];
-		m->inbox = inbox_new(s->run, i, m->first, m->nranks, &inbox_ops, m);
-	}
+	*s = (struct server){.loop = loop, .run = options->run, .ops = options->ops, .data = options->data, .secret = mem_strdup(options->secret),
+		.port = options->port};
+	add_members(s, options->plan);
 	s->relay = relay_new();
 	s->ack_timer = loop_timer_new(loop, on_ack_time, s);
-	int port = 0;
 	unsigned heartbeat = (unsigned)ceil(json_number_value(json_object_get(options->plan, "heartbeat")));
-	if (crypto_identity_make(&s->identity, err) == 0)
+	if (options->identity)
+		s->identity = *options->identity;
+	if (options->identity || crypto_identity_make(&s->identity, err) == 0)
 		s->listener =
-			conn_listen(loop, options->address, &port, &s->identity, heartbeat ? heartbeat : 5, &stranger_ops, on_stillborn, s, err);
-	s->url = mem_printf("wss://%s:%d", options->address, port);
+			conn_listen(loop, options->address, &s->port, &s->identity, heartbeat ? heartbeat : 5, &stranger_ops, on_stillborn, s, err);
+	s->url = mem_printf("wss://%s:%d", options->address, s->port);
 	if (!s->listener) {
 		server_stop(s);
 		server_free(s);
 		return NULL;
 	}
 	return s;
+}
+
+// A member's connection outlives it by what is still to be said.
+static void dismiss(struct member *m, const char *why)
+{
+	if (!m->conn)
+		return;
+	struct conn *conn = steal(m->conn);
+	relay_gone(m->server->relay, conn);
+	conn_set(conn, &refused_ops, m->server);
+	conn_close(conn, why);
+}
+
+void server_resize(struct server *s, size_t count)
+{
+	for (size_t i = count; i < s->nmembers; i++) {
+		dismiss(s->members[i], "the cluster has become smaller");
+		member_free(s->members[i]);
+	}
+	s->members = mem_resize(s->members, count * sizeof *s->members);
+	for (size_t i = s->nmembers; i < count; i++)
+		s->members[i] = member_new(s, i, 0, 0);
+	s->nmembers = count;
+}
+
+void server_forget(struct server *s, size_t node)
+{
+	struct member *m = s->members[node];
+	dismiss(m, "the node is lost");
+	s->members[node] = member_new(s, node, m->first, m->nranks);
+	member_free(m);
 }
 
 void server_stop(struct server *s)
@@ -361,7 +420,7 @@ void server_free(struct server *s)
 	if (!s)
 		return;
 	for (size_t i = 0; i < s->nmembers; i++)
-		inbox_free(s->members[i].inbox);
+		member_free(s->members[i]);
 	free(s->members);
 	relay_free(s->relay);
 	conn_listener_free(s->listener);
@@ -376,6 +435,16 @@ const char *server_url(const struct server *s)
 	return s->url;
 }
 
+int server_port(const struct server *s)
+{
+	return s->port;
+}
+
+const struct crypto_identity *server_identity(const struct server *s)
+{
+	return &s->identity;
+}
+
 const char *server_fingerprint(const struct server *s)
 {
 	return s->identity.fingerprint;
@@ -383,27 +452,27 @@ const char *server_fingerprint(const struct server *s)
 
 bool server_connected(const struct server *s, size_t node)
 {
-	return s->members[node].conn != NULL;
+	return s->members[node]->conn != NULL;
 }
 
 size_t server_count_connected(const struct server *s)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < s->nmembers; i++)
-		n += s->members[i].conn != NULL;
+		n += s->members[i]->conn != NULL;
 	return n;
 }
 
 void server_send(struct server *s, size_t node, const json_t *msg)
 {
-	if (s->members[node].conn)
-		conn_send(s->members[node].conn, msg);
+	if (s->members[node]->conn)
+		conn_send(s->members[node]->conn, msg);
 }
 
 void server_send_message(struct server *s, size_t node, struct conn_message *message)
 {
-	if (s->members[node].conn)
-		conn_send_message(s->members[node].conn, message);
+	if (s->members[node]->conn)
+		conn_send_message(s->members[node]->conn, message);
 }
 
 void server_send_all(struct server *s, const json_t *msg)

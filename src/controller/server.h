@@ -24,13 +24,17 @@ struct server_ops {
 	void (*on_refused)(const char *peer, const char *why, void *data);
 	void (*on_trouble)(const char *why, void *data); // the run directory cannot be written
 	void (*on_activity)(void *data);                 // bytes came from some node
+	void (*on_request)(struct conn *client, const json_t *msg, void *data); // a client wants something that is no exec
+	void (*on_client_gone)(struct conn *client, void *data);
 };
 
 struct server_options {
 	struct run *run;
 	const json_t *plan;
 	const char *address; // to listen on
+	int port;            // 0: any
 	const char *secret;  // tokens are made of it: "node:K", "client"
+	struct crypto_identity *identity; // taken; NULL: a new one
 	const struct server_ops *ops;
 	void *data;
 };
@@ -39,6 +43,12 @@ struct server *server_new(struct loop *loop, const struct server_options *option
 void server_stop(struct server *s); // call-backs end; before loop_free
 void server_free(struct server *s); // after loop_free
 
+// From now on there are count nodes; what is known of those beyond is forgotten.
+void server_resize(struct server *s, size_t count);
+void server_forget(struct server *s, size_t node); // the next to say hello as this node is a new one
+
+int server_port(const struct server *s);
+const struct crypto_identity *server_identity(const struct server *s);
 const char *server_url(const struct server *s);
 const char *server_fingerprint(const struct server *s);
 

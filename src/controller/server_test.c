@@ -24,7 +24,7 @@ struct world {
 	json_t *say;       // a message
 	const char *bytes; // bytes of stream 0 behind it
 	bool late, closed;
-	size_t hellos, events, refused, fences;
+	size_t hellos, events, refused, fences, requests, clients_gone;
 	char why[400];
 	json_t *heard; // the last message
 };
@@ -71,7 +71,20 @@ static void on_activity(void *data)
 {
 }
 
-static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity};
+static void on_request(struct conn *client, const json_t *msg, void *data)
+{
+	struct world *w = data;
+	w->requests++;
+	conn_send(client, msg); // back to who asked
+}
+
+static void on_client_gone(struct conn *client, void *data)
+{
+	struct world *w = data;
+	w->clients_gone++;
+}
+
+static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity, on_request, on_client_gone};
 
 static void peer_open(struct conn *conn, void *data)
 {

@@ -43,6 +43,9 @@ static const struct field cluster_fields[] = {
         {"cpus", FIELD_CPUS, offsetof(struct job_cluster, cpus), .example = "200m", .help = "CPUs each node may use; default: no limit"},
         {"memory", FIELD_BYTES, offsetof(struct job_cluster, memory), .example = "125Mi",
                 .help = "memory each node may use; default: no limit"},
+        {"lease", FIELD_SECONDS, offsetof(struct job_cluster, lease), .min = 5, .max = YEAR, .example = "2h",
+                .help = "how long a node lives that cannot reach its controller; default: 30s or what the site file says, and 1h for a cluster "
+                        "that `muster up` keeps"},
         {0},
 };
 static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields, &shape};
@@ -184,6 +187,38 @@ static const struct field job_fields[] = {
 };
 static const struct field_shape shape = {sizeof(struct job), NULL, job_fields, NULL};
 
+// --- the cluster file ---------------------------------------------------------------
+
+static const struct field_shape file_shape;
+
+static const struct field step_fields[] = {
+        {"run", FIELD_COMMAND, offsetof(struct job_step, run), .required = true, .example = "apt-get install -y {package}",
+                .help = "a command to run on all nodes at once; `{x}` is what `--set x=...` says"},
+        {"name", FIELD_TEXT, offsetof(struct job_step, name), .example = "install", .help = "what messages call it"},
+        {"once", FIELD_BOOL, offsetof(struct job_step, once), .fallback = "false", .example = "true", .help = "run it only on node 0"},
+        {0},
+};
+static const struct field_shape step_shape = {sizeof(struct job_step), "run", step_fields, &file_shape};
+
+static const struct field action_fields[] = {
+        {"steps", FIELD_OBJECTS, offsetof(struct job_action, steps), .required = true, .expected = "a list of commands", .max = 1000,
+                .shape = &step_shape, .help = "the commands, one after the other"},
+        {0},
+};
+static const struct field_shape action_shape = {sizeof(struct job_action), "steps", action_fields, &file_shape};
+
+static const struct field file_fields[] = {
+        {"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
+                .expected = "at most 40 lower-case letters, digits and '-'", .example = "lab",
+                .help = "the name of the cluster; default: the name of the file"},
+        {"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "the nodes"},
+        {"actions", FIELD_NAMED, offsetof(struct job, actions), .max = 100, .shape = &action_shape, .pattern = NAME,
+                .expected = "a name of lower-case letters, digits and '-'", .example = "{install: [\"apt-get install -y {package}\"]}",
+                .help = "lists of commands for `muster action`"},
+        {0},
+};
+static const struct field_shape file_shape = {sizeof(struct job), NULL, file_fields, NULL};
+
 const struct field_shape *job_shape(void)
 {
 	return &shape;
@@ -240,12 +275,14 @@ static int check_stop(const struct job_stop *stop, struct error *err)
 }
 
 // What involves more than one key.
-static int check(const struct job *job, struct error *err)
+static int check(const struct job *job, const struct field_shape *as, struct error *err)
 {
 	const struct job_cluster *cluster = &job->cluster;
 	if (cluster->roles.count && cluster->nodes >= 0)
 		return yaml_error(yaml_find(cluster->place.node, "nodes"), err,
 		        "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
+	if (as == &file_shape)
+		return 0;
 	if (check_commands(job, err))
 		return -1;
 	if (check_stop(&job->stop, err) || check_stop(&job->sweep.stop, err))
@@ -259,7 +296,7 @@ static int check(const struct job *job, struct error *err)
 	return 0;
 }
 
-static int fill(struct job *job, const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
+static int fill(struct job *job, const struct field_shape *as, const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
 {
 	job->sources = mem_alloc((nsets + 1) * sizeof *job->sources);
 	job->sources[job->nsources++] = mem_strdup(name);
@@ -272,23 +309,52 @@ static int fill(struct job *job, const char *text, size_t len, const char *name,
 	}
 	for (size_t i = 0; i < nsets; i++) {
 		char *source = job->sources[job->nsources++] = set_name(sets[i]);
-		if (set_apply(&shape, job->tree, sets[i], source, err))
+		if (set_apply(as, job->tree, sets[i], source, err))
 			return -1;
 	}
-	if (field_read(&shape, job->tree, "", job, err))
+	if (field_read(as, job->tree, "", job, err))
 		return -1;
 	if (!job->name)
 		job->name = name_of(name);
-	return check(job, err);
+	return check(job, as, err);
+}
+
+static struct job *parse(const struct field_shape *as, const char *text, size_t len, const char *name, const char *const *sets, size_t nsets,
+	struct error *err)
+{
+	struct job *job = mem_alloc(sizeof *job);
+	if (!fill(job, as, text, len, name, sets, nsets, err))
+		return job;
+	job_free(job);
+	return NULL;
 }
 
 struct job *job_parse(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
 {
-	struct job *job = mem_alloc(sizeof *job);
-	if (!fill(job, text, len, name, sets, nsets, err))
-		return job;
-	job_free(job);
-	return NULL;
+	return parse(&shape, text, len, name, sets, nsets, err);
+}
+
+struct job *job_parse_cluster(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
+{
+	return parse(&file_shape, text, len, name, sets, nsets, err);
+}
+
+int job_on(struct job *job, const char *cluster, size_t nodes, struct error *err)
+{
+	const struct job_role *roles = job->cluster.roles.items;
+	size_t wanted = job->cluster.nodes < 0 ? 0 : (size_t)job->cluster.nodes;
+	for (size_t i = 0; i < job->cluster.roles.count; i++)
+		wanted += (size_t)roles[i].nodes;
+	if (wanted > nodes)
+		return yaml_error(job->cluster.place.node ? job->cluster.place.node : job->tree, err,
+		        "found %zu nodes, expected at most %zu: so many has the cluster '%s' (`muster scale %s %zu`)", wanted, nodes, cluster,
+		        cluster, wanted);
+	if (!wanted)
+		job->cluster.nodes = (long)nodes;
+	free(job->cluster.executor);
+	job->cluster.executor = mem_strdup("live");
+	job->on = mem_strdup(cluster);
+	return 0;
 }
 
 struct job *job_load(const char *path, const char *const *sets, size_t nsets, struct error *err)
@@ -307,6 +373,8 @@ void job_free(struct job *job)
 	if (!job)
 		return;
 	field_free(&shape, job);
+	field_free(&file_shape, &(struct job){.actions = job->actions});
+	free(job->on);
 	yaml_discard(job->tree);
 	for (size_t i = 0; i < job->nsources; i++)
 		free(job->sources[i]);

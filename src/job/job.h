@@ -28,8 +28,21 @@ struct job_cluster {
 	char *executor;
 	long nodes;                 // -1 when there are roles
 	struct field_objects roles; // of struct job_role, in the order of the file
-	double cpus;
+	double cpus, lease;
 	long long memory;
+};
+
+// A named list of commands of a cluster file.
+struct job_action {
+	struct field_place place;   // its name is the action's
+	struct field_objects steps; // of struct job_step
+};
+
+struct job_step {
+	struct field_place place;
+	struct field_command run;
+	char *name;
+	int once;
 };
 
 struct job_input {
@@ -93,6 +106,8 @@ struct job {
 	struct job_sweep sweep;
 	struct field_texts outputs;
 	int preflight;
+	struct field_objects actions; // of struct job_action; only of a cluster file
+	char *on; // the kept cluster it runs on, or NULL; see job_on
 	struct yaml *tree; // what it was read from: the places in errors
 	char **sources;    // the names that places point to
 	size_t nsources;
@@ -104,7 +119,12 @@ struct job *job_load(const char *path, const char *const *sets, size_t nsets, st
 
 // The same from memory; name stands for the file in errors.
 struct job *job_parse(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
+// The same for a cluster file: `name`, `cluster` and `actions`, as `muster up` takes it.
+struct job *job_parse_cluster(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
 void job_free(struct job *job);
+
+// It runs on the kept cluster of that name, which has so many nodes: all of them unless it says how many. -1 and err when it wants more.
+int job_on(struct job *job, const char *cluster, size_t nodes, struct error *err);
 
 // The table of keys, for the schema and the reference.
 const struct field_shape *job_shape(void);

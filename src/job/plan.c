@@ -17,6 +17,7 @@ enum {
 	MAX_RANKS = 32768,
 	MAX_BYTES = 256 << 20, // of the plan's texts, which every rank repeats
 	MAX_TITLE = 60,
+	KEPT_LEASE = 3600, // seconds
 };
 
 struct build {
@@ -405,16 +406,22 @@ static double site_seconds(const json_t *site, const char *name, double fallback
 	return json_is_number(value) ? json_number_value(value) : fallback;
 }
 
-static int add_times(const struct build *b, json_t *plan, const json_t *site)
+// kept: the lease of a cluster that is kept up outlasts its controller; it has no ranks to give time to.
+static int add_times(const struct build *b, json_t *plan, const json_t *site, bool kept)
 {
 	const struct job_run *run = &b->job->run;
-	double heartbeat = site_seconds(site, "heartbeat", 5), lease = site_seconds(site, "lease", 30);
+	double heartbeat = site_seconds(site, "heartbeat", 5), lease = b->job->cluster.lease;
+	if (lease >= 0 && heartbeat >= lease)
+		return yaml_error(yaml_find(cluster_node(b), "lease"), b->err, "found a lease of %g s, expected more than the heartbeat of %g s", lease,
+		        heartbeat);
+	if (lease < 0)
+		lease = kept ? KEPT_LEASE : site_seconds(site, "lease", 30);
 	if (heartbeat >= lease)
 		return error_set(b->err, ERROR_USAGE,
 		        "found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease", heartbeat, lease);
 	json_object_set_new(plan, "timeout", number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
-	json_object_set_new(plan, "grace", number(run->grace >= 0 ? run->grace : site_seconds(site, "grace", 5)));
+	json_object_set_new(plan, "grace", number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
 	json_object_set_new(plan, "deadline", number(site_seconds(site, "deadline", 60)));
 	json_object_set_new(plan, "heartbeat", number(heartbeat));
 	json_object_set_new(plan, "lease", number(lease));
@@ -436,7 +443,7 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	        "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
 	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
-	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site))
+	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site, false))
 		return NULL;
 	if (job->progress.total > 0)
 		json_object_set_new(plan, "total", json_integer(job->progress.total));
@@ -444,6 +451,8 @@ static json_t *make_plan(struct build *b, const json_t *site)
 		json_object_set_new(plan, "watched", json_true());
 	if (job->stop.place.node)
 		json_object_set_new(plan, "stop", make_stop(&job->stop));
+	if (job->on)
+		json_object_set_new(plan, "on", json_string(job->on));
 	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
 	json_object_set_new(plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
 	return steal(plan);
@@ -455,6 +464,59 @@ json_t *plan_make(const struct job *job, const json_t *site, const char *dir, st
 	autofree struct launch_role *roles = mem_alloc((job->cluster.roles.count + 1) * sizeof *roles);
 	lay_out(&b, roles);
 	return make_plan(&b, site);
+}
+
+// --- clusters that are kept up --------------------------------------------------------
+
+// The words as they are: an action's placeholders are filled when it is run.
+static json_t *make_action(const struct job_action *action)
+{
+	json_t *list = json_array();
+	const struct job_step *steps = action->steps.items;
+	for (size_t i = 0; i < action->steps.count; i++) {
+		const struct field_command *command = &steps[i].run;
+		autofree char *name = steps[i].name ? mem_strdup(steps[i].name) : title(command);
+		json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
+		for (size_t w = 0; w < command->words.count; w++)
+			json_array_append_new(argv, json_string(command->words.items[w]));
+		json_array_append_new(list, mem_json("{s:s, s:o, s:b}", "name", name, "argv", argv, "once", steps[i].once));
+	}
+	return list;
+}
+
+json_t *plan_make_cluster(const struct job *job, const json_t *site, struct error *err)
+{
+	struct build b = {.job = job, .err = err};
+	autofree struct launch_role *roles = mem_alloc((job->cluster.roles.count + 1) * sizeof *roles);
+	lay_out(&b, roles);
+	if (check_size(&b))
+		return NULL;
+	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
+	        "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");
+	if (add_times(&b, plan, site, true))
+		return NULL;
+	json_t *actions = json_object();
+	const struct job_action *action = job->actions.items;
+	for (size_t i = 0; i < job->actions.count; i++)
+		json_object_set_new(actions, action[i].place.name, make_action(&action[i]));
+	json_object_set_new(plan, "actions", actions);
+	return steal(plan);
+}
+
+json_t *plan_resize(const json_t *plan, size_t nodes)
+{
+	json_t *copy = json_deep_copy(plan), *list = json_object_get(copy, "nodes");
+	while (json_array_size(list) > nodes)
+		json_array_remove(list, json_array_size(list) - 1);
+	for (size_t i = json_array_size(list); i < nodes; i++) {
+		json_t *node = json_deep_copy(json_array_get(list, i - 1));
+		autofree char *name = mem_printf("node-%zu", i);
+		json_object_set_new(node, "node", json_integer((json_int_t)i));
+		json_object_set_new(node, "name", json_string(name));
+		json_object_set_new(node, "index", json_integer(json_integer_value(json_object_get(node, "index")) + 1));
+		json_array_append_new(list, node);
+	}
+	return copy;
 }
 
 size_t plan_nodes(const json_t *plan)

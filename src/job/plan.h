@@ -15,6 +15,7 @@
 //     "stop": {"iterations": 20, "within": 0.02},                // end well when so many, or an estimate so good, were seen; only where asked for
 //     "outputs": [ "glob", ... ],
 //     "timeout": 0, "retries": 0, "grace": 5, "deadline": 60, "heartbeat": 5, "lease": 30,    // seconds; timeout 0 is none
+//     "on": "lab"|missing,                  // the kept cluster it runs on
 //     "preflight": true, "ports": true }                         // ports: some text holds {port...}
 //
 // "decides": the run ends when all ranks that decide have ended; the others are then told to stop and their exit does not count.
@@ -34,6 +35,13 @@ json_t *plan_make(const struct job *job, const json_t *site, const char *dir, st
 
 // The patterns of lines by which programs commonly say how far they are: "progress" of a job that does not say its own. Owned by the caller.
 json_t *plan_progress(void);
+
+// The plan of a cluster that is kept up, from a cluster file: the same without ranks, and with
+//     "actions": {"install": [{"name": "...", "argv": [...], "once": false} ... ]}
+json_t *plan_make_cluster(const struct job *job, const json_t *site, struct error *err);
+
+// The same cluster with so many nodes: the last ones go, or there are more like the last one. Owned by the caller.
+json_t *plan_resize(const json_t *plan, size_t nodes);
 
 size_t plan_nodes(const json_t *plan); // how many
 size_t plan_size(const json_t *plan);  // how many ranks, also of a slice

@@ -50,6 +50,68 @@ static void test_getters(void **state)
 	assert_string_equal(json_string_value(json_object_get(plan, "name")), "my-job-v2");
 }
 
+static json_t *cluster_plan(const char *text, struct error *err)
+{
+	struct job *job = job_parse_cluster(text, strlen(text), "lab.yaml", NULL, 0, err);
+	json_t *plan = job ? plan_make_cluster(job, NULL, err) : NULL;
+	job_free(job);
+	return plan;
+}
+
+static void test_cluster(void **state)
+{
+	struct error err = {0};
+	autojson json_t *plan = cluster_plan("{cluster: {nodes: 2, memory: 1Gi}, actions: {go: ['echo {x}', {run: [a, b], once: true, name: n}]}}", &err);
+	assert_non_null(plan);
+	assert_int_equal(plan_nodes(plan), 2);
+	assert_int_equal(plan_size(plan), 0);
+	assert_true(plan_seconds(plan, "lease") == 3600);
+	assert_true(plan_seconds(plan, "grace") == 5);
+	const json_t *steps = json_object_get(json_object_get(plan, "actions"), "go");
+	assert_int_equal(json_array_size(steps), 2);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(json_array_get(steps, 0), "argv"), 2)), "echo {x}");
+	assert_true(json_is_true(json_object_get(json_array_get(steps, 1), "once")));
+	assert_null(cluster_plan("{cluster: {nodes: 2}, run: {command: a}}", &err));
+	assert_non_null(strstr(err.text, "unknown key 'run'"));
+	assert_null(cluster_plan("{cluster: {nodes: 2}, actions: {go: a}}", &err));
+	assert_null(cluster_plan("{cluster: {lease: 5s}}", &err));
+	assert_non_null(strstr(err.text, "lab.yaml:1:"));
+}
+
+static void test_resize(void **state)
+{
+	struct error err = {0};
+	autojson json_t *plan = cluster_plan("{cluster: {roles: {a: 1, b: 2}, cpus: 0.5}}", &err);
+	autojson json_t *more = plan_resize(plan, 5), *less = plan_resize(more, 1), *same = plan_resize(plan, 3);
+	assert_true(json_equal(plan, same));
+	assert_int_equal(plan_nodes(plan), 3);
+	assert_int_equal(plan_nodes(more), 5);
+	assert_int_equal(plan_nodes(less), 1);
+	assert_string_equal(text_at(more, "nodes", 4, "name"), "node-4");
+	assert_string_equal(text_at(more, "nodes", 4, "role"), "b");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(more, "nodes"), 4), "index")), 3);
+}
+
+static void test_on_a_cluster(void **state)
+{
+	struct error err = {0};
+	static const char some[] = "{cluster: {nodes: 2}, run: {command: a}}", any[] = "{run: {command: a}}";
+	struct job *job = job_parse(some, strlen(some), "j.yaml", NULL, 0, &err);
+	assert_int_equal(job_on(job, "lab", 1, &err), -1);
+	assert_non_null(strstr(err.text, "found 2 nodes, expected at most 1"));
+	assert_int_equal(job_on(job, "lab", 3, &err), 0);
+	autojson json_t *plan = plan_make(job, NULL, "/", &err);
+	job_free(job);
+	assert_int_equal(plan_nodes(plan), 2);
+	assert_string_equal(plan_executor(plan), "live");
+	assert_string_equal(json_string_value(json_object_get(plan, "on")), "lab");
+	job = job_parse(any, strlen(any), "j.yaml", NULL, 0, &err);
+	assert_int_equal(job_on(job, "lab", 3, &err), 0);
+	autojson json_t *all = plan_make(job, NULL, "/", &err);
+	job_free(job);
+	assert_int_equal(plan_nodes(all), 3);
+}
+
 static void test_slice(void **state)
 {
 	autojson json_t *plan =
@@ -138,6 +200,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_getters),
+	        cmocka_unit_test(test_cluster), cmocka_unit_test(test_resize), cmocka_unit_test(test_on_a_cluster),
 	        cmocka_unit_test(test_slice),
 	        cmocka_unit_test(test_ten_thousand_nodes),
 	        cmocka_unit_test(test_too_much_text),

@@ -8,6 +8,7 @@ TESTS=$(cd "$(dirname "$0")" && pwd)
 SCRATCH=$(mktemp -d /tmp/muster-e2e.XXXXXX)
 export MUSTER_RUNS=$SCRATCH/runs
 export MUSTER_NODES_DIR=$SCRATCH/nodes
+export MUSTER_CLUSTERS=$SCRATCH/clusters
 export MUSTER_E2E=$SCRATCH # in the environment of all that this test starts: what is left is found by it
 export LC_ALL=C TERM=dumb
 unset MUSTER_SITE MUSTER_RUN MUSTER_NODE
@@ -29,7 +30,7 @@ test_exit()
 	for pid in $(HELPERS='' processes_left); do
 		kill -9 "$pid" 2>/dev/null
 	done
-	"$MUSTER" reap >/dev/null 2>&1
+	"$MUSTER" reap --clusters >/dev/null 2>&1
 	cd / && rm -rf "$SCRATCH"
 }
 
@@ -276,7 +277,7 @@ peak_memory() # PID: the most it ever had resident, in KiB
 processes_left()
 {
 	local words=(-e "MUSTER_E2E=$SCRATCH") dir file pid
-	for dir in "$MUSTER_RUNS"/*/; do
+	for dir in "$MUSTER_RUNS"/*/ "$MUSTER_CLUSTERS"/*/*/; do
 		[ -d "$dir" ] && words+=(-e "MUSTER_RUN=$(basename "$dir")")
 	done
 	for file in $(grep -lzFx "${words[@]}" /proc/[0-9]*/environ 2>/dev/null); do
@@ -296,7 +297,7 @@ cgroups_left()
 
 nothing_left()
 {
-	[ -z "$(processes_left)" ] && [ -z "$(ls -A "$MUSTER_NODES_DIR" 2>/dev/null)" ] && [ -z "$(cgroups_left)" ]
+	[ -z "$(processes_left)" ] && [ -z "$(ls -A "$MUSTER_NODES_DIR" 2>/dev/null)" ] && [ -z "$(ls -A "$MUSTER_CLUSTERS" 2>/dev/null)" ] && [ -z "$(cgroups_left)" ]
 }
 
 nothing_is_left() # [NAME]: three results become one; it may take a moment until the last process is gone
@@ -306,7 +307,7 @@ nothing_is_left() # [NAME]: three results become one; it may take a moment until
 		pass "${1:-nothing is left}"
 		return
 	fi
-	text="in $MUSTER_NODES_DIR: $(ls -A "$MUSTER_NODES_DIR" 2>/dev/null)"$'\n'"cgroups: $(cgroups_left)"
+	text="in $MUSTER_NODES_DIR: $(ls -A "$MUSTER_NODES_DIR" 2>/dev/null)"$'\n'"clusters: $(ls -A "$MUSTER_CLUSTERS" 2>/dev/null)"$'\n'"cgroups: $(cgroups_left)"
 	for pid in $(processes_left); do
 		text+=$'\n'"process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
 	done

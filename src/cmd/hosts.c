@@ -1,0 +1,86 @@
+#include "base/mem.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "run/kept.h"
+#include "run/tree.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char about[] = "hosts NAME [OPTION]...\n"
+			    "Prints the nodes of a cluster that is kept up, for tools that want a file of them.";
+
+static void print_machine(const json_t *node, const char *cluster)
+{
+	printf("%s\n", tree_text(node, "address"));
+}
+
+static void print_host(const json_t *node, const char *cluster)
+{
+	const char *name = tree_text(node, "name"), *address = tree_text(node, "address");
+	printf("%s\t%s-%ld%s%s\n", address, cluster, tree_whole(node, "node"), strcmp(name, address) ? " " : "", strcmp(name, address) ? name : "");
+}
+
+static void print_ansible(const json_t *node, const char *cluster)
+{
+	printf("%s-%ld ansible_host=%s node_rank=%ld\n", cluster, tree_whole(node, "node"), tree_text(node, "address"), tree_whole(node, "node"));
+}
+
+static const struct format {
+	const char *name;
+	void (*print)(const json_t *node, const char *cluster);
+	bool group; // under the cluster's name
+} formats[] = {
+	{"machinefile", print_machine, false},
+	{"hosts", print_host, false},
+	{"ansible", print_ansible, true},
+};
+
+static const struct format *find_format(const char *name, struct error *err)
+{
+	autostr struct str list = {0};
+	for (size_t i = 0; i < countof(formats); i++) {
+		if (strcmp(formats[i].name, name) == 0)
+			return &formats[i];
+		str_printf(&list, "%s%s", i ? ", " : "", formats[i].name);
+	}
+	error_set(err, ERROR_USAGE, "hosts: found the format '%s', expected one of: %s", name, list.text);
+	return NULL;
+}
+
+static int print(const struct format *format, const char *name, const json_t *status, struct error *err)
+{
+	size_t i;
+	json_t *node;
+	json_array_foreach(json_object_get(status, "nodes"), i, node)
+		if (!tree_text(node, "address"))
+			return error_set(err, ERROR_SYSTEM, "node %zu of the cluster '%s' has no address yet; see `muster ls %s`", i, name, name);
+	if (format->group)
+		printf("[%s]\n", name);
+	json_array_foreach(json_object_get(status, "nodes"), i, node)
+		format->print(node, name);
+	return 0;
+}
+
+int cmd_hosts(int argc, char **argv, struct error *err)
+{
+	const char *name, *wanted = "machinefile";
+	const struct option_row rows[] = {
+		{"format", 'f', "FORMAT", "machinefile (addresses, the default), hosts (as /etc/hosts) or ansible (an INI inventory)", &wanted},
+		{0},
+	};
+	int first = options_parse(argc, argv, about, rows, err);
+	if (first <= 0)
+		return first;
+	if (options_operand(argc, argv, first, &name, err) < 0)
+		return -1;
+	if (!name)
+		return error_set(err, ERROR_USAGE, "hosts: expected the name of a cluster");
+	const struct format *format = find_format(wanted, err);
+	struct run *run = format ? kept_open(name, err) : NULL;
+	autojson json_t *status = run ? kept_status(name, run, err) : NULL;
+	run_free(run);
+	return status ? print(format, name, status, err) : -1;
+}

@@ -1,0 +1,168 @@
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "cmd/story.h"
+#include "run/grid.h"
+#include "run/kept.h"
+#include "run/tree.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char about[] = "ls [OPTION]... [NAME]\n"
+			    "Lists the clusters that are kept up, with their nodes and what they have run. (`muster list` lists runs.)";
+
+static json_t *read_one(const char *name, struct error *err)
+{
+	struct run *run = kept_open(name, err);
+	json_t *status = run ? kept_status(name, run, err) : NULL;
+	run_free(run);
+	return status;
+}
+
+static json_t *read_all(const char *only, struct error *err)
+{
+	json_t *all = json_array();
+	autojson json_t *names = kept_names();
+	if (only)
+		json_array_clear(names), json_array_append_new(names, json_string(only));
+	size_t i;
+	json_t *name;
+	json_array_foreach(names, i, name) {
+		json_t *status = read_one(json_string_value(name), only ? err : NULL);
+		if (status)
+			json_array_append_new(all, status);
+		else if (only) {
+			json_decref(all);
+			return NULL;
+		}
+	}
+	return all;
+}
+
+static size_t count_state(const json_t *nodes, const char *state)
+{
+	size_t i, n = 0;
+	json_t *node;
+	json_array_foreach(nodes, i, node)
+		n += tree_is(node, "state", state);
+	return n;
+}
+
+static const json_t *running(const json_t *jobs)
+{
+	size_t i;
+	json_t *job;
+	json_array_foreach(jobs, i, job)
+		if (!tree_has(job, "end"))
+			return job;
+	return NULL;
+}
+
+static char *state_of(const json_t *c)
+{
+	const json_t *job = running(json_object_get(c, "jobs"));
+	if (tree_is(c, "state", "gone"))
+		return mem_strdup("controller gone");
+	return mem_strdup(job && tree_is(c, "state", "up") ? "busy" : tree_text(c, "state"));
+}
+
+static char *nodes_of(const json_t *c)
+{
+	const json_t *nodes = json_object_get(c, "nodes");
+	size_t up = count_state(nodes, "up"), all = json_array_size(nodes);
+	return up == all || tree_is(c, "state", "gone") ? mem_printf("%zu", all) : mem_printf("%zu of %zu", up, all);
+}
+
+static void print_clusters(const json_t *all, struct str *out)
+{
+	static const char *const heads[] = {"CLUSTER", "STATE", "EXECUTOR", "#NODES", "#AGE", "#JOBS", "LAST", NULL};
+	struct grid g = {.heads = heads};
+	size_t i;
+	json_t *c;
+	json_array_foreach(all, i, c) {
+		const json_t *jobs = json_object_get(c, "jobs"), *last = json_array_get(jobs, json_array_size(jobs) - 1);
+		const char *outcome = !last ? NULL : tree_has(last, "outcome") ? tree_text(last, "outcome") : tree_has(last, "end") ? "?" : "running";
+		grid_add(&g, tree_text(c, "name"));
+		grid_take(&g, state_of(c));
+		grid_add(&g, tree_text(c, "executor"));
+		grid_take(&g, nodes_of(c));
+		grid_take(&g, str_seconds(clock_wall() - tree_number(c, "started")));
+		grid_take(&g, mem_printf("%zu", json_array_size(jobs)));
+		grid_take(&g, last ? mem_printf("%s: %s", tree_text(last, "run"), outcome) : NULL);
+	}
+	grid_print(&g, out, "");
+}
+
+static void print_nodes(const json_t *c, struct str *out)
+{
+	static const char *const heads[] = {"NODE", "STATE", "ADDRESS", "NAME", NULL};
+	struct grid g = {.heads = heads};
+	size_t i;
+	json_t *node;
+	json_array_foreach(json_object_get(c, "nodes"), i, node) {
+		const char *name = tree_text(node, "name"), *address = tree_text(node, "address");
+		grid_take(&g, mem_printf("%zu", i));
+		grid_add(&g, tree_text(node, "state"));
+		grid_add(&g, address);
+		grid_add(&g, name && address && strcmp(name, address) ? name : NULL);
+	}
+	grid_print(&g, out, "  ");
+}
+
+static void print_hint(const json_t *c, struct str *out)
+{
+	const char *name = tree_text(c, "name");
+	const json_t *nodes = json_object_get(c, "nodes");
+	if (tree_is(c, "state", "gone")) {
+		time_t until = (time_t)tree_number(c, "until");
+		char date[32];
+		struct tm tm;
+		strftime(date, sizeof date, "%F %H:%M", localtime_r(&until, &tm));
+		str_printf(out, "  its controller is gone; nodes live until about %s; bring it back with `muster up %s`\n", date, name);
+	} else if (tree_is(c, "state", "up") && count_state(nodes, "up") < json_array_size(nodes))
+		str_printf(out, "  not all nodes are there; bring them back with `muster up %s`\n", name);
+}
+
+static void print(const json_t *all)
+{
+	autostr struct str out = {0};
+	print_clusters(all, &out);
+	size_t i;
+	json_t *c;
+	json_array_foreach(all, i, c) {
+		str_printf(&out, "\n%s\n", tree_text(c, "name"));
+		print_nodes(c, &out);
+		print_hint(c, &out);
+	}
+	fputs(json_array_size(all) ? out.text : "no clusters are kept up; `muster up FILE` makes one\n", stdout);
+}
+
+int cmd_ls(int argc, char **argv, struct error *err)
+{
+	const char *name;
+	bool as_json = false;
+	const struct option_row rows[] = {
+		{"json", 0, NULL, "print one JSON array", &as_json},
+		{0},
+	};
+	int first = options_parse(argc, argv, about, rows, err);
+	if (first <= 0)
+		return first;
+	if (options_operand(argc, argv, first, &name, err) < 0)
+		return -1;
+	autojson json_t *all = read_all(name, err);
+	if (!all)
+		return -1;
+	if (!as_json) {
+		print(all);
+		return 0;
+	}
+	autofree char *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(16));
+	puts(text);
+	return 0;
+}

@@ -1,0 +1,124 @@
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "cmd/start.h"
+#include "cmd/target.h"
+#include "exec/executor.h"
+#include "job/job.h"
+#include "job/plan.h"
+#include "job/site.h"
+#include "job/yaml.h"
+#include "run/kept.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char about[] = "up FILE|NAME [OPTION]...\n"
+			    "Brings the cluster of a cluster file up and leaves it up, for `muster run JOB --on NAME`, exec, cp and action, until\n"
+			    "`muster down NAME`. Of a cluster that is up, by its name: brings back what it has lost, its controller too.\n"
+			    "What ends with .yaml or .yml or has a '/' is a file.";
+
+static bool is_file(const char *text)
+{
+	return strchr(text, '/') || str_ends(text, ".yaml") || str_ends(text, ".yml");
+}
+
+// --- a new one -----------------------------------------------------------------
+
+struct wish {
+	const char *file, *name, *site;
+	bool quiet;
+	char *text;
+	size_t len;
+	struct job *job;
+	json_t *plan;
+};
+
+static int load(struct wish *w, struct error *err)
+{
+	w->text = fs_read(w->file, YAML_MAX_BYTES, &w->len, err);
+	if (!w->text) {
+		err->code = ERROR_USAGE;
+		return -1;
+	}
+	w->job = job_parse_cluster(w->text, w->len, w->file, NULL, 0, err);
+	autojson json_t *site = w->job && w->site ? site_load(w->site, err) : NULL;
+	if (!w->job || (w->site && !site))
+		return -1;
+	w->plan = plan_make_cluster(w->job, site, err);
+	return w->plan ? 0 : -1;
+}
+
+static int bring_up(const struct wish *w, const char *name, struct error *err)
+{
+	const struct executor *executor = executor_find(plan_executor(w->plan), err);
+	if (!executor || executor->check(w->plan, err) < 0)
+		return -1;
+	struct run *run = kept_create(name, w->text, w->len, w->plan, err);
+	if (!run)
+		return -1;
+	struct start_options options = {.controller = {.run = run, .plan = w->plan, .executor = executor, .keep = true}, .quiet = w->quiet};
+	int status = start_controller(&options, err);
+	bool lives = run_alive(run, NULL);
+	run_free(run);
+	if (status != 0 && !lives)
+		kept_remove(name, NULL);
+	if (status == 0 && !w->quiet)
+		printf("cluster %s is up; `muster run JOB --on %s`, `muster ls`, `muster down %s`\n", name, name, name);
+	return status;
+}
+
+static int up_file(struct wish *w, struct error *err)
+{
+	int status = load(w, err) < 0 ? -1 : 0;
+	const char *name = w->name ? w->name : w->job ? w->job->name : "";
+	if (status == 0 && (!kept_is_name(name) || strcmp(name, "latest") == 0))
+		status = error_set(err, ERROR_USAGE, "up: found the name '%s', expected at most 40 lower-case letters, digits and '-'", name);
+	if (status == 0)
+		status = bring_up(w, name, err);
+	job_free(w->job);
+	json_decref(w->plan);
+	mem_cleanup_free(&w->text);
+	return status;
+}
+
+// --- one that is there ----------------------------------------------------------
+
+static int up_again(const char *name, bool quiet, struct error *err)
+{
+	struct target t;
+	if (target_open_cluster(&t, name, err) < 0)
+		return -1;
+	autojson json_t *request = mem_json("{s:s, s:i}", "msg", "resize", "nodes", 0);
+	autojson json_t *answer = target_ask(&t, request, err);
+	if (answer && !quiet)
+		printf("cluster %s is up: %lld nodes\n", name, json_integer_value(json_object_get(answer, "nodes")));
+	target_close(&t);
+	return answer ? 0 : -1;
+}
+
+int cmd_up(int argc, char **argv, struct error *err)
+{
+	const char *what;
+	struct wish w = {0};
+	const struct option_row rows[] = {
+		{"name", 'n', "NAME", "what it is called (default: what the file says, or the name of the file)", &w.name},
+		{"site", 0, "FILE", "defaults of this site: deadline, heartbeat, grace", &w.site},
+		{"quiet", 'q', NULL, "print problems only", &w.quiet},
+		{0},
+	};
+	int first = options_parse(argc, argv, about, rows, err);
+	if (first <= 0)
+		return first;
+	if (options_operand(argc, argv, first, &what, err) < 0)
+		return -1;
+	if (!what)
+		return error_set(err, ERROR_USAGE, "up: expected a cluster file, or the name of a cluster");
+	if (!is_file(what))
+		return up_again(what, w.quiet, err);
+	w.file = what;
+	return up_file(&w, err);
+}
