@@ -1,5 +1,7 @@
-// The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. It has no options: see agent/agent.h.
+// The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
+// (agent/agent.h), with "bridge" the way to one (agent/bridge.h).
 #include "agent/agent.h"
+#include "agent/bridge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,5 +51,7 @@ int main(int argc, char **argv)
 		puts("muster-agent " MUSTER_VERSION);
 		return 0;
 	}
+	if (argc == 2 && strcmp(argv[1], "bridge") == 0)
+		return bridge_main();
 	return agent_main();
 }

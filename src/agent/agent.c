@@ -361,6 +361,14 @@ static int make_dirs(struct node *node, struct error *err)
 	return fs_write(path, text, strlen(text), 0600, err);
 }
 
+// The path of a unix socket may have 107 characters, that of the node's directory many more: the socket is named as seen from there.
+static int enter(const struct node *node, struct error *err)
+{
+	if (str_starts(json_string_value(json_object_get(node->config, "url")), "unix:") && chdir(node->dir) < 0)
+		return error_errno(err, "cannot enter '%s'", node->dir);
+	return 0;
+}
+
 // The agent speaks to nobody but its log from here on.
 static int open_log(struct node *node, struct error *err)
 {
@@ -406,7 +414,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	keep_only(node->claim);
 	a->executor = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	node->machine = proc_machine();
-	if (make_dirs(node, err) < 0 || open_log(node, err) < 0 || open_listener(node, err) < 0)
+	if (make_dirs(node, err) < 0 || enter(node, err) < 0 || open_log(node, err) < 0 || open_listener(node, err) < 0)
 		return -1;
 	autofree char *id = mem_printf("%zu", node->id);
 	setenv("MUSTER_RUN", node->run, 1);

@@ -17,6 +17,7 @@ struct cluster {
 	char *(*token)(const struct cluster *c, size_t node); // the secret that proves node K; owned by the caller
 	void *token_data;
 	const volatile int *cancelled; // non-zero: up should give up soon
+	void *state;                   // the executor's own, from up to down in one process; NULL at first
 };
 
 struct executor {

@@ -160,6 +160,8 @@ json_t *nodesdir_find(const char *label)
 bool nodesdir_live(const char *dir)
 {
 	autojson json_t *record = nodesdir_record(dir);
+	if (json_is_true(json_object_get(record, "remote")))
+		return true;
 	if (record)
 		return nodesdir_alive(json_object_get(record, "controller"));
 	struct stat st;

@@ -5,6 +5,7 @@
 // /tmp too when TMPDIR says otherwise, because the run may have been started with another environment.
 //
 //   run.json  {"label", "run_dir", "controller": {"pid", "started"}, "cgroups": [directories], "agent": {"pid", "started"}}
+//             or, where a bridge made it for a controller elsewhere, {"label", "remote": true}
 #ifndef EXEC_NODESDIR_H
 #define EXEC_NODESDIR_H
 
@@ -35,7 +36,7 @@ bool nodesdir_alive(const json_t *process);
 // The directories of a run (label) or of all runs (NULL) below every base: an array of absolute paths, owned by the caller.
 json_t *nodesdir_find(const char *label);
 
-// Does the controller of this run live? A directory without a record counts as live for its first seconds: it may be about to get one.
+// Does the controller of this run live? One that is elsewhere does: its agents' lease knows better. A directory without a record counts as live for its first seconds: it may be about to get one.
 bool nodesdir_live(const char *dir);
 
 // Removes a run's directory, and the base when that is empty and was not chosen by the user.

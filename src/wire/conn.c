@@ -433,14 +433,19 @@ static struct lws_vhost *client_vhost(struct lws_context *context)
 	return lws_create_vhost(context, &info);
 }
 
-// "wss://HOST:PORT" into its parts.
+// "wss://HOST:PORT" into its parts; of "unix:PATH" the host is what lws calls it, "+PATH".
 static int parse_url(const char *url, char **host, int *port, struct error *err)
 {
+	if (str_starts(url, "unix:") && url[5]) {
+		*host = mem_printf("+%s", url + 5);
+		*port = 0;
+		return 0;
+	}
 	const char *colon = strrchr(url, ':');
 	char *end = NULL;
 	long n = colon ? strtol(colon + 1, &end, 10) : 0;
 	if (!str_starts(url, "wss://") || colon <= url + 6 || *end || n < 1 || n > 65535)
-		return error_set(err, ERROR_USAGE, "'%s' is no address of a controller; expected wss://HOST:PORT", url);
+		return error_set(err, ERROR_USAGE, "'%s' is no address of a controller; expected wss://HOST:PORT or unix:PATH", url);
 	*host = mem_strndup(url + 6, (size_t)(colon - url - 6));
 	*port = (int)n;
 	return 0;
@@ -462,13 +467,13 @@ struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerpri
 	struct conn *conn = conn_new(ops, data);
 	conn->fingerprint = mem_strdup(fingerprint);
 	conn->retry = beat(heartbeat);
-	snprintf(conn->peer, sizeof conn->peer, "%s:%d", host, port);
+	snprintf(conn->peer, sizeof conn->peer, "%s", strchr(url, ':') + (port ? 3 : 1));
 	struct lws_client_connect_info info = {
 		.context = context,
 		.vhost = vhost,
 		.address = host,
 		.port = port,
-		.host = host,
+		.host = port ? host : "localhost",
 		.path = "/",
 		.protocol = protocol_name,
 		.local_protocol_name = protocol_name,

@@ -30,7 +30,7 @@ struct conn_ops {
 
 enum { CONN_CHUNK = 60 * 1024 }; // the most bytes fill is asked for
 
-// Dials url ("wss://HOST:PORT"). NULL and err when the url is not one; everything later comes through ops. heartbeat: seconds of silence
+// Dials url: "wss://HOST:PORT", or "unix:PATH" for the same through a unix socket. NULL and err when the url is not one; everything later comes through ops. heartbeat: seconds of silence
 // after which a ping goes out; twice that and half a beat more without any answer closes the connection.
 struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerprint, unsigned heartbeat, const struct conn_ops *ops, void *data,
 	struct error *err);
