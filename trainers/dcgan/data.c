@@ -5,11 +5,18 @@
 #include "common/idx.h"
 #include "common/mem.h"
 
+#include <omp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
+
+// What a thread needs to resize an image, and the result.
+struct data_worker {
+	struct resize *resize;
+	uint8_t *one;
+};
 
 // Where images were found, and which.
 struct place {
@@ -71,15 +78,22 @@ void data_init(struct data *d, const struct options *o)
 		d->images = folder_load(dir, d->size);
 	else
 		d->images = idx_load_dir(dir, p.test);
-	d->resize = resize_new(d->images.height, d->images.width, d->size);
-	d->one = mem_new((size_t)d->images.channels, (size_t)d->size * (size_t)d->size);
+	d->workers = omp_get_max_threads();
+	d->worker = mem_new((size_t)d->workers, sizeof *d->worker);
+	for (int i = 0; i < d->workers; i++) {
+		d->worker[i].resize = resize_new(d->images.height, d->images.width, d->size);
+		d->worker[i].one = mem_new((size_t)d->images.channels, (size_t)d->size * (size_t)d->size);
+	}
 }
 
 void data_fini(struct data *d)
 {
 	images_fini(&d->images);
-	resize_free(d->resize);
-	free(d->one);
+	for (int i = 0; i < d->workers; i++) {
+		resize_free(d->worker[i].resize);
+		free(d->worker[i].one);
+	}
+	free(d->worker);
 }
 
 uint32_t data_digest(const struct data *d)
@@ -92,10 +106,14 @@ void data_batch(struct data *d, const uint32_t *index, int count, float *out)
 	float level[256];
 	for (int v = 0; v < 256; v++)
 		level[v] = ((float)v / 255 - 0.5f) / 0.5f; // ToTensor, then Normalize(0.5, 0.5)
-	size_t channels = (size_t)d->images.channels, from = images_bytes(&d->images), to = channels * (size_t)d->size * (size_t)d->size;
-	for (int i = 0; i < count; i++, out += to) {
-		resize_run(d->resize, d->images.pixels + index[i] * from, d->images.channels, d->one);
-		for (size_t k = 0; k < to; k++)
-			out[k] = level[d->one[k % channels * (to / channels) + k / channels]];
+	size_t channels = (size_t)d->images.channels, from = images_bytes(&d->images), plane = (size_t)d->size * (size_t)d->size;
+#pragma omp parallel for num_threads(d->workers)
+	for (int i = 0; i < count; i++) {
+		struct data_worker *w = &d->worker[omp_get_thread_num()];
+		float *to = out + (size_t)i * channels * plane;
+		resize_run(w->resize, d->images.pixels + index[i] * from, d->images.channels, w->one);
+		for (size_t c = 0; c < channels; c++)
+			for (size_t k = 0; k < plane; k++)
+				to[k * channels + c] = level[w->one[c * plane + k]];
 	}
 }

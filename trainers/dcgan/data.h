@@ -6,13 +6,13 @@
 #include "dcgan/options.h"
 
 struct data {
-	struct images images; // as they were stored: small ones are resized when they are used, 1 to 3 ms for a batch of 128
-	struct resize *resize;
+	struct images images; // as they were stored: small ones are resized when they are used, 1 to 3 ms for a batch of 128 on one thread
 	int size;
-	uint8_t *one; // a resized image
+	int workers;
+	struct data_worker *worker; // one for each OpenMP thread
 };
 
-// Loads what the options name. Dies when it cannot.
+// Loads what the options name, to be used by as many threads as OpenMP has now. Dies when it cannot.
 void data_init(struct data *d, const struct options *o);
 void data_fini(struct data *d);
 

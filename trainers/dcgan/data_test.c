@@ -59,6 +59,29 @@ static void test_batch(void **state)
 	data_fini(&d);
 }
 
+// Three channels side by side, from planes.
+static void test_colours(void **state)
+{
+	(void)state;
+	enum { PLANE = 32 * 32 };
+	static uint8_t records[2 * (1 + 3 * PLANE)];
+	for (int i = 0; i < 2; i++)
+		for (int k = 0; k < 3 * PLANE; k++)
+			records[i * (1 + 3 * PLANE) + 1 + k] = (uint8_t)(i * 11 + k * 37 + k / PLANE * 5);
+	char *folder = testing_folder(), *path = testing_file(folder, "data_batch_1.bin", records, sizeof records);
+	struct options o = {.dataset = DATASET_CIFAR10, .dataroot = folder, .image_size = 32};
+	struct data d;
+	data_init(&d, &o);
+	float *out = mem_floats(3 * PLANE);
+	data_batch(&d, (const uint32_t[]){1}, 1, out);
+	for (int k = 0; k < 3 * PLANE; k++)
+		assert_true(out[k] == ((float)(uint8_t)(11 + (k % 3 * PLANE + k / 3) * 37 + k % 3 * 5) / 255 - 0.5f) / 0.5f);
+	free(out);
+	data_fini(&d);
+	free(path);
+	testing_remove(folder);
+}
+
 static void test_digest(void **state)
 {
 	(void)state;
@@ -77,6 +100,6 @@ static void test_digest(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_batch), cmocka_unit_test(test_digest)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_batch), cmocka_unit_test(test_colours), cmocka_unit_test(test_digest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
