@@ -27,6 +27,8 @@ static const struct command {
 	{"up", cmd_up, "bring a cluster up that stays, for any number of jobs"},
 	{"ls", cmd_ls, "the clusters that are up, their nodes and what they have run"},
 	{"hosts", cmd_hosts, "the nodes of such a cluster, as a file for other tools"},
+	{"scale", cmd_scale, "give such a cluster more nodes or fewer"},
+	{"action", cmd_action, "run the commands its file lists"},
 	{"down", cmd_down, "end such a cluster"},
 	{"reap", cmd_reap, "remove what a killed run left"},
 	{"doctor", cmd_doctor, "what works on this machine and what is missing"},

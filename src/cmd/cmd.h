@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 // argv[0] is the subcommand. Returns the exit status, or -1 with err set.
+int cmd_action(int argc, char **argv, struct error *err);
 int cmd_agent(int argc, char **argv, struct error *err);
 int cmd_attach(int argc, char **argv, struct error *err);
 int cmd_cancel(int argc, char **argv, struct error *err);
@@ -22,6 +23,7 @@ int cmd_predict(int argc, char **argv, struct error *err);
 int cmd_reap(int argc, char **argv, struct error *err);
 int cmd_report(int argc, char **argv, struct error *err);
 int cmd_run(int argc, char **argv, struct error *err);
+int cmd_scale(int argc, char **argv, struct error *err);
 int cmd_status(int argc, char **argv, struct error *err);
 int cmd_sweep(int argc, char **argv, struct error *err);
 int cmd_version(int argc, char **argv, struct error *err);
