@@ -1,7 +1,8 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
-// (agent/agent.h), with "bridge" the way to one (agent/bridge.h).
+// (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "sweep ID" removes what a run left here.
 #include "agent/agent.h"
 #include "agent/bridge.h"
+#include "exec/executor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +46,17 @@ size_t __wrap_lws_get_random(struct lws_context *context, void *bytes, size_t le
 	return done;
 }
 
+// Removes whatever a run left on this machine.
+static int sweep(const char *label)
+{
+	struct error err = {0};
+	struct cluster cluster = {.label = label};
+	if (executor_local.down(&cluster, &err) == 0)
+		return 0;
+	fprintf(stderr, "muster-agent: %s\n", err.text);
+	return err.code;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -53,5 +65,7 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[1], "bridge") == 0)
 		return bridge_main();
+	if (argc == 3 && strcmp(argv[1], "sweep") == 0)
+		return sweep(argv[2]);
 	return agent_main();
 }

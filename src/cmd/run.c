@@ -2,7 +2,9 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/start.h"
+#include "cmd/target.h"
 #include "exec/executor.h"
+#include "exec/live.h"
 #include "job/job.h"
 #include "job/plan.h"
 #include "job/site.h"
@@ -20,6 +22,8 @@ static const char usage[] = "usage: muster run JOB [OPTION]...\n"
 			    "\n"
 			    "  -s, --set PATH=VALUE   override a key of the job file: run.env.X=1, cluster.nodes=4, inputs[0].from=a.tar\n"
 			    "  -d, --detach           print the run's id and return; the run goes on (muster attach, logs -f, cancel)\n"
+			    "      --on CLUSTER       on a cluster that `muster up` keeps, all of its nodes unless the job says how many\n"
+			    "      --share            with --on: also while other jobs are on it\n"
 			    "      --preflight-only   bring the nodes up, check every pair of them, print the matrix, run nothing\n"
 			    "      --runs DIR         where runs are kept (default $MUSTER_RUNS or ./runs)\n"
 			    "      --site FILE        defaults of this site: deadline, heartbeat, lease, grace\n"
@@ -35,16 +39,16 @@ enum { JOB_MAX = 1 << 20 };
 struct options {
 	const char **sets;
 	size_t nsets;
-	const char *job, *runs, *site;
-	bool detach, preflight_only, json, quiet, help;
+	const char *job, *runs, *site, *on;
+	bool share, detach, preflight_only, json, quiet, help;
 };
 
 static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
-	enum { SITE = 256, PREFLIGHT, RUNS };
+	enum { SITE = 256, PREFLIGHT, RUNS, ON, SHARE };
 	static const struct option known[] = {{"set", required_argument, NULL, 's'}, {"detach", no_argument, NULL, 'd'},
 		{"preflight-only", no_argument, NULL, PREFLIGHT}, {"runs", required_argument, NULL, RUNS}, {"site", required_argument, NULL, SITE},
-		{"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"on", required_argument, NULL, ON}, {"share", no_argument, NULL, SHARE}, {"json", no_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
 	optind = 1;
 	opterr = 0;
 	for (int c; (c = getopt_long(argc, argv, ":s:djqh", known, NULL)) >= 0;) {
@@ -70,6 +74,12 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 		case RUNS:
 			o->runs = optarg;
 			break;
+		case ON:
+			o->on = optarg;
+			break;
+		case SHARE:
+			o->share = true;
+			break;
 		case SITE:
 			o->site = optarg;
 			break;
@@ -81,10 +91,25 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 	}
 	if (o->help)
 		return 0;
+	if (o->share && !o->on)
+		return error_set(err, ERROR_USAGE, "run: --share goes with --on CLUSTER");
 	if (optind + 1 != argc)
 		return error_set(err, ERROR_USAGE, optind == argc ? "run: expected a job file" : "run: expected one job file, found '%s' too", argv[argc - 1]);
 	o->job = argv[optind];
 	return 0;
+}
+
+// On a cluster that is kept up, whose controller is started again if it is gone.
+static int place(const struct options *o, struct job *job, struct error *err)
+{
+	struct target t;
+	if (!o->on)
+		return 0;
+	if (target_open_cluster(&t, o->on, err) < 0)
+		return -1;
+	int rc = job_on(job, o->on, t.nodes, o->share, err);
+	target_close(&t);
+	return rc;
 }
 
 // What the job file asks for, as a plan; the file's text is kept for the record.
@@ -101,7 +126,7 @@ static json_t *load(const struct options *o, char **text, size_t *len, struct er
 	autojson json_t *site = o->site ? site_load(o->site, err) : NULL;
 	autofree char *path = fs_absolute(o->job, err);
 	json_t *plan = NULL;
-	if (path && (!o->site || site)) {
+	if (path && (!o->site || site) && place(o, job, err) == 0) {
 		*strrchr(path, '/') = '\0';
 		plan = plan_make(job, site, *path ? path : "/", err);
 	}
@@ -124,7 +149,7 @@ int cmd_run(int argc, char **argv, struct error *err)
 	autofree char *text = NULL;
 	size_t len = 0;
 	autojson json_t *plan = load(&o, &text, &len, err);
-	const struct executor *executor = plan ? executor_find(plan_executor(plan), err) : NULL;
+	const struct executor *executor = !plan ? NULL : o.on ? &executor_live : executor_find(plan_executor(plan), err);
 	if (!executor || executor->check(plan, err) < 0)
 		return -1;
 	struct run *run = run_create(o.runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);

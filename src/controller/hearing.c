@@ -240,6 +240,8 @@ static void on_away(size_t node, const char *why, void *data)
 		return;
 	}
 	n->away = true;
+	if (c->keep)
+		keep_swept(c->keep, node);
 	c->away_since[node] = clock_mono();
 	course_say(c, event_make("warn", "s:i, s:s", "node", (int)node, "why", why));
 	course_look_soon(c);
@@ -277,6 +279,13 @@ static void on_client_gone(struct conn *client, void *data)
 		keep_client_gone(c->keep, client);
 }
 
+static void on_errand(size_t node, void *data)
+{
+	struct course *c = data;
+	if (c->keep)
+		keep_swept(c->keep, node);
+}
+
 const struct server_ops hearing_ops = {
-	on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity, on_request, on_client_gone};
+	on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity, on_request, on_client_gone, on_errand};
 

@@ -29,7 +29,7 @@ struct job {
 	char *run, *dir;
 	pid_t pid;
 	unsigned long long started;
-	size_t nodes;
+	size_t nodes, sweeping; // nodes that still remove what a killed controller left
 };
 
 struct keep {
@@ -215,9 +215,42 @@ static char *why_not(const struct keep *k, size_t nodes, bool share)
 	return NULL;
 }
 
+static void check_drained(struct keep *k)
+{
+	if (k->draining && !k->jobs)
+		course_happen(k->c, HAPPENS_DRAINED, NULL);
+}
+
+static struct job *find_job(const struct keep *k, const struct conn *client)
+{
+	struct job *job = k->jobs;
+	while (job && job->client != client)
+		job = job->next;
+	return job;
+}
+
+static void end_job(struct keep *k, struct job *job)
+{
+	struct job **at = &k->jobs;
+	while (*at != job)
+		at = &(*at)->next;
+	*at = job->next;
+	say_job(k, job, "end");
+	free(job->run);
+	free(job->dir);
+	free(job);
+	check_drained(k);
+}
+
 static void begin_job(struct keep *k, struct conn *client, const json_t *msg)
 {
 	size_t nodes = (size_t)json_integer_value(json_object_get(msg, "nodes"));
+	struct job *known = find_job(k, client);
+	if (known) { // it says that it is done
+		end_job(k, known);
+		conn_send(client, msg);
+		return;
+	}
 	autofree char *why = why_not(k, nodes, json_is_true(json_object_get(msg, "share")));
 	if (why) {
 		refuse(client, "job", why);
@@ -237,28 +270,33 @@ static void begin_job(struct keep *k, struct conn *client, const json_t *msg)
 	conn_send(client, answer);
 }
 
-static void check_drained(struct keep *k)
+// A job's controller that went without a word was killed: what it left on the nodes is removed.
+static void sweep_job(struct keep *k, struct job *job)
 {
-	if (k->draining && !k->jobs)
-		course_happen(k->c, HAPPENS_DRAINED, NULL);
+	autojson json_t *argv = mem_json("[s, s, s]", "muster-agent", "sweep", job->run);
+	job->client = NULL;
+	for (size_t i = 0; i < job->nodes; i++)
+		job->sweeping += server_errand(k->c->server, i, argv);
+	if (job->sweeping == 0)
+		end_job(k, job);
+}
+
+void keep_swept(struct keep *k, size_t node)
+{
+	for (struct job *job = k->jobs, *next; job; job = next) {
+		next = job->next;
+		if (job->sweeping && node < job->nodes && --job->sweeping == 0)
+			end_job(k, job);
+	}
 }
 
 void keep_client_gone(struct keep *k, struct conn *client)
 {
+	struct job *job = find_job(k, client);
 	if (k->waiter == client)
 		k->waiter = NULL; // the cluster goes on changing
-	struct job **at = &k->jobs;
-	while (*at && (*at)->client != client)
-		at = &(*at)->next;
-	struct job *job = *at;
-	if (!job)
-		return;
-	*at = job->next;
-	say_job(k, job, "end");
-	free(job->run);
-	free(job->dir);
-	free(job);
-	check_drained(k);
+	if (job)
+		sweep_job(k, job);
 }
 
 // The job's controller reads from the value why it is stopped.

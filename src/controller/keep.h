@@ -32,6 +32,8 @@ void keep_stop(struct keep *k);  // before the end of the loop
 void keep_request(struct keep *k, struct conn *client, const json_t *msg); // what clients ask for; answered sooner or later
 void keep_client_gone(struct keep *k, struct conn *client);
 
+void keep_swept(struct keep *k, size_t node); // a node has removed what a job left there, or is not there any more
+
 void keep_check(struct keep *k);                   // nodes came or went, or the executor is through: is what was asked for done?
 void keep_failed(struct keep *k, const char *why); // the executor failed, or nodes did not come in time
 void keep_held(struct keep *k);                    // all nodes are up

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 64 << 20, NAME_MAX_BYTES = 255 };
+enum { MESSAGE_MAX = 64 << 20, NAME_MAX_BYTES = 255, ERRANDS = 1 << 29 }; // the ids of our own commands, above those of clients
 static const uint32_t stream_shells = 1u << 31;
 static const size_t ack_bytes = 1 << 20; // acknowledge at least this often
 static const double ack_delay = 0.02;
@@ -35,7 +35,7 @@ struct server {
 	struct listener *listener;
 	struct relay *relay;
 	struct member **members;
-	size_t nmembers, strangers;
+	size_t nmembers, strangers, errands;
 	int port;
 	struct loop_timer *ack_timer;
 	bool ack_set, stopped;
@@ -134,7 +134,10 @@ static void on_node_text(struct conn *conn, json_t *msg, void *data)
 		return;
 	if (strcmp(kind, "fence") == 0 && name && strlen(name) <= NAME_MAX_BYTES)
 		m->server->ops->on_fence(m->node, name, json_object_get(msg, "data"), m->server->data);
-	else if (strcmp(kind, "exec") == 0)
+	else if (strcmp(kind, "exec") == 0 && json_integer_value(json_object_get(msg, "id")) >= ERRANDS) {
+		if (!json_object_get(msg, "taken"))
+			m->server->ops->on_errand(m->node, m->server->data);
+	} else if (strcmp(kind, "exec") == 0)
 		relay_from_node(m->server->relay, conn, msg);
 }
 
@@ -433,6 +436,13 @@ void server_free(struct server *s)
 const char *server_url(const struct server *s)
 {
 	return s->url;
+}
+
+bool server_errand(struct server *s, size_t node, const json_t *argv)
+{
+	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:b}", "msg", "exec", "id", (int)(ERRANDS + s->errands++ % ERRANDS), "argv", argv, "agent", 1);
+	server_send(s, node, msg);
+	return server_connected(s, node);
 }
 
 int server_port(const struct server *s)

@@ -26,6 +26,7 @@ struct server_ops {
 	void (*on_activity)(void *data);                 // bytes came from some node
 	void (*on_request)(struct conn *client, const json_t *msg, void *data); // a client wants something that is no exec
 	void (*on_client_gone)(struct conn *client, void *data);
+	void (*on_errand)(size_t node, void *data); // a command that server_errand sent it on is over
 };
 
 struct server_options {
@@ -46,6 +47,9 @@ void server_free(struct server *s); // after loop_free
 // From now on there are count nodes; what is known of those beyond is forgotten.
 void server_resize(struct server *s, size_t count);
 void server_forget(struct server *s, size_t node); // the next to say hello as this node is a new one
+
+// Runs the node's own agent with these arguments (["muster-agent", ...]) there; what it says is dropped. False when the node is away.
+bool server_errand(struct server *s, size_t node, const json_t *argv);
 
 int server_port(const struct server *s);
 const struct crypto_identity *server_identity(const struct server *s);

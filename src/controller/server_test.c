@@ -84,7 +84,7 @@ static void on_client_gone(struct conn *client, void *data)
 	w->clients_gone++;
 }
 
-static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity, on_request, on_client_gone};
+static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity, on_request, on_client_gone, on_node};
 
 static void peer_open(struct conn *conn, void *data)
 {

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-extern const struct executor executor_local;
-
 const struct executor *const executors[] = {
 	&executor_local,
 	NULL,

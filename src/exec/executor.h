@@ -16,8 +16,8 @@ struct cluster {
 	const char *fingerprint; // SHA-256 of the controller's certificate, hexadecimal
 	char *(*token)(const struct cluster *c, size_t node); // the secret that proves node K; owned by the caller
 	void *token_data;
+	void *state; // the executor's own, between up and down of one process; NULL in one that never called up
 	const volatile int *cancelled; // non-zero: up should give up soon
-	void *state;                   // the executor's own, from up to down in one process; NULL at first
 };
 
 struct executor {
@@ -35,6 +35,7 @@ struct executor {
 
 // NULL-ended. An unknown name is an error that lists the known ones.
 extern const struct executor *const executors[];
+extern const struct executor executor_local; // also what an agent removes things of a run by, wherever it is
 const struct executor *executor_find(const char *name, struct error *err);
 
 #endif

@@ -563,7 +563,6 @@ static int local_left(struct cluster *c, json_t *found, struct error *err)
 	return 0;
 }
 
-extern const struct executor executor_local;
 const struct executor executor_local = {
 	.name = "local",
 	.check = local_check,

@@ -339,7 +339,7 @@ struct job *job_parse_cluster(const char *text, size_t len, const char *name, co
 	return parse(&file_shape, text, len, name, sets, nsets, err);
 }
 
-int job_on(struct job *job, const char *cluster, size_t nodes, struct error *err)
+int job_on(struct job *job, const char *cluster, size_t nodes, int share, struct error *err)
 {
 	const struct job_role *roles = job->cluster.roles.items;
 	size_t wanted = job->cluster.nodes < 0 ? 0 : (size_t)job->cluster.nodes;
@@ -353,7 +353,9 @@ int job_on(struct job *job, const char *cluster, size_t nodes, struct error *err
 		job->cluster.nodes = (long)nodes;
 	free(job->cluster.executor);
 	job->cluster.executor = mem_strdup("live");
+	free(job->on);
 	job->on = mem_strdup(cluster);
+	job->share = share;
 	return 0;
 }
 

@@ -453,6 +453,8 @@ static json_t *make_plan(struct build *b, const json_t *site)
 		json_object_set_new(plan, "stop", make_stop(&job->stop));
 	if (job->on)
 		json_object_set_new(plan, "on", json_string(job->on));
+	if (job->on && job->share)
+		json_object_set_new(plan, "share", json_true());
 	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
 	json_object_set_new(plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
 	return steal(plan);

@@ -15,7 +15,7 @@
 //     "stop": {"iterations": 20, "within": 0.02},                // end well when so many, or an estimate so good, were seen; only where asked for
 //     "outputs": [ "glob", ... ],
 //     "timeout": 0, "retries": 0, "grace": 5, "deadline": 60, "heartbeat": 5, "lease": 30,    // seconds; timeout 0 is none
-//     "on": "lab"|missing,                  // the kept cluster it runs on
+//     "on": "lab", "share": true,           // the kept cluster it runs on, and that it may do so beside other jobs; only with `run --on`
 //     "preflight": true, "ports": true }                         // ports: some text holds {port...}
 //
 // "decides": the run ends when all ranks that decide have ended; the others are then told to stop and their exit does not count.

@@ -273,6 +273,8 @@ static void add_outcomes(json_t *jobs)
 		uint64_t offset = 0;
 		if (run)
 			run_read(run, false, &offset, on_end, job, NULL);
+		if (run && tree_has(job, "end") && !tree_has(job, "outcome") && !run_alive(run, NULL))
+			set(job, "outcome", "lost");
 		run_free(run);
 	}
 }
