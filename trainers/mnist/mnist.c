@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -361,6 +362,13 @@ static void keep_memory(void)
 	mallopt(M_TRIM_THRESHOLD, 1 << 28);
 }
 
+// Whoever sends a frame wakes its receiver with the first piece of it. Where processes share cores, the receiver is not to take the core away for
+// that piece, and again for the next.
+static void yield_to_senders(void)
+{
+	sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}); // where it is not allowed, it is only slower
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -372,6 +380,7 @@ int main(int argc, char **argv)
 	if (mkdir(options.log_dir, 0777) < 0 && errno != EEXIST)
 		die("--log_dir %s: %s", options.log_dir, strerror(errno));
 	keep_memory();
+	yield_to_senders();
 	take_signals();
 	if (cluster.role == CLUSTER_PS)
 		run_server(&options, &cluster);
