@@ -1,5 +1,6 @@
 #include "common/layer.h"
 
+#include "common/columns.h"
 #include "common/die.h"
 #include "common/direct.h"
 #include "common/edge.h"
@@ -17,8 +18,9 @@ struct layer {
 	float *grads;
 	size_t accumulated; // where in REGION_ACCUMULATED the weights' gradient is
 	bool stale;         // the transformed weights are older than the parameters
-	bool by_winograd;
+	enum { BY_WINOGRAD, BY_COLUMNS, BY_ONEDNN } by;
 	struct winograd winograd;
+	struct columns columns;
 	struct direct *direct; // for batches of DIRECT_N
 	int direct_n;
 };
@@ -57,16 +59,27 @@ size_t layer_shape_count(struct layer_shape s)
 
 // ---- Winograd's way
 
-static bool winograd_is_for(const struct layer_spec *s, const struct layer_edge *in, const struct layer_edge *out)
+static struct layer_edge *fine_edge(const struct layer *l)
 {
-	const struct layer_edge *fine = s->kind == LAYER_CONV ? in : out, *coarse = s->kind == LAYER_CONV ? out : in;
-	return s->kernel == 4 && s->stride == 2 && s->pad == 1 && in->shape.h == in->shape.w && fine->shape.h == 2 * coarse->shape.h &&
+	return l->spec.kind == LAYER_CONV ? l->in : l->out;
+}
+
+static struct layer_edge *coarse_edge(const struct layer *l)
+{
+	return l->spec.kind == LAYER_CONV ? l->out : l->in;
+}
+
+static bool winograd_is_for(const struct layer *l)
+{
+	const struct layer_spec *s = &l->spec;
+	const struct layer_edge *fine = fine_edge(l), *coarse = coarse_edge(l);
+	return s->kernel == 4 && s->stride == 2 && s->pad == 1 && fine->shape.h == fine->shape.w && fine->shape.h == 2 * coarse->shape.h &&
 	       winograd_fits(coarse->shape.h, fine->ld, coarse->ld);
 }
 
 static void winograd_start(struct layer *l, size_t *accumulated)
 {
-	const struct layer_edge *fine = l->spec.kind == LAYER_CONV ? l->in : l->out, *coarse = l->spec.kind == LAYER_CONV ? l->out : l->in;
+	const struct layer_edge *fine = fine_edge(l), *coarse = coarse_edge(l);
 	struct winograd *w = &l->winograd;
 	winograd_init(w, l->in->shape.n, coarse->shape.h, fine->shape.c, coarse->shape.c, fine->ld, coarse->ld);
 	w->weights = mem_map(winograd_weights_count(w));
@@ -103,6 +116,51 @@ static void winograd_gradient(struct layer *l, int n, int what)
 	winograd_accumulate(w, n, conv ? &in : &out, conv ? &out : &in, layer_region(l->device, REGION_SCRATCH));
 	if (what & LAYER_LAST)
 		winograd_read_gradient(w, l->grads);
+}
+
+// ---- as one product
+
+static bool columns_are_for(const struct layer *l)
+{
+	const struct layer_edge *fine = fine_edge(l), *coarse = coarse_edge(l);
+	return fine->shape.h == fine->shape.w && coarse->shape.h == coarse->shape.w && columns_fits(coarse->shape.h, fine->shape.c);
+}
+
+static void columns_start(struct layer *l)
+{
+	const struct layer_edge *fine = fine_edge(l), *coarse = coarse_edge(l);
+	l->columns = (struct columns){.kernels = l->device->kernels,
+	        .n = l->in->shape.n,
+	        .kernel = l->spec.kernel,
+	        .stride = l->spec.stride,
+	        .pad = l->spec.pad,
+	        .fine_edge = fine->shape.h,
+	        .coarse_edge = coarse->shape.h,
+	        .fine = fine->shape.c,
+	        .coarse = coarse->shape.c,
+	        .fine_ld = fine->ld,
+	        .coarse_ld = coarse->ld};
+	layer_need(l->device, REGION_SCRATCH, columns_scratch_count(&l->columns, omp_get_max_threads()));
+}
+
+static int columns_pass(struct layer *l, int n, bool up)
+{
+	struct kernels_source source = up ? edge_value(l->in) : edge_gradient(l->out);
+	float *scratch = layer_region(l->device, REGION_SCRATCH);
+	float *to = up ? l->out->value : layer_region(l->device, l->in->gradient);
+	struct winograd_finish finish = {up ? edge_finish_value : edge_finish_gradient, up ? l->out : l->in};
+	if (up == (l->spec.kind == LAYER_CONV))
+		columns_to_coarse(&l->columns, n, l->params, &source, to, scratch, finish);
+	else
+		columns_to_fine(&l->columns, n, l->params, &source, to, scratch, finish);
+	return (n + columns_chunk(&l->columns) - 1) / columns_chunk(&l->columns);
+}
+
+static void columns_weights(struct layer *l, int n)
+{
+	struct kernels_source in = edge_value(l->in), out = edge_gradient(l->out);
+	bool conv = l->spec.kind == LAYER_CONV;
+	columns_gradient(&l->columns, n, conv ? &in : &out, conv ? &out : &in, l->grads, layer_region(l->device, REGION_SCRATCH));
 }
 
 // ---- oneDNN's
@@ -182,10 +240,14 @@ struct layer *layer_new(struct layer_device *d, const struct layer_spec *spec, e
 		l->out->gamma_grad = grads + weights;
 		l->out->beta_grad = grads + weights + spec->channels;
 	}
-	l->by_winograd = way == LAYER_WINOGRAD && winograd_is_for(spec, in, l->out);
-	if (l->by_winograd) {
+	if (way == LAYER_WINOGRAD && winograd_is_for(l)) {
+		l->by = BY_WINOGRAD;
 		winograd_start(l, accumulated);
+	} else if (way == LAYER_WINOGRAD && columns_are_for(l)) {
+		l->by = BY_COLUMNS;
+		columns_start(l);
 	} else {
+		l->by = BY_ONEDNN;
 		layer_need(d, REGION_VALUE, layer_shape_count((struct layer_shape){in->shape.n, in->ld, in->shape.h, in->shape.w}));
 		layer_need(d, REGION_SLOPE, layer_shape_count((struct layer_shape){in->shape.n, l->out->ld, l->out->shape.h, l->out->shape.w}));
 	}
@@ -196,7 +258,7 @@ void layer_free(struct layer *l)
 {
 	if (!l)
 		return;
-	if (l->by_winograd)
+	if (l->by == BY_WINOGRAD)
 		mem_unmap(l->winograd.weights, winograd_weights_count(&l->winograd));
 	direct_free(l->direct);
 	free(l);
@@ -211,24 +273,40 @@ void layer_params_changed(struct layer *l)
 
 void layer_forward(struct layer *l, int n)
 {
-	if (!l->by_winograd)
+	int chunks;
+	if (l->by == BY_WINOGRAD) {
+		chunks = winograd_pass(l, n, true);
+	} else if (l->by == BY_COLUMNS) {
+		chunks = columns_pass(l, n, true);
+	} else {
 		direct_start(l, n);
-	edge_value_done(l->out, n, l->by_winograd ? winograd_pass(l, n, true) : direct_up(l, n));
+		chunks = direct_up(l, n);
+	}
+	edge_value_done(l->out, n, chunks);
+}
+
+static void backward_weights(struct layer *l, int n, int what)
+{
+	if (l->by == BY_WINOGRAD)
+		winograd_gradient(l, n, what);
+	else if (l->by == BY_COLUMNS)
+		columns_weights(l, n);
+	else
+		direct_gradient(l, n);
 }
 
 void layer_backward(struct layer *l, int n, int what)
 {
-	if (what & LAYER_WEIGHTS) {
-		if (l->by_winograd)
-			winograd_gradient(l, n, what);
-		else
-			direct_gradient(l, n);
-	}
-	if (what & LAYER_INPUT)
-		edge_gradient_done(l->in, n, l->by_winograd ? winograd_pass(l, n, false) : direct_down(l, n), what);
+	if (what & LAYER_WEIGHTS)
+		backward_weights(l, n, what);
+	if (!(what & LAYER_INPUT))
+		return;
+	int chunks = l->by == BY_WINOGRAD ? winograd_pass(l, n, false) : l->by == BY_COLUMNS ? columns_pass(l, n, false) : direct_down(l, n);
+	edge_gradient_done(l->in, n, chunks, what);
 }
 
 const char *layer_way_name(const struct layer *l)
 {
-	return l->by_winograd ? "winograd" : "direct";
+	static const char *const names[] = {[BY_WINOGRAD] = "winograd", [BY_COLUMNS] = "columns", [BY_ONEDNN] = "direct"};
+	return names[l->by];
 }

@@ -1,5 +1,5 @@
 // One layer of a network, its forward beside its backward: a convolution, and what is done to its output where it is next read.
-// Not a network (nn.h does the chain), not an optimiser, and not how a convolution is computed (winograd.h, direct.h).
+// Not a network (nn.h does the chain), not an optimiser, and not how a convolution is computed (winograd.h, columns.h, direct.h).
 //
 // Batch norm and activation are never a pass over memory of their own. A convolution writes its raw output and, while that is in the cache,
 // adds up each channel's sum and sum of squares; batch norm is then two numbers a channel, and whoever reads the edge next applies it and the
@@ -15,7 +15,8 @@ struct layer_edge;   // what flows between two layers: a value on the way up, it
 
 enum layer_kind { LAYER_CONV, LAYER_DECONV };
 
-// How convolutions are computed: all by oneDNN, or by Winograd's way where it fits and is faster.
+// How convolutions are computed: all by oneDNN, or by Winograd's way where it fits, and as
+// plain matrix products where that is quicker than oneDNN.
 enum layer_way { LAYER_DIRECT, LAYER_WINOGRAD };
 
 enum layer_activation { LAYER_LINEAR, LAYER_RELU, LAYER_TANH };
@@ -82,5 +83,5 @@ void layer_forward(struct layer *layer, int n);
 // (LAYER_WEIGHTS): at once, or with LAYER_LAST, which then brings all that was held back.
 void layer_backward(struct layer *layer, int n, int what);
 
-// What computes the convolution: "winograd" or "direct".
+// What computes the convolution: "winograd", "columns" or "direct".
 const char *layer_way_name(const struct layer *layer);

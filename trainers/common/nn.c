@@ -25,6 +25,13 @@ size_t nn_param_count(const struct layer_spec *spec, int layers, struct layer_sh
 	return count;
 }
 
+// The widest edge's is in place 0, whichever network it is of, so that only that place need be so wide.
+static void place_gradients(struct nn *net, int first)
+{
+	for (int i = 0; i <= net->layers; i++)
+		layer_edge_place_gradient(net->edge[i], (i + first) % 2);
+}
+
 struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, enum layer_way way, struct layer_shape in,
         const float *params, float *grads)
 {
@@ -35,16 +42,18 @@ struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, in
 	net->first = mem_new(layers, sizeof *net->first);
 	net->count = mem_new(layers, sizeof *net->count);
 	net->edge[0] = layer_edge_new_input(device, in);
-	size_t at = 0, accumulated = 0;
+	size_t at = 0, accumulated = 0, most = 0;
+	int widest = 0;
 	for (int i = 0; i < layers; i++) {
 		net->first[i] = at;
 		net->count[i] = layer_param_count(&spec[i], in);
 		net->layer[i] = layer_new(device, &spec[i], way, net->edge[i], params + at, grads + at, &accumulated, &net->edge[i + 1]);
 		at += net->count[i];
 		in = layer_shape_out(&spec[i], in);
+		widest = layer_shape_count(in) > most ? i + 1 : widest;
+		most = layer_shape_count(in) > most ? layer_shape_count(in) : most;
 	}
-	for (int i = 0; i <= layers; i++)
-		layer_edge_place_gradient(net->edge[i], i % 2);
+	place_gradients(net, widest % 2);
 	return net;
 }
 
