@@ -2,6 +2,7 @@
 // (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "sweep ID" removes what a run left here.
 #include "agent/agent.h"
 #include "agent/bridge.h"
+#include "agent/hold.h"
 #include "exec/executor.h"
 
 #include <errno.h>
@@ -67,5 +68,7 @@ int main(int argc, char **argv)
 		return bridge_main();
 	if (argc == 3 && strcmp(argv[1], "sweep") == 0)
 		return sweep(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "hold") == 0)
+		return hold_main(atof(argv[2]));
 	return agent_main();
 }
