@@ -22,7 +22,7 @@ _muster()
 		return
 		;;
 	--set | -s)
-		mapfile -t COMPREPLY < <(compgen -S = -W 'cluster.nodes cluster.executor run.command run.launch run.timeout run.retries run.env.' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -S = -W 'cluster.nodes cluster.executor run.command run.launch run.mpi run.timeout run.retries run.env.' -- "$cur")
 		compopt -o nospace
 		return
 		;;

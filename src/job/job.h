@@ -12,6 +12,9 @@
 enum job_launch { JOB_NONE, JOB_TORCH, JOB_PS, JOB_MPI };
 extern const char *const job_launches[]; // their names, NULL-ended
 
+enum job_mpi { JOB_MPI_AUTO, JOB_MPI_MPICH, JOB_MPI_OPENMPI };
+extern const char *const job_mpis[];
+
 // In all of these a number that was not given is -1 and a text NULL (see field.h).
 
 struct job_role {
@@ -20,14 +23,7 @@ struct job_role {
 	double cpus;
 	long long memory;
 	struct field_command command;
-	char *image;
 	int decides;
-};
-
-struct job_build {
-	struct field_place place;
-	char *context, *dockerfile;
-	struct field_env args;
 };
 
 struct job_cluster {
@@ -37,9 +33,6 @@ struct job_cluster {
 	struct field_objects roles; // of struct job_role, in the order of the file
 	double cpus, lease;
 	long long memory;
-	char *image;
-	struct job_build build; // context NULL: there is none
-	struct field_texts volumes;
 };
 
 // A named list of commands of a cluster file.
@@ -58,7 +51,7 @@ struct job_step {
 struct job_input {
 	struct field_place place;
 	char *from, *sha256, *path, *name;
-	int unpack, once, live;
+	int unpack, once;
 };
 
 struct job_setup {
@@ -73,6 +66,7 @@ struct job_setup {
 struct job_run {
 	struct field_place place;
 	int launch; // enum job_launch
+	int mpi;    // enum job_mpi
 	struct field_command command;
 	struct field_env env;
 	long procs_per_node, retries;
