@@ -1,8 +1,9 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
-// (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "sweep ID" removes what a run left here.
+// (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "sweep ID" removes what a run left here; "rsh" and "rank" are for
+// Open MPI (agent/shim.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
-#include "agent/hold.h"
+#include "agent/shim.h"
 #include "exec/executor.h"
 
 #include <errno.h>
@@ -58,6 +59,16 @@ static int sweep(const char *label)
 	return err.code;
 }
 
+static int for_open_mpi(int argc, char **argv)
+{
+	struct error err = {0};
+	int status = strcmp(argv[1], "rsh") == 0 ? shim_rsh(argc - 2, argv + 2, &err) : shim_rank(&err);
+	if (status >= 0)
+		return status;
+	fprintf(stderr, "muster-agent: %s\n", err.text);
+	return err.code;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -68,7 +79,7 @@ int main(int argc, char **argv)
 		return bridge_main();
 	if (argc == 3 && strcmp(argv[1], "sweep") == 0)
 		return sweep(argv[2]);
-	if (argc == 3 && strcmp(argv[1], "hold") == 0)
-		return hold_main(atof(argv[2]));
+	if (argc >= 2 && (strcmp(argv[1], "rsh") == 0 || strcmp(argv[1], "rank") == 0))
+		return for_open_mpi(argc, argv);
 	return agent_main();
 }

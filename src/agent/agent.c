@@ -2,6 +2,7 @@
 
 #include "agent/collect.h"
 #include "agent/node.h"
+#include "agent/mpi.h"
 #include "agent/prepare.h"
 #include "agent/shells.h"
 #include "agent/team.h"
@@ -112,6 +113,14 @@ static void bring_back(struct node *node, uint32_t stream, const char *path, con
 		(int)mode, "ok", 1));
 }
 
+static void bring_log(struct node *node, uint32_t stream, const char *name)
+{
+	autofree char *path = fs_join(node->dir, name);
+	struct stat st;
+	if (stat(path, &st) == 0)
+		bring_back(node, stream, path, name, (uint64_t)st.st_size, 0644);
+}
+
 // Brings the files; the patterns that no file of this node matches are added to unmatched.
 static void bring_outputs(struct node *node, json_t *unmatched)
 {
@@ -130,10 +139,8 @@ static void bring_outputs(struct node *node, json_t *unmatched)
 		bring_back(node, (uint32_t)(UPLINK_FILES + 1 + i), path, name, (uint64_t)json_integer_value(json_object_get(file, "size")),
 			(unsigned)json_integer_value(json_object_get(file, "mode")));
 	}
-	autofree char *log = fs_join(node->dir, "setup.log");
-	struct stat st;
-	if (stat(log, &st) == 0)
-		bring_back(node, UPLINK_FILES, log, "setup.log", (uint64_t)st.st_size, 0644);
+	bring_log(node, UPLINK_FILES, "setup.log");
+	bring_log(node, (uint32_t)(UPLINK_FILES + 1 + json_array_size(files)), "mpirun.log");
 }
 
 // The last word: how long each stream of output is, so that the controller knows when it has everything.
@@ -188,6 +195,14 @@ static void on_sample_time(void *data)
 	loop_timer_set(node->sampler, sample_every);
 }
 
+static void on_settled(struct node *node)
+{
+	node_phase(node, "run");
+	team_start(node);
+	team_sample(node); // what the next one is compared with
+	loop_timer_set(node->sampler, sample_every);
+}
+
 static void on_ready(struct node *node)
 {
 	prepare_stop(node);
@@ -196,10 +211,7 @@ static void on_ready(struct node *node)
 		node_event(node, event_make("checked", "s:i", "attempt", (int)node->attempt));
 		return;
 	}
-	node_phase(node, "run");
-	team_start(node);
-	team_sample(node); // what the next one is compared with
-	loop_timer_set(node->sampler, sample_every);
+	mpi_settle(node, on_settled);
 }
 
 static void begin_launch(struct agent *a, const json_t *msg)
@@ -458,6 +470,8 @@ static void fini_node(struct agent *a)
 	json_decref(node->ports);
 	json_decref(a->next_launch);
 	free(node->machines);
+	free(node->mpirun);
+	free(node->mpi_nets);
 	free(node->nonce);
 	free(node->machine);
 	free(node->data_dir);

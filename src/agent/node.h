@@ -4,6 +4,7 @@
 #define AGENT_NODE_H
 
 #include "agent/child.h"
+#include "agent/family.h"
 #include "agent/pmi.h"
 #include "agent/rank.h"
 #include "agent/scan.h"
@@ -41,6 +42,11 @@ struct node {
 	json_t *ports;    // its port, an array; empty when nobody asked for one
 	size_t *machines; // the number of its machine
 	size_t size;
+
+	// What serves MPI programs; FAMILY_NONE where nobody asked for it. Open MPI's: its mpirun (on node 0) and the networks that nodes reach each
+	// other by ("10.0.0.0/24,...").
+	enum family mpi;
+	char *mpirun, *mpi_nets;
 
 	const char *phase; // NULL between phases
 	double phase_start;

@@ -1,6 +1,7 @@
 #include "agent/team.h"
 
-#include "agent/family.h"
+#include "agent/mpi.h"
+#include "agent/mpirun.h"
 #include "agent/sampler.h"
 #include "base/cgroup.h"
 #include "base/clock.h"
@@ -10,13 +11,8 @@
 #include "base/str.h"
 #include "wire/event.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <limits.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +36,7 @@ struct team {
 	struct member *members;
 	size_t count, running;
 	struct pmi *pmi;
+	struct mpirun *mpirun; // Open MPI's, where it serves
 	size_t fences; // of PMI so far
 	struct scan *scan;
 	struct sampler *sampler;
@@ -48,12 +45,6 @@ struct team {
 	long oom_kills;  // in the node's control groups, as far as they are accounted for
 	void (*on_end)(struct node *node);
 };
-
-static bool is_mpi(const struct node *node)
-{
-	const char *launch = json_string_value(json_object_get(node->plan, "launch"));
-	return launch && strcmp(launch, "mpi") == 0;
-}
 
 // --- output and metrics -------------------------------------------------------
 
@@ -172,6 +163,7 @@ static void check_end(struct node *node)
 	void (*on_end)(struct node *) = t->on_end;
 	t->on_end = NULL;
 	loop_timer_cancel(t->grace);
+	mpirun_free(steal(t->mpirun));
 	on_end(node);
 }
 
@@ -205,7 +197,7 @@ static void on_exit_of(int status, int sig, void *data)
 {
 	struct member *m = data;
 	struct team *t = m->node->team;
-	if (!t->why && is_mpi(m->node) && !m->spoke && status == 0)
+	if (!t->why && m->node->mpi == FAMILY_MPICH && !m->spoke && status == 0)
 		node_event(m->node, event_make("warn", "s:i, s:s", "rank", (int)m->number, "why",
 			"it ended without ever asking for its place (PMI): is it an MPI program of the MPICH family?"));
 	scan_end(t->scan, m->local);
@@ -214,99 +206,41 @@ static void on_exit_of(int status, int sig, void *data)
 	if (m->pmi)
 		on_pmi(LOOP_READABLE, m); // its last word may be that it gave up
 	say_exit(m, status, sig);
+	if (t->mpirun)
+		mpirun_ended(t->mpirun, m->number, sig ? 128 + sig : status);
 	loop_unwatch(steal(m->pmi));
 	check_end(m->node);
 }
 
 // --- start ----------------------------------------------------------------------
 
-// A program of the other MPI family would run as many lonely programs of size 1: better say so.
-static int refuse_family(const char *program, struct error *err)
-{
-	return error_set(err, ERROR_JOB,
-		"'%s' is built for Open MPI, but launch: mpi serves programs of the MPICH family; build it with mpicc.mpich", program);
-}
-
-static int check_family(const json_t *argv, const char *path, struct error *err)
-{
-	autofree char *program = fs_which(json_string_value(json_array_get(argv, 0)), path);
-	return program && family_of(program) == FAMILY_OPENMPI ? refuse_family(program, err) : 0;
-}
-
-// The same for what a shell or an interpreter has started, as soon as it is there.
+// What a shell or an interpreter has started is seen as soon as it is there.
 static void check_families(struct node *node)
 {
-	for (size_t i = 0; is_mpi(node) && i < node->team->count; i++) {
+	struct error err;
+	for (size_t i = 0; node->mpi == FAMILY_MPICH && i < node->team->count; i++) {
 		struct member *m = &node->team->members[i];
-		autofree pid_t *pids = NULL;
-		size_t n = m->running && !m->spoke ? proc_tree(rank_pid(m->rank), &pids) : 0;
-		while (n-- > 0) { // from the top: Open MPI's programs start helpers
-			if (family_of_process(pids[n]) != FAMILY_OPENMPI)
-				continue;
-			char link[32], program[PATH_MAX];
-			snprintf(link, sizeof link, "/proc/%d/exe", (int)pids[n]);
-			ssize_t len = readlink(link, program, sizeof program - 1);
-			program[len > 0 ? len : 0] = '\0';
-			struct error err;
-			refuse_family(program, &err);
+		if (m->running && !m->spoke && mpi_check_process(node, rank_pid(m->rank), &err) < 0) {
 			node_fail(node, (long)m->number, err.text);
 			return;
 		}
 	}
 }
 
-static void add_env(json_t *env, const char *name, const char *value)
-{
-	json_object_set_new(env, name, json_string(value));
-}
-
-// The network device that carries an IPv4 address, owned by the caller; NULL when none does.
-static char *device_of(const char *address)
-{
-	struct in_addr want;
-	struct ifaddrs *list;
-	char *found = NULL;
-	if (inet_pton(AF_INET, address, &want) != 1 || getifaddrs(&list) < 0)
-		return NULL;
-	for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
-			continue;
-		in_addr_t have = ((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr.s_addr;
-		in_addr_t mask = ((struct sockaddr_in *)(void *)i->ifa_netmask)->sin_addr.s_addr;
-		// All of 127.0.0.0/8 is the loopback's.
-		if (have == want.s_addr || (i->ifa_flags & IFF_LOOPBACK && (have & mask) == (want.s_addr & mask)))
-			found = mem_strdup(i->ifa_name);
-	}
-	freeifaddrs(list);
-	return found;
-}
-
-// UCX, which MPICH talks through, would offer the others every device there is, and MPI_Init then fails where two nodes have one in common
-// that connects nothing (docker0): it is told the one that peers reach us by. Within a machine it shares memory all the same.
-static void add_pmi_env(struct member *m, json_t *env)
-{
-	autofree char *rank = mem_printf("%zu", m->number);
-	autofree char *size = mem_printf("%zu", m->node->size);
-	add_env(env, "PMI_RANK", rank);
-	add_env(env, "PMI_SIZE", size);
-	autofree char *device = device_of(m->node->address);
-	if (device && !json_object_get(env, "UCX_NET_DEVICES") && !getenv("UCX_NET_DEVICES"))
-		add_env(env, "UCX_NET_DEVICES", device);
-}
-
-static int start_member(struct member *m, const json_t *rank, struct error *err)
+// open_mpi: what Open MPI has for this rank, where it serves.
+static int start_member(struct member *m, const json_t *open_mpi, struct error *err)
 {
 	struct node *node = m->node;
+	const json_t *rank = json_array_get(json_object_get(node->plan, "ranks"), m->local);
 	autojson json_t *argv = node_expand(node, json_object_get(rank, "argv"), (long)m->number, err);
 	autojson json_t *env = argv ? node_expand(node, json_object_get(rank, "env"), (long)m->number, err) : NULL;
 	if (!env)
 		return -1;
-	const char *path = json_string_value(json_object_get(env, "PATH"));
-	if (is_mpi(node) && check_family(argv, path ? path : getenv("PATH"), err) < 0)
+	if (mpi_check_program(node, argv, json_string_value(json_object_get(env, "PATH")), err) < 0)
 		return -1;
-	add_env(env, "MUSTER_RUN", node->run);
-	if (node->team->pmi)
-		add_pmi_env(m, env);
+	json_object_set_new(env, "MUSTER_RUN", json_string(node->run));
+	if (node->mpi != FAMILY_NONE)
+		mpi_add_env(node, m->number, open_mpi, env);
 	struct rank_options options = {.argv = argv,
 		.env = env,
 		.dir = node->out_dir,
@@ -325,6 +259,29 @@ static int start_member(struct member *m, const json_t *rank, struct error *err)
 	node->team->running++;
 	node_event(node, event_make("start", "s:i, s:i, s:i, s:O", "rank", (int)m->number, "pid", (int)rank_pid(m->rank), "attempt", (int)node->attempt,
 		"argv", argv));
+	return 0;
+}
+
+static void start_or_fail(struct member *m, const json_t *open_mpi)
+{
+	struct error err = {0};
+	if (start_member(m, open_mpi, &err) == 0)
+		return;
+	node_fail(m->node, (long)m->number, err.text);
+	say_exit(m, 127, 0);
+}
+
+// Open MPI has made a place for the rank.
+static int on_mpirun_rank(struct node *node, size_t rank, const json_t *env, struct error *err)
+{
+	struct team *t = node->team;
+	size_t first = t->members[0].number;
+	if (rank < first || rank - first >= t->count)
+		return error_set(err, ERROR_SYSTEM, "Open MPI wants rank %zu on node %zu, where it does not belong", rank, node->id);
+	struct member *m = &t->members[rank - first];
+	if (m->rank || t->why)
+		return error_set(err, ERROR_SYSTEM, "rank %zu has been started before, or must not be started any more", rank);
+	start_or_fail(m, env);
 	return 0;
 }
 
@@ -362,16 +319,18 @@ void team_start(struct node *node)
 	t->sampler = sampler_new();
 	if (open_streams(node, t->count) < 0)
 		return;
-	if (is_mpi(node))
+	if (node->mpi != FAMILY_NONE)
 		start_pmi(node, ranks);
 	for (size_t i = 0; i < t->count; i++) {
-		const json_t *rank = json_array_get(ranks, i);
-		struct member *m = &t->members[i];
-		*m = (struct member){.node = node, .local = i, .number = (size_t)json_integer_value(json_object_get(rank, "rank")), .started = clock_mono()};
-		if (start_member(m, rank, &err) == 0)
-			continue;
-		node_fail(node, (long)m->number, err.text);
-		say_exit(m, 127, 0);
+		size_t number = (size_t)json_integer_value(json_object_get(json_array_get(ranks, i), "rank"));
+		t->members[i] = (struct member){.node = node, .local = i, .number = number, .started = clock_mono()};
+		if (node->mpi != FAMILY_OPENMPI)
+			start_or_fail(&t->members[i], NULL);
+	}
+	if (node->mpi == FAMILY_OPENMPI) {
+		t->mpirun = mpirun_start(node, on_mpirun_rank, &err);
+		if (!t->mpirun)
+			node_fail(node, -1, err.text);
 	}
 	team_sample(node); // what the first second is compared with
 }
@@ -395,6 +354,7 @@ void team_stop(struct node *node, double grace, const char *why, void (*on_end)(
 	t->on_end = on_end;
 	if (t->running && !t->why)
 		t->why = strcmp(why, "timeout") == 0 ? "timeout" : strcmp(why, "cancelled") == 0 ? "cancelled" : "told to stop";
+	mpirun_stop(t->mpirun);
 	team_signal(node, grace > 0 ? SIGTERM : SIGKILL);
 	if (grace > 0)
 		loop_timer_set(t->grace, grace);
@@ -411,6 +371,7 @@ void team_free(struct node *node)
 		loop_unwatch(t->members[i].pmi);
 	}
 	loop_timer_free(t->grace);
+	mpirun_free(t->mpirun);
 	pmi_free(t->pmi);
 	scan_free(t->scan);
 	sampler_free(t->sampler);

@@ -136,6 +136,12 @@ static enum story_kind tell_back(struct story *s, const json_t *event, struct st
 	return STORY_TROUBLE;
 }
 
+static enum story_kind tell_mpi(struct story *s, const json_t *event, struct str *out)
+{
+	str_printf(out, "mpi: %s: %s", strcmp(text(event, "family"), "openmpi") == 0 ? "Open MPI" : "the MPICH family", text(event, "why"));
+	return STORY_NEWS;
+}
+
 static enum story_kind tell_preflight(struct story *s, const json_t *event, struct str *out)
 {
 	size_t i;
@@ -171,16 +177,6 @@ static enum story_kind tell_input(struct story *s, const json_t *event, struct s
 	autofree char *bytes = str_bytes(number(event, "bytes"));
 	autofree char *took = str_seconds(number(event, "seconds"));
 	str_printf(out, "%sinput %s: %s (%s)", from, text(event, "name"), bytes, took);
-	return STORY_NEWS;
-}
-
-static enum story_kind tell_image(struct story *s, const json_t *event, struct str *out)
-{
-	autofree char *took = str_seconds(number(event, "seconds"));
-	if (has(event, "ok"))
-		str_printf(out, "image %s is ready (%s)", text(event, "name"), took);
-	else
-		str_printf(out, "image %s: %s", text(event, "name"), text(event, "step"));
 	return STORY_NEWS;
 }
 
@@ -319,7 +315,7 @@ static const struct teller {
         {"lost", tell_lost},
         {"back", tell_back},
         {"preflight", tell_preflight},
-        {"image", tell_image},
+        {"mpi", tell_mpi},
         {"input", tell_input},
         {"setup", tell_setup},
         {"exit", tell_exit},

@@ -5,11 +5,8 @@
 
 #include <string.h>
 
-extern const struct executor executor_docker;
-
 const struct executor *const executors[] = {
 	&executor_local,
-	&executor_docker,
 	NULL,
 };
 

@@ -23,7 +23,6 @@ static const struct kind {
 } kinds[] = {
         {"run", false, false},
         {"intent", false, false},
-        {"image", false, false},
         {"state", false, false},
         {"phase", false, true},
         {"hello", false, false},
@@ -37,6 +36,7 @@ static const struct kind {
         {"output", false, true},
         {"left", false, true},
         {"checked", false, true},
+        {"mpi", false, true},
         {"warn", false, true},
         {"fail", false, true},
         {"refused", false, false},

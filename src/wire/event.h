@@ -6,7 +6,6 @@
 // In events.jsonl (C: written by the controller, A: comes from an agent):
 //   run       C  id, name, executor, nodes, size, version, plan: the file's name      always the first line
 //   intent    C  label                                             before an executor makes anything
-//   image     C  name, step: how far it is; at the end name, seconds, ok: true       before the nodes are made
 //   state     C  from, to, why (text or null)
 //   phase    CA  name, edge: "begin" | "end", seconds (on end)      bring-up preflight stage setup run collect teardown; with node and attempt when an agent says it
 //   hello     C  node, name, address, machine, facts {hostname, cores, memory, disk, kernel, version, pid}, seconds (since up)
@@ -18,6 +17,7 @@
 //   exit      A  node, rank, status (exit code or null), signal (number or null), why (null or "timeout" | "cancelled" | "told to stop" |
 //                "out of memory"), seconds, last: [lines]
 //   output    A  node, path (below the outputs of the node), bytes, stream, mode, ok; or stream, ok: false, why: it could not be read to its end
+//   mpi       A  node, family: "mpich" | "openmpi", why, mpirun (path or null)     which family of MPI serves the ranks; said by node 0 at each attempt
 //   checked   A  node                                               preflight is done, and nothing else was asked for
 //   left      A  node, streams: {stream: bytes}, unmatched: [patterns of outputs no file here matches]   the last word of a node: how long the
 //                                                                  output of its ranks is

@@ -49,11 +49,11 @@ else
 fi
 if command -v mpicc.openmpi >/dev/null; then
 	ok "the Open MPI program is built" mpicc.openmpi -o ring ring.c
-	muster run ring.yaml
-	status_is "an Open MPI program is refused" 1
+	muster run ring.yaml --set run.mpi=mpich
+	status_is "an Open MPI program is refused where the job says mpich" 1
 	like "the message names both families" "$(why) $err" "Open MPI.*MPICH|MPICH.*Open MPI"
 	is "no rank was started" "$(events 'e["rank"] if e["type"] == "start" else None')" ""
-	muster run ring.yaml --set 'run.command="true; {data}/ring wait"'
+	muster run ring.yaml --set run.mpi=mpich --set 'run.command="true; {data}/ring wait"'
 	status_is "and so is one that a shell starts" 1
 	like "as soon as it runs" "$(why)" "ring' is built for Open MPI"
 else
