@@ -100,9 +100,9 @@ def test_run(top):
     check(png_size(out + "/" + names[0]) == (8 * 18 + 2, 8 * 18 + 2) and png_size(out + "/" + names[1]) == (8 * 18 + 2, 2 * 18 + 2), "are PNG grids")
     metrics.seek(0)
     told = [json.loads(line) for line in metrics]
-    want = [(n, s) for s in range(1, 8) for n in ("Loss_D", "Loss_G", "D_x", "D_G_z1", "D_G_z2", "iter_seconds")]
+    want = [(n, s) for s in range(1, 8) for n in ("Loss_D", "Loss_G", "D_x", "D_G_z1", "D_G_z2", "iter_seconds", "exchange_seconds")]
     check([(m["name"], m["step"]) for m in told] == want, "metrics are JSON lines", told)
-    printed = [tuple(f"{m['value']:.4f}" for m in told[6 * i : 6 * i + 5]) for i in range(7)]
+    printed = [tuple(f"{m['value']:.4f}" for m in told[7 * i : 7 * i + 5]) for i in range(7)]
     check(printed == losses(r.stdout), "metrics say what the lines say", (printed, r.stdout))
 
     first = losses(r.stdout)

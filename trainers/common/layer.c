@@ -310,3 +310,8 @@ const char *layer_way_name(const struct layer *l)
 	static const char *const names[] = {[BY_WINOGRAD] = "winograd", [BY_COLUMNS] = "columns", [BY_ONEDNN] = "direct"};
 	return names[l->by];
 }
+
+const char *layer_isa(void)
+{
+	return op_isa();
+}

@@ -85,3 +85,6 @@ void layer_backward(struct layer *layer, int n, int what);
 
 // What computes the convolution: "winograd", "columns" or "direct".
 const char *layer_way_name(const struct layer *layer);
+
+// The instructions that matrix products use here, in words.
+const char *layer_isa(void);

@@ -13,6 +13,8 @@ struct nn {
 	struct layer **layer;
 	struct layer_edge **edge; // edge[i] goes into layer[i]; edge[layers] comes out
 	size_t *first, *count;    // of each layer's parameters
+	void (*on_layer)(void *arg);
+	void *on_layer_arg;
 };
 
 size_t nn_param_count(const struct layer_spec *spec, int layers, struct layer_shape in)
@@ -78,12 +80,26 @@ void nn_params_changed(struct nn *net)
 		layer_params_changed(net->layer[i]);
 }
 
+void nn_on_layer(struct nn *net, void (*call)(void *arg), void *arg)
+{
+	net->on_layer = call;
+	net->on_layer_arg = arg;
+}
+
+static void between(struct nn *net)
+{
+	if (net->on_layer)
+		net->on_layer(net->on_layer_arg);
+}
+
 const float *nn_forward(struct nn *net, const float *in, int n)
 {
 	net->n = n;
 	layer_edge_set_value(net->edge[0], in);
-	for (int i = 0; i < net->layers; i++)
+	for (int i = 0; i < net->layers; i++) {
 		layer_forward(net->layer[i], n);
+		between(net);
+	}
 	return layer_edge_output(net->edge[net->layers], n);
 }
 
@@ -95,8 +111,17 @@ const float *nn_backward(struct nn *net, const float *dout, int what, const stru
 		layer_backward(net->layer[i], net->n, i ? what | LAYER_INPUT : what);
 		if (ready && what & LAYER_LAST)
 			ready->call(ready->arg, net->first[i], net->count[i]);
+		between(net);
 	}
 	return what & LAYER_INPUT ? layer_edge_input_gradient(net->edge[0]) : NULL;
+}
+
+void nn_print_kernels(const struct nn *net, FILE *file)
+{
+	fprintf(file, "convolutions:");
+	for (int i = 0; i < net->layers; i++)
+		fprintf(file, " %s", layer_way_name(net->layer[i]));
+	fprintf(file, "; matrix products: oneDNN's sgemm, %s; transforms: %s\n", layer_isa(), kernels_pick()->name);
 }
 
 double nn_bce(const float *logit, int count, float target, float *dlogit, double *probability)

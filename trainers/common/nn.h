@@ -4,6 +4,7 @@
 #include "common/layer.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 struct nn;
 
@@ -23,6 +24,9 @@ void nn_params_changed(struct nn *net);
 // From IN, N images, to the output, valid until the next forward. IN must stay as it is until after the backward.
 const float *nn_forward(struct nn *net, const float *in, int n);
 
+// CALL(ARG) between one layer and the next, of either direction, from now on: for what others wait for meanwhile.
+void nn_on_layer(struct nn *net, void (*call)(void *arg), void *arg);
+
 // Where the gradients of parameters FIRST to FIRST + COUNT are complete, while the layers before them are still at it.
 struct nn_ready {
 	void (*call)(void *arg, size_t first, size_t count);
@@ -33,6 +37,9 @@ struct nn_ready {
 // after a LAYER_LAST, which calls READY, unless NULL, for each layer. LAYER_INPUT: returns the gradient at the input, valid until the next
 // backward of any network on the device; else NULL.
 const float *nn_backward(struct nn *net, const float *dout, int what, const struct nn_ready *ready);
+
+// One line that says what computes the network here: each layer's way, and whose instructions.
+void nn_print_kernels(const struct nn *net, FILE *file);
 
 // Binary cross entropy of sigmoid(LOGIT[i]) against TARGET (0 or 1), the mean of COUNT. Writes its gradient to DLOGIT and the mean
 // probability to *PROBABILITY. It works on logits because log(sigmoid(x)) in float loses all at either end.

@@ -39,6 +39,7 @@ struct trainer {
 	struct net generator, discriminator;
 	struct init init;
 	float *real, *noise, *fixed_noise, *dlogit;
+	bool generator_behind; // its gradients are on their way, its step not made
 	long step; // iterations done, over all epochs
 	struct checkpoint_head head;
 };
@@ -57,21 +58,50 @@ static double now(void)
 
 // ---- one iteration
 
-// Averages the network's gradients over the ranks, makes one step with them and clears them.
+// The exchange of gradients is hidden: a layer's goes out as soon as it is complete, and the generator's is only waited for when the
+// generator is needed again, after the discriminator's next pass over real images.
+struct outgoing {
+	struct trainer *t;
+	struct net *net;
+};
+
+static void send_gradients(void *arg, size_t first, size_t count)
+{
+	struct outgoing *o = arg;
+	group_average_start(&o->t->group, o->net->grads + first, count);
+}
+
+static void progress(void *arg)
+{
+	struct trainer *t = arg;
+	group_progress(&t->group);
+}
+
+// Makes one step with the network's gradients, averaged over the ranks, and clears them.
 static void update(struct trainer *t, struct net *net)
 {
-	group_average(&t->group, net->grads, net->count);
+	group_average_finish(&t->group);
 	nn_adam_step(&net->adam, net->params, net->grads);
 	memset(net->grads, 0, net->count * sizeof *net->grads);
 	nn_params_changed(net->nn);
 }
 
+// The generator's step, put off until somebody needs it.
+static void update_generator(struct trainer *t)
+{
+	if (t->generator_behind)
+		update(t, &t->generator);
+	t->generator_behind = false;
+}
+
 // One pass of the discriminator over X, there and back.
 static const float *judge(struct trainer *t, const float *x, int batch, float target, int what, double *loss, double *probability)
 {
+	struct outgoing out = {t, &t->discriminator};
+	struct nn_ready ready = {send_gradients, &out};
 	const float *logit = nn_forward(t->discriminator.nn, x, batch);
 	*loss = nn_bce(logit, batch, target, t->dlogit, probability);
-	return nn_backward(t->discriminator.nn, t->dlogit, what, NULL);
+	return nn_backward(t->discriminator.nn, t->dlogit, what, &ready);
 }
 
 static const float *draw_noise(struct trainer *t, int batch)
@@ -90,10 +120,12 @@ static struct losses iterate(struct trainer *t, const uint32_t *index, int batch
 	struct losses l;
 	double real_loss, fake_loss;
 	double start = now();
+	t->group.seconds = 0;
 	data_batch(&t->data, index, batch, t->real);
 
 	// Discriminator: real images are to be called real, generated ones not.
 	judge(t, t->real, batch, 1, LAYER_WEIGHTS, &real_loss, &l.d_x);
+	update_generator(t);
 	const float *noise = draw_noise(t, batch);
 	const float *fake = nn_forward(t->generator.nn, noise, batch);
 	judge(t, fake, batch, 0, LAYER_WEIGHTS | LAYER_LAST, &fake_loss, &l.d_g_z1);
@@ -102,8 +134,8 @@ static struct losses iterate(struct trainer *t, const uint32_t *index, int batch
 
 	// Generator: the same images are to be called real by the discriminator as it is now. Its own weights need no gradient for that.
 	const float *dfake = judge(t, fake, batch, 1, LAYER_INPUT, &l.g, &l.d_g_z2);
-	nn_backward(t->generator.nn, dfake, LAYER_WEIGHTS | LAYER_LAST, NULL);
-	update(t, &t->generator);
+	nn_backward(t->generator.nn, dfake, LAYER_WEIGHTS | LAYER_LAST, &(struct nn_ready){send_gradients, &(struct outgoing){t, &t->generator}});
+	t->generator_behind = true;
 
 	t->step++;
 	l.seconds = now() - start;
@@ -122,6 +154,7 @@ static void print_iteration(const struct trainer *t, const struct losses *l, lon
 	rank_metric(&t->rank, "D_G_z1", l->d_g_z1, t->step);
 	rank_metric(&t->rank, "D_G_z2", l->d_g_z2, t->step);
 	rank_metric(&t->rank, "iter_seconds", l->seconds, t->step);
+	rank_metric(&t->rank, "exchange_seconds", t->group.seconds, t->step);
 }
 
 static void write_picture(const struct trainer *t, const char *name, const float *samples, int count)
@@ -147,6 +180,7 @@ static void write_fake(struct trainer *t, long epoch, long iteration)
 {
 	size_t one = layer_shape_count(t->discriminator.in);
 	int batch = (int)t->options.batch_size;
+	update_generator(t);
 	float *samples = mem_floats(GRID * one);
 	for (int i = 0; i < GRID; i += batch) {
 		const float *fake = nn_forward(t->generator.nn, t->fixed_noise + (size_t)i * NET_NOISE, batch);
@@ -182,6 +216,7 @@ static void init_head(struct trainer *t)
 // Rank 0 writes. By then the others have told about the iteration, or a line of theirs would be missing if all were killed afterwards.
 static void keep(struct trainer *t)
 {
+	update_generator(t);
 	group_wait(&t->group);
 	t->head.step = (uint64_t)t->step;
 	if (t->group.rank == 0)
@@ -270,6 +305,8 @@ static void train(struct trainer *t)
 			write_fake(t, epoch + 1, i + 1);
 		if (i + 1 == iterations)
 			printf("[epoch: %ld/%ld] rank: %d time: %.4f\n", epoch + 1, epochs, t->group.rank, now() - start);
+		if (t->step == total)
+			update_generator(t);
 		if (t->options.checkpoint && (t->step == total || (t->options.every && t->step % t->options.every == 0)))
 			keep(t);
 	}
@@ -346,6 +383,10 @@ static void trainer_init(struct trainer *t)
 	t->device = layer_device_new();
 	net_build(&t->generator, t->device, o->conv, (int)o->batch_size);
 	net_build(&t->discriminator, t->device, o->conv, (int)o->batch_size);
+	nn_on_layer(t->generator.nn, progress, t);
+	nn_on_layer(t->discriminator.nn, progress, t);
+	if (t->group.rank == 0)
+		nn_print_kernels(t->discriminator.nn, stderr); // not among the lines that other tools read
 }
 
 static void trainer_fini(struct trainer *t)

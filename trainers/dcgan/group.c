@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <time.h>
 
 // MPI's own error handler ends the program too, but without saying which line called.
 #define must(call)                                                                                                                         \
@@ -44,14 +45,59 @@ static int int_count(size_t count)
 	return (int)count;
 }
 
-void group_average(const struct group *g, float *x, size_t count)
+// The averages under way.
+static struct {
+	int count;
+	MPI_Request request[GROUP_AVERAGES];
+	float *x[GROUP_AVERAGES];
+	size_t floats[GROUP_AVERAGES];
+	MPI_Status status[GROUP_AVERAGES];
+} averages;
+
+static double now(void)
 {
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void group_average_start(struct group *g, float *x, size_t count)
+{
+	double start = now();
+	int i = averages.count;
 	if (g->size == 1)
 		return;
-	must(MPI_Allreduce(MPI_IN_PLACE, x, int_count(count), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD));
+	if (i == GROUP_AVERAGES)
+		die("more than %d averages at a time", GROUP_AVERAGES);
+	must(MPI_Iallreduce(MPI_IN_PLACE, x, int_count(count), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &averages.request[i]));
+	averages.x[i] = x;
+	averages.floats[i] = count;
+	averages.count = i + 1;
+	g->seconds += now() - start;
+}
+
+void group_progress(struct group *g)
+{
+	double start = now();
+	int done;
+	if (averages.count == 0)
+		return;
+	must(MPI_Testall(averages.count, averages.request, &done, averages.status));
+	g->seconds += now() - start;
+}
+
+void group_average_finish(struct group *g)
+{
+	double start = now();
 	float part = 1 / (float)g->size;
-	for (size_t i = 0; i < count; i++)
-		x[i] *= part;
+	if (averages.count == 0)
+		return;
+	must(MPI_Waitall(averages.count, averages.request, averages.status));
+	for (int i = 0; i < averages.count; i++)
+		for (size_t k = 0; k < averages.floats[i]; k++)
+			averages.x[i][k] *= part;
+	averages.count = 0;
+	g->seconds += now() - start;
 }
 
 void group_broadcast(const struct group *g, float *x, size_t count)

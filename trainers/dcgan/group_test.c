@@ -16,7 +16,11 @@ int main(void)
 		die("rank %d of %d, %d on this machine", g.rank, g.size, g.on_this_machine);
 	for (int i = 0; i < COUNT; i++)
 		x[i] = (float)((g.rank + 1) * (i % 1000));
-	group_average(&g, x, COUNT);
+	group_average_start(&g, x, COUNT / 3); // two at a time, of uneven size
+	group_progress(&g);
+	group_average_start(&g, x + COUNT / 3, COUNT - COUNT / 3);
+	group_average_finish(&g);
+	group_average_finish(&g); // nothing is under way
 	for (int i = 0; i < COUNT; i++)
 		if (x[i] != (float)(g.size + 1) / 2 * (float)(i % 1000))
 			die("average %d is %g of %d ranks", i, x[i], g.size);
