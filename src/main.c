@@ -20,6 +20,7 @@ static const struct command {
 	{"report", cmd_report, "what a run was"},
 	{"list", cmd_list, "the runs, newest first"},
 	{"sweep", cmd_sweep, "run a job at many points, to compare them"},
+	{"compare", cmd_compare, "which cluster is faster, cheaper, and whether it differs at all"},
 	{"predict", cmd_predict, "how long a whole run takes, from its first iterations"},
 	{"attach", cmd_attach, "follow a run that goes on"},
 	{"cancel", cmd_cancel, "stop a run"},

@@ -132,6 +132,8 @@ static const struct field progress_fields[] = {
                         "how many are done; groups `total`, `epoch` and `epochs` say more; default: the usual lines are known"},
         {"total", FIELD_INT, offsetof(struct job_progress, total), .min = 1, .max = 1e12, .example = "7820",
                 .help = "how many iterations the whole run has, where its lines do not say"},
+        {"samples", FIELD_INT, offsetof(struct job_progress, samples), .min = 1, .max = 1e12, .example = "128",
+                .help = "how many samples an iteration of one rank handles, for rates: the batch size"},
         {0},
 };
 static const struct field_shape progress_shape = {sizeof(struct job_progress), "pattern", progress_fields, &shape};
@@ -145,6 +147,27 @@ static const struct field stop_fields[] = {
         {0},
 };
 static const struct field_shape stop_shape = {sizeof(struct job_stop), NULL, stop_fields, &shape};
+
+#define PRICE .pattern = "^[0-9]{1,9}(\\.[0-9]{1,9})?$", .expected = "a number such as 5.00"
+
+static const struct field budget_fields[] = {
+        {"max_time", FIELD_SECONDS, offsetof(struct job_budget, max_time), .min = 1, .max = YEAR, .example = "2h",
+                .help = "the longest the run may take, from the first node to the last output"},
+        {"max_cost", FIELD_TEXT, offsetof(struct job_budget, max_cost), PRICE, .example = "5.00",
+                .help = "the most it may cost, in the currency of the prices"},
+        {0},
+};
+static const struct field_shape budget_shape = {sizeof(struct job_budget), NULL, budget_fields, &shape};
+
+static const struct field expected_fields[] = {
+        {"time", FIELD_SECONDS, offsetof(struct job_expected, time), .max = YEAR, .example = "93.5", .help = "of the program's run"},
+        {"low", FIELD_SECONDS, offsetof(struct job_expected, low), .max = YEAR, .example = "92", .help = "its interval"},
+        {"high", FIELD_SECONDS, offsetof(struct job_expected, high), .max = YEAR, .example = "95", .help = "its interval"},
+        {"cost", FIELD_TEXT, offsetof(struct job_expected, cost), PRICE, .example = "0.42", .help = "of the whole run"},
+        {"from", FIELD_TEXT, offsetof(struct job_expected, from), .example = "dcgan-1f2e3d4c", .help = "the sweep that says so"},
+        {0},
+};
+static const struct field_shape expected_shape = {sizeof(struct job_expected), NULL, expected_fields, &shape};
 
 static const struct field sweep_fields[] = {
         {"over", FIELD_TREE, offsetof(struct job_sweep, over), .expected = "map of lists", .example = "{cluster.nodes: [1, 2, 4], cluster.cpus: [500m, 1]}",
@@ -183,6 +206,10 @@ static const struct field job_fields[] = {
                 .help = "end the run well once enough of it was seen to say how long the whole takes"},
         {"sweep", FIELD_OBJECT, offsetof(struct job, sweep), .shape = &sweep_shape,
                 .help = "for `muster sweep`: the same job at many points"},
+        {"budget", FIELD_OBJECT, offsetof(struct job, budget), .shape = &budget_shape,
+                .help = "what the run may take and cost; it is stopped gently when it will not do with that"},
+        {"expected", FIELD_OBJECT, offsetof(struct job, expected), .shape = &expected_shape,
+                .help = "what `muster choose` foretold, for `muster compare`"},
         {"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000, .example = "[\"*.png\", \"checkpoints/**\"]",
                 .help = "what to bring back: globs below the directory `{out}` in which the ranks start"},
         {"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",

@@ -81,7 +81,19 @@ struct job_metric {
 struct job_progress {
 	struct field_place place;
 	char *pattern;
-	long total;
+	long total, samples;
+};
+
+struct job_budget {
+	struct field_place place;
+	char *max_cost;
+	double max_time;
+};
+
+struct job_expected {
+	struct field_place place;
+	double time, low, high;
+	char *cost, *from;
 };
 
 struct job_stop {
@@ -108,6 +120,8 @@ struct job {
 	struct job_progress progress;
 	struct job_stop stop;
 	struct job_sweep sweep;
+	struct job_budget budget;
+	struct job_expected expected;
 	struct field_texts outputs;
 	int preflight;
 	struct field_objects actions; // of struct job_action; only of a cluster file

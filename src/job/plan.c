@@ -381,6 +381,56 @@ static json_t *make_stop(const struct job_stop *stop)
 	return made;
 }
 
+// As the file says it, for those who want to know whether two runs did the same.
+static json_t *make_command(const struct build *b)
+{
+	autostr struct str s = {0};
+	for (size_t r = 0; r < b->launch.nroles; r++) {
+		const struct job_role *role = job_role(b, r);
+		const struct field_command *command = role && role->command.words.count ? &role->command : &b->job->run.command;
+		for (size_t i = 0; i < command->words.count; i++)
+			str_printf(&s, "%s%s", i ? " " : r ? "; " : "", command->words.items[i]);
+	}
+	return json_string(s.text ? s.text : "");
+}
+
+static json_t *make_budget(const struct job_budget *budget)
+{
+	json_t *made = json_object();
+	if (budget->max_time > 0)
+		json_object_set_new(made, "max_time", number(budget->max_time));
+	if (budget->max_cost)
+		json_object_set_new(made, "max_cost", number(strtod(budget->max_cost, NULL)));
+	return made;
+}
+
+static json_t *make_expected(const struct job_expected *e)
+{
+	json_t *made = mem_json("{s:s?}", "from", e->from);
+	const double times[] = {e->time, e->low, e->high, e->cost ? strtod(e->cost, NULL) : -1};
+	static const char *const names[] = {"time", "low", "high", "cost"};
+	for (size_t i = 0; i < countof(times); i++)
+		json_object_set_new(made, names[i], times[i] >= 0 ? number(times[i]) : json_null());
+	return made;
+}
+
+// What only few jobs ask for, and stands in the plan only then.
+static void add_wishes(json_t *plan, const struct job *job)
+{
+	if (job->progress.total > 0)
+		json_object_set_new(plan, "total", json_integer(job->progress.total));
+	if (job->progress.samples > 0)
+		json_object_set_new(plan, "samples", json_integer(job->progress.samples));
+	if (job->progress.pattern || job->stop.place.node)
+		json_object_set_new(plan, "watched", json_true());
+	if (job->stop.place.node)
+		json_object_set_new(plan, "stop", make_stop(&job->stop));
+	if (job->budget.place.node)
+		json_object_set_new(plan, "budget", make_budget(&job->budget));
+	if (job->expected.place.node)
+		json_object_set_new(plan, "expected", make_expected(&job->expected));
+}
+
 static json_t *make_outputs(const struct build *b)
 {
 	autojson json_t *list = json_array();
@@ -447,16 +497,12 @@ static json_t *make_plan(struct build *b, const json_t *site)
 		return NULL;
 	if (b->launch.mode == JOB_MPI)
 		json_object_set_new(plan, "mpi", json_string(job_mpis[job->run.mpi]));
-	if (job->progress.total > 0)
-		json_object_set_new(plan, "total", json_integer(job->progress.total));
-	if (job->progress.pattern || job->stop.place.node)
-		json_object_set_new(plan, "watched", json_true());
-	if (job->stop.place.node)
-		json_object_set_new(plan, "stop", make_stop(&job->stop));
+	add_wishes(plan, job);
 	if (job->on)
 		json_object_set_new(plan, "on", json_string(job->on));
 	if (job->on && job->share)
 		json_object_set_new(plan, "share", json_true());
+	json_object_set_new(plan, "command", make_command(b));
 	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
 	json_object_set_new(plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
 	return steal(plan);

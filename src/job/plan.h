@@ -11,6 +11,8 @@
 //     "metrics": [ {"name": "...", "pattern": "...", "unit": "..."|null} ... ],
 //     "progress": [ "regular expression with the groups done and total (and perhaps epoch and epochs)", ... ],
 //     "mpi": "auto"|"mpich"|"openmpi",                           // only with launch mpi
+//     "command": "./train --lr {rank}",                          // as the file says it; of several roles with "; " between
+//     "samples": 128, "budget": {"max_time": s, "max_cost": x}, "expected": {"time", "low", "high", "cost", "from"},    // only where the job says so
 //     "total": 7820,                                             // iterations of the whole run; only where the job says so
 //     "watched": true,                                           // somebody relies on "progress": say so when no line matches
 //     "stop": {"iterations": 20, "within": 0.02},                // end well when so many, or an estimate so good, were seen; only where asked for

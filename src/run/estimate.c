@@ -56,8 +56,8 @@ static double middle(const struct paces *p, size_t first, double *spread)
 	return m;
 }
 
-// Student's t, 97.5 %: a table, then the first terms of the expansion for many degrees of freedom (Abramowitz and Stegun 26.7.5).
-static double student(double freedom)
+// A table, then the first terms of the expansion for many degrees of freedom (Abramowitz and Stegun 26.7.5).
+double estimate_student(double freedom)
 {
 	static const double table[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
 	const double z = 1.959964;
@@ -237,7 +237,7 @@ static struct part regular(struct paces *p, size_t first, double left, struct es
 	for (size_t i = 0; i < n; i++)
 		p->scratch[i] = x[i].seconds;
 	e->doubts |= (slope != 0 ? ESTIMATE_TREND : 0) | (two_modes(p->scratch, n, mean) ? ESTIMATE_TWO_MODES : 0) | (n < FEW ? ESTIMATE_FEW : 0);
-	double effective = fmax((double)n / alike, 1), t = student(effective - 1);
+	double effective = fmax((double)n / alike, 1), t = estimate_student(effective - 1);
 	double error = t * sqrt(variance / effective), skew = third / (6 * variance * effective); // Johnson 1978
 	struct part r = {.low = -skew * left, .high = skew * left};
 	if (slope != 0) { // from the level it has come to: perhaps that was chance, perhaps it stays there, perhaps it goes on like this
@@ -305,7 +305,7 @@ static struct part paused(const struct paces *p, size_t first, double at, double
 	double come = e->every > 0 ? floor((total - last) / e->every) : n * left / seen;
 	r.seconds = come * mean;
 	if (e->pauses > 2 && e->every > 0) {
-		double t = student(n - 1);
+		double t = estimate_student(n - 1);
 		r.variance = t * t * variance * (come * come / n + come);
 		return r;
 	}
@@ -338,7 +338,7 @@ static struct part epoch_ends(const struct estimate_input *in, struct paces *p, 
 		sum += p->scratch[i];
 		squares += p->scratch[i] * p->scratch[i];
 	}
-	double mean = sum / (double)n, t = student((double)n - 1);
+	double mean = sum / (double)n, t = estimate_student((double)n - 1);
 	double variance = n > 1 ? fmax(squares / (double)n - mean * mean, 0) * (double)n / ((double)n - 1) : e->spread * e->spread;
 	t = n > 1 ? t : 2;
 	r.seconds = come * mean;

@@ -55,4 +55,7 @@ struct estimate estimate_make(const struct estimate_input *input);
 // The doubt of the lowest bit set in doubts as words a user reads; NULL when there is none.
 const char *estimate_doubt(unsigned doubts);
 
+// Student's t for an interval of 95 % (97.5 % lie below) with so many degrees of freedom; below 1 as for 1.
+double estimate_student(double freedom);
+
 #endif

@@ -1,0 +1,22 @@
+// What compare and choose share: runs or a sweep named on the command line, read into a comparison.
+// It prints nothing.
+#ifndef CMD_COMPARISON_H
+#define CMD_COMPARISON_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct comparison_options {
+	const char *runs;   // the directory
+	const char *prices; // a file, or NULL
+	const char *at;     // "8,16": numbers of nodes to model, or NULL
+	bool different;     // compare runs of different commands too
+};
+
+// names: a sweep (its id, the beginning of one), or runs; none: the latest sweep. The tree of compare.h with "name" (of the sweep or "runs") and, of a
+// sweep, "job" (the file's path) and "sweep" (its id). Owned by the caller; NULL and err.
+json_t *comparison_make(const struct comparison_options *o, char *const *names, int count, struct error *err);
+
+#endif

@@ -1,0 +1,39 @@
+// Compare: runs of one job on different clusters as one table: time, rate, speed-up, cost, and which differences are none.
+// It prints nothing, and knows nothing of sweeps.
+#ifndef RUN_COMPARE_H
+#define RUN_COMPARE_H
+
+#include "base/error.h"
+#include "run/run.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct compare;
+
+// prices (may be NULL) as prices.h gives them; must outlive it.
+struct compare *compare_new(const json_t *prices);
+void compare_free(struct compare *c);
+
+// Adds a run; name is the cluster's (NULL: made from the plan: "2 x local, 0.5 CPUs"). Runs of the same name are repeats of one row. sets (may be
+// NULL) is how the job was varied to get there. A run that has neither ended well nor shown an iteration is counted as failed. -1 and err when its
+// directory cannot be read.
+int compare_add(struct compare *c, const struct run *run, const char *name, const json_t *sets, struct error *err);
+
+// Two runs whose jobs do not have the same command: its texts in *a and *b (not owned). False when all are the same.
+bool compare_differs(const struct compare *c, const char **a, const char **b);
+
+// Everything, owned by the caller:
+//   {"compare": 1, "currency", "as_of", "rows": [{"name", "sets", "executor", "type", "nodes", "cpus", "memory", "size", "runs": [ids], "failed",
+//      "kind": "measured"|"predicted"|"modelled"|"failed", "kind_of": the first row that differs from this one in nodes alone, "seconds": [v, low, high], "turn": [..], "rate": samples (or iterations) a second of all ranks,
+//      "init", "overhead": what the cluster took besides the program, "speedup", "efficiency", "cost": [v, low, high], "expected": {...} or null,
+//      "doubts": [..], "spread": [five quantiles of one turn's time]}],
+//    "unit": what "rate" counts, "pairs": [{"a", "b": rows, "ratio": [v, low, high] of their times, "verdict"}], "models": [{"name", "serial", "parallel",
+//      "talk", "error", "points"}]}
+// null where something is not known. Rows are in order of nodes, then of CPUs. For each cluster of at (numbers of nodes) that was not run, the model
+// of its kind adds a row. Speed-up and efficiency are against the smallest cluster, efficiency for each of its CPUs where they are limited, else
+// for each node. Intervals are 95 %.
+json_t *compare_make(const struct compare *c, const size_t *at, size_t nat);
+
+#endif
