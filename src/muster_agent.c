@@ -3,6 +3,7 @@
 // Open MPI (agent/shim.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
+#include "agent/hold.h"
 #include "agent/shim.h"
 #include "exec/executor.h"
 
@@ -81,5 +82,7 @@ int main(int argc, char **argv)
 		return sweep(argv[2]);
 	if (argc >= 2 && (strcmp(argv[1], "rsh") == 0 || strcmp(argv[1], "rank") == 0))
 		return for_open_mpi(argc, argv);
+	if (argc == 3 && strcmp(argv[1], "hold") == 0)
+		return hold_main(atof(argv[2]));
 	return agent_main();
 }

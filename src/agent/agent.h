@@ -11,6 +11,7 @@
 //    "dir": "/tmp/muster-0/ID/node-0", made if missing (0700; its parent must be there); the agent writes agent.json {"pid", "started"}, agent.log, spool/, data/, out/ below it
 //    "claim": 3,                       a descriptor that keeps the address ours, or missing
 //    "shared": "/tmp/.../ID/shared",   a directory that all nodes of the run see, or missing
+//    "live": "/.muster/live",          a directory with the live inputs by number, where the node does not see the controller's files, or missing
 //    "cgroups": "/sys/.../cgroup.procs:...",  for the ranks to enter, or missing
 //    "lease": 30, "heartbeat": 5}     seconds
 //

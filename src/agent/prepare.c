@@ -299,6 +299,19 @@ static void next_turn(struct node *node)
 
 // --- inputs -------------------------------------------------------------------
 
+// A live input of a node that does not see the controller's files is where the executor has put it.
+static json_t *at_hand(const struct node *node, json_t *input, size_t number)
+{
+	const char *live = json_string_value(json_object_get(node->config, "live"));
+	const char *kind = json_string_value(json_object_get(input, "kind"));
+	if (!live || !kind || strcmp(kind, "live") != 0)
+		return json_incref(input);
+	json_t *copy = json_copy(input);
+	autofree char *from = mem_printf("%s/%zu", live, number);
+	json_object_set_new(copy, "from", json_string(from));
+	return copy;
+}
+
 // The inputs that this node fetches itself (once: only those that all share).
 static json_t *own_inputs(struct node *node, bool once)
 {
@@ -307,7 +320,7 @@ static json_t *own_inputs(struct node *node, bool once)
 	json_t *input;
 	json_array_foreach(json_object_get(node->plan, "inputs"), i, input)
 		if ((node->shared && flag(input, "once")) == once)
-			json_array_append(list, input);
+			json_array_append_new(list, at_hand(node, input, i));
 	return list;
 }
 

@@ -24,7 +24,7 @@ enum { TELL_EVERY = 5000 }; // milliseconds
 
 struct input {
 	const char *name, *from, *path, *sha256;
-	bool http, unpack;
+	bool http, live, unpack;
 	char *fresh; // where it is made before it is at its place
 	size_t bytes, total;
 	char sum[CRYPTO_HEX]; // "" for a directory
@@ -150,10 +150,26 @@ static int place(struct input *in, const char *file, const char *data_dir, struc
 	return rc;
 }
 
+// What is live is the thing itself, not a copy.
+static int point(const struct input *in, const char *data_dir, struct error *err)
+{
+	autoclose int root = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_errno(err, "cannot open '%s'", data_dir);
+	if (access(in->from, F_OK))
+		return error_errno(err, "cannot read '%s'", in->from);
+	if (fs_mkdirs_beneath(root, in->path, err) < 0)
+		return -1;
+	autofree char *to = fs_join(data_dir, in->path);
+	return symlink(in->from, to) < 0 ? error_errno(err, "cannot create '%s'", to) : 0;
+}
+
 static int stage(struct input *in, const char *data_dir, struct error *err)
 {
 	if (!fs_is_inside(in->path))
 		return error_set(err, ERROR_JOB, "the path '%s' leads out of the data directory", in->path);
+	if (in->live)
+		return point(in, data_dir, err);
 	autofree char *file = NULL;
 	int rc = fs_remove(in->fresh, err);
 	if (rc == 0)
@@ -179,6 +195,7 @@ static int run(const json_t *input, const char *data_dir, int out)
 	        .path = text(input, "path"),
 	        .sha256 = text(input, "sha256"),
 	        .http = kind && strcmp(kind, "http") == 0,
+	        .live = kind && strcmp(kind, "live") == 0,
 	        .unpack = json_is_true(json_object_get(input, "unpack"))};
 	autofree char *fresh = in.fresh = fs_join(data_dir, ".muster-input");
 	struct teller teller = {.input = &in, .out = out};

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -244,4 +245,89 @@ int tar_unpack(
 	if (bytes)
 		*bytes = u.bytes;
 	return rc < 0 ? error_wrap(err, "cannot unpack '%s'", path) : 0;
+}
+
+// --- writing ----------------------------------------------------------------
+
+struct tar_writer {
+	struct archive *archive;
+};
+
+struct tar_writer *tar_writer_new(int fd, struct error *err)
+{
+	struct tar_writer *w = mem_alloc(sizeof *w);
+	w->archive = archive_write_new();
+	// The old format, with extended headers only where a name or a size needs them.
+	if (archive_write_set_format_pax_restricted(w->archive) == ARCHIVE_OK && archive_write_open_fd(w->archive, fd) == ARCHIVE_OK)
+		return w;
+	archive_failed(w->archive, err);
+	tar_writer_free(w);
+	return NULL;
+}
+
+void tar_writer_free(struct tar_writer *w)
+{
+	if (!w)
+		return;
+	archive_write_free(w->archive);
+	free(w);
+}
+
+int tar_writer_end(struct tar_writer *w, struct error *err)
+{
+	int rc = archive_write_close(w->archive) == ARCHIVE_OK ? 0 : archive_failed(w->archive, err);
+	tar_writer_free(w);
+	return rc;
+}
+
+// The header has promised size bytes: a file that shrinks meanwhile is filled up by the archive's end, one that grows is cut.
+static int add_content(struct tar_writer *w, int fd, int64_t size, struct error *err)
+{
+	autofree char *bytes = mem_alloc(READ_SIZE);
+	for (int64_t left = size; left > 0;) {
+		ssize_t n = read(fd, bytes, left < READ_SIZE ? (size_t)left : READ_SIZE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(err, "cannot read it");
+		if (n == 0)
+			return error_set(err, ERROR_SYSTEM, "it became shorter while it was read");
+		if (archive_write_data(w->archive, bytes, (size_t)n) < 0)
+			return archive_failed(w->archive, err);
+		left -= n;
+	}
+	return 0;
+}
+
+static int add_entry(struct tar_writer *w, struct archive_entry *e, const char *path, struct error *err)
+{
+	struct stat st;
+	if (lstat(path, &st))
+		return error_errno(err, "cannot look at it");
+	bool file = S_ISREG(st.st_mode);
+	if (!file && !S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
+		return error_set(err, ERROR_SYSTEM, "it is neither a file, a directory nor a link");
+	autoclose int fd = file ? open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	if (file && (fd < 0 || fstat(fd, &st)))
+		return error_errno(err, "cannot read it");
+	char target[4096] = "";
+	if (S_ISLNK(st.st_mode) && readlink(path, target, sizeof target - 1) < 0)
+		return error_errno(err, "cannot read it");
+	archive_entry_set_mode(e, st.st_mode);
+	archive_entry_set_mtime(e, st.st_mtim.tv_sec, 0);
+	archive_entry_set_size(e, file ? st.st_size : 0);
+	if (*target)
+		archive_entry_set_symlink(e, target);
+	if (archive_write_header(w->archive, e) < ARCHIVE_WARN)
+		return archive_failed(w->archive, err);
+	return file ? add_content(w, fd, st.st_size, err) : 0;
+}
+
+int tar_add(struct tar_writer *w, const char *path, const char *name, struct error *err)
+{
+	struct archive_entry *e = archive_entry_new();
+	archive_entry_set_pathname(e, name);
+	int rc = add_entry(w, e, path, err);
+	archive_entry_free(e);
+	return rc < 0 ? error_wrap(err, "'%s'", path) : 0;
 }

@@ -1,5 +1,5 @@
-// Archives: unpacks tar (plain, gz, xz, zst, bz2) and zip below a directory, and nothing anywhere else.
-// It does not write archives. The only door to libarchive.
+// Archives: unpacks tar (plain, gz, xz, zst, bz2) and zip below a directory, and nothing anywhere else; writes plain tar.
+// It chooses no files. The only door to libarchive.
 #ifndef BASE_TAR_H
 #define BASE_TAR_H
 
@@ -13,5 +13,16 @@
 // then with the bytes written so far; *bytes (may be NULL) gets their sum.
 int tar_unpack(
         const char *path, const char *dir, void (*on_progress)(uint64_t bytes, void *data), void *data, uint64_t *bytes, struct error *err);
+
+// Writes a tar archive to fd, which stays the caller's, piece by piece.
+struct tar_writer;
+struct tar_writer *tar_writer_new(int fd, struct error *err);
+
+// Adds the file, directory or symbolic link at path under the name it shall have inside; with its mode, owned by root. What else there is
+// (a socket) is an error that names it.
+int tar_add(struct tar_writer *w, const char *path, const char *name, struct error *err);
+
+int tar_writer_end(struct tar_writer *w, struct error *err); // writes what is left and frees it
+void tar_writer_free(struct tar_writer *w);                  // gives up; takes NULL
 
 #endif

@@ -180,6 +180,16 @@ static enum story_kind tell_input(struct story *s, const json_t *event, struct s
 	return STORY_NEWS;
 }
 
+static enum story_kind tell_image(struct story *s, const json_t *event, struct str *out)
+{
+	autofree char *took = str_seconds(number(event, "seconds"));
+	if (has(event, "ok"))
+		str_printf(out, "image %s is ready (%s)", text(event, "name"), took);
+	else
+		str_printf(out, "image %s: %s", text(event, "name"), text(event, "step"));
+	return STORY_NEWS;
+}
+
 static void tell_last(const json_t *event, struct str *out)
 {
 	const json_t *last = json_object_get(event, "last");
@@ -316,6 +326,7 @@ static const struct teller {
         {"back", tell_back},
         {"preflight", tell_preflight},
         {"mpi", tell_mpi},
+        {"image", tell_image},
         {"input", tell_input},
         {"setup", tell_setup},
         {"exit", tell_exit},

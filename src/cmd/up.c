@@ -48,7 +48,12 @@ static int load(struct wish *w, struct error *err)
 	autojson json_t *site = w->job && w->site ? site_load(w->site, err) : NULL;
 	if (!w->job || (w->site && !site))
 		return -1;
-	w->plan = plan_make_cluster(w->job, site, err);
+	autofree char *path = fs_absolute(w->file, err);
+	if (!path)
+		return -1;
+	char *slash = strrchr(path, '/');
+	slash[slash == path] = 0;
+	w->plan = plan_make_cluster(w->job, site, path, err);
 	return w->plan ? 0 : -1;
 }
 

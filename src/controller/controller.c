@@ -103,6 +103,12 @@ static struct server *serve(struct course *c, struct error *err)
 	return server_new(c->loop, &options, err);
 }
 
+static void say(const struct cluster *cluster, json_t *event)
+{
+	const struct course *c = cluster->say_data;
+	mailbox_put(c->mailbox, event);
+}
+
 static int init(struct course *c, struct error *err)
 {
 	course_init(c);
@@ -122,7 +128,8 @@ static int init(struct course *c, struct error *err)
 	if (c->keep)
 		keep_start(c->keep);
 	c->worker = worker_new(c->loop, err);
-	c->server = c->worker ? serve(c, err) : NULL;
+	c->mailbox = c->worker ? mailbox_new(c->loop, course_executor_says, c, err) : NULL;
+	c->server = c->mailbox ? serve(c, err) : NULL;
 	if (!c->server)
 		return -1;
 	c->cluster = (struct cluster){.label = c->run->id,
@@ -132,7 +139,9 @@ static int init(struct course *c, struct error *err)
 		.fingerprint = server_fingerprint(c->server),
 		.token = make_token,
 		.token_data = c,
-		.cancelled = &c->cancelled};
+		.cancelled = &c->cancelled,
+		.say = say,
+		.say_data = c};
 	return write_control(c, err);
 }
 
@@ -141,6 +150,7 @@ static void fini(struct course *c)
 	if (c->server)
 		server_stop(c->server);
 	worker_free(c->worker);
+	mailbox_free(c->mailbox);
 	loop_unwatch(c->signals); // else the end of the loop looks like the end of what they watch
 	loop_unwatch(c->leash);
 	if (c->loop) {

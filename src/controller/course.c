@@ -292,6 +292,26 @@ static void lose_node(struct course *c, size_t node, const char *why)
 	course_check_gone(c);
 }
 
+// An image may take longer than nodes may: the deadline is for those.
+void course_executor_says(json_t *event, void *data)
+{
+	struct course *c = data;
+	autojson json_t *mine = event;
+	if (event_is(event, "lost")) {
+		json_int_t node = json_integer_value(json_object_get(event, "node"));
+		if (node >= 0 && (size_t)node < c->roster.nnodes && !c->down_wanted)
+			lose_node(c, (size_t)node, json_string_value(json_object_get(event, "why")));
+		return;
+	}
+	if (event_is(event, "image") && c->state == STATE_STARTING) {
+		if (json_object_get(event, "ok"))
+			loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
+		else
+			loop_timer_cancel(c->deadline);
+	}
+	course_say(c, json_incref(event));
+}
+
 static void on_deadline(void *data)
 {
 	struct course *c = data;

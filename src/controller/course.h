@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "controller/controller.h"
 #include "controller/keep.h"
+#include "controller/mailbox.h"
 #include "controller/roster.h"
 #include "controller/server.h"
 #include "controller/state.h"
@@ -30,6 +31,7 @@ struct course {
 	struct keep *keep; // NULL: a run that ends by itself
 	struct roster roster;
 	struct worker *worker;
+	struct mailbox *mailbox; // what the executor says
 	struct cluster cluster;
 	volatile int cancelled; // seen by the executor's thread
 	char *secret, *nonce, *machine;
@@ -71,6 +73,8 @@ void course_decide(struct course *c, const char *outcome, int exit, const char *
 void course_spoil(struct course *c, const char *outcome, int exit, const char *why);  // what went wrong after all ranks had ended well
 void course_fail(struct course *c, const char *outcome, int exit, const char *why);
 void course_fail_attempt(struct course *c, const char *why); // the ranks failed; they are started again if the job says so
+
+void course_executor_says(json_t *event, void *data); // takes the event; data is the course
 
 void course_send_launch(struct course *c, size_t node);
 void course_send_bye(struct course *c, size_t node);

@@ -118,12 +118,14 @@ static int use_place(struct engine *e, struct error *err)
 struct lines {
 	const struct engine_ask *ask;
 	struct str rest;
+	bool refused; // who reads the lines ended it
 };
 
 static int take_line(struct lines *l, const char *text, size_t len, struct error *err)
 {
 	autojson json_t *line = json_loadb(text, len, 0, NULL);
-	return json_is_object(line) ? l->ask->on_line(line, l->ask->data, err) : 0;
+	l->refused = json_is_object(line) && l->ask->on_line(line, l->ask->data, err);
+	return l->refused ? -1 : 0;
 }
 
 static int on_pieces(const char *bytes, size_t len, void *data, struct error *err)
@@ -178,7 +180,7 @@ static int request(struct engine *e, const struct engine_ask *ask, bool upgrade,
 	str_fini(&lines.rest);
 	if (status >= 400)
 		complain(status, text, err);
-	else if (status < 0 && (!err || err->code != ERROR_CANCELLED))
+	else if (status < 0 && !lines.refused && (!err || err->code != ERROR_CANCELLED))
 		error_wrap(err, "the Docker engine at %s does not answer", e->place);
 	return status;
 }

@@ -5,8 +5,11 @@
 
 #include <string.h>
 
+extern const struct executor executor_docker;
+
 const struct executor *const executors[] = {
 	&executor_local,
+	&executor_docker,
 	NULL,
 };
 

@@ -18,6 +18,10 @@ struct cluster {
 	void *token_data;
 	void *state; // the executor's own, between up and down of one process; NULL in one that never called up
 	const volatile int *cancelled; // non-zero: up should give up soon
+	// Takes an event for the record, from any thread: "image" (how far it is), "lost" (a node that cannot come back), "warn". NULL: nobody
+	// listens.
+	void (*say)(const struct cluster *c, json_t *event);
+	void *say_data;
 };
 
 struct executor {

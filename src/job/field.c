@@ -384,7 +384,7 @@ static int read_field(const struct field *field, struct yaml *map, const char *p
 	set_absent(field, slot);
 	if (node && !yaml_is_null(node))
 		return read_value(&(struct reading){field, node, below, slot, err});
-	if (field->required)
+	if (field->required && map) // of a map that is not there nothing is
 		return yaml_error(node ? node : map, err, "found no '%s', expected %s", below, field->expected ? field->expected : "one");
 	if (field->type == FIELD_OBJECT)
 		return field_read(field->shape, NULL, below, slot, err);

@@ -31,6 +31,12 @@ static char *clean_path(const char *path)
 	return s.len ? str_steal(&s) : mem_strdup(".");
 }
 
+char *input_absolute(const char *dir, const char *path)
+{
+	autofree char *joined = fs_join(dir, path);
+	return clean_path(joined);
+}
+
 static bool is_http(const char *from)
 {
 	return str_starts(from, "http://") || str_starts(from, "https://");
@@ -67,8 +73,7 @@ static char *input_source(const struct base *b, const struct job_input *input)
 		yaml_error(node, b->err, "found %s for an input, expected a path (without '~') or an http:// or https:// address", quoted);
 		return NULL;
 	}
-	autofree char *joined = fs_join(b->dir, input->from);
-	return clean_path(joined);
+	return input_absolute(b->dir, input->from);
 }
 
 static char *input_path(const struct base *b, const struct job_input *input, const char *base)
@@ -87,9 +92,21 @@ static char *input_path(const struct base *b, const struct job_input *input, con
 	return NULL;
 }
 
+// What is live is no copy: nothing can be done to it.
+static int check_live(const struct base *b, const struct job_input *input)
+{
+	if (!input->live || !(is_http(input->from) || input->unpack || input->sha256 || input->once))
+		return 0;
+	return yaml_error(yaml_find(input->place.node, "live"), b->err,
+	        "found 'live' for %s, expected it only for a path of this machine, without 'unpack', 'sha256' and 'once'",
+	        is_http(input->from) ? "an address"
+	        : input->unpack      ? "an archive to unpack"
+	                             : "an input with 'sha256' or 'once'");
+}
+
 static json_t *make_input(const struct base *b, const struct job_input *input)
 {
-	autofree char *from = input_source(b, input);
+	autofree char *from = check_live(b, input) ? NULL : input_source(b, input);
 	if (!from)
 		return NULL;
 	autofree char *base = base_name(from);
@@ -103,7 +120,7 @@ static json_t *make_input(const struct base *b, const struct job_input *input)
 	        input->name ? input->name
 	        : *base     ? base
 	                    : from,
-	        "from", from, "kind", is_http(from) ? "http" : "path", "sha256", sha256, "unpack", input->unpack, "path", path, "once",
+	        "from", from, "kind", is_http(from) ? "http" : input->live ? "live" : "path", "sha256", sha256, "unpack", input->unpack, "path", path, "once",
 	        input->once);
 }
 

@@ -18,6 +18,9 @@ const char *const job_mpis[] = {"auto", "mpich", "openmpi", NULL};
 
 static const struct field_shape shape;
 
+#define ENV_NAME .pattern = "^[A-Za-z_][A-Za-z0-9_]*$", .expected = "letters, digits and '_', no digit first"
+#define IMAGE "^[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}$", .expected = "the name of an image", .example = "debian:12"
+
 static const struct field role_fields[] = {
         {"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .expected = "how many nodes", .min = 1, .max = 10000,
                 .example = "2", .help = "how many nodes have this role"},
@@ -29,9 +32,21 @@ static const struct field role_fields[] = {
                         "role does unless another says `true`"},
         {"cpus", FIELD_CPUS, offsetof(struct job_role, cpus), .example = "500m", .help = "as `cluster.cpus`, for this role"},
         {"memory", FIELD_BYTES, offsetof(struct job_role, memory), .example = "1Gi", .help = "as `cluster.memory`, for this role"},
+        {"image", FIELD_TEXT, offsetof(struct job_role, image), .pattern = IMAGE, .help = "as `cluster.image`, for this role"},
         {0},
 };
 static const struct field_shape role_shape = {sizeof(struct job_role), "nodes", role_fields, &shape};
+
+static const struct field build_fields[] = {
+        {"context", FIELD_TEXT, offsetof(struct job_build, context), .required = true, .expected = "a directory", .example = "image",
+                .help = "a directory (relative to the job file) with a `Dockerfile`; what its `.dockerignore` names is left out"},
+        {"dockerfile", FIELD_TEXT, offsetof(struct job_build, dockerfile), .example = "Dockerfile.gpu",
+                .help = "the file with the instructions, below the context; default: `Dockerfile`"},
+        {"args", FIELD_ENV, offsetof(struct job_build, args), .max = 100, ENV_NAME, .example = "{VERSION: \"12\"}",
+                .help = "values for the `ARG`s of the file"},
+        {0},
+};
+static const struct field_shape build_shape = {sizeof(struct job_build), "context", build_fields, &shape};
 
 static const struct field cluster_fields[] = {
         {"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local", .pattern = "^[a-z][a-z0-9-]{0,30}$",
@@ -47,6 +62,13 @@ static const struct field cluster_fields[] = {
         {"lease", FIELD_SECONDS, offsetof(struct job_cluster, lease), .min = 5, .max = YEAR, .example = "2h",
                 .help = "how long a node lives that cannot reach its controller; default: 30s or what the site file says, and 1h for a cluster "
                         "that `muster up` keeps"},
+        {"image", FIELD_TEXT, offsetof(struct job_cluster, image), .pattern = IMAGE,
+                .help = "docker: what the containers are made of; it is pulled only when the engine does not have it"},
+        {"build", FIELD_OBJECT, offsetof(struct job_cluster, build), .shape = &build_shape,
+                .help = "docker: the image is built from this first: a directory, or a map that says more"},
+        {"volumes", FIELD_TEXTS, offsetof(struct job_cluster, volumes), .max = 100, .pattern = "^[^:]+:/[^:]*(:(ro|rw))?$",
+                .expected = "HOST:CONTAINER, perhaps with ':ro' behind", .example = "[/srv/data:/data:ro]",
+                .help = "docker: directories of the engine's machine, or named volumes, in every container"},
         {0},
 };
 static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields, &shape};
@@ -64,13 +86,14 @@ static const struct field input_fields[] = {
                 .help = "where it is put, below the data directory `{data}`; default: the last part of `from`, or `.` when it is unpacked"},
         {"once", FIELD_BOOL, offsetof(struct job_input, once), .fallback = "false", .example = "true",
                 .help = "one copy for all nodes that share a file system"},
+        {"live", FIELD_BOOL, offsetof(struct job_input, live), .fallback = "false", .example = "true",
+                .help = "not a copy but the directory or file itself: what is changed on this machine is seen in all nodes at once, and the "
+                        "other way round"},
         {"name", FIELD_TEXT, offsetof(struct job_input, name), .example = "training data",
                 .help = "what messages call it; default: the last part of `from`"},
         {0},
 };
 static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields, &shape};
-
-#define ENV_NAME .pattern = "^[A-Za-z_][A-Za-z0-9_]*$", .expected = "letters, digits and '_', no digit first"
 
 static const struct field setup_fields[] = {
         {"run", FIELD_COMMAND, offsetof(struct job_setup, run), .required = true, .example = "tar xf {data}/words.tar",
@@ -312,6 +335,9 @@ static int check(const struct job *job, const struct field_shape *as, struct err
 	if (cluster->roles.count && cluster->nodes >= 0)
 		return yaml_error(yaml_find(cluster->place.node, "nodes"), err,
 		        "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
+	if (cluster->image && cluster->build.context)
+		return yaml_error(yaml_find(cluster->place.node, "image"), err,
+		        "found both 'cluster.image' and 'cluster.build', expected one of them");
 	if (as == &file_shape)
 		return 0;
 	if (check_commands(job, err))

@@ -23,7 +23,14 @@ struct job_role {
 	double cpus;
 	long long memory;
 	struct field_command command;
+	char *image;
 	int decides;
+};
+
+struct job_build {
+	struct field_place place;
+	char *context, *dockerfile;
+	struct field_env args;
 };
 
 struct job_cluster {
@@ -33,6 +40,9 @@ struct job_cluster {
 	struct field_objects roles; // of struct job_role, in the order of the file
 	double cpus, lease;
 	long long memory;
+	char *image;
+	struct job_build build; // context NULL: there is none
+	struct field_texts volumes;
 };
 
 // A named list of commands of a cluster file.
@@ -51,7 +61,7 @@ struct job_step {
 struct job_input {
 	struct field_place place;
 	char *from, *sha256, *path, *name;
-	int unpack, once;
+	int unpack, once, live;
 };
 
 struct job_setup {

@@ -229,23 +229,27 @@ static int check_size(const struct build *b)
 	        MAX_BYTES >> 20);
 }
 
-static json_t *make_nodes(const struct build *b)
+// Without an image of its own a node has the one that is built, or none.
+static json_t *make_node(const struct build *b, size_t r, size_t index)
 {
 	const struct job_cluster *cluster = &b->job->cluster;
+	const struct launch_role *role = &b->launch.roles[r];
+	const struct job_role *from = job_role(b, r);
+	double cpus = from && from->cpus >= 0 ? from->cpus : cluster->cpus;
+	long long memory = from && from->memory >= 0 ? from->memory : cluster->memory;
+	const char *image = from && from->image ? from->image : cluster->image;
+	autofree char *name = mem_printf("node-%zu", role->first + index);
+	return mem_json("{s:I, s:s, s:s, s:I, s:o, s:o, s:s*}", "node", (json_int_t)(role->first + index), "name", name, "role", role->name,
+	        "index", (json_int_t)index, "cpus", cpus >= 0 ? number(cpus) : json_null(), "memory",
+	        memory >= 0 ? json_integer(memory) : json_null(), "image", image);
+}
+
+static json_t *make_nodes(const struct build *b)
+{
 	json_t *nodes = json_array();
-	for (size_t r = 0; r < b->launch.nroles; r++) {
-		const struct launch_role *role = &b->launch.roles[r];
-		const struct job_role *from = job_role(b, r);
-		double cpus = from && from->cpus >= 0 ? from->cpus : cluster->cpus;
-		long long memory = from && from->memory >= 0 ? from->memory : cluster->memory;
-		for (size_t i = 0; i < role->nodes; i++) {
-			autofree char *name = mem_printf("node-%zu", role->first + i);
-			json_array_append_new(
-			        nodes, mem_json("{s:I, s:s, s:s, s:I, s:o, s:o}", "node", (json_int_t)(role->first + i), "name", name,
-			                       "role", role->name, "index", (json_int_t)i, "cpus", cpus >= 0 ? number(cpus) : json_null(),
-			                       "memory", memory >= 0 ? json_integer(memory) : json_null()));
-		}
-	}
+	for (size_t r = 0; r < b->launch.nroles; r++)
+		for (size_t i = 0; i < b->launch.roles[r].nodes; i++)
+			json_array_append_new(nodes, make_node(b, r, i));
 	return nodes;
 }
 
@@ -448,6 +452,50 @@ static json_t *make_outputs(const struct build *b)
 	return steal(list);
 }
 
+// --- containers -------------------------------------------------------------
+
+static int add_build(const struct build *b, json_t *plan)
+{
+	const struct job_build *build = &b->job->cluster.build;
+	if (!build->context)
+		return 0;
+	const char *names[] = {build->context, build->dockerfile};
+	for (size_t i = 0; i < countof(names); i++)
+		if (names[i] && (strstr(names[i], "://") || *names[i] == '~' || (i == 1 && !fs_is_inside(names[i])))) {
+			autofree char *quoted = yaml_quote(names[i]);
+			return yaml_error(build->place.node, b->err, "found %s, expected %s", quoted,
+			        i ? "a file below the context" : "a directory of this machine, without '~'");
+		}
+	autofree char *context = input_absolute(b->dir, build->context);
+	json_t *args = json_object();
+	for (size_t i = 0; i < build->args.count; i++)
+		json_object_set_new(args, build->args.items[i].name, json_string(build->args.items[i].value));
+	return json_object_set_new(
+	        plan, "build", mem_json("{s:s, s:s*, s:o}", "context", context, "dockerfile", build->dockerfile, "args", args));
+}
+
+// A source with a '/' is a directory, else it is the name of a volume.
+static int add_volumes(const struct build *b, json_t *plan)
+{
+	const struct field_texts *volumes = &b->job->cluster.volumes;
+	if (!volumes->count)
+		return 0;
+	json_t *list = json_array();
+	for (size_t i = 0; i < volumes->count; i++) {
+		const char *text = volumes->items[i];
+		size_t len = strcspn(text, ":");
+		autofree char *source = mem_strndup(text, len);
+		if (memchr(source, '/', len) || *source == '.') {
+			autofree char *path = input_absolute(b->dir, source);
+			free(source);
+			source = steal(path);
+		}
+		autofree char *volume = mem_printf("%s%s", source, text + len);
+		json_array_append_new(list, json_string(volume));
+	}
+	return json_object_set_new(plan, "volumes", list);
+}
+
 // --- the whole -------------------------------------------------------------------------
 
 static double site_seconds(const json_t *site, const char *name, double fallback)
@@ -493,7 +541,8 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	        "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
 	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
-	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site, false))
+	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site, false) ||
+	        add_build(b, plan) || add_volumes(b, plan))
 		return NULL;
 	if (b->launch.mode == JOB_MPI)
 		json_object_set_new(plan, "mpi", json_string(job_mpis[job->run.mpi]));
@@ -534,16 +583,16 @@ static json_t *make_action(const struct job_action *action)
 	return list;
 }
 
-json_t *plan_make_cluster(const struct job *job, const json_t *site, struct error *err)
+json_t *plan_make_cluster(const struct job *job, const json_t *site, const char *dir, struct error *err)
 {
-	struct build b = {.job = job, .err = err};
+	struct build b = {.job = job, .dir = dir, .err = err};
 	autofree struct launch_role *roles = mem_alloc((job->cluster.roles.count + 1) * sizeof *roles);
 	lay_out(&b, roles);
 	if (check_size(&b))
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
 	        "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");
-	if (add_times(&b, plan, site, true))
+	if (add_times(&b, plan, site, true) || add_build(&b, plan) || add_volumes(&b, plan))
 		return NULL;
 	json_t *actions = json_object();
 	const struct job_action *action = job->actions.items;

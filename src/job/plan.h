@@ -2,10 +2,11 @@
 // It knows no address yet and touches nothing; after it nobody looks at the job again.
 //
 //   { "plan": 1, "name": "dcgan", "executor": "local", "launch": "none"|"torch"|"ps"|"mpi", "size": 2,
-//     "nodes":  [ {"node": 0, "name": "node-0", "role": "worker", "index": 0, "cpus": 0.5|null, "memory": 131072000|null} ... ],
+//     "nodes":  [ {"node": 0, "name": "node-0", "role": "worker", "index": 0, "cpus": 0.5|null, "memory": 131072000|null,
+//                  "image": "debian:12" or missing} ... ],
 //     "ranks":  [ {"rank": 0, "node": 0, "local": 0, "role": "worker", "index": 0, "decides": true,
 //                  "argv": ["/bin/sh", "-c", "..."], "env": {"MUSTER_RANK": "0", ...}} ... ],
-//     "inputs": [ {"name": "...", "from": "/absolute/path"|"https://...", "kind": "path"|"http", "sha256": "..."|null,
+//     "inputs": [ {"name": "...", "from": "/absolute/path"|"https://...", "kind": "path"|"http"|"live", "sha256": "..."|null,
 //                  "unpack": true|false, "path": "below the data directory", "once": false} ... ],
 //     "setup":  [ {"name": "...", "argv": [...], "env": {...}, "once": false, "timeout": 0} ... ],
 //     "metrics": [ {"name": "...", "pattern": "...", "unit": "..."|null} ... ],
@@ -19,7 +20,9 @@
 //     "outputs": [ "glob", ... ],
 //     "timeout": 0, "retries": 0, "grace": 5, "deadline": 60, "heartbeat": 5, "lease": 30,    // seconds; timeout 0 is none
 //     "on": "lab", "share": true,           // the kept cluster it runs on, and that it may do so beside other jobs; only with `run --on`
-//     "preflight": true, "ports": true }                         // ports: some text holds {port...}
+//     "preflight": true, "ports": true,                          // ports: some text holds {port...}
+//     "build": {"context": "/absolute/path", "dockerfile": "...", "args": {...}},   // missing when there is none; dockerfile too
+//     "volumes": [ "/absolute/path:/in/the/container:ro"|"name:/in/the/container", ... ] }   // missing when there are none
 //
 // "decides": the run ends when all ranks that decide have ended; the others are then told to stop and their exit does not count.
 // Texts may still hold the placeholders that only a live node can fill: {data} {out} {addr[K]} {port} {port[R]} {hosts} {hostfile}.
@@ -41,7 +44,7 @@ json_t *plan_progress(void);
 
 // The plan of a cluster that is kept up, from a cluster file: the same without ranks, and with
 //     "actions": {"install": [{"name": "...", "argv": [...], "once": false} ... ]}
-json_t *plan_make_cluster(const struct job *job, const json_t *site, struct error *err);
+json_t *plan_make_cluster(const struct job *job, const json_t *site, const char *dir, struct error *err);
 
 // The same cluster with so many nodes: the last ones go, or there are more like the last one. Owned by the caller.
 json_t *plan_resize(const json_t *plan, size_t nodes);

@@ -53,7 +53,7 @@ static void test_getters(void **state)
 static json_t *cluster_plan(const char *text, struct error *err)
 {
 	struct job *job = job_parse_cluster(text, strlen(text), "lab.yaml", NULL, 0, err);
-	json_t *plan = job ? plan_make_cluster(job, NULL, err) : NULL;
+	json_t *plan = job ? plan_make_cluster(job, NULL, "/", err) : NULL;
 	job_free(job);
 	return plan;
 }

@@ -80,7 +80,7 @@ static json_t *value_schema(const struct field *field)
 	case FIELD_TREE:
 		return json_object();
 	case FIELD_OBJECT:
-		return object_schema(field->shape);
+		return item_schema(field->shape);
 	case FIELD_OBJECTS:
 		return mem_json("{s:s, s:o, s:i}", "type", "array", "items", item_schema(field->shape), "maxItems", (int)field->max);
 	case FIELD_NAMED:

@@ -23,6 +23,7 @@ static const struct kind {
 } kinds[] = {
         {"run", false, false},
         {"intent", false, false},
+        {"image", false, false},
         {"state", false, false},
         {"phase", false, true},
         {"hello", false, false},

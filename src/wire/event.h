@@ -6,6 +6,7 @@
 // In events.jsonl (C: written by the controller, A: comes from an agent):
 //   run       C  id, name, executor, nodes, size, version, plan: the file's name      always the first line
 //   intent    C  label                                             before an executor makes anything
+//   image     C  name, step: how far it is; at the end name, seconds, ok: true       before the nodes are made
 //   state     C  from, to, why (text or null)
 //   phase    CA  name, edge: "begin" | "end", seconds (on end)      bring-up preflight stage setup run collect teardown; with node and attempt when an agent says it
 //   hello     C  node, name, address, machine, facts {hostname, cores, memory, disk, kernel, version, pid}, seconds (since up)

@@ -2,6 +2,9 @@
 # The executor contract with the real agent: on every executor N nodes say hello, and blanks, quotes, newlines and $ in arguments and
 # environment arrive unchanged.
 . "$(dirname "$0")/../e2e/lib.sh"
+. "$TESTS/../e2e/engine.sh"
+engine_start
+engine_image shell:1 /bin/sh || exit 1
 
 # What must survive, byte by byte.
 value=$' a  b\t"c" \'d\' $HOME `id` $(id) \\n \\ *? ~ {x} {{ %s & | ; < > # !\nsecond line\n\n  ü end '
@@ -23,7 +26,9 @@ expected_args="$value||$value|-n|last|"
 executors=$("$MUSTER" doctor --json | /usr/bin/python3 -c 'import json, sys; print(*json.load(sys.stdin)["executors"])')
 like "there are executors" "$executors" "local"
 for executor in $executors; do
-	muster run job.json --set cluster.executor="$executor"
+	more=()
+	[ "$executor" = docker ] && more=(--set cluster.image=shell:1)
+	muster run job.json --set cluster.executor="$executor" "${more[@]}"
 	status_is "$executor: it succeeds" 0
 	dir=$(run_dir)
 	is "$executor: every node said hello once" "$(events 'e["node"] if e["type"] == "hello" else None' | sort | tr '\n' ' ')" "0 1 2 "

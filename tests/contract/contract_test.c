@@ -538,8 +538,16 @@ static void unknown_name(void **state)
 		.name = #function, .test_func = function, .setup_func = set_up, .teardown_func = tear_down                                 \
 	}
 
-// One group over all rows: a test program prints one plan.
-int main(void)
+static bool is_wanted(const char *name, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(name, argv[i]))
+			return true;
+	return false;
+}
+
+// One group over the rows that are named: a test program prints one plan.
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest contract[] = {
 		each(all_nodes_say_hello),
@@ -562,6 +570,8 @@ int main(void)
 	size_t count = 0;
 	tests[count++] = (struct CMUnitTest)cmocka_unit_test(unknown_name);
 	for (size_t i = 0; executors[i]; i++) {
+		if (!is_wanted(executors[i]->name, argc, argv))
+			continue;
 		tests = mem_resize(tests, (count + countof(contract)) * sizeof *tests);
 		for (size_t j = 0; j < countof(contract); j++, count++) {
 			tests[count] = contract[j];

@@ -95,3 +95,19 @@ engine_groups_go() # SIGKILLed containers leave their control groups
 	find /sys/fs/cgroup -depth -type d -path "*/$ENGINE_GROUP*" -exec rmdir {} + 2>/dev/null
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$ENGINE_GROUP*" 2>/dev/null)" ]
 }
+
+# engine_image NAME PROGRAM[=PATH]...: an image of this machine's programs and the libraries they need; PATH is where it is to lie.
+engine_image()
+{
+	local name=$1 item file to root=$SCRATCH/image-root
+	shift
+	rm -rf "$root" && mkdir -p "$root/tmp"
+	for item in "$@"; do
+		to=${item#*=} file=${item%%=*}
+		mkdir -p "$root$(dirname "$to")" && cp -L "$file" "$root$to" || return 1
+		for file in $(ldd "$file" 2>/dev/null | grep -o '/[^ ]*'); do
+			mkdir -p "$root$(dirname "$file")" && cp -Ln "$file" "$root$file"
+		done
+	done
+	engine_import "$name" "$root" 'ENV PATH=/usr/bin:/bin'
+}

@@ -46,7 +46,7 @@ static char *type_text(const struct field *f)
 	case FIELD_TREE:
 		return mem_strdup(f->expected);
 	case FIELD_OBJECT:
-		return mem_printf("map, [below](#%s)", f->key);
+		return mem_printf("%smap, [below](#%s)", f->shape->shorthand ? "text or " : "", f->key);
 	case FIELD_OBJECTS:
 		return mem_printf("list, [below](#%s)", f->key);
 	case FIELD_NAMED:

@@ -1,0 +1,569 @@
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/tar.h"
+#include "exec/engine.h"
+#include "exec/executor.h"
+#include "exec/fan.h"
+#include "exec/image.h"
+#include "exec/tunnel.h"
+#include "wire/event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HOME "/.muster" // in a container: the agent, its directory, live inputs
+#define AGENT HOME "/agent"
+#define CPUS_LEAST 0.01 // less the kernel's scheduler does not count
+#define SHM (1 << 30)   // of /dev/shm; the engine's 64 MiB are too little for MPI and data loaders
+#define PATIENCE 20.0   // seconds for an engine that is being restarted, and for what is being removed
+#define GOODBYE 2.0     // seconds for the last lines of the agents
+
+enum { AT_ONCE = 8 };
+
+// Between up and down of one process.
+struct docker {
+	struct engine *engine;
+	const struct cluster *cluster;
+	struct tunnels *tunnels;
+	size_t count;
+	char **ids;   // the containers by node
+	int *streams; // opened while the containers came up, until the tunnels take them; -1
+};
+
+static const char *text_of(const json_t *tree, const char *name)
+{
+	const char *text = json_string_value(json_object_get(tree, name));
+	return text ? text : "";
+}
+
+static json_t *nodes_of(const json_t *plan)
+{
+	return json_object_get(plan, "nodes");
+}
+
+static char *agent_program(void)
+{
+	const char *chosen = getenv("MUSTER_AGENT");
+	return chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
+}
+
+// --- whose is it ------------------------------------------------------------
+
+// Where a pid means the same process: this boot of this kernel, and this pid name space.
+static char *own_machine(void)
+{
+	autofree char *boot = fs_read("/proc/sys/kernel/random/boot_id", 4096, NULL, NULL);
+	char space[64] = "";
+	if (!boot || readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0)
+		return mem_strdup("?");
+	boot[strcspn(boot, "\n")] = 0;
+	return mem_printf("%s %s", boot, space);
+}
+
+static json_t *labels_of(const struct cluster *c)
+{
+	autofree char *machine = own_machine();
+	autofree char *controller = mem_printf("%d %llu", (int)getpid(), proc_started(getpid()));
+	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
+	return mem_json("{s:s, s:s, s:s, s:s*}", "muster.run", c->label, "muster.machine", machine, "muster.controller", controller,
+		"muster.run_dir", run_dir);
+}
+
+// A controller of another machine cannot be looked at: it counts as alive. *controller is {"pid", "started"} where it can be, else NULL.
+static bool is_live(const json_t *labels, json_t **controller)
+{
+	autofree char *machine = own_machine();
+	int pid = 0;
+	unsigned long long started = 0;
+	*controller = NULL;
+	if (strcmp(text_of(labels, "muster.machine"), machine) || sscanf(text_of(labels, "muster.controller"), "%d %llu", &pid, &started) != 2)
+		return true;
+	*controller = mem_json("{s:i, s:I}", "pid", pid, "started", (json_int_t)started);
+	return proc_alive(pid, started);
+}
+
+// --- check ------------------------------------------------------------------
+
+static int check_node(const json_t *plan, const json_t *node, struct error *err)
+{
+	double cpus = json_number_value(json_object_get(node, "cpus"));
+	if (!json_object_get(node, "image") && !json_object_get(plan, "build"))
+		return error_set(err, ERROR_USAGE, "'%s' has no image, expected 'cluster.image' or 'cluster.build' for the docker executor",
+			text_of(node, "name"));
+	if (cpus > 0 && cpus < CPUS_LEAST)
+		return error_set(err, ERROR_USAGE, "a limit of %g cpus, expected at least %g for the docker executor", cpus, CPUS_LEAST);
+	return 0;
+}
+
+static bool is_live_input(const json_t *input)
+{
+	return !strcmp(text_of(input, "kind"), "live");
+}
+
+static int docker_check(const json_t *plan, struct error *err)
+{
+	const char *host = getenv("DOCKER_HOST");
+	bool remote = host && str_starts(host, "tcp://");
+	size_t i;
+	json_t *item;
+	json_array_foreach(nodes_of(plan), i, item)
+		if (check_node(plan, item, err))
+			return -1;
+	json_array_foreach(json_object_get(plan, "inputs"), i, item)
+		if (remote && is_live_input(item))
+			return error_set(err, ERROR_USAGE,
+				"the input '%s' is live, and the engine at %s does not see this machine's files: leave 'live' out, and it is copied",
+				text_of(item, "name"), host);
+	autofree char *agent = agent_program();
+	return access(agent, X_OK) ? error_errno(err, "cannot run the agent '%s'", agent) : 0;
+}
+
+// --- one container ----------------------------------------------------------
+
+struct work {
+	struct docker *d;
+	const struct cluster *c;
+	const char *built; // the image of nodes without one of their own
+	char *network;     // its name
+	char *agent;
+	int archive; // the agent as a tar archive, for an engine that does not see our files; else -1
+};
+
+static json_t *bind(const char *from, const char *to, bool read_only)
+{
+	return mem_json("{s:s, s:s, s:s, s:b}", "Type", "bind", "Source", from, "Target", to, "ReadOnly", read_only);
+}
+
+static json_t *mounts_of(const struct work *w)
+{
+	json_t *mounts = json_array();
+	if (w->archive < 0)
+		json_array_append_new(mounts, bind(w->agent, AGENT, true));
+	size_t i;
+	json_t *input;
+	json_array_foreach(json_object_get(w->c->plan, "inputs"), i, input) {
+		autofree char *to = mem_printf(HOME "/live/%zu", i);
+		if (is_live_input(input))
+			json_array_append_new(mounts, bind(text_of(input, "from"), to, false));
+	}
+	return mounts;
+}
+
+static json_t *host_config(const struct work *w, const json_t *node)
+{
+	json_t *host = mem_json("{s:s, s:o, s:I, s:{s:s}, s:{s:s}}", "NetworkMode", w->network, "Mounts", mounts_of(w), "ShmSize", (json_int_t)SHM,
+		"LogConfig", "Type", "none", "RestartPolicy", "Name", "no");
+	const json_t *volumes = json_object_get(w->c->plan, "volumes");
+	if (volumes)
+		json_object_set_new(host, "Binds", json_deep_copy(volumes));
+	double cpus = json_number_value(json_object_get(node, "cpus"));
+	if (cpus > 0) { // not NanoCpus: that refuses more than the machine has
+		json_object_set_new(host, "CpuPeriod", json_integer(100000));
+		json_object_set_new(host, "CpuQuota", json_integer((json_int_t)(cpus * 100000)));
+	}
+	json_int_t memory = json_integer_value(json_object_get(node, "memory"));
+	if (memory > 0) { // without swap on top
+		json_object_set_new(host, "Memory", json_integer(memory));
+		json_object_set_new(host, "MemorySwap", json_integer(memory));
+	}
+	return host;
+}
+
+// The image's own program is left out: the container holds still until an agent is brought.
+static json_t *container_of(const struct work *w, const json_t *node)
+{
+	const char *image = *text_of(node, "image") ? text_of(node, "image") : w->built;
+	autofree char *second = mem_printf("%s-%d", text_of(node, "role"), (int)json_integer_value(json_object_get(node, "index")));
+	autofree char *number = mem_printf("%d", (int)json_integer_value(json_object_get(node, "node")));
+	autofree char *alone = mem_printf("%g", 2 * json_number_value(json_object_get(w->c->plan, "lease")));
+	json_t *labels = labels_of(w->c);
+	json_object_set_new(labels, "muster.node", json_string(number));
+	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image", image, "Hostname",
+		text_of(node, "name"), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone, "Labels", labels, "HostConfig",
+		host_config(w, node), "Healthcheck", "Test", "NONE", "NetworkingConfig", "EndpointsConfig", w->network, "Aliases",
+		text_of(node, "name"), second);
+	return body;
+}
+
+// The same agent for all, in an archive that is sent to each container.
+static int pack_agent(struct work *w, struct error *err)
+{
+	autoclose int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, "cannot make a temporary file in '/tmp'");
+	struct tar_writer *tar = tar_writer_new(fd, err);
+	if (!tar)
+		return -1;
+	if (tar_add(tar, w->agent, AGENT + 1, err)) {
+		tar_writer_free(tar);
+		return -1;
+	}
+	if (tar_writer_end(tar, err))
+		return -1;
+	w->archive = steal_fd(&fd);
+	return 0;
+}
+
+static int put_agent(const struct work *w, const char *id, struct error *err)
+{
+	autofree char *path = mem_printf("/containers/%s/archive?path=/", id);
+	int status = engine_ask(w->d->engine, &(struct engine_ask){.method = "PUT", .path = path, .file = w->archive}, NULL, err);
+	return status < 0 || status >= 400 ? error_wrap(err, "cannot copy the agent into the container") : 0;
+}
+
+static json_t *bridge_argv(void)
+{
+	return mem_json("[s, s]", AGENT, "bridge");
+}
+
+static int make_container(struct work *w, size_t k, struct error *err)
+{
+	const json_t *node = json_array_get(nodes_of(w->c->plan), k);
+	struct docker *d = w->d;
+	autofree char *create = mem_printf("/containers/create?name=%s-%s", w->c->label, text_of(node, "name"));
+	autojson json_t *body = container_of(w, node), *made = NULL;
+	if (engine_do(d->engine, "POST", create, body, &made, err))
+		return -1;
+	d->ids[k] = mem_strdup(text_of(made, "Id"));
+	if (w->archive >= 0 && put_agent(w, d->ids[k], err))
+		return -1;
+	autofree char *start = mem_printf("/containers/%s/start", d->ids[k]);
+	if (engine_do(d->engine, "POST", start, NULL, NULL, err))
+		return -1;
+	autojson json_t *argv = bridge_argv();
+	d->streams[k] = engine_exec(d->engine, d->ids[k], argv, err);
+	return d->streams[k] < 0 ? -1 : 0;
+}
+
+static int add_node(size_t k, void *data, struct error *err)
+{
+	struct work *w = data;
+	if (w->c->cancelled && *w->c->cancelled)
+		return error_set(err, ERROR_CANCELLED, "cancelled while the containers were made");
+	if (w->d->ids[k])
+		return 0;
+	return make_container(w, k, err) ? error_wrap(err, "cannot make the container of node %zu", k) : 0;
+}
+
+// --- finding ----------------------------------------------------------------
+
+// What carries the label (NULL: any run's), "containers" or "networks": an array, owned by the caller.
+static json_t *find(struct engine *e, const char *what, const char *label, struct error *err)
+{
+	autofree char *word = label ? mem_printf("muster.run=%s", label) : mem_strdup("muster.run");
+	autojson json_t *filters = mem_json("{s:[s]}", "label", word);
+	autofree char *text = json_dumps(filters, JSON_COMPACT);
+	autofree char *quoted = engine_quote(text);
+	autofree char *path = !strcmp(what, "containers") ? mem_printf("/containers/json?all=1&filters=%s", quoted)
+							  : mem_printf("/%s?filters=%s", what, quoted);
+	json_t *list = NULL;
+	if (engine_do(e, "GET", path, NULL, &list, err))
+		return NULL;
+	if (json_is_array(list))
+		return list;
+	json_decref(list);
+	return json_array();
+}
+
+static int remove_one(struct engine *e, const char *what, const char *id, struct error *err)
+{
+	autofree char *path = mem_printf("/%s/%s%s", what, id, !strcmp(what, "containers") ? "?force=1&v=1" : "");
+	// 409: somebody else removes it just now. 403: a network whose last container is on its way out.
+	for (double end = clock_mono() + PATIENCE;; poll(NULL, 0, 20)) {
+		int status = engine_ask(e, &(struct engine_ask){.method = "DELETE", .path = path, .idle = PATIENCE}, NULL, err);
+		if (status == 404 || (status >= 0 && status < 400))
+			return 0;
+		if ((status != 409 && status != 403) || clock_mono() > end)
+			return error_wrap(err, "cannot remove the %.*s %.12s", (int)strlen(what) - 1, what, id);
+	}
+}
+
+// --- up ---------------------------------------------------------------------
+
+static void docker_free(struct docker *d)
+{
+	if (!d)
+		return;
+	tunnel_stop(d->tunnels, 0);
+	for (size_t i = 0; i < d->count; i++) {
+		free(d->ids[i]);
+		mem_cleanup_fd(&d->streams[i]);
+	}
+	free(d->ids);
+	free(d->streams);
+	engine_free(d->engine);
+	free(d);
+}
+
+// Room for what the plan has now; what is there stays.
+static void make_room(struct docker *d, size_t count)
+{
+	d->ids = mem_resize(d->ids, count * sizeof *d->ids);
+	d->streams = mem_resize(d->streams, count * sizeof *d->streams);
+	for (; d->count < count; d->count++) {
+		d->ids[d->count] = NULL;
+		d->streams[d->count] = -1;
+	}
+}
+
+static void on_image(void *data, json_t *event)
+{
+	const struct cluster *c = data;
+	if (c->say)
+		c->say(c, event);
+	else
+		json_decref(event);
+}
+
+// The images that the nodes name, and the one that is built.
+static int have_images(struct work *w, char **built, struct error *err)
+{
+	const struct cluster *c = w->c;
+	struct image_work image = {.engine = w->d->engine, .cancelled = c->cancelled, .say = on_image, .data = (void *)c};
+	const json_t *build = json_object_get(c->plan, "build");
+	if (build) {
+		autofree char *name = mem_printf("muster/%s", text_of(c->plan, "name"));
+		*built = image_build(&image, name, build, err);
+		if (!*built)
+			return -1;
+	}
+	autojson json_t *seen = json_object();
+	size_t i;
+	json_t *node;
+	json_array_foreach(nodes_of(c->plan), i, node) {
+		const char *name = text_of(node, "image");
+		if (*name && !json_object_get(seen, name) && image_have(&image, name, err))
+			return -1;
+		json_object_set_new(seen, name, json_true());
+	}
+	return 0;
+}
+
+static int make_network(struct work *w, struct error *err)
+{
+	autojson json_t *there = find(w->d->engine, "networks", w->c->label, err);
+	if (!there || json_array_size(there))
+		return there ? 0 : -1;
+	autojson json_t *body =
+		mem_json("{s:s, s:s, s:b, s:o}", "Name", w->network, "Driver", "bridge", "CheckDuplicate", 1, "Labels", labels_of(w->c));
+	return engine_do(w->d->engine, "POST", "/networks/create", body, NULL, err) ? error_wrap(err, "cannot make the network") : 0;
+}
+
+// Why a container does not run any more; NULL when it runs or nobody can tell.
+static char *epitaph(struct docker *d, size_t k)
+{
+	autofree char *path = mem_printf("/containers/%s/json", d->ids[k]);
+	autojson json_t *said = NULL;
+	struct error err = {0};
+	int status = engine_ask(d->engine, &(struct engine_ask){.method = "GET", .path = path}, &said, &err);
+	if (status == 404)
+		return mem_strdup("its container was removed");
+	const json_t *state = json_object_get(said, "State");
+	if (status < 0 || status >= 400 || json_is_true(json_object_get(state, "Running")))
+		return NULL;
+	int code = (int)json_integer_value(json_object_get(state, "ExitCode"));
+	if (json_is_true(json_object_get(state, "OOMKilled")))
+		return mem_printf("its container ran out of memory and was killed");
+	return mem_printf("its container has ended with status %d%s", code, code == 137 ? " (killed)" : "");
+}
+
+static int on_open(size_t node, void *data, struct error *err)
+{
+	struct docker *d = data;
+	if (d->streams[node] >= 0)
+		return steal_fd(&d->streams[node]);
+	autojson json_t *argv = bridge_argv();
+	return engine_exec(d->engine, d->ids[node], argv, err);
+}
+
+// A container that has ended does not come back; an engine that does not answer may.
+static bool on_closed(size_t node, bool ready, struct error *err, void *data)
+{
+	struct docker *d = data;
+	autofree char *why = epitaph(d, node);
+	if (!why)
+		return ready;
+	error_set(err, ERROR_SYSTEM, "%s", why);
+	if (ready && d->cluster->say)
+		d->cluster->say(d->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
+	return false;
+}
+
+static const struct tunnel_ops tunnel_ops = {.open = on_open, .closed = on_closed};
+
+static json_t *config_of(const struct cluster *c, size_t k)
+{
+	autofree char *token = c->token(c, k);
+	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "run", c->label, "node", (int)k, "nodes",
+		(int)json_array_size(nodes_of(c->plan)), "token", token, "fingerprint", c->fingerprint, "name",
+		text_of(json_array_get(nodes_of(c->plan), k), "name"), "dir", HOME "/node", "live", HOME "/live");
+	static const char *const seconds[] = {"lease", "heartbeat"};
+	for (size_t i = 0; i < countof(seconds); i++)
+		if (json_object_get(c->plan, seconds[i]))
+			json_object_set(config, seconds[i], json_object_get(c->plan, seconds[i]));
+	return config;
+}
+
+static int open_tunnels(struct work *w, struct error *err)
+{
+	struct docker *d = w->d;
+	const struct cluster *c = w->c;
+	struct tunnel_options options = {.url = c->url, .count = d->count, .at_once = d->count, .ops = &tunnel_ops, .data = d};
+	d->tunnels = tunnel_start(&options, err);
+	if (!d->tunnels)
+		return -1;
+	for (size_t k = 0; k < d->count; k++)
+		tunnel_open(d->tunnels, k, config_of(c, k));
+	double deadline = json_number_value(json_object_get(c->plan, "deadline"));
+	size_t node = d->count;
+	if (!tunnel_wait(d->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &node, err))
+		return 0;
+	return node < d->count && (!err || err->code != ERROR_CANCELLED) ? error_wrap(err, "node %zu", node) : -1;
+}
+
+static int bring_up(struct work *w, struct error *err)
+{
+	autofree char *built = NULL;
+	if (have_images(w, &built, err))
+		return -1;
+	w->built = built;
+	if (!engine_is_local(w->d->engine) && pack_agent(w, err))
+		return -1;
+	make_room(w->d, json_array_size(nodes_of(w->c->plan)));
+	if (make_network(w, err) || fan_out(w->d->count, AT_ONCE, add_node, w, err))
+		return -1;
+	return open_tunnels(w, err);
+}
+
+static int docker_up(struct cluster *c, struct error *err)
+{
+	if (docker_check(c->plan, err))
+		return -1;
+	struct docker *d = c->state ? c->state : mem_alloc(sizeof *d);
+	c->state = d;
+	d->cluster = c;
+	// A cluster that grows keeps its containers; its agents do not mind that their tunnels are opened anew.
+	tunnel_stop(steal(d->tunnels), 0);
+	if (!d->engine && !(d->engine = engine_open(err)))
+		return -1;
+	struct work w = {.d = d, .c = c, .network = mem_printf("muster-%s", c->label), .archive = -1};
+	autofree char *program = agent_program();
+	w.agent = realpath(program, NULL);
+	int rc = w.agent ? bring_up(&w, err) : error_errno(err, "cannot find the agent '%s'", program);
+	free(w.network);
+	free(w.agent);
+	mem_cleanup_fd(&w.archive);
+	return rc;
+}
+
+// --- down and left ----------------------------------------------------------
+
+// The engine, where there is one. *absent: there is none, and nobody has named one: nothing of ours can be there.
+static struct engine *meet(const struct cluster *c, bool *absent, struct error *err)
+{
+	struct engine *e = engine_open(err);
+	// Our own run's engine may be about to come back.
+	for (double end = clock_mono() + PATIENCE; !e && c->plan && c->state && clock_mono() < end; poll(NULL, 0, 100))
+		e = engine_open(err);
+	*absent = !e && !c->plan && !engine_is_named();
+	return e;
+}
+
+struct removal {
+	struct engine *engine;
+	const char *what;
+	json_t *list;
+};
+
+static int remove_item(size_t i, void *data, struct error *err)
+{
+	struct removal *r = data;
+	return remove_one(r->engine, r->what, text_of(json_array_get(r->list, i), "Id"), err);
+}
+
+// A reaper (label NULL) leaves alone what belongs to runs whose controller lives.
+static int remove_all(struct engine *e, const char *what, const char *label, struct error *err)
+{
+	autojson json_t *found = find(e, what, label, err);
+	if (!found)
+		return -1;
+	struct removal r = {.engine = e, .what = what, .list = json_array()};
+	size_t i;
+	json_t *item;
+	json_array_foreach(found, i, item) {
+		json_t *controller = NULL;
+		bool live = is_live(json_object_get(item, "Labels"), &controller);
+		json_decref(controller);
+		if (label || !live)
+			json_array_append(r.list, item);
+	}
+	int rc = fan_out(json_array_size(r.list), AT_ONCE, remove_item, &r, err);
+	json_decref(r.list);
+	return rc;
+}
+
+static int docker_down(struct cluster *c, struct error *err)
+{
+	struct docker *d = c->state;
+	if (d)
+		tunnel_stop(steal(d->tunnels), GOODBYE);
+	bool absent;
+	struct engine *e = meet(c, &absent, err);
+	docker_free(d);
+	c->state = NULL;
+	if (!e)
+		return absent ? 0 : -1;
+	int rc = remove_all(e, "containers", c->label, err);
+	rc |= remove_all(e, "networks", c->label, rc ? NULL : err);
+	engine_free(e);
+	return rc ? -1 : 0;
+}
+
+static int list_found(struct engine *e, const char *what, const char *label, json_t *found, struct error *err)
+{
+	autojson json_t *list = find(e, what, label, err);
+	size_t i;
+	json_t *item;
+	json_array_foreach(list, i, item) {
+		const json_t *labels = json_object_get(item, "Labels");
+		const char *name = json_string_value(json_array_get(json_object_get(item, "Names"), 0));
+		json_t *controller = NULL;
+		bool live = is_live(labels, &controller);
+		autofree char *id = mem_printf("%.12s (%s)", text_of(item, "Id"), name ? name + (*name == '/') : text_of(item, "Name"));
+		autofree char *kind = mem_strndup(what, strlen(what) - 1);
+		json_t *one = mem_json("{s:s, s:s, s:s, s:b, s:o*}", "run", text_of(labels, "muster.run"), "what", kind, "id", id, "live", live,
+			"controller", controller);
+		if (*text_of(labels, "muster.run_dir"))
+			json_object_set(one, "run_dir", json_object_get(labels, "muster.run_dir"));
+		json_array_append_new(found, one);
+	}
+	return list ? 0 : -1;
+}
+
+static int docker_left(struct cluster *c, json_t *found, struct error *err)
+{
+	bool absent;
+	struct engine *e = meet(c, &absent, err);
+	if (!e)
+		return absent ? 0 : -1;
+	int rc = list_found(e, "containers", c->label, found, err) || list_found(e, "networks", c->label, found, err);
+	engine_free(e);
+	return rc ? -1 : 0;
+}
+
+extern const struct executor executor_docker;
+const struct executor executor_docker = {
+	.name = "docker",
+	.check = docker_check,
+	.up = docker_up,
+	.down = docker_down,
+	.left = docker_left,
+};
