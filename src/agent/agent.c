@@ -418,6 +418,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	node->address = text_of(config, "address");
 	node->name = text_of(config, "name");
 	node->cgroups = text_of(config, "cgroups");
+	node->limited = text_of(config, "limited");
 	node->shared = text_of(config, "shared");
 	node->id = (size_t)json_integer_value(json_object_get(config, "node"));
 	node->count = (size_t)json_integer_value(json_object_get(config, "nodes"));

@@ -13,6 +13,7 @@
 //    "shared": "/tmp/.../ID/shared",   a directory that all nodes of the run see, or missing
 //    "live": "/.muster/live",          a directory with the live inputs by number, where the node does not see the controller's files, or missing
 //    "cgroups": "/sys/.../cgroup.procs:...",  for the ranks to enter, or missing
+//    "limited": "/sys/.../cgroup.procs:...",  where the node as a whole is limited (a container's own groups, as seen in it), or missing
 //    "lease": 30, "heartbeat": 5}     seconds
 //
 // Every process the agent starts carries MUSTER_RUN=ID and MUSTER_NODE=K in its environment.

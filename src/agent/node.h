@@ -21,6 +21,7 @@ struct node {
 	json_t *config;
 	const char *run, *dir, *address, *name;
 	const char *cgroups; // for the ranks, or NULL
+	const char *limited; // the groups that this node as a whole is in, or NULL
 	const char *shared;  // a directory that all nodes of the run see, or NULL
 	size_t id, count;
 	char *data_dir, *out_dir;

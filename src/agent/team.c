@@ -169,7 +169,8 @@ static void check_end(struct node *node)
 
 static long oom_kills(const struct node *node)
 {
-	return node->cgroups ? cgroup_oom_kills(node->cgroups) : 0;
+	const char *groups = node->cgroups ? node->cgroups : node->limited;
+	return groups ? cgroup_oom_kills(groups) : 0;
 }
 
 // Why a rank has ended, as far as its status does not say it. A shell whose child was killed ends like any other, so it is not the signal

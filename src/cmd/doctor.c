@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "exec/engine.h"
 #include "exec/executor.h"
 #include "exec/loopback.h"
 #include "exec/nodesdir.h"
@@ -29,6 +30,7 @@
 #define FEW_NODES 100  // fewer than this is worth a warning
 #define PATIENCE 5.0   // seconds for a program to tell its version
 #define LOCAL "local executor"
+#define DOCKER "docker executor"
 #define LAUNCH "launch modes"
 
 static const char about[] = "doctor [OPTION]...\n"
@@ -181,6 +183,23 @@ static void check_machine(json_t *checks)
 	add(checks, LOCAL, "machine", OK, text, NULL);
 }
 
+static void check_engine(json_t *checks)
+{
+	struct error err = {0};
+	struct engine *engine = engine_open(&err);
+	if (!engine) {
+		add(checks, DOCKER, "engine", MISSING, err.text,
+			"start a Docker Engine (Debian: apt install docker.io), name one in DOCKER_HOST, or join its group `docker`");
+		return;
+	}
+	autofree char *text = mem_printf("Docker Engine %s at %s", engine_version(engine), engine_place(engine));
+	add(checks, DOCKER, "engine", OK, text, NULL);
+	add(checks, DOCKER, "live inputs", engine_is_local(engine) ? OK : WARN,
+		engine_is_local(engine) ? "the engine sees this machine's files" : "the engine does not see this machine's files",
+		"inputs with `live: true` are refused; without it they are copied");
+	engine_free(engine);
+}
+
 // --- programs ---------------------------------------------------------------
 
 // What a program prints on its standard output within PATIENCE, owned by the caller; NULL when it is not there or fails.
@@ -313,7 +332,7 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	if (first < argc)
 		return error_set(err, ERROR_USAGE, "doctor: '%s' was not expected, it takes no operand", argv[first]);
 	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent, check_limits, check_files,
-		check_terminal, check_clock, check_launch};
+		check_terminal, check_clock, check_engine, check_launch};
 	autojson json_t *checks = json_array();
 	for (size_t i = 0; i < countof(all); i++)
 		all[i](checks);

@@ -15,12 +15,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define HOME "/.muster" // in a container: the agent, its directory, live inputs
 #define AGENT HOME "/agent"
+#define GROUPS "/sys/fs/cgroup/cgroup.procs:/sys/fs/cgroup/memory/cgroup.procs" // of version 2 and 1, in a container
 #define CPUS_LEAST 0.01 // less the kernel's scheduler does not count
 #define SHM (1 << 30)   // of /dev/shm; the engine's 64 MiB are too little for MPI and data loaders
 #define PATIENCE 20.0   // seconds for an engine that is being restarted, and for what is being removed
@@ -36,6 +38,7 @@ struct docker {
 	size_t count;
 	char **ids;   // the containers by node
 	int *streams; // opened while the containers came up, until the tunnels take them; -1
+	bool *seen;   // an agent was there
 };
 
 static const char *text_of(const json_t *tree, const char *name)
@@ -299,6 +302,7 @@ static void docker_free(struct docker *d)
 	}
 	free(d->ids);
 	free(d->streams);
+	free(d->seen);
 	engine_free(d->engine);
 	free(d);
 }
@@ -308,9 +312,11 @@ static void make_room(struct docker *d, size_t count)
 {
 	d->ids = mem_resize(d->ids, count * sizeof *d->ids);
 	d->streams = mem_resize(d->streams, count * sizeof *d->streams);
+	d->seen = mem_resize(d->seen, count * sizeof *d->seen);
 	for (; d->count < count; d->count++) {
 		d->ids[d->count] = NULL;
 		d->streams[d->count] = -1;
+		d->seen[d->count] = false;
 	}
 }
 
@@ -388,11 +394,12 @@ static int on_open(size_t node, void *data, struct error *err)
 static bool on_closed(size_t node, bool ready, struct error *err, void *data)
 {
 	struct docker *d = data;
+	d->seen[node] = d->seen[node] || ready;
 	autofree char *why = epitaph(d, node);
 	if (!why)
-		return ready;
+		return d->seen[node];
 	error_set(err, ERROR_SYSTEM, "%s", why);
-	if (ready && d->cluster->say)
+	if (d->seen[node] && d->cluster->say)
 		d->cluster->say(d->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
 	return false;
 }
@@ -405,6 +412,7 @@ static json_t *config_of(const struct cluster *c, size_t k)
 	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "run", c->label, "node", (int)k, "nodes",
 		(int)json_array_size(nodes_of(c->plan)), "token", token, "fingerprint", c->fingerprint, "name",
 		text_of(json_array_get(nodes_of(c->plan), k), "name"), "dir", HOME "/node", "live", HOME "/live");
+	json_object_set_new(config, "limited", json_string(GROUPS));
 	static const char *const seconds[] = {"lease", "heartbeat"};
 	for (size_t i = 0; i < countof(seconds); i++)
 		if (json_object_get(c->plan, seconds[i]))
@@ -470,8 +478,9 @@ static int docker_up(struct cluster *c, struct error *err)
 static struct engine *meet(const struct cluster *c, bool *absent, struct error *err)
 {
 	struct engine *e = engine_open(err);
-	// Our own run's engine may be about to come back.
-	for (double end = clock_mono() + PATIENCE; !e && c->plan && c->state && clock_mono() < end; poll(NULL, 0, 100))
+	const struct docker *d = c->state;
+	// One that was there a moment ago may be about to come back.
+	for (double end = clock_mono() + PATIENCE; !e && d && d->engine && clock_mono() < end; poll(NULL, 0, 100))
 		e = engine_open(err);
 	*absent = !e && !c->plan && !engine_is_named();
 	return e;

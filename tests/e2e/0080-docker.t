@@ -40,6 +40,10 @@ cluster: {executor: docker, nodes: 4, image: "bare:1"}
 run: {command: [/bin/hello]}
 outputs: [note]
 J
+muster doctor
+like "the doctor sees the engine" "$out" "ok +engine +Docker Engine [0-9.]+.* at unix://$ENGINE_DIR/docker.sock"
+DOCKER_HOST=unix:///nonexistent/engine.sock muster doctor
+like "and that there is none" "$out" "missing +engine .*/nonexistent/engine.sock"
 muster run hello.yaml
 status_is "four containers of an image without a shell" 0
 for node in 0 1 2 3; do
