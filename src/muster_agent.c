@@ -1,10 +1,11 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
 // (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "sweep ID" removes what a run left here; "rsh" and "rank" are for
-// Open MPI (agent/shim.h).
+// Open MPI (agent/shim.h); "step FILE" does a setup step as root (agent/step.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
 #include "agent/hold.h"
 #include "agent/shim.h"
+#include "agent/step.h"
 #include "exec/executor.h"
 
 #include <errno.h>
@@ -84,5 +85,7 @@ int main(int argc, char **argv)
 		return for_open_mpi(argc, argv);
 	if (argc == 3 && strcmp(argv[1], "hold") == 0)
 		return hold_main(atof(argv[2]));
+	if (argc == 3 && strcmp(argv[1], "step") == 0)
+		return step_main(argv[2]);
 	return agent_main();
 }

@@ -4,6 +4,7 @@
 #include "agent/node.h"
 #include "agent/mpi.h"
 #include "agent/prepare.h"
+#include "agent/setup.h"
 #include "agent/shells.h"
 #include "agent/team.h"
 #include "base/clock.h"
@@ -455,6 +456,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 static void fini_node(struct agent *a)
 {
 	struct node *node = &a->node;
+	setup_free(node);
 	kill_descendants();
 	if (node->up)
 		uplink_stop(node->up);

@@ -54,6 +54,7 @@ struct node {
 	bool failed; // a fatal thing was said; wait for bye
 
 	struct prepare *prepare;
+	struct setup *setup;
 	struct team *team;
 	struct fence *fences;
 	struct loop_timer *sampler;

@@ -1,6 +1,7 @@
 #include "agent/prepare.h"
 
 #include "agent/preflight.h"
+#include "agent/setup.h"
 #include "agent/stage.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -30,17 +31,12 @@ struct prepare {
 	struct child *stager;
 	bool checked;        // the preflight's rows have come
 	int *held;           // sockets that keep our ports ours until the ranks start
-	size_t nheld, turn, step;
-	struct rank *command; // a setup step that runs
-	struct scan *lines;
-	double step_start;
-	struct loop_timer *timeout;
+	size_t nheld, turn;
 };
 
 static void rendezvous(struct node *node);
 static void next_turn(struct node *node);
 static void stage(struct node *node);
-static void next_step(struct node *node);
 static void finish(struct node *node);
 
 static bool flag(const json_t *tree, const char *name)
@@ -380,7 +376,7 @@ static void on_staged(struct node *node, const json_t *all, void *data)
 		node_fail(node, -1, err.text);
 		return;
 	}
-	next_step(node);
+	setup_start(node, finish);
 }
 
 static void on_stage_exit(int status, void *data)
@@ -401,7 +397,7 @@ static void on_stage_exit(int status, void *data)
 static void stage(struct node *node)
 {
 	if (node->attempt > 1 || json_array_size(json_object_get(node->plan, "inputs")) == 0) {
-		next_step(node);
+		setup_start(node, finish);
 		return;
 	}
 	node_phase(node, "stage");
@@ -413,138 +409,6 @@ static void stage(struct node *node)
 	node->prepare->stager = child_start(node->loop, &options, &err);
 	if (!node->prepare->stager)
 		node_fail(node, -1, err.text);
-}
-
-// --- setup --------------------------------------------------------------------
-
-static const json_t *step_now(const struct node *node)
-{
-	return json_array_get(json_object_get(node->plan, "setup"), node->prepare->step);
-}
-
-static void on_step_fence(struct node *node, const json_t *all, void *data)
-{
-	if (!stopped(node)) {
-		node->prepare->step++;
-		next_step(node);
-	}
-}
-
-// The whole output of all steps is kept as a file of the node; the event has the end of it.
-static bool on_step_output(const void *bytes, size_t len, void *data)
-{
-	struct node *node = data;
-	autofree char *path = fs_join(node->dir, "setup.log");
-	autoclose int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		fs_write_fd(fd, bytes, len, NULL);
-	scan_output(node->prepare->lines, 0, bytes, len);
-	return true;
-}
-
-static void fail_step(struct node *node, const char *how)
-{
-	const json_t *step = step_now(node);
-	autofree char *why = mem_printf("setup step %zu ('%s') on node %zu %s", node->prepare->step + 1,
-		json_string_value(json_object_get(step, "name")), node->id, how);
-	node_fail(node, -1, why);
-}
-
-static void on_step_exit(int status, int sig, void *data)
-{
-	struct node *node = data;
-	struct prepare *p = node->prepare;
-	const json_t *step = step_now(node);
-	loop_timer_cancel(p->timeout);
-	scan_end(p->lines, 0);
-	node_event(node, event_make("setup", "s:i, s:O, s:i, s:f, s:o", "step", (int)p->step, "name", json_object_get(step, "name"), "status",
-		status >= 0 ? status : 128 + sig, "seconds", clock_mono() - p->step_start, "last", scan_last(p->lines, 0)));
-	rank_free(steal(p->command));
-	if (stopped(node))
-		return;
-	if (status != 0) {
-		autofree char *how = sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
-		fail_step(node, how);
-		return;
-	}
-	if (flag(step, "once")) {
-		autofree char *name = mem_printf("setup-%zu", p->step);
-		node_fence(node, name, json_null(), on_step_fence, NULL);
-		return;
-	}
-	p->step++;
-	next_step(node);
-}
-
-static void on_step_timeout(void *data)
-{
-	struct node *node = data;
-	fail_step(node, "took longer than its timeout");
-	if (node->prepare->command)
-		rank_signal(node->prepare->command, SIGKILL);
-}
-
-static void drop_line(size_t local, json_t *event, void *data)
-{
-	json_decref(event);
-}
-
-static int start_step(struct node *node, const json_t *step, struct error *err)
-{
-	struct prepare *p = node->prepare;
-	autojson json_t *argv = node_expand(node, json_object_get(step, "argv"), -1, err);
-	autojson json_t *env = argv ? node_expand(node, json_object_get(step, "env"), -1, err) : NULL;
-	if (!env)
-		return -1;
-	json_object_set_new(env, "MUSTER_RUN", json_string(node->run));
-	scan_free(p->lines);
-	p->lines = scan_new(NULL, 1, drop_line, NULL, err);
-	struct rank_options options = {.argv = argv,
-		.env = env,
-		.dir = node->out_dir,
-		.pmi = -1,
-		.on_output = on_step_output,
-		.on_exit = on_step_exit,
-		.data = node};
-	p->step_start = clock_mono();
-	p->command = rank_start(node->loop, &options, err);
-	if (!p->command)
-		return -1;
-	double timeout = json_number_value(json_object_get(step, "timeout"));
-	if (timeout > 0)
-		loop_timer_set(p->timeout, timeout);
-	return 0;
-}
-
-static void on_all_set_up(struct node *node, const json_t *all, void *data)
-{
-	if (!stopped(node))
-		finish(node);
-}
-
-static void next_step(struct node *node)
-{
-	struct prepare *p = node->prepare;
-	const json_t *step = node->attempt > 1 ? NULL : step_now(node);
-	if (!step) {
-		if (p->step == 0) // no setup at all: nobody needs to wait
-			finish(node);
-		else
-			node_fence(node, "set-up", json_null(), on_all_set_up, NULL);
-		return;
-	}
-	if (p->step == 0)
-		node_phase(node, "setup");
-	if (flag(step, "once") && node->id != 0) {
-		autofree char *name = mem_printf("setup-%zu", p->step);
-		node_fence(node, name, json_null(), on_step_fence, NULL);
-		return;
-	}
-	struct error err = {0};
-	if (start_step(node, step, &err) < 0) {
-		autofree char *how = mem_printf("cannot start: %s", err.text);
-		fail_step(node, how);
-	}
 }
 
 // --- the whole ----------------------------------------------------------------
@@ -560,7 +424,6 @@ void prepare_start(struct node *node, void (*on_ready)(struct node *node))
 {
 	struct prepare *p = node->prepare = mem_alloc(sizeof *p);
 	p->on_ready = on_ready;
-	p->timeout = loop_timer_new(node->loop, on_step_timeout, node);
 	node_phase(node, "preflight");
 	if (node->attempt > 1 || (!flag(node->plan, "preflight") && !node->preflight_only)) {
 		rendezvous(node);
@@ -578,9 +441,7 @@ void prepare_stop(struct node *node)
 	child_kill(p->server);
 	child_kill(p->client);
 	child_kill(p->stager);
-	rank_free(p->command);
+	setup_stop(node);
 	release_ports(p);
-	loop_timer_free(p->timeout);
-	scan_free(p->lines);
 	free(p);
 }

@@ -226,7 +226,7 @@ static pid_t spawn(const struct rank_options *o, int out, int metrics, int *pidf
 	struct proc_options options = {.argv = argv,
 		.env = env,
 		.dir = o->dir,
-		.in = -1,
+		.in = o->in,
 		.out = out,
 		.err = out,
 		.keep = keep,

@@ -19,6 +19,7 @@ struct rank_options {
 	const char *dir;
 	const char *cgroups; // NULL for none
 	bool metrics;        // give it MUSTER_METRICS_FD
+	int in;              // becomes its standard input (not taken); -1: nothing to read there
 	int pmi;             // an end of a socket pair to give it as PMI_FD (taken), or -1
 	bool (*on_output)(const void *bytes, size_t len, void *data); // false: no room, go on after rank_resume
 	bool (*on_metric)(const char *line, size_t len, void *data); // likewise

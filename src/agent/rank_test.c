@@ -69,6 +69,7 @@ static void start(struct world *w, const char *command)
 	struct rank_options options = {.argv = argv,
 		.env = env,
 		.metrics = true,
+		.in = -1,
 		.pmi = -1,
 		.on_output = on_output,
 		.on_metric = on_metric,
@@ -188,7 +189,7 @@ static void test_no_such_program(void **state)
 	struct error err = {0};
 	struct loop *loop = loop_new(64, &err);
 	autojson json_t *argv = mem_json("[s]", "/no/such/program"), *env = json_object();
-	struct rank_options options = {.argv = argv, .env = env, .pmi = -1, .on_output = on_output, .on_metric = on_metric, .on_exit = on_exit_of};
+	struct rank_options options = {.argv = argv, .env = env, .in = -1, .pmi = -1, .on_output = on_output, .on_metric = on_metric, .on_exit = on_exit_of};
 	assert_null(rank_start(loop, &options, &err));
 	assert_non_null(strstr(err.text, "/no/such/program"));
 	loop_free(loop);

@@ -247,6 +247,7 @@ static int start_member(struct member *m, const json_t *open_mpi, struct error *
 		.dir = node->out_dir,
 		.cgroups = node->cgroups,
 		.metrics = true,
+		.in = -1,
 		.pmi = node->team->pmi ? open_pmi(m) : -1,
 		.on_output = on_output,
 		.on_metric = on_metric,

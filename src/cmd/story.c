@@ -213,7 +213,10 @@ static enum story_kind tell_setup(struct story *s, const json_t *event, struct s
 	}
 	if (s->nodes > NODES_FEW && integer(event, "node") != 0)
 		return STORY_NONE;
-	str_printf(out, "%ssetup '%s' done (%s)", from, text(event, "name"), took);
+	if (has(event, "skipped"))
+		str_printf(out, "%ssetup '%s' skipped: %s", from, text(event, "name"), text(event, "skipped"));
+	else
+		str_printf(out, "%ssetup '%s' done (%s)", from, text(event, "name"), took);
 	return STORY_NEWS;
 }
 

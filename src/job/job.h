@@ -67,8 +67,8 @@ struct job_input {
 struct job_setup {
 	struct field_place place;
 	struct field_command run;
-	char *name;
-	int once;
+	char *name, *creates;
+	int once, become;
 	double timeout;
 	struct field_env env;
 };

@@ -131,6 +131,12 @@ static json_t *expanded(const struct scope *scope, const char *text, const struc
 	return NULL;
 }
 
+// Takes value; -1 when there is none.
+static int add(json_t *tree, const char *key, json_t *value)
+{
+	return value ? json_object_set_new(tree, key, value) : -1;
+}
+
 static json_t *make_argv(const struct scope *scope, const struct field_command *command, const struct yaml *node)
 {
 	json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
@@ -334,8 +340,14 @@ static json_t *make_step(struct build *b, const struct job_setup *setup)
 	if (!argv)
 		return NULL;
 	autofree char *name = setup->name ? mem_strdup(setup->name) : title(&setup->run);
-	return mem_json("{s:s, s:o, s:O, s:b, s:o}", "name", name, "argv", argv, "env", env, "once", setup->once, "timeout",
+	autojson json_t *step = mem_json("{s:s, s:o, s:O, s:b, s:o}", "name", name, "argv", argv, "env", env, "once", setup->once, "timeout",
 	        number(setup->timeout));
+	if (setup->become > 0)
+		json_object_set_new(step, "become", json_true());
+	if (!setup->creates)
+		return steal(step);
+	json_t *creates = expanded(&scope, setup->creates, yaml_find(setup->place.node, "creates"));
+	return add(step, "creates", creates) ? NULL : steal(step);
 }
 
 static json_t *make_setup(struct build *b)
@@ -526,12 +538,6 @@ static int add_times(const struct build *b, json_t *plan, const json_t *site, bo
 	return 0;
 }
 
-// Takes value; -1 when there is none.
-static int add(json_t *plan, const char *key, json_t *value)
-{
-	return value ? json_object_set_new(plan, key, value) : -1;
-}
-
 static json_t *make_plan(struct build *b, const json_t *site)
 {
 	const struct job *job = b->job;
@@ -662,8 +668,10 @@ json_t *plan_slice(const json_t *plan, size_t node)
 	json_array_foreach(setup, i, step)
 	{
 		// Names are the user's words, not texts with placeholders.
-		expand_tree(json_object_get(step, "argv"), 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
-		expand_tree(json_object_get(step, "env"), 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
+		autojson json_t *name = json_incref(json_object_get(step, "name"));
+		json_object_del(step, "name");
+		expand_tree(step, 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
+		json_object_set(step, "name", name);
 	}
 	json_object_set_new(slice, "ranks", own);
 	json_object_set_new(slice, "setup", setup);

@@ -223,7 +223,7 @@ static void on_input(struct digest *d, const json_t *event)
 
 static void on_setup(struct digest *d, const json_t *event)
 {
-	note(d, "setup", event, "node step name status seconds last");
+	note(d, "setup", event, "node step name status seconds skipped last");
 }
 
 static void on_start(struct digest *d, const json_t *event)

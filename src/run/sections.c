@@ -343,6 +343,10 @@ static void put_setup(struct str *h, const json_t *report)
 		str_puts(h, "</td>");
 		markup_cell_take(h, "n", markup_seconds(item, "seconds"));
 		str_puts(h, "<td>");
+		if (tree_has(item, "skipped")) {
+			str_puts(h, "skipped: ");
+			markup_escape(h, tree_text(item, "skipped"));
+		}
 		if (tree_count(item, "last")) {
 			str_printf(h, "<details%s><summary>%zu lines</summary>", ok ? "" : " open", tree_count(item, "last"));
 			markup_lines(h, json_object_get(item, "last"));

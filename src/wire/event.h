@@ -13,7 +13,7 @@
 //   lost      C  node, why                                          back C node, seconds (it was away)
 //   preflight A  node, disk (bytes free), memory (bytes free), rows: [{to, name, address, port, ok, latency (s), offset (clock, s), why, bandwidth (B/s)}]
 //   input     A  node, name, from, bytes, seconds, sha256, ok, why (when not ok); on the way: node, name, from, done, total (bytes), no ok
-//   setup     A  node, step (0..), name, status, seconds, last: [lines]
+//   setup     A  node, step (0..), name, status, seconds, skipped (why, if it was), last: [lines]
 //   start     A  node, rank, pid, argv
 //   exit      A  node, rank, status (exit code or null), signal (number or null), why (null or "timeout" | "cancelled" | "told to stop" |
 //                "out of memory"), seconds, last: [lines]

@@ -1,0 +1,353 @@
+#include "agent/setup.h"
+
+#include "agent/step.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "wire/event.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const double patience = 5; // seconds for processes of root's to end
+
+struct setup {
+	void (*on_done)(struct node *node);
+	size_t step;
+	struct rank *command; // the step that runs
+	struct step_head head; // what its process says of itself; only of one that needs root
+	bool privileged;
+	char *skipped;
+	struct scan *lines;
+	double start;
+	struct loop_timer *timeout;
+	int *held; // a line to each process that holds what root left running
+	size_t nheld;
+};
+
+static void next_step(struct node *node);
+
+static bool flag(const json_t *tree, const char *name)
+{
+	return json_is_true(json_object_get(tree, name));
+}
+
+static bool stopped(const struct node *node)
+{
+	return !node->prepare || node->failed;
+}
+
+static const json_t *step_now(const struct node *node)
+{
+	return json_array_get(json_object_get(node->plan, "setup"), node->setup->step);
+}
+
+static void on_fence(struct node *node, const json_t *all, void *data)
+{
+	if (!stopped(node)) {
+		node->setup->step++;
+		next_step(node);
+	}
+}
+
+static void wait_for_others(struct node *node)
+{
+	autofree char *name = mem_printf("setup-%zu", node->setup->step);
+	node_fence(node, name, json_null(), on_fence, NULL);
+}
+
+// --- the end of a step ----------------------------------------------------------
+
+static void fail_step(struct node *node, const char *how)
+{
+	autofree char *why = mem_printf("setup step %zu ('%s') on node %zu (%s) %s", node->setup->step + 1,
+		json_string_value(json_object_get(step_now(node), "name")), node->id, node->name, how);
+	node_fail(node, -1, why);
+}
+
+static void say_step(struct node *node, int status, json_t *last)
+{
+	struct setup *s = node->setup;
+	node_event(node, event_make("setup", "s:i, s:O, s:i, s:f, s:s*, s:o", "step", (int)s->step, "name", json_object_get(step_now(node), "name"),
+		"status", status, "seconds", clock_mono() - s->start, "skipped", s->skipped, "last", last));
+}
+
+static void step_done(struct node *node)
+{
+	if (flag(step_now(node), "once"))
+		wait_for_others(node);
+	else {
+		node->setup->step++;
+		next_step(node);
+	}
+}
+
+// begun: its process said so; if not, sudo has not let it.
+static void fail_ended(struct node *node, bool begun, int status, int sig)
+{
+	autojson json_t *last = scan_last(node->setup->lines, 0);
+	const char *words = json_string_value(json_array_get(last, json_array_size(last) - 1));
+	autofree char *end = sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
+	autofree char *how = mem_printf("%s%s: %s", begun ? "" : "needs root, and sudo ", end, words ? words : "it said nothing");
+	fail_step(node, how);
+}
+
+// Keeps the line to a process that stays because something of its step does.
+static void drop_line_if_over(struct setup *s)
+{
+	struct pollfd line = {.fd = s->nheld ? s->held[s->nheld - 1] : -1};
+	if (s->privileged && poll(&line, 1, 0) > 0)
+		close(s->held[--s->nheld]);
+}
+
+static void take_output(struct node *node, const void *bytes, size_t len);
+
+static void on_exit_of(int status, int sig, void *data)
+{
+	struct node *node = data;
+	struct setup *s = node->setup;
+	bool begun = !s->privileged || s->head.begun;
+	loop_timer_cancel(s->timeout);
+	if (s->privileged) {
+		if (!s->head.begun)
+			take_output(node, s->head.text.text, s->head.text.len);
+		s->skipped = steal(s->head.skipped);
+	}
+	step_head_fini(&s->head);
+	scan_end(s->lines, 0);
+	drop_line_if_over(s);
+	say_step(node, status >= 0 ? status : 128 + sig, scan_last(s->lines, 0));
+	free(steal(s->skipped));
+	rank_free(steal(s->command));
+	if (stopped(node))
+		return;
+	if (status != 0 || !begun)
+		fail_ended(node, begun, status, sig);
+	else
+		step_done(node);
+}
+
+static void on_timeout(void *data)
+{
+	struct node *node = data;
+	struct setup *s = node->setup;
+	fail_step(node, "took longer than its timeout");
+	if (s->command && s->privileged)
+		shutdown(s->held[s->nheld - 1], SHUT_WR); // only that reaches root's processes
+	if (s->command)
+		rank_signal(s->command, SIGKILL);
+}
+
+// --- a step ---------------------------------------------------------------------
+
+// The whole output of all steps is kept as a file of the node; the event has the end of it.
+static void take_output(struct node *node, const void *bytes, size_t len)
+{
+	autofree char *path = fs_join(node->dir, "setup.log");
+	autoclose int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		fs_write_fd(fd, bytes, len, NULL);
+	scan_output(node->setup->lines, 0, bytes, len);
+}
+
+static bool on_output(const void *bytes, size_t len, void *data)
+{
+	struct node *node = data;
+	struct setup *s = node->setup;
+	size_t head = s->privileged ? step_head_take(&s->head, bytes, len) : 0;
+	take_output(node, (const char *)bytes + head, len - head);
+	return true;
+}
+
+static void drop_event(size_t local, json_t *event, void *data)
+{
+	json_decref(event);
+}
+
+static bool needs_root(const json_t *step)
+{
+	return flag(step, "become");
+}
+
+static char *own_program(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	return mem_strndup(path, n > 0 ? (size_t)n : 0);
+}
+
+// A line to the process that is to be started: its end is the word to end, and the only one that reaches what root runs.
+static int open_line(struct setup *s, struct error *err)
+{
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_errno(err, "cannot make a socket pair");
+	s->held = mem_resize(s->held, (s->nheld + 1) * sizeof *s->held);
+	s->held[s->nheld++] = ends[0];
+	return ends[1];
+}
+
+// The step, in a file: its environment may hold what others must not see, and sudo hands on nothing but standard input, which is the line.
+static char *save_step(struct node *node, const json_t *step, struct error *err)
+{
+	autofree char *path = fs_join(node->dir, "step.json");
+	autofree char *text = json_dumps(step, JSON_COMPACT);
+	return fs_write(path, text, strlen(text), 0600, err) < 0 ? NULL : steal(path);
+}
+
+// What runs the step in this process's place, as root.
+static json_t *privileged_argv(struct node *node, const json_t *step, struct error *err)
+{
+	autofree char *path = save_step(node, step, err), *program = own_program();
+	if (!path)
+		return NULL;
+	json_t *argv = geteuid() == 0 ? json_array() : mem_json("[s, s, s]", "sudo", "-n", "--");
+	autojson json_t *words = mem_json("[s, s, s]", program, "step", path);
+	json_array_extend(argv, words);
+	return argv;
+}
+
+// The step as it is done here; NULL with err.code when its placeholders cannot be filled.
+static json_t *step_here(struct node *node, struct error *err)
+{
+	autojson json_t *bare = json_copy((json_t *)step_now(node));
+	json_object_del(bare, "name"); // the user's words, no text with placeholders
+	json_t *step = node_expand(node, bare, -1, err);
+	if (!step)
+		return NULL;
+	json_object_set_new(step, "dir", json_string(node->out_dir));
+	json_object_set_new(json_object_get(step, "env"), "MUSTER_RUN", json_string(node->run));
+	return step;
+}
+
+static int start_command(struct node *node, const json_t *step, struct error *err)
+{
+	struct setup *s = node->setup;
+	autoclose int line = -1;
+	if (s->privileged && (line = open_line(s, err)) < 0)
+		return -1;
+	autojson json_t *argv = s->privileged ? privileged_argv(node, step, err) : json_incref(json_object_get(step, "argv"));
+	autojson json_t *none = json_object();
+	struct rank_options options = {.argv = argv,
+		.env = s->privileged ? none : json_object_get(step, "env"),
+		.dir = node->out_dir,
+		.in = line,
+		.pmi = -1,
+		.on_output = on_output,
+		.on_exit = on_exit_of,
+		.data = node};
+	s->command = argv ? rank_start(node->loop, &options, err) : NULL;
+	return s->command ? 0 : -1;
+}
+
+static int start_step(struct node *node, struct error *err)
+{
+	struct setup *s = node->setup;
+	s->start = clock_mono();
+	s->privileged = needs_root(step_now(node));
+	scan_free(s->lines);
+	s->lines = scan_new(NULL, 1, drop_event, NULL, err);
+	autojson json_t *step = step_here(node, err);
+	if (!step)
+		return -1;
+	s->skipped = s->privileged ? NULL : step_is_done(step);
+	if (s->skipped) {
+		say_step(node, 0, json_array());
+		free(steal(s->skipped));
+		step_done(node);
+		return 0;
+	}
+	double timeout = json_number_value(json_object_get(step, "timeout"));
+	if (timeout > 0)
+		loop_timer_set(s->timeout, timeout);
+	return start_command(node, step, err);
+}
+
+static void on_all_done(struct node *node, const json_t *all, void *data)
+{
+	if (!stopped(node))
+		node->setup->on_done(node);
+}
+
+static void next_step(struct node *node)
+{
+	struct setup *s = node->setup;
+	const json_t *step = node->attempt > 1 ? NULL : step_now(node);
+	if (!step) {
+		if (s->step == 0) // no setup at all: nobody needs to wait
+			s->on_done(node);
+		else
+			node_fence(node, "set-up", json_null(), on_all_done, NULL);
+		return;
+	}
+	if (s->step == 0)
+		node_phase(node, "setup");
+	if (flag(step, "once") && node->id != 0) {
+		wait_for_others(node);
+		return;
+	}
+	struct error err = {0};
+	if (start_step(node, &err) < 0) {
+		autofree char *how = mem_printf("cannot start: %s", err.text);
+		fail_step(node, how);
+	}
+}
+
+// --- the whole ------------------------------------------------------------------
+
+void setup_start(struct node *node, void (*on_done)(struct node *node))
+{
+	if (!node->setup) {
+		node->setup = mem_alloc(sizeof *node->setup);
+		node->setup->timeout = loop_timer_new(node->loop, on_timeout, node);
+	}
+	node->setup->on_done = on_done;
+	next_step(node);
+}
+
+void setup_stop(struct node *node)
+{
+	struct setup *s = node->setup;
+	if (!s)
+		return;
+	loop_timer_cancel(s->timeout);
+	if (s->command && s->privileged)
+		shutdown(s->held[s->nheld - 1], SHUT_WR);
+	rank_free(steal(s->command));
+	step_head_fini(&s->head);
+}
+
+// Those processes end their own children first, and the line after that.
+static void let_go(struct setup *s)
+{
+	double end = clock_mono() + patience;
+	for (size_t i = 0; i < s->nheld; i++)
+		shutdown(s->held[i], SHUT_WR);
+	for (size_t i = 0; i < s->nheld; i++) {
+		double left = end - clock_mono();
+		struct pollfd line = {.fd = s->held[i], .events = POLLIN};
+		poll(&line, 1, left > 0 ? (int)(left * 1000) : 0);
+		close(s->held[i]);
+	}
+	free(s->held);
+}
+
+void setup_free(struct node *node)
+{
+	struct setup *s = node->setup;
+	if (!s)
+		return;
+	setup_stop(node);
+	let_go(s);
+	loop_timer_free(s->timeout);
+	scan_free(s->lines);
+	free(s);
+	node->setup = NULL;
+}

@@ -1,0 +1,222 @@
+#include "agent/step.h"
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WORD "muster-step "
+
+enum { FILE_BYTES = 64 << 20, HEAD_MAX = 64 * 1024 };
+
+char *step_is_done(const json_t *step)
+{
+	const char *creates = json_string_value(json_object_get(step, "creates"));
+	autofree char *path = creates ? fs_join(json_string_value(json_object_get(step, "dir")), creates) : NULL;
+	return path && fs_exists(path) ? mem_printf("'%s' is there", creates) : NULL;
+}
+
+// --- the step ------------------------------------------------------------------
+
+static int fail(const struct error *err)
+{
+	dprintf(2, "%s\n", err->text);
+	return 127;
+}
+
+static int exit_status(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// Waits for pid, and for whatever else has ended; false when the line is over first.
+static bool wait_for(pid_t pid, int pidfd, int *status)
+{
+	struct pollfd fds[] = {{.fd = 0, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+	while (!fds[1].revents && !fds[0].revents)
+		poll(fds, countof(fds), -1);
+	return fds[1].revents && waitpid(pid, status, 0) == pid;
+}
+
+static int run_command(const json_t *step)
+{
+	const json_t *words = json_object_get(step, "argv");
+	size_t count = json_array_size(words);
+	autofree char **argv = mem_alloc((count + 1) * sizeof *argv);
+	for (size_t i = 0; i < count; i++)
+		argv[i] = (char *)json_string_value(json_array_get(words, i));
+	struct proc_options options = {
+		.argv = argv, .dir = json_string_value(json_object_get(step, "dir")), .in = -1, .out = 1, .err = 2, .group = true, .die_with_parent = true};
+	struct error err;
+	autoclose int pidfd = -1;
+	int status;
+	pid_t pid = proc_spawn(&options, &pidfd, &err);
+	if (pid < 0)
+		return fail(&err);
+	return wait_for(pid, pidfd, &status) ? exit_status(status) : 128 + SIGKILL;
+}
+
+static void set_env(const json_t *step)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach(json_object_get(step, "env"), name, value)
+		setenv(name, json_string_value(value), 1);
+}
+
+static int do_step(const json_t *step)
+{
+	autofree char *done = step_is_done(step);
+	if (done) {
+		dprintf(1, WORD "skipped %s\n", done);
+		return 0;
+	}
+	dprintf(1, WORD "begun\n");
+	set_env(step);
+	return run_command(step);
+}
+
+// --- what it leaves running -----------------------------------------------------
+
+static bool has_children(void)
+{
+	pid_t gone;
+	while ((gone = waitpid(-1, NULL, WNOHANG)) > 0)
+		;
+	return gone == 0;
+}
+
+static void kill_children(void)
+{
+	while (has_children()) {
+		autofree pid_t *pids = NULL;
+		size_t count = proc_tree(getpid(), &pids);
+		for (size_t i = 0; i < count; i++)
+			if (pids[i] != getpid())
+				kill(pids[i], SIGKILL);
+	}
+}
+
+static void let_go_of_output(void)
+{
+	autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(null, 1);
+	dup2(null, 2);
+}
+
+// Until the line is over or nobody is left.
+static void hold(void)
+{
+	struct pollfd line = {.fd = 0, .events = POLLIN};
+	while (has_children() && !line.revents)
+		poll(&line, 1, 1000);
+	kill_children();
+}
+
+// Above all that the step starts: orphans come here. It says how the step ended, and stays for what the step left.
+static int keeper_main(const json_t *step, int said)
+{
+	setsid();
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	unsigned char status = (unsigned char)do_step(step);
+	bool stays = has_children();
+	unsigned char words[] = {status, stays};
+	let_go_of_output();
+	fs_write_fd(said, words, sizeof words, NULL);
+	close(said);
+	hold();
+	return 0;
+}
+
+// --- the process -----------------------------------------------------------------
+
+// Not kept alive by what the step left: it ends with the step, the keeper does not.
+static int follow(pid_t keeper, int said)
+{
+	unsigned char words[2];
+	size_t got = 0;
+	for (ssize_t n; got < sizeof words && ((n = read(said, words + got, sizeof words - got)) > 0 || (n < 0 && errno == EINTR));)
+		got += n > 0 ? (size_t)n : 0;
+	if (got == sizeof words && words[1])
+		return words[0];
+	waitpid(keeper, NULL, 0);
+	return got == sizeof words ? words[0] : 128 + SIGKILL;
+}
+
+int step_main(const char *file)
+{
+	struct error err;
+	int said[2];
+	autofree char *text = fs_read(file, FILE_BYTES, NULL, &err);
+	autojson json_t *step = text ? json_loads(text, 0, NULL) : NULL;
+	if (text && !step)
+		error_set(&err, ERROR_SYSTEM, "'%s' holds no step", file);
+	if (step && pipe2(said, O_CLOEXEC) < 0) {
+		error_errno(&err, "cannot make a pipe");
+		json_decref(steal(step));
+	}
+	if (!step)
+		return fail(&err);
+	signal(SIGPIPE, SIG_IGN);
+	pid_t keeper = fork();
+	if (keeper == 0) {
+		close(said[0]);
+		return keeper_main(step, said[1]);
+	}
+	close(said[1]);
+	if (keeper < 0) {
+		error_errno(&err, "cannot start a process");
+		return fail(&err);
+	}
+	int status = follow(keeper, said[0]);
+	close(said[0]);
+	return status;
+}
+
+// --- its first words --------------------------------------------------------------
+
+// The line with the word, and where it ends; NULL until it is there whole.
+static char *find_word(const struct str *text, size_t *end)
+{
+	for (char *at = text->text; at && (at = strstr(at, WORD)); at++) {
+		char *stop = memchr(at, '\n', text->len - (size_t)(at - text->text));
+		if (stop && (at == text->text || at[-1] == '\n')) {
+			*end = (size_t)(stop - text->text) + 1;
+			return at + strlen(WORD);
+		}
+	}
+	return NULL;
+}
+
+size_t step_head_take(struct step_head *head, const void *bytes, size_t len)
+{
+	size_t before = head->text.len, end;
+	if (head->begun || before > HEAD_MAX)
+		return 0;
+	str_add(&head->text, bytes, len);
+	char *word = find_word(&head->text, &end);
+	if (!word)
+		return len;
+	head->begun = true;
+	if (str_starts(word, "skipped "))
+		head->skipped = mem_strndup(word + strlen("skipped "), strcspn(word, "\n") - strlen("skipped "));
+	return end - before;
+}
+
+void step_head_fini(struct step_head *head)
+{
+	str_fini(&head->text);
+	free(head->skipped);
+	*head = (struct step_head){0};
+}

@@ -1,0 +1,33 @@
+// A setup step that needs root, in a process of its own: `[sudo -n --] muster-agent step FILE`, standard input a line to the agent.
+// It waits for no other node and says nothing to the controller: its output goes to the agent that started it.
+//
+// FILE holds the step as the plan has it, placeholders filled, and "dir", where it works. The first thing the process says is a line,
+// "muster-step begun" or "muster-step skipped WHY": what comes before it is sudo's, and without it sudo has refused. When the line of
+// standard input ends, the step and everything it started are killed. What the step itself leaves running goes on until then.
+#ifndef AGENT_STEP_H
+#define AGENT_STEP_H
+
+#include "base/str.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+// The process's life; its exit status: the command's, 128 + the signal that ended it, or 127 when it cannot be run.
+int step_main(const char *file);
+
+// Why there is nothing to do, for people, owned by the caller; NULL when there is.
+char *step_is_done(const json_t *step);
+
+// What the process says before its own output. Zeroed is a good start.
+struct step_head {
+	struct str text; // sudo's, as long as nothing has begun
+	bool begun;
+	char *skipped; // or NULL
+};
+
+// Takes bytes of output until it has begun; returns how many of these bytes it took.
+size_t step_head_take(struct step_head *head, const void *bytes, size_t len);
+void step_head_fini(struct step_head *head); // a good start again
+
+#endif
