@@ -18,6 +18,15 @@ tail -n +2 "$root/examples/pi.yaml" >expected
 sed -n '/^```yaml$/,/^```$/p' "$root/README.md" | sed '1d;$d' >shown
 ok "README.md shows examples/pi.yaml" cmp expected shown
 
+if command -v mpirun.openmpi >/dev/null && /usr/bin/python3 -c 'import mpi4py' 2>/dev/null; then
+	muster run "$root/examples/allreduce.yaml"
+	status_is "allreduce" 0
+	like "allreduce: rank 3" "$(output 3 | tail -n 1)" "^step 5/5 sum 6 in [0-9.]+ ms"
+	is "allreduce: twenty metrics" "$(json_lines "$(run_dir)/metrics.jsonl" '1 if e["type"] == "metric" else None' | wc -l)" 20
+else
+	skip "allreduce" "no mpirun.openmpi or no python3-mpi4py"
+fi
+
 trainer=$(dirname "$MUSTER")/../trainers/dcgan
 if [ -x "$trainer" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
 	muster run "$root/examples/dcgan.yaml" --set "inputs[0].from=$trainer" --set 'run.command[14]="2"'
