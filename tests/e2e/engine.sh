@@ -8,18 +8,19 @@
 ENGINE_DIR=
 ENGINE_PID=
 
-engine_start()
+engine_start() # [OPTIONS...] of dockerd
 {
 	ENGINE_DIR=$(mktemp -d /tmp/muster-engine.XXXXXX)
 	ENGINE_GROUP=muster-engine-$$
 	cat >"$ENGINE_DIR/init" <<-'I'
 		dir=$1 group=$2
+		shift 2
 		ip link set lo up
 		mount -t tmpfs tmpfs /run
 		while [ ! -e "$dir/stop" ]; do
 			rm -f "$dir/dockerd.pid"
 			dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid" -H "unix://$dir/docker.sock" \
-				--storage-driver overlay2 --cgroup-parent "/$group" --bridge none --shutdown-timeout 3 >>"$dir/log" 2>&1 &
+				--storage-driver overlay2 --cgroup-parent "/$group" --bridge none --shutdown-timeout 3 "$@" >>"$dir/log" 2>&1 &
 			echo $! >"$dir/inner"
 			wait $!
 			[ -e "$dir/stop" ] || while [ -e "$dir/hold" ]; do sleep 0.05; done
@@ -27,7 +28,7 @@ engine_start()
 	I
 	# Without the test's name in its environment: the engine is not what a run may leave behind.
 	env -u MUSTER_E2E setsid unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc \
-		sh "$ENGINE_DIR/init" "$ENGINE_DIR" "$ENGINE_GROUP" >>"$ENGINE_DIR/log" 2>&1 &
+		sh "$ENGINE_DIR/init" "$ENGINE_DIR" "$ENGINE_GROUP" "$@" >>"$ENGINE_DIR/log" 2>&1 &
 	ENGINE_PID=$!
 	CLEANUP="${CLEANUP:+$CLEANUP; }engine_stop"
 	export DOCKER_HOST=unix://$ENGINE_DIR/docker.sock
