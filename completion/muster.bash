@@ -41,7 +41,7 @@ _muster()
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
 		;;
-	status | logs | report | cancel | exec | reap | attach)
+	status | logs | report | cancel | exec | reap | attach | predict)
 		mapfile -t COMPREPLY < <(compgen -W "latest $(cd "$runs" 2>/dev/null && ls -t)" -- "$cur")
 		;;
 	esac

@@ -21,6 +21,8 @@ static const struct command {
 	{"list", cmd_list, "the runs, newest first"},
 	{"sweep", cmd_sweep, "run a job at many points, to compare them"},
 	{"compare", cmd_compare, "which cluster is faster, cheaper, and whether it differs at all"},
+	{"choose", cmd_choose, "the cluster for a deadline or a budget, and its job file"},
+	{"prices", cmd_prices, "what nodes are taken to cost"},
 	{"predict", cmd_predict, "how long a whole run takes, from its first iterations"},
 	{"attach", cmd_attach, "follow a run that goes on"},
 	{"cancel", cmd_cancel, "stop a run"},

@@ -90,6 +90,7 @@ json_t *comparison_make(const struct comparison_options *o, char *const *names, 
 			if (t) {
 				json_object_set_new(tree, "sweep", json_string(t->id));
 				json_object_set(tree, "job", json_object_get(t->tree, "job"));
+				json_object_set(tree, "sets", json_object_get(t->tree, "sets"));
 			}
 		}
 		compare_free(c);

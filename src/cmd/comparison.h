@@ -16,7 +16,7 @@ struct comparison_options {
 };
 
 // names: a sweep (its id, the beginning of one), or runs; none: the latest sweep. The tree of compare.h with "name" (of the sweep or "runs") and, of a
-// sweep, "job" (the file's path) and "sweep" (its id). Owned by the caller; NULL and err.
+// sweep, "job" (the file's path), "sets" (what was overridden) and "sweep" (its id). Owned by the caller; NULL and err.
 json_t *comparison_make(const struct comparison_options *o, char *const *names, int count, struct error *err);
 
 #endif

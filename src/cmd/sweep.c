@@ -126,8 +126,10 @@ static json_t *all_sets(const struct options *o, const json_t *point, const json
 	json_t *sets = json_array();
 	for (size_t i = 0; i < o->nsets; i++)
 		json_array_append_new(sets, json_string(o->sets[i]));
-	json_array_extend(sets, (json_t *)common);
-	json_array_extend(sets, json_object_get(point, "sets"));
+	if (common)
+		json_array_extend(sets, (json_t *)common);
+	if (point)
+		json_array_extend(sets, json_object_get(point, "sets"));
 	return sets;
 }
 
@@ -447,6 +449,7 @@ static int go(struct sweep *s, struct error *err)
 	for (size_t i = 0; i < trials_count(s->trials); i++)
 		failed += !tree_is(trials_get(s->trials, i), "outcome", "ok");
 	print_points(s);
+	fprintf(stderr, "`muster compare %s` compares them, `muster choose %s` picks one\n", s->trials->id, s->trials->id);
 	return failed ? ERROR_JOB : 0;
 }
 
@@ -470,6 +473,8 @@ static int sweep(const struct options *o, struct error *err)
 			rc = 0;
 		} else {
 			s.trials = trials_begin(o->runs, job->name, hash, o->job, text, points, (size_t)job->sweep.repeat, (unsigned long)job->sweep.seed, err);
+			if (s.trials)
+				json_object_set_new(s.trials->tree, "sets", all_sets(o, NULL, NULL));
 			rc = s.trials ? go(&s, err) : -1;
 			trials_free(s.trials);
 		}

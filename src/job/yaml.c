@@ -144,6 +144,37 @@ char *yaml_flow(const struct yaml *node)
 	return str_steal(&out);
 }
 
+static void add_block(struct str *out, const struct yaml *node, int indent)
+{
+	for (size_t i = 0; i < node->count; i++) {
+		const struct yaml_entry *entry = &node->entries[i];
+		const struct yaml *value = entry->value;
+		bool block = value->kind != YAML_SCALAR && value->count > 0;
+		str_printf(out, "%*s", indent, "");
+		if (node->kind == YAML_LIST) {
+			str_puts(out, "- ");
+		} else {
+			struct yaml key = {.kind = YAML_SCALAR, .plain = true, .text = entry->key};
+			add_flow(out, &key);
+			str_puts(out, block && indent < 2 ? ":" : ": ");
+		}
+		if (block && node->kind == YAML_MAP && indent < 2) {
+			str_puts(out, "\n");
+			add_block(out, value, indent + 2);
+			continue;
+		}
+		add_flow(out, value);
+		str_puts(out, "\n");
+	}
+}
+
+char *yaml_print(const struct yaml *map)
+{
+	struct str out = {0};
+	add_block(&out, map, 0);
+	return str_steal(&out);
+}
+
 bool yaml_is_null(const struct yaml *node)
 {
 	if (node->kind != YAML_SCALAR || !node->plain)
@@ -174,6 +205,19 @@ void yaml_discard(struct yaml *node)
 	free(node->entries);
 	free(node->text);
 	free(node);
+}
+
+void yaml_remove(struct yaml *map, const char *key)
+{
+	for (size_t i = 0; map->kind == YAML_MAP && i < map->count; i++) {
+		if (strcmp(map->entries[i].key, key) != 0)
+			continue;
+		free(map->entries[i].key);
+		yaml_discard(map->entries[i].value);
+		memmove(&map->entries[i], &map->entries[i + 1], (map->count - i - 1) * sizeof *map->entries);
+		map->count--;
+		return;
+	}
 }
 
 static struct yaml_entry *find_entry(const struct yaml *map, const char *key)

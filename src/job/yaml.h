@@ -51,11 +51,16 @@ struct yaml *yaml_new(const char *text, const char *file, int line, int column);
 struct yaml *yaml_find(const struct yaml *map, const char *key);
 void yaml_put(struct yaml *map, const char *key, int line, int column, struct yaml *value);
 
+void yaml_remove(struct yaml *map, const char *key); // what is not there is no error
+
 // Turns a scalar or list into a map with itself as the only value.
 void yaml_wrap(struct yaml *node, const char *key);
 
 // The node on one line, in flow style, so that it can be read again. Owned by the caller.
 char *yaml_flow(const struct yaml *node);
+
+// A map as the text of a file, a key a line, so that it can be read again; comments are gone. Owned by the caller.
+char *yaml_print(const struct yaml *map);
 
 bool yaml_is_null(const struct yaml *node); // plain: nothing, ~ or null
 

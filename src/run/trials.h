@@ -1,7 +1,7 @@
 // Trials: the record of a sweep: which run was made for which of its points, and how it ended. One directory, RUNS/sweeps/ID.
 // It starts no run.
 //
-//   sweep.json   {"sweep": 1, "id", "name", "job": the file's path, "created", "points": [{"name", "sets"}], "trials": [{"point", "round", "run", "outcome", "why"}]}
+//   sweep.json   {"sweep": 1, "id", "name", "job": the file's path, "created", "sets": what was overridden, "points": [{"name", "sets"}], "trials": [{"point", "round", "run", "outcome", "why"}]}
 //   job.yaml     the job file as it was given
 //
 // Its id is the job's name and a hash of the file and of what was overridden, so the same command finds its sweep again and goes on with it.

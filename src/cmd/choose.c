@@ -1,0 +1,236 @@
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "cmd/comparison.h"
+#include "cmd/options.h"
+#include "job/job.h"
+#include "job/set.h"
+#include "job/units.h"
+#include "job/yaml.h"
+#include "run/tree.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char header[] = "# Written by muster choose";
+
+enum { JOB_MAX = 1 << 20 };
+
+struct wish {
+	double deadline, budget; // NAN: none
+	bool cheapest, fastest;
+};
+
+static double part(const json_t *row, const char *name, size_t i)
+{
+	const json_t *value = json_object_get(row, name);
+	if (json_is_array(value))
+		value = json_array_get(value, i);
+	return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+// With what the cluster itself takes. The upper end of an interval: a promise is kept 39 times in 40.
+static double whole(const json_t *row, size_t i)
+{
+	double value = part(row, "seconds", isnan(part(row, "seconds", i)) ? 0 : i), overhead = part(row, "overhead", 0);
+	return value + (isnan(overhead) ? 0 : overhead);
+}
+
+static double cost(const json_t *row, size_t i)
+{
+	return part(row, "cost", isnan(part(row, "cost", i)) ? 0 : i);
+}
+
+static bool fits(const struct wish *w, const json_t *row)
+{
+	if (isnan(whole(row, 0)))
+		return false;
+	return (isnan(w->deadline) || whole(row, 2) <= w->deadline) && (isnan(w->budget) || cost(row, 2) <= w->budget);
+}
+
+// What is to be small: cost, or time; without prices a smaller cluster is a cheaper one.
+static double measure(const struct wish *w, const json_t *row, bool priced)
+{
+	bool time = w->fastest || (!w->cheapest && isnan(w->deadline));
+	if (time)
+		return whole(row, 0);
+	double cpus = part(row, "cpus", 0);
+	return priced ? cost(row, 0) : part(row, "nodes", 0) * (isnan(cpus) ? 1 : cpus);
+}
+
+static const json_t *choose(const struct wish *w, const json_t *rows, bool priced)
+{
+	const json_t *best = NULL, *row;
+	size_t i;
+	json_array_foreach(rows, i, row)
+		if (fits(w, row) && (!best || measure(w, row, priced) < measure(w, best, priced)))
+			best = row;
+	return best;
+}
+
+static bool has_prices(const json_t *rows)
+{
+	size_t i;
+	const json_t *row;
+	json_array_foreach(rows, i, row)
+		if (!isnan(cost(row, 0)))
+			return true;
+	return false;
+}
+
+static int none_fits(const struct wish *w, const json_t *rows, struct error *err)
+{
+	struct wish fast = {.deadline = NAN, .budget = NAN, .fastest = true}, cheap = {.deadline = NAN, .budget = NAN, .cheapest = true};
+	const json_t *a = choose(&fast, rows, true), *b = choose(&cheap, rows, true);
+	if (!a)
+		return error_set(err, ERROR_JOB, "no cluster has a time: all runs failed");
+	autofree char *time = str_seconds(whole(a, 2));
+	if (isnan(w->budget) || !b)
+		return error_set(err, ERROR_JOB, "no cluster is sure to do it in time: the fastest is %s, with up to %s", tree_text(a, "name"), time);
+	return error_set(err, ERROR_JOB, "no cluster fits: the fastest is %s, with up to %s; the cheapest is %s, with up to %.4g", tree_text(a, "name"), time,
+		tree_text(b, "name"), cost(b, 2));
+}
+
+// --- the job file ---------------------------------------------------------------
+
+static int apply(struct yaml *tree, const json_t *sets, const char *name, struct error *err)
+{
+	size_t i;
+	const json_t *set;
+	json_array_foreach(sets, i, set)
+		if (set_apply(job_shape(), tree, json_string_value(set), name, err))
+			return -1;
+	return 0;
+}
+
+static json_t *expectations(const json_t *tree, const json_t *row)
+{
+	static const char *const names[] = {"time", "low", "high"};
+	json_t *sets = json_array();
+	for (size_t i = 0; i < countof(names); i++) {
+		autofree char *set = mem_printf("expected.%s=%.3f", names[i], part(row, "seconds", i));
+		if (!isnan(part(row, "seconds", i)))
+			json_array_append_new(sets, json_string(set));
+	}
+	autofree char *price = mem_printf("expected.cost=\"%.6f\"", cost(row, 0)), *from = mem_printf("expected.from=%s", tree_text(tree, "sweep"));
+	if (!isnan(cost(row, 0)))
+		json_array_append_new(sets, json_string(price));
+	json_array_append_new(sets, json_string(from));
+	return sets;
+}
+
+static char *job_text(const json_t *tree, const json_t *row, struct error *err)
+{
+	const char *path = tree_text(tree, "job");
+	size_t len;
+	autofree char *text = fs_read(path, JOB_MAX, &len, err);
+	struct yaml *yaml = text ? yaml_parse(text, len, &(struct yaml_origin){path, 1, 1}, err) : NULL;
+	autojson json_t *expected = expectations(tree, row);
+	char *made = NULL;
+	if (yaml && apply(yaml, json_object_get(tree, "sets"), "--set", err) == 0 && apply(yaml, json_object_get(row, "sets"), "the point", err) == 0 &&
+		apply(yaml, expected, "expected", err) == 0) {
+		yaml_remove(yaml, "sweep");
+		autofree char *body = yaml_print(yaml);
+		made = mem_printf("%s from the sweep %s: %s\n%s", header, tree_text(tree, "sweep"), tree_text(row, "name"), body);
+	}
+	yaml_discard(yaml);
+	return made;
+}
+
+// Beside the job file, so that paths in it stay right. A file that somebody else wrote is left alone.
+static int write_job(const json_t *tree, const json_t *row, const char *out, char **written, struct error *err)
+{
+	if (!tree_text(tree, "sweep"))
+		return 0; // of runs there is no job file to vary
+	autofree char *text = job_text(tree, row, err);
+	if (!text)
+		return -1;
+	const char *job = tree_text(tree, "job"), *slash = strrchr(job, '/');
+	*written = out ? mem_strdup(out) : mem_printf("%.*s%s-chosen.yaml", slash ? (int)(slash + 1 - job) : 0, job, tree_text(tree, "name"));
+	autofree char *old = fs_exists(*written) ? fs_read(*written, JOB_MAX, NULL, err) : NULL;
+	if (fs_exists(*written) && (!old || !str_starts(old, header)))
+		return error_set(err, ERROR_USAGE, "%s is there and was not written by muster choose; name another file with --out", *written);
+	return fs_write(*written, text, strlen(text), 0644, err);
+}
+
+// --- the command ----------------------------------------------------------------
+
+static int read_wish(struct wish *w, const char *deadline, const char *budget, struct error *err)
+{
+	struct error why;
+	w->deadline = w->budget = NAN;
+	if (deadline && units_seconds(deadline, &w->deadline, &why))
+		return error_set(err, ERROR_USAGE, "--deadline: found '%s', %s", deadline, why.text);
+	char *end = NULL;
+	if (budget)
+		w->budget = strtod(budget, &end);
+	if (budget && (end == budget || *end || !(w->budget > 0)))
+		return error_set(err, ERROR_USAGE, "--budget: found '%s', expected a cost such as 5.00", budget);
+	if (w->cheapest && w->fastest)
+		return error_set(err, ERROR_USAGE, "choose: expected only one of --cheapest and --fastest");
+	if (!w->cheapest && !w->fastest && !deadline && !budget)
+		return error_set(err, ERROR_USAGE, "choose: expected --deadline, --budget, --cheapest or --fastest");
+	return 0;
+}
+
+static void print(const json_t *tree, const json_t *row, const char *written)
+{
+	size_t i;
+	const json_t *doubt;
+	autofree char *time = str_seconds(whole(row, 0)), *most = str_seconds(whole(row, 2));
+	printf("%s\n  time      %s with all it takes, %s at most (95 %%), %s\n", tree_text(row, "name"), time, most, tree_text(row, "kind"));
+	if (!isnan(cost(row, 0)))
+		printf("  cost      %.4g%s%s, %.4g at most\n", cost(row, 0), tree_text(tree, "currency") ? " " : "",
+			tree_text(tree, "currency") ? tree_text(tree, "currency") : "", cost(row, 2));
+	json_array_foreach(json_object_get(row, "doubts"), i, doubt)
+		printf("  doubt     %s\n", json_string_value(doubt));
+	if (written)
+		printf("  job file  %s\n", written);
+}
+
+int cmd_choose(int argc, char **argv, struct error *err)
+{
+	const char *runs = NULL, *deadline = NULL, *budget = NULL, *out = NULL;
+	bool as_json = false;
+	struct wish w = {0};
+	struct comparison_options o = {0};
+	const struct option_row rows[] = {
+		{"deadline", 0, "TIME", "the cheapest that is sure to take no longer, such as 2h", &deadline},
+		{"budget", 0, "COST", "the fastest that is sure to cost no more", &budget},
+		{"cheapest", 0, NULL, "the cheapest", &w.cheapest},
+		{"fastest", 0, NULL, "the fastest", &w.fastest},
+		{"at", 0, "N,N...", "also clusters of so many nodes, from a model of those that were run", &o.at},
+		{"out", 'o', "FILE", "the job file to write (default: NAME-chosen.yaml beside the sweep's)", &out},
+		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)", &o.prices},
+		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
+		{"json", 0, NULL, "print the row as JSON", &as_json},
+		{0},
+	};
+	int first = options_parse(argc, argv, "choose [OPTION]... [SWEEP]\nChooses a cluster of a sweep (by default the latest), and writes the job file for it.", rows, err);
+	if (first <= 0)
+		return first;
+	if (read_wish(&w, deadline, budget, err) < 0)
+		return -1;
+	o.runs = options_runs(runs);
+	autojson json_t *tree = comparison_make(&o, argv + first, argc - first, err);
+	if (!tree)
+		return -1;
+	const json_t *all = json_object_get(tree, "rows");
+	bool priced = has_prices(all);
+	if (!priced && (budget || w.cheapest))
+		return error_set(err, ERROR_USAGE, "choose: what these nodes cost is not known; say it in a file of prices (--prices)");
+	const json_t *row = choose(&w, all, priced);
+	autofree char *written = NULL;
+	if (!row)
+		return none_fits(&w, all, err);
+	if (write_job(tree, row, out, &written, err) < 0)
+		return -1;
+	autofree char *text = as_json ? json_dumps(row, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+	if (text)
+		puts(text);
+	else
+		print(tree, row, written);
+	return 0;
+}
