@@ -1,8 +1,15 @@
 # bash completion for muster. Commands and options are read from --help, so that there is no second list of them here.
 
+# The names of the clusters that stay up.
+_muster_clusters()
+{
+	local base=${MUSTER_CLUSTERS:-${XDG_STATE_HOME:-$HOME/.local/state}/muster/clusters}
+	(cd "$base" 2>/dev/null && echo *)
+}
+
 _muster()
 {
-	local cur prev command= option i runs
+	local cur prev command= option i runs words=
 	COMPREPLY=()
 	cur=${COMP_WORDS[COMP_CWORD]}
 	prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -26,7 +33,15 @@ _muster()
 		compopt -o nospace
 		return
 		;;
-	--rank | --node | --since) return ;;
+	--rank | --node | --since | --name) return ;;
+	--on)
+		mapfile -t COMPREPLY < <(compgen -W "$(_muster_clusters)" -- "$cur")
+		return
+		;;
+	--format)
+		mapfile -t COMPREPLY < <(compgen -W 'machinefile hosts ansible' -- "$cur")
+		return
+		;;
 	esac
 
 	if [[ $cur == -* ]]; then
@@ -37,12 +52,27 @@ _muster()
 	'')
 		mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" --help 2>/dev/null | sed -nE 's/^  ([a-z]+)  .*/\1/p')" -- "$cur")
 		;;
+	up)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -W "$(_muster_clusters)" -- "$cur"; compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
+		;;
+	ls | hosts | scale | down)
+		mapfile -t COMPREPLY < <(compgen -W "$(_muster_clusters)" -- "$cur")
+		;;
+	action)
+		words=$(_muster_clusters)
+		for ((i = 2; i < COMP_CWORD; i++)); do
+			[[ " $words " == *" ${COMP_WORDS[i]} "* ]] && words=$("${COMP_WORDS[0]}" action "${COMP_WORDS[i]}" 2>/dev/null) && break
+		done
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		;;
 	run | plan | sweep)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
 		;;
 	status | logs | report | cancel | exec | reap | attach | predict)
-		mapfile -t COMPREPLY < <(compgen -W "latest $(cd "$runs" 2>/dev/null && ls -t)" -- "$cur")
+		[[ $command == exec ]] && words=$(_muster_clusters)
+		mapfile -t COMPREPLY < <(compgen -W "$words latest $(cd "$runs" 2>/dev/null && ls -t)" -- "$cur")
 		;;
 	esac
 }

@@ -27,6 +27,15 @@ else
 	skip "allreduce" "no mpirun.openmpi or no python3-mpi4py"
 fi
 
+muster up "$root/examples/cluster.yaml"
+status_is "cluster" 0
+muster run "$root/examples/hello.yaml" --on lab
+status_is "cluster: a job on it" 0
+muster action lab note --set text=hello
+is "cluster: an action" "$out" "0| hello"
+muster down lab
+status_is "cluster: down" 0
+
 trainer=$(dirname "$MUSTER")/../trainers/dcgan
 if [ -x "$trainer" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
 	muster run "$root/examples/dcgan.yaml" --set "inputs[0].from=$trainer" --set 'run.command[14]="2"'
