@@ -173,7 +173,7 @@ static void drop_event(size_t local, json_t *event, void *data)
 
 static bool needs_root(const json_t *step)
 {
-	return flag(step, "become");
+	return flag(step, "become") || json_object_get(step, "packages");
 }
 
 static char *own_program(void)
@@ -202,16 +202,11 @@ static char *save_step(struct node *node, const json_t *step, struct error *err)
 	return fs_write(path, text, strlen(text), 0600, err) < 0 ? NULL : steal(path);
 }
 
-// What runs the step in this process's place, as root.
+// What does the step in this process's place.
 static json_t *privileged_argv(struct node *node, const json_t *step, struct error *err)
 {
 	autofree char *path = save_step(node, step, err), *program = own_program();
-	if (!path)
-		return NULL;
-	json_t *argv = geteuid() == 0 ? json_array() : mem_json("[s, s, s]", "sudo", "-n", "--");
-	autojson json_t *words = mem_json("[s, s, s]", program, "step", path);
-	json_array_extend(argv, words);
-	return argv;
+	return path ? mem_json("[s, s, s]", program, "step", path) : NULL;
 }
 
 // The step as it is done here; NULL with err.code when its placeholders cannot be filled.

@@ -1,5 +1,7 @@
 #include "agent/step.h"
 
+#include "agent/command.h"
+#include "agent/packages.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -7,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,48 +26,23 @@ enum { FILE_BYTES = 64 << 20, HEAD_MAX = 64 * 1024 };
 char *step_is_done(const json_t *step)
 {
 	const char *creates = json_string_value(json_object_get(step, "creates"));
+	const json_t *packages = json_object_get(step, "packages");
 	autofree char *path = creates ? fs_join(json_string_value(json_object_get(step, "dir")), creates) : NULL;
-	return path && fs_exists(path) ? mem_printf("'%s' is there", creates) : NULL;
+	if (path && fs_exists(path))
+		return mem_printf("'%s' is there", creates);
+	return packages && packages_are_there(packages) ? mem_strdup("all are installed") : NULL;
 }
 
 // --- the step ------------------------------------------------------------------
-
-static int fail(const struct error *err)
-{
-	dprintf(2, "%s\n", err->text);
-	return 127;
-}
-
-static int exit_status(int status)
-{
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-// Waits for pid, and for whatever else has ended; false when the line is over first.
-static bool wait_for(pid_t pid, int pidfd, int *status)
-{
-	struct pollfd fds[] = {{.fd = 0, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
-	while (!fds[1].revents && !fds[0].revents)
-		poll(fds, countof(fds), -1);
-	return fds[1].revents && waitpid(pid, status, 0) == pid;
-}
 
 static int run_command(const json_t *step)
 {
 	const json_t *words = json_object_get(step, "argv");
 	size_t count = json_array_size(words);
-	autofree char **argv = mem_alloc((count + 1) * sizeof *argv);
+	autofree const char **argv = mem_alloc((count + 1) * sizeof *argv);
 	for (size_t i = 0; i < count; i++)
-		argv[i] = (char *)json_string_value(json_array_get(words, i));
-	struct proc_options options = {
-		.argv = argv, .dir = json_string_value(json_object_get(step, "dir")), .in = -1, .out = 1, .err = 2, .group = true, .die_with_parent = true};
-	struct error err;
-	autoclose int pidfd = -1;
-	int status;
-	pid_t pid = proc_spawn(&options, &pidfd, &err);
-	if (pid < 0)
-		return fail(&err);
-	return wait_for(pid, pidfd, &status) ? exit_status(status) : 128 + SIGKILL;
+		argv[i] = json_string_value(json_array_get(words, i));
+	return command_run(argv, json_string_value(json_object_get(step, "dir")), 1);
 }
 
 static void set_env(const json_t *step)
@@ -77,14 +55,10 @@ static void set_env(const json_t *step)
 
 static int do_step(const json_t *step)
 {
-	autofree char *done = step_is_done(step);
-	if (done) {
-		dprintf(1, WORD "skipped %s\n", done);
-		return 0;
-	}
+	const json_t *packages = json_object_get(step, "packages");
 	dprintf(1, WORD "begun\n");
 	set_env(step);
-	return run_command(step);
+	return packages ? packages_install(packages) : run_command(step);
 }
 
 // --- what it leaves running -----------------------------------------------------
@@ -151,37 +125,60 @@ static int follow(pid_t keeper, int said)
 	if (got == sizeof words && words[1])
 		return words[0];
 	waitpid(keeper, NULL, 0);
-	return got == sizeof words ? words[0] : 128 + SIGKILL;
+	return got == sizeof words ? words[0] : COMMAND_OVER;
+}
+
+static int fail(const struct error *err)
+{
+	dprintf(2, "%s\n", err->text);
+	return COMMAND_CANNOT;
+}
+
+static int start_keeper(const json_t *step, struct error *err)
+{
+	int said[2];
+	if (pipe2(said, O_CLOEXEC) < 0)
+		return error_errno(err, "cannot make a pipe");
+	pid_t keeper = fork();
+	if (keeper == 0) {
+		close(said[0]);
+		_exit(keeper_main(step, said[1]));
+	}
+	close(said[1]);
+	int status = keeper < 0 ? error_errno(err, "cannot start a process") : follow(keeper, said[0]);
+	close(said[0]);
+	return status;
+}
+
+// This program again, as root.
+static int ask_sudo(const char *file, struct error *err)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	path[n > 0 ? n : 0] = '\0';
+	execlp("sudo", "sudo", "-n", "--", path, "step", file, (char *)NULL);
+	return error_errno(err, "cannot run 'sudo'");
+}
+
+static int begin(const json_t *step, const char *file, struct error *err)
+{
+	autofree char *done = step_is_done(step);
+	if (!done)
+		return geteuid() == 0 ? start_keeper(step, err) : ask_sudo(file, err);
+	dprintf(1, WORD "skipped %s\n", done);
+	return 0;
 }
 
 int step_main(const char *file)
 {
 	struct error err;
-	int said[2];
 	autofree char *text = fs_read(file, FILE_BYTES, NULL, &err);
 	autojson json_t *step = text ? json_loads(text, 0, NULL) : NULL;
 	if (text && !step)
 		error_set(&err, ERROR_SYSTEM, "'%s' holds no step", file);
-	if (step && pipe2(said, O_CLOEXEC) < 0) {
-		error_errno(&err, "cannot make a pipe");
-		json_decref(steal(step));
-	}
-	if (!step)
-		return fail(&err);
 	signal(SIGPIPE, SIG_IGN);
-	pid_t keeper = fork();
-	if (keeper == 0) {
-		close(said[0]);
-		return keeper_main(step, said[1]);
-	}
-	close(said[1]);
-	if (keeper < 0) {
-		error_errno(&err, "cannot start a process");
-		return fail(&err);
-	}
-	int status = follow(keeper, said[0]);
-	close(said[0]);
-	return status;
+	int status = step ? begin(step, file, &err) : -1;
+	return status < 0 ? fail(&err) : status;
 }
 
 // --- its first words --------------------------------------------------------------

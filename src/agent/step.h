@@ -1,9 +1,9 @@
-// A setup step that needs root, in a process of its own: `[sudo -n --] muster-agent step FILE`, standard input a line to the agent.
+// A setup step that needs root, in a process of its own: `muster-agent step FILE`, standard input a line to the agent.
 // It waits for no other node and says nothing to the controller: its output goes to the agent that started it.
 //
 // FILE holds the step as the plan has it, placeholders filled, and "dir", where it works. The first thing the process says is a line,
-// "muster-step begun" or "muster-step skipped WHY": what comes before it is sudo's, and without it sudo has refused. When the line of
-// standard input ends, the step and everything it started are killed. What the step itself leaves running goes on until then.
+// "muster-step begun" or "muster-step skipped WHY". Who is not root and finds something to do becomes `sudo -n -- muster-agent step FILE`
+// before that: what comes before the line is sudo's, and without it sudo has refused. When the line of standard input ends, the step and everything it started are killed. What the step itself leaves running goes on until then.
 #ifndef AGENT_STEP_H
 #define AGENT_STEP_H
 
@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// The process's life; its exit status: the command's, 128 + the signal that ended it, or 127 when it cannot be run.
+// The process's life; its exit status is the command's, or as agent/command.h says.
 int step_main(const char *file);
 
-// Why there is nothing to do, for people, owned by the caller; NULL when there is.
+// Why there is nothing to do, for people, owned by the caller; NULL when there is. Only packages make it block.
 char *step_is_done(const json_t *step);
 
 // What the process says before its own output. Zeroed is a good start.

@@ -96,14 +96,17 @@ static const struct field input_fields[] = {
 static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields, &shape};
 
 static const struct field setup_fields[] = {
-        {"run", FIELD_COMMAND, offsetof(struct job_setup, run), .required = true, .example = "tar xf {data}/words.tar",
+        {"run", FIELD_COMMAND, offsetof(struct job_setup, run), .example = "tar xf {data}/words.tar",
                 .help = "a command to run on each node before the job, in the order of the list; the run fails when one fails"},
+        {"packages", FIELD_TEXTS, offsetof(struct job_setup, packages), .max = 1000, .pattern = "^[A-Za-z0-9][A-Za-z0-9+._:=~^-]*$",
+                .expected = "the name of a package", .example = "[docker.io, nfs-common]",
+                .help = "instead of `run`: packages that each node must have, installed as root by apt-get, dnf or apk"},
         {"name", FIELD_TEXT, offsetof(struct job_setup, name), .example = "unpack the words",
                 .help = "what messages call it; default: the beginning of the command"},
         {"once", FIELD_BOOL, offsetof(struct job_setup, once), .fallback = "false", .example = "true",
                 .help = "run it only on node 0, while the others wait"},
         {"become", FIELD_BOOL, offsetof(struct job_setup, become), .fallback = "false", .example = "true",
-                .help = "run it as root: by `sudo -n`, unless the node's user is root"},
+                .help = "run it as root: by `sudo -n`, unless the node's user is root; packages always are"},
         {"creates", FIELD_TEXT, offsetof(struct job_setup, creates), .example = "/opt/tool/bin/tool",
                 .help = "the step is skipped where this path is there already; from `{out}` when it is relative"},
         {"timeout", FIELD_SECONDS, offsetof(struct job_setup, timeout), .max = YEAR, .fallback = "0", .example = "10m",
@@ -332,6 +335,22 @@ static int check_stop(const struct job_stop *stop, struct error *err)
 	return yaml_error(yaml_find(stop->place.node, "within"), err, "found '%s', expected a percentage above 0", stop->within);
 }
 
+// Each step is of one kind.
+static int check_setup(const struct job *job, struct error *err)
+{
+	const struct job_setup *steps = job->setup.items;
+	for (size_t i = 0; i < job->setup.count; i++) {
+		const struct yaml *node = steps[i].place.node;
+		bool run = steps[i].run.words.count;
+		int kinds = run + (steps[i].packages.count > 0);
+		if (kinds != 1)
+			return yaml_error(node, err, "found %s in 'setup[%zu]', expected either 'run' or 'packages'", kinds ? "more than one step" : "no step", i);
+		if (steps[i].creates && !run)
+			return yaml_error(yaml_find(node, "creates"), err, "found 'creates' without 'run', expected it only beside 'run'");
+	}
+	return 0;
+}
+
 // What involves more than one key.
 static int check(const struct job *job, const struct field_shape *as, struct error *err)
 {
@@ -345,6 +364,8 @@ static int check(const struct job *job, const struct field_shape *as, struct err
 	if (as == &file_shape)
 		return 0;
 	if (check_commands(job, err))
+		return -1;
+	if (check_setup(job, err))
 		return -1;
 	if (check_stop(&job->stop, err) || check_stop(&job->sweep.stop, err))
 		return -1;

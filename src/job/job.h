@@ -64,9 +64,10 @@ struct job_input {
 	int unpack, once, live;
 };
 
-struct job_setup {
+struct job_setup { // one of these:
 	struct field_place place;
 	struct field_command run;
+	struct field_texts packages;
 	char *name, *creates;
 	int once, become;
 	double timeout;

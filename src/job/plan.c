@@ -326,28 +326,52 @@ static char *title(const struct field_command *command)
 	return text;
 }
 
+static json_t *make_texts(const struct field_texts *texts)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < texts->count; i++)
+		json_array_append_new(list, json_string(texts->items[i]));
+	return list;
+}
+
+static json_t *make_packages(const struct job_setup *setup)
+{
+	autostr struct str name = {0};
+	str_puts(&name, "packages");
+	for (size_t i = 0; i < setup->packages.count; i++)
+		str_printf(&name, " %s", setup->packages.items[i]);
+	return mem_json("{s:s, s:o}", "name", setup->name ? setup->name : name.text, "packages", make_texts(&setup->packages));
+}
+
+static json_t *make_order(const struct scope *scope, const struct job_setup *setup)
+{
+	const struct yaml *node = setup->place.node;
+	autofree char *name = setup->name ? mem_strdup(setup->name) : title(&setup->run);
+	autojson json_t *step = mem_json("{s:s}", "name", name);
+	if (add(step, "argv", make_argv(scope, &setup->run, yaml_find(node, "run"))))
+		return NULL;
+	if (setup->become)
+		json_object_set_new(step, "become", json_true());
+	if (setup->creates && add(step, "creates", expanded(scope, setup->creates, yaml_find(node, "creates"))))
+		return NULL;
+	return steal(step);
+}
+
 static json_t *make_step(struct build *b, const struct job_setup *setup)
 {
 	struct scope scope = {b, NULL, -1};
+	autojson json_t *step = setup->packages.count ? make_packages(setup) : make_order(&scope, setup);
 	autojson json_t *env = mem_json(
 	        "{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}", "MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
 	autofree char *nodes = mem_printf("%zu", b->launch.nodes), *size = mem_printf("%zu", b->launch.size);
 	json_object_set_new(env, "MUSTER_NODES", json_string(nodes));
 	json_object_set_new(env, "MUSTER_SIZE", json_string(size));
-	if (add_env(&scope, env, &setup->env, yaml_find(setup->place.node, "env")))
+	if (!step || add_env(&scope, env, &setup->env, yaml_find(setup->place.node, "env")))
 		return NULL;
-	json_t *argv = make_argv(&scope, &setup->run, yaml_find(setup->place.node, "run"));
-	if (!argv)
-		return NULL;
-	autofree char *name = setup->name ? mem_strdup(setup->name) : title(&setup->run);
-	autojson json_t *step = mem_json("{s:s, s:o, s:O, s:b, s:o}", "name", name, "argv", argv, "env", env, "once", setup->once, "timeout",
-	        number(setup->timeout));
-	if (setup->become > 0)
-		json_object_set_new(step, "become", json_true());
-	if (!setup->creates)
-		return steal(step);
-	json_t *creates = expanded(&scope, setup->creates, yaml_find(setup->place.node, "creates"));
-	return add(step, "creates", creates) ? NULL : steal(step);
+	json_object_set(step, "env", env);
+	json_object_set_new(step, "once", json_boolean(setup->once));
+	json_object_set_new(step, "timeout", number(setup->timeout));
+	return steal(step);
 }
 
 static json_t *make_setup(struct build *b)
