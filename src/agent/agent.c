@@ -525,6 +525,7 @@ static json_t *read_config(struct error *err)
 int agent_main(void)
 {
 	struct error err = {0};
+	proc_raise_files();
 	json_t *config = read_config(&err);
 	bool alone = true;
 	while (config) {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -97,6 +98,18 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static struct rlimit files_before; // rlim_max 0: as it was
+
+void proc_raise_files(void)
+{
+	struct rlimit now;
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur == now.rlim_max)
+		return;
+	struct rlimit most = {now.rlim_max, now.rlim_max};
+	if (setrlimit(RLIMIT_NOFILE, &most) == 0)
+		files_before = now;
+}
+
 static void fail_child(struct child *c, const char *what) __attribute__((noreturn));
 static void fail_child(struct child *c, const char *what)
 {
@@ -131,6 +144,8 @@ static int child_main(void *data)
 	if (o->dir && chdir(o->dir) < 0)
 		fail_child(c, "enter the directory of");
 	reset_signals();
+	if (files_before.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &files_before); // programs that use select(2) break beyond it
 	execve(c->program, o->argv, o->env ? o->env : environ);
 	fail_child(c, "run");
 }

@@ -25,6 +25,9 @@ struct proc_options {
 	const char *cgroups; // cgroup.procs files to enter, separated by ':'; NULL for none
 };
 
+// This process may open as many files as it is ever allowed to; what proc_spawn starts gets the limit that was there before.
+void proc_raise_files(void);
+
 // Starts a child with default signal handling. Returns its pid; -1 when it cannot be started, and err says what (also a failing exec:
 // "cannot run 'x': No such file or directory"). *pidfd, when asked for, is owned by the caller.
 pid_t proc_spawn(const struct proc_options *options, int *pidfd, struct error *err);

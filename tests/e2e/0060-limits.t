@@ -2,6 +2,16 @@
 # Limits of a node: CPU and memory are what the job file says; too much memory ends the rank, and the report says why.
 . "$(dirname "$0")/lib.sh" || exit 1
 
+# The agent takes all the open files it may have; what it starts gets the limit that was there.
+job files.yaml <<'J'
+cluster: {nodes: 1}
+setup: ["ulimit -Sn"]
+run: {command: "ulimit -Sn; ulimit -Hn; awk '/open files/ { print $4 }' /proc/$PPID/limits"}
+J
+hard=$(ulimit -Hn)
+(ulimit -Sn 300 && exec "$MUSTER" run files.yaml >"$SCRATCH/out" 2>"$SCRATCH/err")
+is "a rank has the limit of open files that was there, the agent all" "$(output 0 | tr '\n' ' ')" "300 $hard $hard "
+
 cat >cpu.yaml <<'J'
 name: cpu
 cluster: {nodes: 1, cpus: 200m}
