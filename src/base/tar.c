@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@ enum { READ_SIZE = 128 * 1024, NAME_SHOWN = 300 };
 struct unpacking {
 	struct archive *archive;
 	int dir;
+	bool any_link; // symbolic links may lead out
 	uint64_t bytes;
 	void (*on_progress)(uint64_t bytes, void *data);
 	void *data;
@@ -140,7 +142,7 @@ static int unpack_dir(struct unpacking *u, const char *name, mode_t mode, struct
 
 static int unpack_symlink(struct unpacking *u, const char *name, const char *target, struct error *err)
 {
-	if (!target || !link_stays_inside(name, target))
+	if (!target || !*target || (!u->any_link && !link_stays_inside(name, target)))
 		return error_set(
 		        err, ERROR_SYSTEM, "a symbolic link to '%.*s', which leads out of the directory", NAME_SHOWN, target ? target : "");
 	const char *last;
@@ -330,4 +332,99 @@ int tar_add(struct tar_writer *w, const char *path, const char *name, struct err
 	int rc = add_entry(w, e, path, err);
 	archive_entry_free(e);
 	return rc < 0 ? error_wrap(err, "'%s'", path) : 0;
+}
+
+// --- an archive in pieces -----------------------------------------------------
+
+struct pieces {
+	const struct tar_source *source;
+	char buf[READ_SIZE];
+};
+
+static la_ssize_t read_piece(struct archive *a, void *data, const void **bytes)
+{
+	struct pieces *p = data;
+	*bytes = p->buf;
+	ssize_t n = p->source->read(p->buf, sizeof p->buf, p->source->data);
+	if (n < 0)
+		archive_set_error(a, errno, "it does not come: %s", strerror(errno));
+	return n;
+}
+
+int tar_unpack_from(const struct tar_source *source, const char *dir, struct error *err)
+{
+	struct unpacking u = {.on_progress = source->on_progress, .data = source->data, .any_link = true};
+	autoclose int root = u.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_errno(err, "cannot open the directory '%s'", dir);
+	autofree struct pieces *pieces = mem_alloc(sizeof *pieces);
+	pieces->source = source;
+	u.archive = archive_read_new();
+	archive_read_support_format_tar(u.archive);
+	int rc = archive_read_open(u.archive, pieces, NULL, read_piece, NULL) == ARCHIVE_OK ? unpack_all(&u, err) : archive_failed(u.archive, err);
+	archive_read_free(u.archive);
+	return rc < 0 ? error_wrap(err, "cannot unpack '%s'", source->name) : 0;
+}
+
+// What is kept of what libarchive writes: the head, not the end of an archive that follows it.
+struct keeping {
+	struct str *to;
+	bool enough;
+};
+
+static la_ssize_t keep_head(struct archive *a, void *data, const void *bytes, size_t len)
+{
+	struct keeping *k = data;
+	if (!k->enough)
+		str_add(k->to, bytes, len);
+	return (la_ssize_t)len;
+}
+
+// libarchive would want the bytes, too, and fill up those it does not get: it is told that there are none, and the size is put in here. From
+// 8 GiB on it is binary, as GNU has it. The checksum is that of the block with blanks in its place.
+static void put_size(char *block, uint64_t size)
+{
+	enum { SIZE_AT = 124, SIZE_LEN = 12, SUM_AT = 148, SUM_LEN = 8 };
+	char text[32];
+	unsigned sum = 0;
+	memset(block + SIZE_AT, 0, SIZE_LEN);
+	if (size < (uint64_t)1 << 33) {
+		snprintf(text, sizeof text, "%011llo", (unsigned long long)size);
+		memcpy(block + SIZE_AT, text, SIZE_LEN);
+	} else {
+		block[SIZE_AT] = (char)0x80;
+		for (int i = SIZE_LEN; --i > 3; size >>= 8)
+			block[SIZE_AT + i] = (char)(size & 0xff);
+	}
+	memset(block + SUM_AT, ' ', SUM_LEN);
+	for (size_t i = 0; i < TAR_BLOCK; i++)
+		sum += (unsigned char)block[i];
+	snprintf(text, sizeof text, "%06o", sum);
+	memcpy(block + SUM_AT, text, SUM_LEN - 1);
+}
+
+// GNU's form, because it takes names as the bytes they are: the other has them in UTF-8, and a program without a locale has no other.
+int tar_head(const struct tar_entry *entry, struct str *to, struct error *err)
+{
+	struct keeping keeping = {.to = to};
+	struct archive *a = archive_write_new();
+	archive_write_set_format_gnutar(a);
+	archive_write_set_bytes_per_block(a, 0);
+	struct archive_entry *e = archive_entry_new();
+	archive_entry_set_pathname(e, entry->name);
+	archive_entry_set_mode(e, entry->mode);
+	archive_entry_set_size(e, 0);
+	if (S_ISLNK(entry->mode))
+		archive_entry_set_symlink(e, entry->link);
+	int rc = 0;
+	if (archive_write_open(a, &keeping, NULL, keep_head, NULL) != ARCHIVE_OK || archive_write_header(a, e) < ARCHIVE_WARN)
+		rc = archive_failed(a, err);
+	else if (to->len < TAR_BLOCK)
+		rc = error_set(err, ERROR_SYSTEM, "an entry without a head");
+	else
+		put_size(to->text + to->len - TAR_BLOCK, entry->size);
+	keeping.enough = true;
+	archive_entry_free(e);
+	archive_write_free(a);
+	return rc;
 }
