@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include "agent/collect.h"
+#include "agent/intake.h"
 #include "agent/node.h"
 #include "agent/mpi.h"
 #include "agent/prepare.h"
@@ -269,6 +270,8 @@ static void on_welcome(struct agent *a)
 		a->shells = shells_new(&a->node);
 	}
 	node_fence_again(&a->node);
+	if (a->node.intake)
+		intake_again(a->node.intake);
 }
 
 static void on_message(json_t *msg, void *data)
@@ -289,6 +292,8 @@ static void on_message(json_t *msg, void *data)
 		launch(a, msg);
 	else if (strcmp(kind, "fence") == 0)
 		node_fence_answer(node, msg);
+	else if (strcmp(kind, "input") == 0 && node->intake)
+		intake_message(node->intake, msg);
 	else if (strcmp(kind, "bye") == 0)
 		leave(a, msg);
 	else if (strcmp(kind, "refused") == 0) {
@@ -299,10 +304,13 @@ static void on_message(json_t *msg, void *data)
 		shells_message(a->shells, msg);
 }
 
-static void on_bytes(uint32_t stream, const void *bytes, size_t len, void *data)
+static void on_bytes(uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct agent *a = data;
-	if (a->shells)
+	if (!(stream & UPLINK_SHELLS)) {
+		if (a->node.intake)
+			intake_bytes(a->node.intake, stream, offset, bytes, len);
+	} else if (a->shells)
 		shells_bytes(a->shells, stream, bytes, len);
 }
 
@@ -421,6 +429,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	node->cgroups = text_of(config, "cgroups");
 	node->limited = text_of(config, "limited");
 	node->shared = text_of(config, "shared");
+	node->same_files = json_is_true(json_object_get(config, "same_files"));
 	node->id = (size_t)json_integer_value(json_object_get(config, "node"));
 	node->count = (size_t)json_integer_value(json_object_get(config, "nodes"));
 	const json_t *claim = json_object_get(config, "claim");

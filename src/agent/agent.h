@@ -12,6 +12,7 @@
 //    "claim": 3,                       a descriptor that keeps the address ours, or missing
 //    "shared": "/tmp/.../ID/shared",   a directory that all nodes of the run see, or missing
 //    "live": "/.muster/live",          a directory with the live inputs by number, where the node does not see the controller's files, or missing
+//    "same_files": true,              the controller's files are seen here under the same names: inputs are read, not sent; or missing
 //    "cgroups": "/sys/.../cgroup.procs:...",  for the ranks to enter, or missing
 //    "limited": "/sys/.../cgroup.procs:...",  where the node as a whole is limited (a container's own groups, as seen in it), or missing
 //    "lease": 30, "heartbeat": 5}     seconds

@@ -23,6 +23,7 @@ struct node {
 	const char *cgroups; // for the ranks, or NULL
 	const char *limited; // the groups that this node as a whole is in, or NULL
 	const char *shared;  // a directory that all nodes of the run see, or NULL
+	bool same_files;     // the controller's files are seen here under the same names
 	size_t id, count;
 	char *data_dir, *out_dir;
 	int claim; // the descriptor that keeps our address ours, or -1
@@ -55,6 +56,7 @@ struct node {
 
 	struct prepare *prepare;
 	struct setup *setup;
+	struct intake *intake; // while the stager is at work and may want what the controller has
 	struct team *team;
 	struct fence *fences;
 	struct loop_timer *sampler;

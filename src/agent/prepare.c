@@ -1,5 +1,6 @@
 #include "agent/prepare.h"
 
+#include "agent/intake.h"
 #include "agent/preflight.h"
 #include "agent/setup.h"
 #include "agent/stage.h"
@@ -296,27 +297,39 @@ static void next_turn(struct node *node)
 // --- inputs -------------------------------------------------------------------
 
 // A live input of a node that does not see the controller's files is where the executor has put it.
-static json_t *at_hand(const struct node *node, json_t *input, size_t number)
+static void find_live(const struct node *node, json_t *input, size_t number)
 {
 	const char *live = json_string_value(json_object_get(node->config, "live"));
 	const char *kind = json_string_value(json_object_get(input, "kind"));
 	if (!live || !kind || strcmp(kind, "live") != 0)
-		return json_incref(input);
-	json_t *copy = json_copy(input);
+		return;
 	autofree char *from = mem_printf("%s/%zu", live, number);
-	json_object_set_new(copy, "from", json_string(from));
-	return copy;
+	json_object_set_new(input, "from", json_string(from));
 }
 
-// The inputs that this node fetches itself (once: only those that all share).
+// What no node can get by itself is sent by the controller: paths, unless its files are seen here too, and what it fetches with the user's
+// own rights.
+static bool is_sent(const struct node *node, const json_t *input)
+{
+	const char *kind = json_string_value(json_object_get(input, "kind"));
+	return strcmp(kind, "git") == 0 || (strcmp(kind, "path") == 0 && !node->same_files);
+}
+
+// The inputs that this node brings itself (once: only those that all share), those that are sent with their "index".
 static json_t *own_inputs(struct node *node, bool once)
 {
 	json_t *list = json_array();
 	size_t i;
 	json_t *input;
-	json_array_foreach(json_object_get(node->plan, "inputs"), i, input)
-		if ((node->shared && flag(input, "once")) == once)
-			json_array_append_new(list, at_hand(node, input, i));
+	json_array_foreach(json_object_get(node->plan, "inputs"), i, input) {
+		if ((node->shared && flag(input, "once")) != once)
+			continue;
+		json_t *own = json_copy(input);
+		find_live(node, own, i);
+		if (is_sent(node, input))
+			json_object_set_new(own, "index", json_integer((json_int_t)i));
+		json_array_append_new(list, own);
+	}
 	return list;
 }
 
@@ -328,9 +341,28 @@ struct stage_work {
 static int stage_work(int out, int control, void *data)
 {
 	struct stage_work *w = data;
-	if (w->once && stage_run(w->once, w->shared, out) < 0)
+	const int wire = 5;
+	if (w->once && stage_run(w->once, w->shared, wire, out) < 0)
 		return 1;
-	return stage_run(w->each, w->data_dir, out) < 0 ? 1 : 0;
+	return stage_run(w->each, w->data_dir, wire, out) < 0 ? 1 : 0;
+}
+
+static void fail_input(struct node *node, const char *name, const char *reason)
+{
+	autofree char *why = mem_printf("input '%s': %s", name, reason);
+	node_fail(node, -1, why);
+}
+
+// The controller cannot send it: the stager waits in vain.
+static void on_not_sent(struct node *node, size_t index, const char *why)
+{
+	if (stopped(node))
+		return;
+	const json_t *input = json_array_get(json_object_get(node->plan, "inputs"), index);
+	node_event(node, event_make("input", "s:O, s:O, s:b, s:s, s:b", "name", json_object_get(input, "name"), "from", json_object_get(input, "from"),
+		"ok", 0, "why", why, "sent", 1));
+	fail_input(node, json_string_value(json_object_get(input, "name")), why);
+	child_kill(steal(node->prepare->stager));
 }
 
 static void on_stage_line(json_t *line, void *data)
@@ -338,13 +370,14 @@ static void on_stage_line(json_t *line, void *data)
 	struct node *node = data;
 	if (stopped(node))
 		return;
+	if (event_is(line, "want")) {
+		intake_want(node->intake, (size_t)json_integer_value(json_object_get(line, "input")));
+		return;
+	}
 	node_event(node, json_incref(line));
 	const json_t *ok = json_object_get(line, "ok");
-	if (json_is_false(ok)) {
-		autofree char *why = mem_printf("input '%s': %s", json_string_value(json_object_get(line, "name")),
-			json_string_value(json_object_get(line, "why")));
-		node_fail(node, -1, why);
-	}
+	if (json_is_false(ok))
+		fail_input(node, json_string_value(json_object_get(line, "name")), json_string_value(json_object_get(line, "why")));
 }
 
 // Where node 0's copy is seen from here.
@@ -384,6 +417,7 @@ static void on_stage_exit(int status, void *data)
 	struct node *node = data;
 	if (node->prepare)
 		node->prepare->stager = NULL;
+	intake_free(steal(node->intake));
 	if (stopped(node))
 		return;
 	if (status != 0) {
@@ -394,6 +428,19 @@ static void on_stage_exit(int status, void *data)
 	node_fence(node, "staged", json_null(), on_staged, NULL);
 }
 
+// One copy for all cannot be where the nodes share nothing.
+static void warn_of_once(struct node *node)
+{
+	size_t i;
+	json_t *input;
+	json_array_foreach(json_object_get(node->plan, "inputs"), i, input) {
+		autofree char *why = mem_printf("input '%s' says 'once', but the nodes share no directory: each has a copy of its own",
+			json_string_value(json_object_get(input, "name")));
+		if (node->id == 0 && !node->shared && flag(input, "once"))
+			node_event(node, event_make("warn", "s:s", "why", why));
+	}
+}
+
 static void stage(struct node *node)
 {
 	if (node->attempt > 1 || json_array_size(json_object_get(node->plan, "inputs")) == 0) {
@@ -401,12 +448,17 @@ static void stage(struct node *node)
 		return;
 	}
 	node_phase(node, "stage");
+	warn_of_once(node);
 	autojson json_t *each = own_inputs(node, false), *once = own_inputs(node, true);
 	struct stage_work work = {each, node->id == 0 && json_array_size(once) ? once : NULL, node->data_dir, node->shared};
-	struct child_options options = {
-		.work = stage_work, .work_data = &work, .keep = -1, .on_line = on_stage_line, .on_exit = on_stage_exit, .data = node};
 	struct error err;
-	node->prepare->stager = child_start(node->loop, &options, &err);
+	autoclose int wire = -1;
+	intake_free(node->intake);
+	node->intake = intake_new(node, on_not_sent, &wire, &err);
+	struct child_options options = {
+		.work = stage_work, .work_data = &work, .keep = wire, .on_line = on_stage_line, .on_exit = on_stage_exit, .data = node};
+	if (node->intake)
+		node->prepare->stager = child_start(node->loop, &options, &err);
 	if (!node->prepare->stager)
 		node_fail(node, -1, err.text);
 }
@@ -441,6 +493,7 @@ void prepare_stop(struct node *node)
 	child_kill(p->server);
 	child_kill(p->client);
 	child_kill(p->stager);
+	intake_free(steal(node->intake));
 	setup_stop(node);
 	release_ports(p);
 	free(p);

@@ -25,6 +25,9 @@ enum { TELL_EVERY = 5000 }; // milliseconds
 struct input {
 	const char *name, *from, *path, *sha256;
 	bool http, live, unpack;
+	long index; // its number when it is asked for, or -1
+	int wire, out;
+	uint64_t left; // bytes that are still to come
 	char *fresh; // where it is made before it is at its place
 	size_t bytes, total;
 	char sum[CRYPTO_HEX]; // "" for a directory
@@ -104,6 +107,91 @@ static int fetch(struct input *in, struct error *err)
 	return close(steal_fd(&fd)) < 0 ? error_errno(err, "cannot write '%s'", in->fresh) : 0;
 }
 
+// --- what is sent -----------------------------------------------------------------
+
+static ssize_t receive(void *buf, size_t size, void *data)
+{
+	struct input *in = data;
+	for (;;) {
+		ssize_t n = read(in->wire, buf, in->left < size ? (size_t)in->left : size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n > 0) {
+			in->left -= (uint64_t)n;
+			__atomic_add_fetch(&in->bytes, (size_t)n, __ATOMIC_RELAXED);
+		}
+		if (n == 0 && in->left)
+			errno = ECONNRESET;
+		return n == 0 && in->left ? -1 : n;
+	}
+}
+
+static int receive_head(struct input *in, struct stage_head *head, struct error *err)
+{
+	autojson json_t *want = event_make("want", "s:I", "input", (json_int_t)in->index);
+	autofree char *line = event_print(want);
+	if (fs_write_fd(in->out, line, strlen(line), err) < 0)
+		return -1;
+	in->left = sizeof *head;
+	while (in->left)
+		if (receive((char *)head + sizeof *head - in->left, (size_t)in->left, in) < 0)
+			return error_errno(err, "'%s' does not come", in->from);
+	in->left = head->size;
+	in->bytes = 0;
+	__atomic_store_n(&in->total, head->size, __ATOMIC_RELAXED);
+	return 0;
+}
+
+// The sum is made on the way: reading the file once more would take as long again.
+static int receive_file(struct input *in, mode_t mode, struct error *err)
+{
+	autoclose int fd = open(in->fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, "cannot create '%s'", in->fresh);
+	enum { CHUNK = 256 * 1024 };
+	autofree char *chunk = mem_alloc(CHUNK);
+	struct crypto_hash *hash = crypto_hash_new();
+	ssize_t n = 0;
+	int rc = 0;
+	while (rc == 0 && (n = receive(chunk, CHUNK, in)) > 0) {
+		crypto_hash_add(hash, chunk, (size_t)n);
+		rc = fs_write_fd(fd, chunk, (size_t)n, err);
+	}
+	crypto_hash_end(hash, in->sum);
+	if (rc < 0)
+		return error_wrap(err, "'%s'", in->fresh);
+	if (n < 0)
+		return error_errno(err, "'%s' does not come", in->from);
+	return fchmod(fd, mode | 0200) < 0 || close(steal_fd(&fd)) < 0 ? error_errno(err, "cannot write '%s'", in->fresh) : 0;
+}
+
+static int receive_directory(struct input *in, struct error *err)
+{
+	if (in->unpack)
+		return error_set(err, ERROR_JOB, "it is a directory, and only an archive can be unpacked");
+	if (in->sha256)
+		return error_set(err, ERROR_JOB, "it is a directory, and only a file has a sha256");
+	if (mkdir(in->fresh, 0755) < 0)
+		return error_errno(err, "cannot make directory '%s'", in->fresh);
+	if (tar_unpack_from(&(struct tar_source){.name = in->from, .read = receive, .data = in}, in->fresh, err) < 0)
+		return -1;
+	char rest[TAR_END];
+	ssize_t n;
+	while ((n = receive(rest, sizeof rest, in)) > 0)
+		;
+	return n < 0 ? error_errno(err, "'%s' does not come", in->from) : 0;
+}
+
+static int receive_input(struct input *in, struct error *err)
+{
+	struct stage_head head;
+	if (receive_head(in, &head, err) < 0)
+		return -1;
+	return head.archive ? receive_directory(in, err) : receive_file(in, (mode_t)head.mode, err);
+}
+
+// --- one input, continued -------------------------------------------------------
+
 static int check_sum(struct input *in, const char *file, struct error *err)
 {
 	struct stat st;
@@ -111,7 +199,7 @@ static int check_sum(struct input *in, const char *file, struct error *err)
 		return error_errno(err, "cannot read '%s'", file);
 	if (!S_ISREG(st.st_mode))
 		return in->sha256 ? error_set(err, ERROR_JOB, "it is a directory, and only a file has a sha256") : 0;
-	if (crypto_sha256_file(file, in->sum, err) < 0)
+	if (!*in->sum && crypto_sha256_file(file, in->sum, err) < 0)
 		return -1;
 	if (in->sha256 && strcmp(in->sum, in->sha256) != 0)
 		return error_set(err, ERROR_JOB, "its sha256 is %s, expected %s", in->sum, in->sha256);
@@ -121,9 +209,9 @@ static int check_sum(struct input *in, const char *file, struct error *err)
 // Brings it; *file is where it is then, owned by the caller: an archive of this machine is unpacked where it lies.
 static int bring(struct input *in, char **file, struct error *err)
 {
-	if (in->http) {
+	if (in->http || in->index >= 0) {
 		*file = mem_strdup(in->fresh);
-		return fetch(in, err);
+		return in->http ? fetch(in, err) : receive_input(in, err);
 	}
 	// A link that the user names means what it leads to; those inside of a directory stay links.
 	autofree char *real = realpath(in->from, NULL);
@@ -187,16 +275,20 @@ static const char *text(const json_t *input, const char *name)
 	return json_string_value(json_object_get(input, name));
 }
 
-static int run(const json_t *input, const char *data_dir, int out)
+static int run(const json_t *input, const char *data_dir, int wire, int out)
 {
 	const char *kind = text(input, "kind");
+	const json_t *index = json_object_get(input, "index");
 	struct input in = {.name = text(input, "name"),
 	        .from = text(input, "from"),
 	        .path = text(input, "path"),
 	        .sha256 = text(input, "sha256"),
 	        .http = kind && strcmp(kind, "http") == 0,
 	        .live = kind && strcmp(kind, "live") == 0,
-	        .unpack = json_is_true(json_object_get(input, "unpack"))};
+	        .unpack = json_is_true(json_object_get(input, "unpack")),
+	        .index = index ? (long)json_integer_value(index) : -1,
+	        .wire = wire,
+	        .out = out};
 	autofree char *fresh = in.fresh = fs_join(data_dir, ".muster-input");
 	struct teller teller = {.input = &in, .out = out};
 	struct error err = {0};
@@ -209,15 +301,17 @@ static int run(const json_t *input, const char *data_dir, int out)
 	autojson json_t *event =
 	        event_make("input", "s:s, s:s, s:I, s:f, s:s?, s:b, s:s?", "name", in.name, "from", in.from, "bytes", (json_int_t)in.bytes,
 	                "seconds", clock_mono() - start, "sha256", *in.sum ? in.sum : NULL, "ok", !failed, "why", failed ? err.text : NULL);
+	if (in.index >= 0)
+		json_object_set_new(event, "sent", json_true());
 	autofree char *line = event_print(event);
 	fs_write_fd(out, line, strlen(line), NULL);
 	return failed;
 }
 
-int stage_run(const json_t *inputs, const char *data_dir, int out)
+int stage_run(const json_t *inputs, const char *data_dir, int wire, int out)
 {
 	size_t i;
 	const json_t *input;
-	json_array_foreach(inputs, i, input) if (run(input, data_dir, out) < 0) return -1;
+	json_array_foreach(inputs, i, input) if (run(input, data_dir, wire, out) < 0) return -1;
 	return 0;
 }

@@ -66,7 +66,7 @@ static json_t *stage(const struct box *box, json_t *inputs, int rc)
 {
 	autojson json_t *list = inputs;
 	autofile FILE *out = tmpfile();
-	assert_int_equal(stage_run(list, box->data, fileno(out)), rc);
+	assert_int_equal(stage_run(list, box->data, -1, fileno(out)), rc);
 	rewind(out);
 	json_t *events = json_array();
 	char line[4096];

@@ -148,7 +148,7 @@ static void on_text(struct conn *conn, json_t *msg, void *data)
 static void on_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct uplink *up = data;
-	up->ops->on_bytes(stream, bytes, len, up->data);
+	up->ops->on_bytes(stream, offset, bytes, len, up->data);
 }
 
 static size_t take(struct uplink *up, struct stream *s, uint32_t *stream, uint64_t *offset, void *buf, size_t size)

@@ -15,6 +15,7 @@ enum {
 	UPLINK_EVENTS = 0,         // stream 0: events, one line each
 	UPLINK_RANKS = 1,          // stream 1 + L: output of the L-th rank of this node
 	UPLINK_FILES = 1 << 20,    // stream 2^20 + I: the I-th file that is brought back
+	UPLINK_INPUTS = 1 << 20,   // downwards 2^20 + I: the I-th input of the plan
 	UPLINK_SHELLS = 1u << 31,  // stream 2^31 + X: what a command run by `muster exec` says; not spooled
 	UPLINK_SHELL_ERRORS = 1u << 30, // 2^31 + 2^30 + X: its standard error
 };
@@ -24,7 +25,7 @@ struct uplink;
 struct uplink_ops {
 	json_t *(*hello)(void *data);                // the hello to say, new at each dial; owned by uplink
 	void (*on_message)(json_t *msg, void *data); // borrowed; not acks
-	void (*on_bytes)(uint32_t stream, const void *bytes, size_t len, void *data);
+	void (*on_bytes)(uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data);
 	void (*on_room)(void *data);                 // a stream that was full may have room again
 	void (*on_unreadable)(uint32_t stream, const char *why, void *data); // a file cannot be read any further; said once
 	void (*on_lease_over)(const char *why, void *data); // the controller was out of reach for the length of the lease, or refuses this node

@@ -95,7 +95,7 @@ static void on_message(json_t *msg, void *data)
 		loop_stop(w->loop);
 }
 
-static void on_bytes(uint32_t stream, const void *bytes, size_t len, void *data)
+static void on_bytes(uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 }
 

@@ -261,6 +261,11 @@ static void on_activity(void *data)
 		course_wait(c);
 }
 
+static void on_fetched(json_t *event, void *data)
+{
+	course_say(data, event);
+}
+
 static void on_request(struct conn *client, const json_t *msg, void *data)
 {
 	struct course *c = data;
@@ -287,5 +292,6 @@ static void on_errand(size_t node, void *data)
 }
 
 const struct server_ops hearing_ops = {
-	on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity, on_request, on_client_gone, on_errand};
+	on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity, on_request, on_client_gone, on_errand,
+	on_fetched};
 

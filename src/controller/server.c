@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "controller/inbox.h"
 #include "controller/relay.h"
+#include "controller/supply.h"
 #include "wire/conn.h"
 
 #include <math.h>
@@ -34,6 +35,7 @@ struct server {
 	struct crypto_identity identity;
 	struct listener *listener;
 	struct relay *relay;
+	struct supply *supply;
 	struct member **members;
 	size_t nmembers, strangers, errands;
 	int port;
@@ -103,6 +105,41 @@ static void on_trouble(const char *why, void *data)
 
 static const struct inbox_ops inbox_ops = {on_event, on_bad, on_trouble};
 
+// --- what nodes are sent ------------------------------------------------------------
+
+static void send_to(size_t node, json_t *msg, void *data)
+{
+	server_send(data, node, msg);
+	json_decref(msg);
+}
+
+static void wake_node(size_t node, void *data)
+{
+	struct server *s = data;
+	if (s->members[node]->conn)
+		conn_wake(s->members[node]->conn);
+}
+
+static void on_bad_ask(size_t node, const char *why, void *data)
+{
+	struct server *s = data;
+	on_bad(why, s->members[node]);
+}
+
+static void on_fetched(json_t *event, void *data)
+{
+	struct server *s = data;
+	s->ops->on_fetched(event, s->data);
+}
+
+static const struct supply_ops supply_ops = {send_to, wake_node, on_bad_ask, on_fetched};
+
+static size_t fill_node(struct conn *conn, uint32_t *stream, uint64_t *offset, void *buf, size_t size, void *data)
+{
+	struct member *m = data;
+	return m->conn == conn ? supply_fill(m->server->supply, m->node, stream, offset, buf, size) : 0;
+}
+
 // --- what nodes send --------------------------------------------------------------
 
 static void on_node_bytes(struct conn *conn, uint32_t id, uint64_t offset, const void *bytes, size_t len, void *data)
@@ -134,6 +171,8 @@ static void on_node_text(struct conn *conn, json_t *msg, void *data)
 		return;
 	if (strcmp(kind, "fence") == 0 && name && strlen(name) <= NAME_MAX_BYTES)
 		m->server->ops->on_fence(m->node, name, json_object_get(msg, "data"), m->server->data);
+	else if (strcmp(kind, "input") == 0 && m->conn == conn)
+		supply_ask(m->server->supply, m->node, msg);
 	else if (strcmp(kind, "exec") == 0 && json_integer_value(json_object_get(msg, "id")) >= ERRANDS) {
 		if (!json_object_get(msg, "taken"))
 			m->server->ops->on_errand(m->node, m->server->data);
@@ -148,6 +187,7 @@ static void on_node_close(struct conn *conn, const char *why, void *data)
 	if (m->conn != conn)
 		return; // it has a newer one
 	m->conn = NULL;
+	supply_away(m->server->supply, m->node);
 	if (!m->server->stopped)
 		m->server->ops->on_away(m->node, why, m->server->data);
 }
@@ -156,7 +196,7 @@ static void ignore_open(struct conn *conn, void *data)
 {
 }
 
-static const struct conn_ops node_ops = {ignore_open, on_node_text, on_node_bytes, NULL, on_node_close};
+static const struct conn_ops node_ops = {ignore_open, on_node_text, on_node_bytes, fill_node, on_node_close};
 
 // --- clients ----------------------------------------------------------------------
 
@@ -256,6 +296,7 @@ static void welcome_node(struct server *s, struct conn *conn, json_t *hello, siz
 	bool again = m->seen;
 	m->conn = conn;
 	m->seen = true;
+	supply_away(s->supply, node);
 	receive_as(s, conn, &node_ops, m);
 	conn_limit(conn, MESSAGE_MAX);
 	if (old)
@@ -367,9 +408,10 @@ struct server *server_new(struct loop *loop, const struct server_options *option
 	s->relay = relay_new();
 	s->ack_timer = loop_timer_new(loop, on_ack_time, s);
 	unsigned heartbeat = (unsigned)ceil(json_number_value(json_object_get(options->plan, "heartbeat")));
+	s->supply = supply_new(loop, options->plan, s->run->dir, s->run->dir, &supply_ops, s, err);
 	if (options->identity)
 		s->identity = *options->identity;
-	if (options->identity || crypto_identity_make(&s->identity, err) == 0)
+	if (s->supply && (options->identity || crypto_identity_make(&s->identity, err) == 0))
 		s->listener =
 			conn_listen(loop, options->address, &s->port, &s->identity, heartbeat ? heartbeat : 5, &stranger_ops, on_stillborn, s, err);
 	s->url = mem_printf("wss://%s:%d", options->address, s->port);
@@ -402,12 +444,14 @@ void server_resize(struct server *s, size_t count)
 	for (size_t i = s->nmembers; i < count; i++)
 		s->members[i] = member_new(s, i, 0, 0);
 	s->nmembers = count;
+	supply_resize(s->supply, count);
 }
 
 void server_forget(struct server *s, size_t node)
 {
 	struct member *m = s->members[node];
 	dismiss(m, "the node is lost");
+	supply_away(s->supply, node);
 	s->members[node] = member_new(s, node, m->first, m->nranks);
 	member_free(m);
 }
@@ -415,6 +459,7 @@ void server_forget(struct server *s, size_t node)
 void server_stop(struct server *s)
 {
 	s->stopped = true;
+	supply_stop(s->supply);
 	loop_timer_free(steal(s->ack_timer));
 }
 
@@ -426,6 +471,7 @@ void server_free(struct server *s)
 		member_free(s->members[i]);
 	free(s->members);
 	relay_free(s->relay);
+	supply_free(s->supply);
 	conn_listener_free(s->listener);
 	crypto_identity_fini(&s->identity);
 	free(s->secret);

@@ -27,6 +27,7 @@ struct server_ops {
 	void (*on_request)(struct conn *client, const json_t *msg, void *data); // a client wants something that is no exec
 	void (*on_client_gone)(struct conn *client, void *data);
 	void (*on_errand)(size_t node, void *data); // a command that server_errand sent it on is over
+	void (*on_fetched)(json_t *event, void *data);   // an input was fetched for the nodes; takes the event
 };
 
 struct server_options {

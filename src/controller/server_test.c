@@ -71,6 +71,11 @@ static void on_activity(void *data)
 {
 }
 
+static void on_fetched(json_t *event, void *data)
+{
+	json_decref(event);
+}
+
 static void on_request(struct conn *client, const json_t *msg, void *data)
 {
 	struct world *w = data;
@@ -84,7 +89,8 @@ static void on_client_gone(struct conn *client, void *data)
 	w->clients_gone++;
 }
 
-static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity, on_request, on_client_gone, on_node};
+static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity, on_request, on_client_gone, on_node,
+	on_fetched};
 
 static void peer_open(struct conn *conn, void *data)
 {

@@ -211,9 +211,10 @@ static int add_node(struct work *w, size_t k, struct error *err)
 	if (group && cgroup_make(w->places, &limits, group, &procs, err))
 		return -1;
 	autofree char *token = c->token(c, k);
-	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s*}", "run", c->label, "node", (int)k,
+	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:b, s:s*}", "run", c->label, "node", (int)k,
 		"nodes", (int)count_nodes(c->plan), "token", token, "url", c->url, "fingerprint", c->fingerprint, "address", address,
-		"name", address, "dir", dir, "claim", 3 + (int)w->count - 1, "shared", w->shared, "cgroups", procs);
+		"name", address, "dir", dir, "claim", 3 + (int)w->count - 1, "shared", w->shared, "same_files", 1,
+		"cgroups", procs);
 	static const char *const seconds[] = {"lease", "heartbeat"};
 	for (size_t i = 0; i < countof(seconds); i++) {
 		json_t *value = json_object_get(c->plan, seconds[i]);

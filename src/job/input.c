@@ -42,11 +42,38 @@ static bool is_http(const char *from)
 	return str_starts(from, "http://") || str_starts(from, "https://");
 }
 
-// The last part of a path or address; "" when there is none.
+static bool is_git(const char *from)
+{
+	return str_starts(from, "git+");
+}
+
+// A secret in the address would be in the plan and in the events. And what git takes for an option or a pattern is no name of a commit.
+static bool git_is_right(const char *from)
+{
+	static const char *const schemes[] = {"git+https://", "git+http://", "git+ssh://", "git+file://"};
+	const char *rest = NULL;
+	for (size_t i = 0; i < countof(schemes) && !rest; i++)
+		rest = str_starts(from, schemes[i]) ? from + strlen(schemes[i]) : NULL;
+	if (!rest || !*rest)
+		return false;
+	const char *at = memchr(rest, '@', strcspn(rest, "/#"));
+	if (at && (str_starts(from, "git+http") || memchr(rest, ':', (size_t)(at - rest)) || *rest == '-'))
+		return false;
+	const char *ref = strchr(rest, '#');
+	return !ref || (ref[1] && ref[1] != '-' && !strpbrk(ref + 1, " ~^:?*[\\#") && !strstr(ref, ".."));
+}
+
+static const char *kind_of(const char *from)
+{
+	return is_git(from) ? "git" : is_http(from) ? "http" : "path";
+}
+
+// The last part of a path or address, of a repository without its ".git"; "" when there is none.
 static char *base_name(const char *from)
 {
 	size_t len = strlen(from);
-	if (is_http(from)) {
+	bool git = is_git(from);
+	if (is_http(from) || git) {
 		from = strstr(from, "://") + 3;
 		len = strcspn(from, "?#");
 		const char *slash = memchr(from, '/', len);
@@ -60,7 +87,10 @@ static char *base_name(const char *from)
 	size_t start = len;
 	while (start && from[start - 1] != '/')
 		start--;
-	return mem_strndup(from + start, len - start);
+	autofree char *last = mem_strndup(from + start, len - start);
+	if (git && str_ends(last, ".git"))
+		last[strlen(last) - strlen(".git")] = '\0';
+	return steal(last);
 }
 
 static char *input_source(const struct base *b, const struct job_input *input)
@@ -69,8 +99,16 @@ static char *input_source(const struct base *b, const struct job_input *input)
 	if (is_http(input->from))
 		return mem_strdup(input->from);
 	autofree char *quoted = yaml_quote(input->from);
+	if (is_git(input->from) && git_is_right(input->from))
+		return mem_strdup(input->from);
+	if (is_git(input->from)) {
+		yaml_error(node, b->err, "found %s, expected git+https://HOST/PATH#REF (or git+ssh, git+http, git+file), REF being a branch, a tag "
+			"or a whole commit, and no password or token in it: git knows how to keep those", quoted);
+		return NULL;
+	}
 	if (strstr(input->from, "://") || *input->from == '~') {
-		yaml_error(node, b->err, "found %s for an input, expected a path (without '~') or an http:// or https:// address", quoted);
+		yaml_error(node, b->err,
+			"found %s for an input, expected a path (without '~'), an http:// or https:// address, or a git+https:// one", quoted);
 		return NULL;
 	}
 	return input_absolute(b->dir, input->from);
@@ -95,18 +133,27 @@ static char *input_path(const struct base *b, const struct job_input *input, con
 // What is live is no copy: nothing can be done to it.
 static int check_live(const struct base *b, const struct job_input *input)
 {
-	if (!input->live || !(is_http(input->from) || input->unpack || input->sha256 || input->once))
+	if (!input->live || !(is_http(input->from) || is_git(input->from) || input->unpack || input->sha256 || input->once))
 		return 0;
 	return yaml_error(yaml_find(input->place.node, "live"), b->err,
 	        "found 'live' for %s, expected it only for a path of this machine, without 'unpack', 'sha256' and 'once'",
-	        is_http(input->from) ? "an address"
+	        is_http(input->from) || is_git(input->from) ? "an address"
 	        : input->unpack      ? "an archive to unpack"
 	                             : "an input with 'sha256' or 'once'");
 }
 
+// What is right for a file alone.
+static int check_git(const struct base *b, const struct job_input *input)
+{
+	const char *key = !is_git(input->from) ? NULL : input->unpack == 1 ? "unpack" : input->sha256 ? "sha256" : NULL;
+	return key ? yaml_error(yaml_find(input->place.node, key), b->err,
+	                     "found '%s' of an input from git, which is a directory, expected it of a file only", key)
+	           : 0;
+}
+
 static json_t *make_input(const struct base *b, const struct job_input *input)
 {
-	autofree char *from = check_live(b, input) ? NULL : input_source(b, input);
+	autofree char *from = check_live(b, input) || check_git(b, input) ? NULL : input_source(b, input);
 	if (!from)
 		return NULL;
 	autofree char *base = base_name(from);
@@ -120,7 +167,7 @@ static json_t *make_input(const struct base *b, const struct job_input *input)
 	        input->name ? input->name
 	        : *base     ? base
 	                    : from,
-	        "from", from, "kind", is_http(from) ? "http" : input->live ? "live" : "path", "sha256", sha256, "unpack", input->unpack, "path", path, "once",
+	        "from", from, "kind", input->live ? "live" : kind_of(from), "sha256", sha256, "unpack", input->unpack, "path", path, "once",
 	        input->once);
 }
 

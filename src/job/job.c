@@ -76,7 +76,8 @@ static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NUL
 static const struct field input_fields[] = {
         {"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .expected = "a path or an address",
                 .example = "data/train.tar.gz",
-                .help = "a file or directory of this machine (relative to the job file), or an `http://` or `https://` address"},
+                .help = "a file or directory of this machine (relative to the job file), an `http://` or `https://` address, or "
+                        "a git repository: `git+https://HOST/PATH#REF`"},
         {"sha256", FIELD_TEXT, offsetof(struct job_input, sha256), .pattern = "^[0-9a-fA-F]{64}$", .expected = "64 hexadecimal digits",
                 .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 .help = "the run fails before it starts when the file is another one"},

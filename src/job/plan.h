@@ -6,7 +6,7 @@
 //                  "image": "debian:12" or missing} ... ],
 //     "ranks":  [ {"rank": 0, "node": 0, "local": 0, "role": "worker", "index": 0, "decides": true,
 //                  "argv": ["/bin/sh", "-c", "..."], "env": {"MUSTER_RANK": "0", ...}} ... ],
-//     "inputs": [ {"name": "...", "from": "/absolute/path"|"https://...", "kind": "path"|"http"|"live", "sha256": "..."|null,
+//     "inputs": [ {"name": "...", "from": "/absolute/path"|"https://..."|"git+https://...", "kind": "path"|"http"|"git"|"live", "sha256": "..."|null,
 //                  "unpack": true|false, "path": "below the data directory", "once": false} ... ],
 //     "setup":  [ {"name": "...", "argv": [...], "env": {...}, "once": false, "timeout": 0} ... ],
 //     "metrics": [ {"name": "...", "pattern": "...", "unit": "..."|null} ... ],

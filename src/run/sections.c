@@ -285,7 +285,7 @@ static void cell_ok(struct str *h, const json_t *item)
 
 static void put_inputs(struct str *h, const json_t *report)
 {
-	static const char *const heads[] = {"Input", "Node", "From", "#Size", "#Took", "SHA-256", "State", NULL};
+	static const char *const heads[] = {"Input", "Node", "From", "#Size", "#Took", "SHA-256 or commit", "State", NULL};
 	const json_t *inputs = json_object_get(report, "inputs");
 	size_t k;
 	json_t *item;
@@ -297,7 +297,7 @@ static void put_inputs(struct str *h, const json_t *report)
 	{
 		if (k >= MARKUP_ROWS)
 			break;
-		const char *sum = tree_text(item, "sha256");
+		const char *commit = tree_text(item, "commit"), *sum = commit ? commit : tree_text(item, "sha256");
 		str_puts(h, "<tr><th scope=\"row\">");
 		markup_escape(h, tree_text(item, "name"));
 		str_puts(h, "</th>");
