@@ -1,12 +1,15 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
-// (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "sweep ID" removes what a run left here; "rsh" and "rank" are for
+// (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run left here
+// (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for
 // Open MPI (agent/shim.h); "step FILE" does a setup step as root (agent/step.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
+#include "agent/broom.h"
+#include "agent/broom.h"
 #include "agent/hold.h"
 #include "agent/shim.h"
 #include "agent/step.h"
-#include "exec/executor.h"
+#include "base/crypto.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,15 +53,13 @@ size_t __wrap_lws_get_random(struct lws_context *context, void *bytes, size_t le
 	return done;
 }
 
-// Removes whatever a run left on this machine.
-static int sweep(const char *label)
+static int digest(void)
 {
-	struct error err = {0};
-	struct cluster cluster = {.label = label};
-	if (executor_local.down(&cluster, &err) == 0)
-		return 0;
-	fprintf(stderr, "muster-agent: %s\n", err.text);
-	return err.code;
+	char hex[CRYPTO_HEX];
+	if (crypto_sha256_file("/proc/self/exe", hex, NULL) < 0)
+		return 1;
+	puts(hex);
+	return 0;
 }
 
 static int for_open_mpi(int argc, char **argv)
@@ -79,8 +80,10 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[1], "bridge") == 0)
 		return bridge_main();
-	if (argc == 3 && strcmp(argv[1], "sweep") == 0)
-		return sweep(argv[2]);
+	if (argc == 2 && strcmp(argv[1], "digest") == 0)
+		return digest();
+	if (argc == 3 && (strcmp(argv[1], "list") == 0 || strcmp(argv[1], "sweep") == 0))
+		return broom_main(argv[2], argv[1][0] == 's');
 	if (argc >= 2 && (strcmp(argv[1], "rsh") == 0 || strcmp(argv[1], "rank") == 0))
 		return for_open_mpi(argc, argv);
 	if (argc == 3 && strcmp(argv[1], "hold") == 0)

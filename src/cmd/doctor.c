@@ -285,6 +285,23 @@ static void check_launch(json_t *checks)
 		"install PyTorch for python3, or use the python of your choice in `command`; muster itself does not need it");
 }
 
+#define REMOTE "other executors"
+
+static void check_ssh(json_t *checks)
+{
+	autofree char *path = find("ssh");
+	// It says its version on its standard error.
+	char *argv[] = {"/bin/sh", "-c", "exec ssh -V 2>&1", NULL};
+	autofree char *text = path ? output_of(argv) : NULL;
+	if (!text)
+		add(checks, REMOTE, "ssh", WARN, "no ssh found", "install OpenSSH's client to run on other hosts");
+	else {
+		text[strcspn(text, ",\n")] = 0;
+		autofree char *line = mem_printf("%s (%s)", text, path);
+		add(checks, REMOTE, "ssh", OK, line, NULL);
+	}
+}
+
 // --- telling ----------------------------------------------------------------
 
 static const char *text_of(const json_t *check, const char *name)
@@ -332,7 +349,7 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	if (first < argc)
 		return error_set(err, ERROR_USAGE, "doctor: '%s' was not expected, it takes no operand", argv[first]);
 	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent, check_limits, check_files,
-		check_terminal, check_clock, check_engine, check_launch};
+		check_terminal, check_clock, check_ssh, check_engine, check_launch};
 	autojson json_t *checks = json_array();
 	for (size_t i = 0; i < countof(all); i++)
 		all[i](checks);

@@ -391,10 +391,10 @@ static int on_open(size_t node, void *data, struct error *err)
 }
 
 // A container that has ended does not come back; an engine that does not answer may.
-static bool on_closed(size_t node, bool ready, struct error *err, void *data)
+static bool on_closed(size_t node, enum tunnel_reach reach, struct error *err, void *data)
 {
 	struct docker *d = data;
-	d->seen[node] = d->seen[node] || ready;
+	d->seen[node] = d->seen[node] || reach == TUNNEL_READY;
 	autofree char *why = epitaph(d, node);
 	if (!why)
 		return d->seen[node];

@@ -6,9 +6,11 @@
 #include <string.h>
 
 extern const struct executor executor_docker;
+extern const struct executor executor_ssh;
 
 const struct executor *const executors[] = {
 	&executor_local,
+	&executor_ssh,
 	&executor_docker,
 	NULL,
 };

@@ -41,6 +41,7 @@ struct tunnel {
 	enum state state;
 	json_t *config;
 	int fd, local;
+	enum tunnel_reach reach; // of the stream that is open
 	bool ready; // at least once
 	bool gone;  // its bridge said that there is no agent
 	bool asked; // somebody waits for it
@@ -84,9 +85,9 @@ static size_t number(const struct tunnels *t, const struct tunnel *u)
 	return (size_t)(u - t->list);
 }
 
-static bool wanted_again(struct tunnels *t, struct tunnel *u, bool ready)
+static bool wanted_again(struct tunnels *t, struct tunnel *u)
 {
-	bool again = t->options.ops->closed ? t->options.ops->closed(number(t, u), ready, &u->err, t->options.data) : u->ready;
+	bool again = t->options.ops->closed ? t->options.ops->closed(number(t, u), u->reach, &u->err, t->options.data) : u->ready;
 	return again && !u->gone && !t->stopping;
 }
 
@@ -101,7 +102,6 @@ static void enter(struct tunnels *t, struct tunnel *u, enum state state)
 // The stream has ended, whoever ended it.
 static void shut(struct tunnels *t, struct tunnel *u)
 {
-	bool ready = u->state == CARRYING || u->state == DRAINING;
 	mem_cleanup_fd(&u->fd);
 	mem_cleanup_fd(&u->local);
 	u->fd = u->local = -1;
@@ -110,11 +110,11 @@ static void shut(struct tunnels *t, struct tunnel *u)
 	u->up = u->down = (struct way){0};
 	str_fini(&u->in);
 	u->out_len = 0;
-	if (!wanted_again(t, u, ready)) {
+	if (!wanted_again(t, u)) {
 		enter(t, u, CLOSED);
 		return;
 	}
-	u->retry = ready ? retry_first : u->retry * 2 < retry_max ? u->retry * 2 : retry_max;
+	u->retry = u->reach == TUNNEL_READY ? retry_first : u->retry * 2 < retry_max ? u->retry * 2 : retry_max;
 	u->time = clock_mono() + u->retry;
 	enter(t, u, WAITING);
 }
@@ -123,6 +123,7 @@ static void open_stream(struct tunnels *t, struct tunnel *u)
 {
 	enter(t, u, TALKING);
 	u->err = (struct error){0};
+	u->reach = TUNNEL_SILENT;
 	u->fd = t->options.ops->open(number(t, u), t->options.data, &u->err);
 	if (u->fd < 0)
 		shut(t, u);
@@ -149,6 +150,7 @@ static void send_config(struct tunnel *u)
 {
 	if (u->ready)
 		json_object_set_new(u->config, "again", json_true());
+	u->reach = TUNNEL_TOLD;
 	autofree char *text = json_dumps(u->config, JSON_COMPACT);
 	free(u->config_line);
 	u->config_line = mem_printf("%s\n", text);
@@ -169,6 +171,7 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 		send_config(u);
 	else if (!strcmp(word, "ready")) {
 		u->ready = true;
+		u->reach = TUNNEL_READY;
 		u->err = (struct error){0};
 		enter(t, u, CARRYING);
 	} else if (str_starts(word, "gone")) {

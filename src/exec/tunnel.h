@@ -12,6 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+// How far a stream came.
+enum tunnel_reach {
+	TUNNEL_SILENT, // no bridge was heard: nothing was started
+	TUNNEL_TOLD,   // the bridge was given its configuration
+	TUNNEL_READY,  // the bridge had found or started the agent
+};
+
 // What the executor does. All are called on the thread of the tunnels, one at a time, and should be quick: the others wait.
 struct tunnel_ops {
 	// Opens a stream to the bridge of this node: a stream socket, owned by the tunnels. -1 and err: tried again if retry says so.
@@ -20,8 +27,8 @@ struct tunnel_ops {
 	// be NULL.
 	const void *(*answer)(size_t node, const char *line, size_t *len, void *data);
 	// The stream has ended and its descriptor is closed, or could not be opened; err is the last thing that was said and may be bettered.
-	// ready: the bridge had found or started the agent. True: open it again. May be NULL: then it is opened again if it was ready.
-	bool (*closed)(size_t node, bool ready, struct error *err, void *data);
+	// True: open it again. May be NULL: then it is opened again if it was ready.
+	bool (*closed)(size_t node, enum tunnel_reach reach, struct error *err, void *data);
 };
 
 struct tunnel_options {

@@ -52,11 +52,11 @@ static const void *answer(size_t node, const char *line, size_t *len, void *data
 	return strcmp(line, "need it") ? NULL : bytes;
 }
 
-static bool closed(size_t node, bool ready, struct error *err, void *data)
+static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void *data)
 {
 	struct world *w = data;
 	w->closed[node]++;
-	return ready;
+	return reach == TUNNEL_READY;
 }
 
 static const struct tunnel_ops ops = {open_far, answer, closed};

@@ -3,6 +3,8 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/hosts.h"
+#include "job/inventory.h"
 #include "job/schema.h"
 #include "job/set.h"
 
@@ -69,6 +71,15 @@ static const struct field cluster_fields[] = {
         {"volumes", FIELD_TEXTS, offsetof(struct job_cluster, volumes), .max = 100, .pattern = "^[^:]+:/[^:]*(:(ro|rw))?$",
                 .expected = "HOST:CONTAINER, perhaps with ':ro' behind", .example = "[/srv/data:/data:ro]",
                 .help = "docker: directories of the engine's machine, or named volumes, in every container"},
+        {"hosts", FIELD_TEXTS, offsetof(struct job_cluster, hosts), .max = 10000, .example = "[a, \"user@b:2222\", \"node[0-15]\"]",
+                .help = "the hosts of `executor: ssh`, one a node, in this order: names of ssh's configuration or addresses, with users, "
+                        "ports and ranges"},
+        {"inventory", FIELD_TEXT, offsetof(struct job_cluster, inventory), .example = "hosts.ini",
+                .help = "the hosts out of an Ansible inventory, INI or YAML, relative to the job file; not together with `hosts`"},
+        {"group", FIELD_TEXT, offsetof(struct job_cluster, group), .example = "workers",
+                .help = "the group of the inventory; default: all of its hosts"},
+        {"at_once", FIELD_INT, offsetof(struct job_cluster, at_once), .min = 1, .max = 1000, .example = "16",
+                .help = "to how many hosts ssh connects at a time; default: 32"},
         {0},
 };
 static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields, &shape};
@@ -352,8 +363,51 @@ static int check_setup(const struct job *job, struct error *err)
 	return 0;
 }
 
+// "FILE" as seen from the job file.
+static char *beside(const char *job, const char *file)
+{
+	const char *slash = strrchr(job, '/');
+	return slash && *file != '/' ? mem_printf("%.*s/%s", (int)(slash - job), job, file) : mem_strdup(file);
+}
+
+static int read_inventory(struct job_cluster *cluster, const struct yaml *node, struct error *err)
+{
+	autofree char *path = beside(node->file, cluster->inventory);
+	struct error why = {0};
+	size_t len;
+	autofree char *text = fs_read(path, YAML_MAX_BYTES, &len, &why);
+	if (!text)
+		return yaml_error(node, err, "%s", why.text);
+	cluster->list = inventory_parse(text, len, path, cluster->group, err);
+	return cluster->list ? 0 : -1;
+}
+
+// The hosts that the cluster names, by itself or by a file.
+static int list_hosts(struct job *job, struct error *err)
+{
+	struct job_cluster *cluster = &job->cluster;
+	const struct yaml *hosts = cluster->place.node ? yaml_find(cluster->place.node, "hosts") : NULL;
+	const struct yaml *inventory = cluster->place.node ? yaml_find(cluster->place.node, "inventory") : NULL;
+	if (cluster->hosts.count && inventory)
+		return yaml_error(inventory, err, "found both 'cluster.hosts' and 'cluster.inventory', expected one of them");
+	if ((cluster->hosts.count || inventory) && strcmp(cluster->executor, "ssh"))
+		return yaml_error(hosts ? hosts : inventory, err, "found hosts for the executor '%s', expected 'executor: ssh'", cluster->executor);
+	if (cluster->group && !inventory)
+		return yaml_error(yaml_find(cluster->place.node, "group"), err, "found 'cluster.group' without 'cluster.inventory', expected both");
+	if (inventory)
+		return read_inventory(cluster, inventory, err);
+	if (cluster->hosts.count)
+		cluster->list = json_array();
+	for (size_t i = 0; i < cluster->hosts.count; i++) {
+		struct error why = {0};
+		if (hosts_add(cluster->list, cluster->hosts.items[i], &why))
+			return yaml_error(hosts->entries[i].value, err, "%s", why.text);
+	}
+	return 0;
+}
+
 // What involves more than one key.
-static int check(const struct job *job, const struct field_shape *as, struct error *err)
+static int check(struct job *job, const struct field_shape *as, struct error *err)
 {
 	const struct job_cluster *cluster = &job->cluster;
 	if (cluster->roles.count && cluster->nodes >= 0)
@@ -362,6 +416,8 @@ static int check(const struct job *job, const struct field_shape *as, struct err
 	if (cluster->image && cluster->build.context)
 		return yaml_error(yaml_find(cluster->place.node, "image"), err,
 		        "found both 'cluster.image' and 'cluster.build', expected one of them");
+	if (list_hosts(job, err))
+		return -1;
 	if (as == &file_shape)
 		return 0;
 	if (check_commands(job, err))

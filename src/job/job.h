@@ -43,6 +43,10 @@ struct job_cluster {
 	char *image;
 	struct job_build build; // context NULL: there is none
 	struct field_texts volumes;
+	struct field_texts hosts; // as in job/hosts.h
+	char *inventory, *group;
+	long at_once;
+	json_t *list; // the hosts themselves, from either; NULL when there are none
 };
 
 // A named list of commands of a cluster file.

@@ -187,6 +187,8 @@ static void lay_out(struct build *b, struct launch_role *roles)
 	for (size_t i = 0; i < launch->nroles; i++) {
 		const struct job_role *from = job_role(b, i);
 		long nodes = from ? from->nodes : job->cluster.nodes;
+		if (nodes < 0 && job->cluster.list)
+			nodes = (long)json_array_size(job->cluster.list);
 		roles[i].name = from ? from->place.name : "worker";
 		roles[i].first = launch->nodes;
 		roles[i].nodes = nodes < 0 ? 1 : (size_t)nodes;
@@ -257,6 +259,21 @@ static json_t *make_nodes(const struct build *b)
 		for (size_t i = 0; i < b->launch.roles[r].nodes; i++)
 			json_array_append_new(nodes, make_node(b, r, i));
 	return nodes;
+}
+
+// Which host each node is on.
+static int add_hosts(const struct build *b, json_t *nodes)
+{
+	const json_t *list = b->job->cluster.list;
+	size_t i, count = json_array_size(nodes);
+	json_t *node;
+	if (!list)
+		return 0;
+	if (json_array_size(list) < count)
+		return yaml_error(cluster_node(b), b->err, "found %zu nodes and %zu hosts, expected a host for each node", count,
+		        json_array_size(list));
+	json_array_foreach(nodes, i, node) json_object_set(node, "host", json_array_get(list, i));
+	return 0;
 }
 
 static bool decides(const struct build *b, size_t role)
@@ -569,6 +586,10 @@ static json_t *make_plan(struct build *b, const json_t *site)
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
 	        "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
+	if (add_hosts(b, json_object_get(plan, "nodes")))
+		return NULL;
+	if (job->cluster.at_once > 0)
+		json_object_set_new(plan, "at_once", json_integer(job->cluster.at_once));
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
 	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
 	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site, false) ||

@@ -3,7 +3,8 @@
 //
 //   { "plan": 1, "name": "dcgan", "executor": "local", "launch": "none"|"torch"|"ps"|"mpi", "size": 2,
 //     "nodes":  [ {"node": 0, "name": "node-0", "role": "worker", "index": 0, "cpus": 0.5|null, "memory": 131072000|null,
-//                  "image": "debian:12" or missing} ... ],
+//                  "image": "debian:12" or missing, "host": {"host": "a", "user": "me", "port": 22, "key": "/path"} or missing} ... ],
+//     "at_once": 16,                                             // only where the job says so
 //     "ranks":  [ {"rank": 0, "node": 0, "local": 0, "role": "worker", "index": 0, "decides": true,
 //                  "argv": ["/bin/sh", "-c", "..."], "env": {"MUSTER_RANK": "0", ...}} ... ],
 //     "inputs": [ {"name": "...", "from": "/absolute/path"|"https://..."|"git+https://...", "kind": "path"|"http"|"git"|"live", "sha256": "..."|null,

@@ -23,10 +23,14 @@ print(json.dumps({
 P
 expected_args="$value||$value|-n|last|"
 
+. "$TESTS/../e2e/hosts.sh"
+export XDG_STATE_HOME=$SCRATCH/state
+hosts_start 3
 executors=$("$MUSTER" doctor --json | /usr/bin/python3 -c 'import json, sys; print(*json.load(sys.stdin)["executors"])')
 like "there are executors" "$executors" "local"
 for executor in $executors; do
 	more=()
+	[ "$executor" = ssh ] && more=(--set 'cluster.hosts=[h0,h1,h2]')
 	[ "$executor" = docker ] && more=(--set cluster.image=shell:1)
 	muster run job.json --set cluster.executor="$executor" "${more[@]}"
 	status_is "$executor: it succeeds" 0

@@ -1,7 +1,11 @@
 // An agent that only exists: it reads the configuration an executor hands over, says hello by a file, starts one child and waits for its
 // end. The real one is src/agent: this one lets the executor contract be tested without a controller.
 //
-// hello: the file URL-PATH/hello-K (url "file:///path") with the configuration line and what the agent found around it.
+// hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. As a bridge and a broom it is the real
+// one: what ssh brings to a host is one program.
+#include "agent/bridge.h"
+#include "agent/broom.h"
+#include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
@@ -27,9 +31,9 @@ static pid_t start_rank(const char *cgroups)
 static void say_hello(json_t *config)
 {
 	const char *dir = json_string_value(json_object_get(config, "dir"));
-	const char *url = json_string_value(json_object_get(config, "url"));
 	autofree char *mine = fs_join(dir, "agent.json");
-	autofree char *hello = mem_printf("%s/hello-%d", url + strlen("file://"), (int)json_integer_value(json_object_get(config, "node")));
+	autofree char *hello = mem_printf("%s/hello-%s-%d", getenv("STANDIN_DIR"), json_string_value(json_object_get(config, "run")),
+		(int)json_integer_value(json_object_get(config, "node")));
 	autojson json_t *me = mem_json("{s:i, s:I}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
 	autofree char *text = json_dumps(me, 0);
 	mkdir(dir, 0700);
@@ -52,8 +56,18 @@ static void be(json_t *config)
 		pause();
 }
 
-int main(void)
+static int digest(void)
 {
+	char hex[CRYPTO_HEX];
+	return crypto_sha256_file("/proc/self/exe", hex, NULL) ? 1 : puts(hex) < 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2)
+		return strcmp(argv[1], "bridge") ? digest() : bridge_main();
+	if (argc == 3)
+		return broom_main(argv[2], *argv[1] == 's');
 	if (getenv("STANDIN_SPEAKS")) {
 		puts(getenv("STANDIN_SPEAKS"));
 		return 1;
@@ -68,6 +82,9 @@ int main(void)
 		json_decref(last);
 		last = json_loads(line, 0, NULL);
 	}
+	// Whoever waits for a complaint shall not wait for the life of the agent.
+	close(1);
+	close(2);
 	if (last)
 		be(last);
 	return 1;

@@ -1,0 +1,501 @@
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "exec/executor.h"
+#include "exec/intent.h"
+#include "exec/nodesdir.h"
+#include "exec/secure.h"
+#include "exec/tunnel.h"
+#include "wire/event.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define AT_ONCE 32        // hosts, when the plan does not say
+#define CONNECT 20.0      // seconds for a first connection
+#define CONNECT_AGAIN 3.0 // for one that is to come back: a new try is sooner through than an old one
+#define TRIES 3           // of a first connection that a busy sshd threw away
+#define LEAVING 5.0       // seconds for agents that were told to go
+#define SWEEPING 30.0     // for a host to be cleaned
+#define AGENT_MAX (256u << 20)
+#define SPARE_FILES 64    // descriptors the controller needs beside those for each node
+#define NODE_FILES 8      // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
+
+// A host may have no home that can be written, or refuse to run what lies in some place: the first one that will do is taken. The scripts
+// may hold no ' \ and !, because any login shell must hand them on unchanged.
+#define PLACES                                                                                                                             \
+	"\"${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/muster\" \"/var/tmp/muster-agent-$(id -u)\" \"/tmp/muster-agent-$(id -u)\" "    \
+	"\"/dev/shm/muster-agent-$(id -u)\""
+
+// Arguments: label, SHA-256 three times. Runs the agent of that sum as a bridge; asks for it where it is not there.
+static const char bridge_script[] =
+	"umask 077; export MUSTER_RUN=%s; for d in " PLACES "; do "
+	"if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then exec \"$d/agent-%s\" bridge; fi; done; "
+	"w=; for d in " PLACES "; do "
+	"mkdir -p \"$d\" 2>/dev/null; t=$d/new-$$; if [ -O \"$d\" ] && : 2>/dev/null >\"$t\" && chmod 700 \"$t\"; then "
+	"if [ -x \"$t\" ]; then w=$d; break; fi; rm -f \"$t\"; fi; done; "
+	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written and run from: tried\" " PLACES "; exit 11; fi; "
+	"c() { rm -f \"$t\"; }; trap c EXIT; echo; "
+	"if command -v gzip >/dev/null 2>&1; then echo muster-agent wanted gzip; read n; head -c \"$n\" | gzip -dc >\"$t\"; "
+	"else echo muster-agent wanted; read n; head -c \"$n\" >\"$t\"; fi; "
+	"s=%s; r=$(\"$t\" digest 2>&1); if [ \"$r\" = \"$s\" ]; then trap - EXIT; mv -f \"$t\" \"$w/agent-$s\"; "
+	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; exec \"$w/agent-$s\" bridge; fi; "
+	"echo; echo \"the agent does not run on this $(uname -sm), or did not arrive whole in $w: $r\"; exit 11";
+
+// Arguments: SHA-256 twice, "sweep" or "list", label. Where there is no agent there was never a node.
+static const char sweep_script[] = "for d in " PLACES "; do if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then "
+				   "exec \"$d/agent-%s\" %s %s; fi; done; echo; echo muster-swept";
+
+struct host {
+	const json_t *where;
+	struct secure ssh;
+	bool touched; // something of ours may be there
+	bool clean;   // nothing of ours is there any more
+	bool ready;   // its bridge was, once
+	int tries;
+};
+
+struct work {
+	struct cluster *cluster;
+	struct host *hosts;
+	size_t count;
+	struct tunnels *tunnels;
+	char *agent;  // its path
+	char *script; // for a bridge
+	char *plain, *packed; // the agent as it is sent, with its length before it; NULL until somebody wants it
+	size_t plain_len, packed_len;
+};
+
+// --- what is asked for ------------------------------------------------------
+
+static json_t *nodes_of(const json_t *plan)
+{
+	return json_object_get(plan, "nodes");
+}
+
+static const json_t *host_of(const json_t *plan, size_t k)
+{
+	return json_object_get(json_array_get(nodes_of(plan), k), "host");
+}
+
+static char *agent_program(void)
+{
+	const char *chosen = getenv("MUSTER_AGENT");
+	return chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
+}
+
+static int ssh_check(const json_t *plan, struct error *err)
+{
+	size_t i;
+	json_t *node;
+	json_array_foreach(nodes_of(plan), i, node) {
+		if (!json_string_value(json_object_get(json_object_get(node, "host"), "host")))
+			return error_set(err, ERROR_USAGE, "node %zu has no host, expected `cluster.hosts` or `cluster.inventory` to name one", i);
+		static const char *const limits[] = {"cpus", "memory"};
+		for (size_t l = 0; l < countof(limits); l++)
+			if (json_is_number(json_object_get(node, limits[l])))
+				return error_set(err, ERROR_USAGE, "the executor 'ssh' cannot limit %s to %g, expected no `%s`", limits[l],
+					json_number_value(json_object_get(node, limits[l])), limits[l]);
+	}
+	size_t files = SPARE_FILES + NODE_FILES * json_array_size(nodes_of(plan));
+	struct rlimit limit;
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && files > limit.rlim_cur)
+		return error_set(err, ERROR_SYSTEM, "%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`",
+			json_array_size(nodes_of(plan)), files, (unsigned long long)limit.rlim_cur);
+	autofree char *agent = agent_program();
+	if (access(agent, X_OK))
+		return error_errno(err, "cannot run the agent '%s'", agent);
+	const char *path = getenv("PATH");
+	autofree char *program = fs_which("ssh", path ? path : "/usr/bin:/bin");
+	return program ? 0 : error_set(err, ERROR_SYSTEM, "there is no `ssh` in PATH, expected OpenSSH's client");
+}
+
+// --- the way to a bridge ------------------------------------------------------
+
+// The agent after its length: what the script reads.
+static char *framed(const char *bytes, size_t len, size_t *total)
+{
+	struct str s = {0};
+	str_printf(&s, "%zu\n", len);
+	str_add(&s, bytes, len);
+	*total = s.len;
+	return str_steal(&s);
+}
+
+static char *read_all(int fd, size_t *len)
+{
+	*len = (size_t)lseek(fd, 0, SEEK_END);
+	char *bytes = mem_alloc(*len + 1);
+	*len = (size_t)pread(fd, bytes, *len, 0);
+	return bytes;
+}
+
+static void pack(struct work *w)
+{
+	char *argv[] = {"gzip", "-1", "-c", w->agent, NULL};
+	autoclose int out = memfd_create("gzip", MFD_CLOEXEC);
+	struct proc_options options = {.argv = argv, .in = -1, .out = out, .err = -1};
+	pid_t pid = proc_spawn(&options, NULL, NULL);
+	int status = -1;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		return;
+	size_t len;
+	autofree char *bytes = read_all(out, &len);
+	w->packed = framed(bytes, len, &w->packed_len);
+}
+
+static void load(struct work *w)
+{
+	size_t len = 0;
+	autofree char *bytes = fs_read(w->agent, AGENT_MAX, &len, NULL);
+	w->plain = framed(bytes ? bytes : "", len, &w->plain_len);
+}
+
+static const void *answer(size_t node, const char *line, size_t *len, void *data)
+{
+	struct work *w = data;
+	if (!str_starts(line, "muster-agent wanted"))
+		return NULL;
+	bool gzip = str_ends(line, " gzip");
+	if (gzip && !w->packed)
+		pack(w);
+	if (!gzip && !w->plain)
+		load(w);
+	*len = gzip ? w->packed_len : w->plain_len;
+	return gzip ? w->packed : w->plain;
+}
+
+static int open_bridge(size_t node, void *data, struct error *err)
+{
+	struct work *w = data;
+	struct host *h = &w->hosts[node];
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return error_errno(err, "cannot make a socket pair");
+	autoclose int theirs = ends[0], ours = ends[1];
+	h->clean = false;
+	h->tries++;
+	if (secure_start(&h->ssh, h->where, w->script, theirs, theirs, h->ready ? CONNECT_AGAIN : CONNECT, err))
+		return -1;
+	return steal_fd(&ours);
+}
+
+// An sshd that has too many connections on their way closes some of them.
+static bool was_thrown_away(const char *words)
+{
+	return strstr(words, "kex_exchange_identification") || strstr(words, "Connection reset") || strstr(words, "Connection closed");
+}
+
+static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void *data)
+{
+	struct work *w = data;
+	struct host *h = &w->hosts[node];
+	autofree char *words = NULL;
+	bool started = h->ssh.pid != 0;
+	int status = secure_end(&h->ssh, 0.5, &words);
+	// 0, 10, 11: the bridge's own (agent/bridge.h), or the script's.
+	bool spoken = status == 0 || status == 10 || status == 11;
+	h->ready = h->ready || reach == TUNNEL_READY;
+	h->touched = h->touched || reach != TUNNEL_SILENT;
+	h->clean = status == 0;
+	if (started && words && *words && (!spoken || !*err->text))
+		error_set(err, ERROR_SYSTEM, "%s", words);
+	else if (started && !spoken && !*err->text)
+		error_set(err, ERROR_SYSTEM, "ssh ended with status %d and said nothing", status);
+	if (reach == TUNNEL_READY && status == 11 && w->cluster->say)
+		w->cluster->say(w->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", "its agent was killed"));
+	if (h->ready)
+		return status != 0 && status != 11;
+	return started && status == 255 && h->tries < TRIES && was_thrown_away(words);
+}
+
+static const struct tunnel_ops ops = {open_bridge, answer, closed};
+
+// --- up ---------------------------------------------------------------------
+
+static void work_free(struct work *w)
+{
+	if (!w)
+		return;
+	tunnel_stop(w->tunnels, LEAVING);
+	free(w->hosts);
+	free(w->agent);
+	free(w->script);
+	free(w->plain);
+	free(w->packed);
+	free(w);
+}
+
+static size_t at_once(const json_t *plan)
+{
+	json_int_t said = json_integer_value(json_object_get(plan, "at_once"));
+	return said > 0 ? (size_t)said : AT_ONCE;
+}
+
+// Written before any host is reached.
+static int write_intent(const struct cluster *c, const char *sum, struct error *err)
+{
+	autojson json_t *hosts = json_array();
+	for (size_t k = 0; k < json_array_size(nodes_of(c->plan)); k++)
+		json_array_append(hosts, (json_t *)host_of(c->plan, k));
+	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
+	autojson json_t *intent = mem_json("{s:s, s:s?, s:{s:i, s:I}, s:s, s:i, s:O}", "label", c->label, "run_dir", run_dir, "controller", "pid",
+		(int)getpid(), "started", (json_int_t)proc_started(getpid()), "agent", sum, "at_once", (int)at_once(c->plan), "hosts", hosts);
+	return intent_save(intent, err);
+}
+
+static struct work *work_new(struct cluster *c, struct error *err)
+{
+	struct work *w = mem_alloc(sizeof *w);
+	char sum[CRYPTO_HEX];
+	w->cluster = c;
+	w->agent = agent_program();
+	w->count = json_array_size(nodes_of(c->plan));
+	w->hosts = mem_alloc((w->count + 1) * sizeof *w->hosts);
+	for (size_t k = 0; k < w->count; k++)
+		w->hosts[k].where = host_of(c->plan, k);
+	struct tunnel_options options = {.url = c->url, .count = w->count, .at_once = at_once(c->plan), .ops = &ops, .data = w};
+	if (!crypto_sha256_file(w->agent, sum, err) && !write_intent(c, sum, err)) {
+		w->script = mem_printf(bridge_script, c->label, sum, sum, sum);
+		w->tunnels = tunnel_start(&options, err);
+	}
+	if (w->tunnels)
+		return w;
+	work_free(w);
+	return NULL;
+}
+
+static json_t *make_config(struct cluster *c, size_t k)
+{
+	autofree char *token = c->token(c, k);
+	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:s}", "run", c->label, "node", (int)k, "nodes",
+		(int)json_array_size(nodes_of(c->plan)), "token", token, "url", c->url, "fingerprint", c->fingerprint);
+	static const char *const seconds[] = {"lease", "heartbeat"};
+	for (size_t i = 0; i < countof(seconds); i++)
+		json_object_set(config, seconds[i], json_object_get(c->plan, seconds[i]));
+	return config;
+}
+
+static int ssh_up(struct cluster *c, struct error *err)
+{
+	if (ssh_check(c->plan, err))
+		return -1;
+	struct work *w = c->state ? c->state : work_new(c, err);
+	c->state = w;
+	if (!w)
+		return -1;
+	for (size_t k = 0; k < w->count; k++) {
+		if (c->cancelled && *c->cancelled)
+			return error_set(err, ERROR_CANCELLED, "cancelled before the agents were started");
+		tunnel_open(w->tunnels, k, make_config(c, k));
+	}
+	double deadline = json_number_value(json_object_get(c->plan, "deadline"));
+	size_t node = w->count;
+	if (!tunnel_wait(w->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &node, err))
+		return 0;
+	autofree char *name = node < w->count ? secure_name(w->hosts[node].where) : NULL;
+	return name ? error_wrap(err, "node %zu on host '%s'", node, name) : -1;
+}
+
+// --- down and left ----------------------------------------------------------
+
+// One command on many hosts.
+struct errand {
+	const json_t *host;
+	struct secure ssh;
+	int out; // a file in memory
+	bool done;
+	char *text, *words;
+};
+
+static void finish(struct errand *e, double seconds)
+{
+	size_t len;
+	int status = secure_end(&e->ssh, seconds, &e->words);
+	e->text = read_all(e->out, &len);
+	e->done = status == 0 && strstr(e->text, "muster-swept");
+	const char *last = strstr(e->text, "muster-trouble ");
+	if (!e->done && last) {
+		free(e->words);
+		e->words = mem_strndup(last + strlen("muster-trouble "), strcspn(last, "\n") - strlen("muster-trouble "));
+	}
+	mem_cleanup_fd(&e->out);
+}
+
+// Starts as many as may be under way, waits for them in their order.
+static void run_all(struct errand *all, size_t count, const char *script, size_t at_a_time)
+{
+	double end = clock_mono() + SWEEPING * (double)(1 + count / at_a_time);
+	for (size_t i = 0, started = 0; i < count; i++) {
+		for (; started < count && started < i + at_a_time; started++) {
+			struct errand *e = &all[started];
+			struct error err = {0};
+			e->out = memfd_create("ssh", MFD_CLOEXEC);
+			secure_start(&e->ssh, e->host, script, -1, e->out, CONNECT, &err);
+		}
+		double left = end - clock_mono();
+		finish(&all[i], left > 0 ? left : 0);
+	}
+}
+
+static char *sweep_command(const json_t *intent, const char *what)
+{
+	const char *sum = json_string_value(json_object_get(intent, "agent"));
+	return mem_printf(sweep_script, sum, sum, what, json_string_value(json_object_get(intent, "label")));
+}
+
+static size_t errands_of(const json_t *hosts, struct errand **all)
+{
+	size_t count = json_array_size(hosts);
+	*all = mem_alloc((count + 1) * sizeof **all);
+	for (size_t i = 0; i < count; i++)
+		(*all)[i] = (struct errand){.host = json_array_get(hosts, i), .out = -1};
+	return count;
+}
+
+static void errand_fini(struct errand *e)
+{
+	free(e->text);
+	free(e->words);
+}
+
+// Cleans the hosts of an intent and strikes out those that are clean.
+static int sweep_hosts(json_t *intent, struct error *err)
+{
+	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array();
+	struct errand *all;
+	size_t count = errands_of(hosts, &all), at_a_time = at_once(intent);
+	autofree char *script = sweep_command(intent, "sweep");
+	run_all(all, count, script, at_a_time);
+	for (size_t i = 0; i < count; i++) {
+		if (!all[i].done) {
+			autofree char *name = secure_name(all[i].host);
+			if (!json_array_size(stay))
+				error_set(err, ERROR_SYSTEM, "host '%s' cannot be cleaned: %s", name,
+					all[i].words && *all[i].words ? all[i].words : "no answer in time");
+			json_array_append(stay, (json_t *)all[i].host);
+		}
+		errand_fini(&all[i]);
+	}
+	free(all);
+	json_object_set_new(intent, "hosts", stay);
+	if (json_array_size(stay)) {
+		intent_save(intent, NULL);
+		return -1;
+	}
+	intent_remove(json_string_value(json_object_get(intent, "label")));
+	return 0;
+}
+
+// What this process knows to be clean need not be asked.
+static void strike_clean(json_t *intent, const struct work *w)
+{
+	json_t *stay = json_array();
+	for (size_t k = 0; k < w->count; k++)
+		if (w->hosts[k].touched && !w->hosts[k].clean)
+			json_array_append(stay, (json_t *)w->hosts[k].where);
+	json_object_set_new(intent, "hosts", stay);
+}
+
+static bool is_live(const json_t *intent)
+{
+	return nodesdir_alive(json_object_get(intent, "controller"));
+}
+
+static int ssh_down(struct cluster *c, struct error *err)
+{
+	struct work *w = steal(c->state);
+	if (w)
+		tunnel_stop(steal(w->tunnels), LEAVING);
+	autojson json_t *intents = intent_find(c->label);
+	int rc = 0;
+	size_t i;
+	json_t *intent;
+	json_array_foreach(intents, i, intent) {
+		if (!c->label && is_live(intent))
+			continue;
+		if (w)
+			strike_clean(intent, w);
+		rc |= sweep_hosts(intent, rc ? NULL : err);
+	}
+	work_free(w);
+	return rc;
+}
+
+static void note(json_t *found, const json_t *intent, const char *what, const char *id)
+{
+	json_t *item = mem_json("{s:O, s:s, s:s, s:b}", "run", json_object_get(intent, "label"), "what", what, "id", id, "live", is_live(intent));
+	static const char *const known[] = {"run_dir", "controller"};
+	for (size_t i = 0; i < countof(known); i++)
+		json_object_set(item, known[i], json_object_get(intent, known[i]));
+	json_array_append_new(found, item);
+}
+
+// Each line of the host's own list: "muster-left WHAT ID".
+static void note_lines(json_t *found, const json_t *intent, const char *name, const char *text)
+{
+	static const char word[] = "muster-left ";
+	for (const char *at = text; (at = strstr(at, word)); at += strlen(word)) {
+		const char *what = at + strlen(word);
+		size_t len = strcspn(what, " \n");
+		autofree char *kind = mem_strndup(what, len);
+		autofree char *id = what[len] == ' ' ? str_utf8_clean(what + len + 1, strcspn(what + len + 1, "\n")) : mem_strdup("");
+		autofree char *where = mem_printf("%s on %s", id, name);
+		note(found, intent, kind, where);
+	}
+}
+
+static void list_hosts(json_t *found, const json_t *intent)
+{
+	struct errand *all;
+	size_t count = errands_of(json_object_get(intent, "hosts"), &all);
+	autofree char *script = sweep_command(intent, "list");
+	run_all(all, count, script, at_once(intent));
+	for (size_t i = 0; i < count; i++) {
+		autofree char *name = secure_name(all[i].host);
+		if (all[i].done)
+			note_lines(found, intent, name, all[i].text);
+		else
+			note(found, intent, "host", name);
+		errand_fini(&all[i]);
+	}
+	free(all);
+}
+
+// Of a run that goes on somebody else takes care: its hosts are named and left in peace.
+static int ssh_left(struct cluster *c, json_t *found, struct error *err)
+{
+	autojson json_t *intents = intent_find(c->label);
+	size_t i, k;
+	json_t *intent, *host;
+	json_array_foreach(intents, i, intent) {
+		if (c->label || !is_live(intent)) {
+			note(found, intent, "intent", json_string_value(json_object_get(intent, "label")));
+			list_hosts(found, intent);
+			continue;
+		}
+		json_array_foreach(json_object_get(intent, "hosts"), k, host) {
+			autofree char *name = secure_name(host);
+			note(found, intent, "host", name);
+		}
+	}
+	return 0;
+}
+
+extern const struct executor executor_ssh;
+const struct executor executor_ssh = {
+	.name = "ssh",
+	.check = ssh_check,
+	.up = ssh_up,
+	.down = ssh_down,
+	.left = ssh_left,
+};

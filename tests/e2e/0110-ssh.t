@@ -1,0 +1,105 @@
+#!/bin/bash
+# Hosts that ssh reaches: a run from nothing, again with the agent there, what each node is told, hosts that fail, and what is left.
+. "$(dirname "$0")/lib.sh"
+. "$TESTS/hosts.sh"
+export XDG_STATE_HOME=$SCRATCH/state
+hosts_start 4
+
+cat >hello.yaml <<'Y'
+cluster: {executor: ssh, hosts: ["h[0-3]"]}
+run:
+  command: echo "rank $MUSTER_RANK of $MUSTER_SIZE on {addr} says 'a  b' \"c\" \$d"; seq 1 2000 | sed "s/^/$MUSTER_RANK /"
+outputs: []
+Y
+
+muster run hello.yaml
+status_is "a run on four hosts that never saw an agent" 0
+for k in 0 1 2 3; do
+	is "rank $k prints what it should" "$(output "$k" | head -n 1)" "rank $k of 4 on $(host_address "$k") says 'a  b' \"c\" \$d"
+	is "to the end" "$(output "$k" | tail -n 1)" "$k 2000"
+	is "the agent lies on h$k once" "$(ls "$FARM/h$k/cache/muster" | wc -l)" 1
+done
+ok "nothing else is left on the hosts" wait_for 5 hosts_are_clean
+is "the receipt says so" "$(events 'len(e["left"]) if e["type"] == "receipt" else None')" 0
+
+before=$(stat -c %i "$FARM"/h*/cache/muster/*)
+muster run hello.yaml
+status_is "a second run" 0
+is "brings no agent" "$(stat -c %i "$FARM"/h*/cache/muster/*)" "$before"
+
+# An agent that is not what its name says is never run: it is named after its sum, and only its owner writes there.
+cat >two.yaml <<'Y'
+cluster: {executor: ssh, hosts: [h0, h1, nowhere.invalid]}
+run: {command: sleep 60}
+Y
+muster run two.yaml
+status_is "a host that cannot be reached" 3
+like "is named, with ssh's own words" "$err$(why)" "node 2 on host 'nowhere.invalid'.*(resolve|not known)"
+ok "the others are cleaned" wait_for 5 hosts_are_clean
+
+muster run hello.yaml --set cluster.hosts=[h0,nobody-here@h1]
+status_is "a user that is not there" 3
+like "is named" "$(why)" "nobody-here@h1.*Permission denied"
+ok "and the others are cleaned" wait_for 5 hosts_are_clean
+
+host_down 1
+ssh-keygen -q -t ed25519 -N '' -f "$FARM/h1/other"
+sed -i "s|h1/key$|h1/other|" "$FARM/h1/sshd"
+host_up 1
+wait_for 10 has_line "$FARM/h1/log" "Server listening.*"
+muster run hello.yaml
+status_is "a host that shows another key" 3
+like "is refused, and said why" "$(why)" "host 'h1'.*Host key verification failed: the host shows another key"
+ok "and nothing stays" wait_for 5 hosts_are_clean
+muster run hello.yaml --set cluster.hosts=[h0,127.0.0.1:1]
+status_is "a port nobody listens at" 3
+like "is refused" "$(why)" "127.0.0.1:1.*Connection refused"
+
+host_fill 2
+muster run hello.yaml --set cluster.hosts=[h0,h2]
+status_is "a host whose disk is full" 3
+like "says so" "$(why)" "host 'h2'.*No space left"
+host_down 2
+host_up 2
+wait_for 10 ssh h2 true
+ok "and is clean" wait_for 5 hosts_are_clean
+
+# The link may break as often as it likes: the output comes whole.
+cat >long.yaml <<'Y'
+cluster: {executor: ssh, hosts: [h0, h3]}
+run: {command: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo "{rank} line $i of many"; [ $((i % 300)) != 0 ] || sleep 0.3; done'}
+Y
+start run long.yaml
+wait_for 20 has_line "$(run_dir)/ranks/output-1.txt" "line 300 "
+host_drop 3
+wait_for 20 has_line "$(run_dir)/ranks/output-1.txt" "line 1500 "
+host_down 3
+sleep 0.2
+host_up 3
+start_finished 60
+is "sshd killed in the middle of a run, twice: it goes on" "$status" 0
+for r in 0 1; do
+	is "rank $r lost and doubled nothing" "$(output $r | md5sum)" "$(for i in $(seq 3000); do echo "$r line $i of many"; done | md5sum)"
+done
+ok "and nothing is left" wait_for 5 hosts_are_clean
+
+# A controller that is killed: reap, which knows nothing but what was written down, cleans the hosts.
+start run hello.yaml --set 'run.command=sleep 1000' --set cluster.hosts=[h0,h2]
+wait_for 20 in_state running
+wait_for 10 event_seen start
+kill -9 "$(controller_pid)"
+start_finished 20
+dir=$(run_dir)
+nok "a killed controller leaves nodes" hosts_are_clean
+host_down 2
+muster reap "$(basename "$dir")"
+status_is "reap with a host away" 3
+like "names it" "$out$err" "h2"
+ok "and remembers it" test -s "$XDG_STATE_HOME/muster/ssh/$(basename "$dir").json"
+host_up 2
+wait_for 10 ssh h2 true
+muster reap
+status_is "reap, the host back" 0
+ok "cleans it" wait_for 5 hosts_are_clean
+
+done_testing
