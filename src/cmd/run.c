@@ -3,10 +3,12 @@
 #include "cmd/cmd.h"
 #include "cmd/start.h"
 #include "cmd/target.h"
+#include "controller/budget.h"
 #include "exec/executor.h"
 #include "exec/live.h"
 #include "job/job.h"
 #include "job/plan.h"
+#include "job/prices.h"
 #include "job/site.h"
 #include "run/run.h"
 
@@ -134,6 +136,22 @@ static json_t *load(const struct options *o, char **text, size_t *len, struct er
 	return plan;
 }
 
+// A budget in money needs to know what the nodes cost; the record keeps what was known.
+static int add_prices(json_t *plan, struct error *err)
+{
+	struct error why = {0};
+	if (!json_object_get(json_object_get(plan, "budget"), "max_cost"))
+		return 0;
+	json_t *prices = prices_find(NULL, &why);
+	if (why.code) {
+		*err = why;
+		return -1;
+	}
+	if (prices)
+		json_object_set_new(plan, "prices", prices);
+	return budget_check(plan, err);
+}
+
 int cmd_run(int argc, char **argv, struct error *err)
 {
 	autofree const char **sets = mem_alloc((size_t)argc * sizeof *sets);
@@ -150,7 +168,7 @@ int cmd_run(int argc, char **argv, struct error *err)
 	size_t len = 0;
 	autojson json_t *plan = load(&o, &text, &len, err);
 	const struct executor *executor = !plan ? NULL : o.on ? &executor_live : executor_find(plan_executor(plan), err);
-	if (!executor || executor->check(plan, err) < 0)
+	if (!executor || executor->check(plan, err) < 0 || add_prices(plan, err) < 0)
 		return -1;
 	struct run *run = run_create(o.runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
 	if (!run)

@@ -3,9 +3,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/str.h"
+#include "controller/budget.h"
 #include "job/plan.h"
 #include "wire/event.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,8 +144,27 @@ void course_send_launch(struct course *c, size_t node)
 	server_send(c->server, node, msg);
 }
 
+double course_cores(const struct course *c)
+{
+	double most = 0;
+	for (size_t i = 0; i < c->roster.nnodes; i++) {
+		double cores = json_number_value(json_object_get(json_object_get(c->roster.nodes[i].said, "facts"), "cores"));
+		most = cores > most ? cores : most;
+	}
+	return most;
+}
+
+// The clock began with the first node, not with the ranks.
+static void watch_budget(struct course *c)
+{
+	double end = budget_end(c->plan, course_cores(c)), left = end - (clock_mono() - c->started);
+	if (!isinf(end))
+		loop_timer_set(c->spend, left > 0 ? left : 0);
+}
+
 static void act_launch(struct course *c)
 {
+	watch_budget(c);
 	loop_timer_cancel(c->deadline);
 	loop_timer_cancel(c->timeout);
 	c->attempt++;
@@ -170,6 +192,7 @@ void course_check_gone(struct course *c)
 
 static void act_stop(struct course *c)
 {
+	loop_timer_cancel(c->spend);
 	loop_timer_cancel(c->deadline);
 	loop_timer_cancel(c->timeout);
 	c->cancelled = 1;
@@ -337,6 +360,17 @@ static void on_timeout(void *data)
 	course_fail_attempt(c, why);
 }
 
+static void on_spent(void *data)
+{
+	struct course *c = data;
+	autofree char *has = str_seconds(budget_end(c->plan, course_cores(c))), *why = mem_printf("over budget: it has taken %s, which is all it may", has);
+	if (c->state != STATE_RUNNING)
+		return;
+	course_say(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
+	c->stop_why = "over budget";
+	course_fail(c, "failed", ERROR_JOB, why);
+}
+
 static void on_silence(void *data)
 {
 	struct course *c = data;
@@ -398,7 +432,7 @@ void course_init(struct course *c)
 	roster_init(&c->roster, c->plan);
 	c->away_since = mem_alloc(c->roster.nnodes * sizeof *c->away_since);
 	c->unmatched = json_object();
-	if (json_object_get(c->plan, "stop"))
+	if (json_object_get(c->plan, "stop") || json_object_get(c->plan, "budget"))
 		c->iterations = iterations_new();
 }
 
@@ -408,6 +442,7 @@ void course_start_timers(struct course *c)
 	c->timeout = loop_timer_new(c->loop, on_timeout, c);
 	c->silence = loop_timer_new(c->loop, on_silence, c);
 	c->watch = loop_timer_new(c->loop, on_watch, c);
+	c->spend = loop_timer_new(c->loop, on_spent, c);
 }
 
 void course_stop_timers(struct course *c)
@@ -416,6 +451,7 @@ void course_stop_timers(struct course *c)
 	loop_timer_free(c->timeout);
 	loop_timer_free(c->silence);
 	loop_timer_free(c->watch);
+	loop_timer_free(c->spend);
 }
 
 void course_fini(struct course *c)

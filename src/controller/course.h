@@ -45,7 +45,7 @@ struct course {
 	size_t refused;   // strangers so far
 	struct iterations *iterations; // of all ranks; NULL when nothing in the plan depends on them
 	json_t *unmatched; // pattern of an output -> how many nodes had no file for it
-	struct loop_timer *deadline, *timeout, *silence, *watch;
+	struct loop_timer *deadline, *timeout, *silence, *watch, *spend;
 	struct loop_watch *signals, *leash;
 	double *away_since; // by node; 0: it is not away
 	bool up_done, down_wanted;
@@ -75,6 +75,8 @@ void course_fail(struct course *c, const char *outcome, int exit, const char *wh
 void course_fail_attempt(struct course *c, const char *why); // the ranks failed; they are started again if the job says so
 
 void course_executor_says(json_t *event, void *data); // takes the event; data is the course
+
+double course_cores(const struct course *c); // of the largest node that has said hello
 
 void course_send_launch(struct course *c, size_t node);
 void course_send_bye(struct course *c, size_t node);

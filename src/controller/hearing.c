@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "controller/budget.h"
 #include "job/plan.h"
 #include "wire/event.h"
 
@@ -165,14 +166,8 @@ static bool is_enough(const json_t *stop, const struct estimate_input *input)
 	return !e.doubts && fmax(high - value, value - low) <= json_number_value(within) * value;
 }
 
-static void on_turn(struct course *c, const json_t *event)
+static void say_enough(struct course *c, long leader)
 {
-	struct estimate_input input;
-	iterations_add(c->iterations, event);
-	long leader = iterations_leader(c->iterations);
-	if (c->state != STATE_RUNNING || !event_is(event, "progress") || json_integer_value(json_object_get(event, "rank")) != leader ||
-		!iterations_input(c->iterations, leader, &input) || !is_enough(json_object_get(c->plan, "stop"), &input))
-		return;
 	json_t *said = event_make("enough", ""), *more = iterations_describe(c->iterations, leader);
 	json_object_update(said, more);
 	json_decref(more);
@@ -180,6 +175,32 @@ static void on_turn(struct course *c, const json_t *event)
 	c->stop_why = "enough iterations were seen";
 	course_decide(c, "ok", 0, c->stop_why);
 	course_happen(c, HAPPENS_ENOUGH, c->stop_why);
+}
+
+// What the iterations foretell may be more than the run may take: better to stop now than when all is spent.
+static void check_budget(struct course *c, const struct estimate_input *input, long leader)
+{
+	double gone = iterations_begun(c->iterations, leader) - (clock_wall() - (clock_mono() - c->started));
+	autofree char *why = budget_judge(c->plan, input, gone, course_cores(c));
+	if (!why)
+		return;
+	course_say(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
+	c->stop_why = "over budget";
+	course_fail(c, "failed", ERROR_JOB, why);
+}
+
+static void on_turn(struct course *c, const json_t *event)
+{
+	struct estimate_input input;
+	iterations_add(c->iterations, event);
+	long leader = iterations_leader(c->iterations);
+	if (c->state != STATE_RUNNING || !event_is(event, "progress") || json_integer_value(json_object_get(event, "rank")) != leader ||
+		!iterations_input(c->iterations, leader, &input))
+		return;
+	if (is_enough(json_object_get(c->plan, "stop"), &input))
+		say_enough(c, leader);
+	else if (json_object_get(c->plan, "budget"))
+		check_budget(c, &input, leader);
 }
 
 static void on_event(size_t node, json_t *event, const char *line, size_t len, void *data)

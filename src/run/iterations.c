@@ -159,6 +159,12 @@ int iterations_input(const struct iterations *it, long rank, struct estimate_inp
 	return 1;
 }
 
+double iterations_begun(const struct iterations *it, long rank)
+{
+	const struct rank *r = find(it, rank);
+	return r ? r->start : NAN;
+}
+
 double iterations_seconds(const struct iterations *it, long rank)
 {
 	const struct rank *r = find(it, rank);

@@ -30,6 +30,9 @@ long iterations_leader(const struct iterations *it);
 // nobody has said it, and before is 0 when no start was seen.
 int iterations_input(const struct iterations *it, long rank, struct estimate_input *input);
 
+// When the rank was started, seconds since 1970 by its node's clock; NAN when that was not seen.
+double iterations_begun(const struct iterations *it, long rank);
+
 // Seconds from the rank's start to its end; NAN when either was not seen.
 double iterations_seconds(const struct iterations *it, long rank);
 
