@@ -1,13 +1,13 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "base/proc.h"
 #include "base/str.h"
 #include "base/tar.h"
 #include "exec/engine.h"
 #include "exec/executor.h"
 #include "exec/fan.h"
 #include "exec/image.h"
+#include "exec/label.h"
 #include "exec/tunnel.h"
 #include "wire/event.h"
 
@@ -30,15 +30,31 @@
 
 enum { AT_ONCE = 8 };
 
+// A container.
+struct place {
+	size_t node;
+	char *id;
+	int stream; // opened while it came up, until the tunnels take it; -1
+	bool seen;  // an agent was there
+	struct batch *batch;
+};
+
+// The containers of one up, whose tunnels are served together. A cluster that grows has several; those of before are left alone.
+struct batch {
+	struct batch *next;
+	struct docker *docker;
+	struct tunnels *tunnels;
+	struct place *places; // never moved or changed in number: the thread of the tunnels looks at them
+	size_t count;
+};
+
 // Between up and down of one process.
 struct docker {
 	struct engine *engine;
 	const struct cluster *cluster;
-	struct tunnels *tunnels;
+	struct batch *batches;
+	struct place **places; // by node; NULL: missing
 	size_t count;
-	char **ids;   // the containers by node
-	int *streams; // opened while the containers came up, until the tunnels take them; -1
-	bool *seen;   // an agent was there
 };
 
 static const char *text_of(const json_t *tree, const char *name)
@@ -56,41 +72,6 @@ static char *agent_program(void)
 {
 	const char *chosen = getenv("MUSTER_AGENT");
 	return chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
-}
-
-// --- whose is it ------------------------------------------------------------
-
-// Where a pid means the same process: this boot of this kernel, and this pid name space.
-static char *own_machine(void)
-{
-	autofree char *boot = fs_read("/proc/sys/kernel/random/boot_id", 4096, NULL, NULL);
-	char space[64] = "";
-	if (!boot || readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0)
-		return mem_strdup("?");
-	boot[strcspn(boot, "\n")] = 0;
-	return mem_printf("%s %s", boot, space);
-}
-
-static json_t *labels_of(const struct cluster *c)
-{
-	autofree char *machine = own_machine();
-	autofree char *controller = mem_printf("%d %llu", (int)getpid(), proc_started(getpid()));
-	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
-	return mem_json("{s:s, s:s, s:s, s:s*}", "muster.run", c->label, "muster.machine", machine, "muster.controller", controller,
-		"muster.run_dir", run_dir);
-}
-
-// A controller of another machine cannot be looked at: it counts as alive. *controller is {"pid", "started"} where it can be, else NULL.
-static bool is_live(const json_t *labels, json_t **controller)
-{
-	autofree char *machine = own_machine();
-	int pid = 0;
-	unsigned long long started = 0;
-	*controller = NULL;
-	if (strcmp(text_of(labels, "muster.machine"), machine) || sscanf(text_of(labels, "muster.controller"), "%d %llu", &pid, &started) != 2)
-		return true;
-	*controller = mem_json("{s:i, s:I}", "pid", pid, "started", (json_int_t)started);
-	return proc_alive(pid, started);
 }
 
 // --- check ------------------------------------------------------------------
@@ -137,6 +118,7 @@ struct work {
 	const char *built; // the image of nodes without one of their own
 	char *network;     // its name
 	char *agent;
+	struct batch *batch;
 	int archive; // the agent as a tar archive, for an engine that does not see our files; else -1
 };
 
@@ -187,7 +169,7 @@ static json_t *container_of(const struct work *w, const json_t *node)
 	autofree char *second = mem_printf("%s-%d", text_of(node, "role"), (int)json_integer_value(json_object_get(node, "index")));
 	autofree char *number = mem_printf("%d", (int)json_integer_value(json_object_get(node, "node")));
 	autofree char *alone = mem_printf("%g", 2 * json_number_value(json_object_get(w->c->plan, "lease")));
-	json_t *labels = labels_of(w->c);
+	json_t *labels = label_make(w->c);
 	json_object_set_new(labels, "muster.node", json_string(number));
 	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image", image, "Hostname",
 		text_of(node, "name"), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone, "Labels", labels, "HostConfig",
@@ -227,66 +209,32 @@ static json_t *bridge_argv(void)
 	return mem_json("[s, s]", AGENT, "bridge");
 }
 
-static int make_container(struct work *w, size_t k, struct error *err)
+static int make_container(struct work *w, struct place *p, struct error *err)
 {
-	const json_t *node = json_array_get(nodes_of(w->c->plan), k);
+	const json_t *node = json_array_get(nodes_of(w->c->plan), p->node);
 	struct docker *d = w->d;
 	autofree char *create = mem_printf("/containers/create?name=%s-%s", w->c->label, text_of(node, "name"));
 	autojson json_t *body = container_of(w, node), *made = NULL;
 	if (engine_do(d->engine, "POST", create, body, &made, err))
 		return -1;
-	d->ids[k] = mem_strdup(text_of(made, "Id"));
-	if (w->archive >= 0 && put_agent(w, d->ids[k], err))
+	p->id = mem_strdup(text_of(made, "Id"));
+	if (w->archive >= 0 && put_agent(w, p->id, err))
 		return -1;
-	autofree char *start = mem_printf("/containers/%s/start", d->ids[k]);
+	autofree char *start = mem_printf("/containers/%s/start", p->id);
 	if (engine_do(d->engine, "POST", start, NULL, NULL, err))
 		return -1;
 	autojson json_t *argv = bridge_argv();
-	d->streams[k] = engine_exec(d->engine, d->ids[k], argv, err);
-	return d->streams[k] < 0 ? -1 : 0;
+	p->stream = engine_exec(d->engine, p->id, argv, err);
+	return p->stream < 0 ? -1 : 0;
 }
 
-static int add_node(size_t k, void *data, struct error *err)
+static int add_node(size_t i, void *data, struct error *err)
 {
 	struct work *w = data;
 	if (w->c->cancelled && *w->c->cancelled)
 		return error_set(err, ERROR_CANCELLED, "cancelled while the containers were made");
-	if (w->d->ids[k])
-		return 0;
-	return make_container(w, k, err) ? error_wrap(err, "cannot make the container of node %zu", k) : 0;
-}
-
-// --- finding ----------------------------------------------------------------
-
-// What carries the label (NULL: any run's), "containers" or "networks": an array, owned by the caller.
-static json_t *find(struct engine *e, const char *what, const char *label, struct error *err)
-{
-	autofree char *word = label ? mem_printf("muster.run=%s", label) : mem_strdup("muster.run");
-	autojson json_t *filters = mem_json("{s:[s]}", "label", word);
-	autofree char *text = json_dumps(filters, JSON_COMPACT);
-	autofree char *quoted = engine_quote(text);
-	autofree char *path = !strcmp(what, "containers") ? mem_printf("/containers/json?all=1&filters=%s", quoted)
-							  : mem_printf("/%s?filters=%s", what, quoted);
-	json_t *list = NULL;
-	if (engine_do(e, "GET", path, NULL, &list, err))
-		return NULL;
-	if (json_is_array(list))
-		return list;
-	json_decref(list);
-	return json_array();
-}
-
-static int remove_one(struct engine *e, const char *what, const char *id, struct error *err)
-{
-	autofree char *path = mem_printf("/%s/%s%s", what, id, !strcmp(what, "containers") ? "?force=1&v=1" : "");
-	// 409: somebody else removes it just now. 403: a network whose last container is on its way out.
-	for (double end = clock_mono() + PATIENCE;; poll(NULL, 0, 20)) {
-		int status = engine_ask(e, &(struct engine_ask){.method = "DELETE", .path = path, .idle = PATIENCE}, NULL, err);
-		if (status == 404 || (status >= 0 && status < 400))
-			return 0;
-		if ((status != 409 && status != 403) || clock_mono() > end)
-			return error_wrap(err, "cannot remove the %.*s %.12s", (int)strlen(what) - 1, what, id);
-	}
+	struct place *p = &w->batch->places[i];
+	return make_container(w, p, err) ? error_wrap(err, "cannot make the container of node %zu", p->node) : 0;
 }
 
 // --- up ---------------------------------------------------------------------
@@ -295,29 +243,71 @@ static void docker_free(struct docker *d)
 {
 	if (!d)
 		return;
-	tunnel_stop(d->tunnels, 0);
-	for (size_t i = 0; i < d->count; i++) {
-		free(d->ids[i]);
-		mem_cleanup_fd(&d->streams[i]);
+	for (struct batch *b; (b = d->batches);) {
+		d->batches = b->next;
+		tunnel_stop(b->tunnels, 0);
+		for (size_t i = 0; i < b->count; i++) {
+			free(b->places[i].id);
+			mem_cleanup_fd(&b->places[i].stream);
+		}
+		free(b->places);
+		free(b);
 	}
-	free(d->ids);
-	free(d->streams);
-	free(d->seen);
+	free(d->places);
 	engine_free(d->engine);
 	free(d);
 }
 
-// Room for what the plan has now; what is there stays.
-static void make_room(struct docker *d, size_t count)
+// What runs of this run's containers, as an object by id.
+static json_t *find_running(const struct work *w, struct error *err)
 {
-	d->ids = mem_resize(d->ids, count * sizeof *d->ids);
-	d->streams = mem_resize(d->streams, count * sizeof *d->streams);
-	d->seen = mem_resize(d->seen, count * sizeof *d->seen);
-	for (; d->count < count; d->count++) {
-		d->ids[d->count] = NULL;
-		d->streams[d->count] = -1;
-		d->seen[d->count] = false;
+	autojson json_t *found = label_find(w->d->engine, "containers", w->c->label, err);
+	json_t *running = found ? json_object() : NULL;
+	size_t i;
+	json_t *item;
+	json_array_foreach(found, i, item)
+		if (!strcmp(text_of(item, "State"), "running"))
+			json_object_set_new(running, text_of(item, "Id"), json_true());
+	return running;
+}
+
+// Removes the containers that are not wanted any more or have ended, and forgets them.
+static int drop(struct work *w, size_t wanted, struct error *err)
+{
+	struct docker *d = w->d;
+	autojson json_t *running = d->count ? find_running(w, err) : json_object();
+	for (size_t k = 0; running && k < d->count; k++) {
+		struct place *p = d->places[k];
+		if (!p || (p->id && k < wanted && json_object_get(running, p->id)))
+			continue;
+		d->places[k] = NULL;
+		if (p->id && label_remove(d->engine, "containers", p->id, err))
+			return -1;
 	}
+	return running ? 0 : -1;
+}
+
+// Places for what the plan has and the cluster has not; NULL when nothing is missing.
+static struct batch *add_batch(struct docker *d, size_t wanted)
+{
+	size_t missing = wanted;
+	for (size_t k = 0; k < wanted && k < d->count; k++)
+		missing -= d->places[k] != NULL;
+	d->places = mem_resize(d->places, wanted * sizeof *d->places);
+	for (; d->count < wanted; d->count++)
+		d->places[d->count] = NULL;
+	d->count = wanted;
+	if (!missing)
+		return NULL;
+	struct batch *b = mem_alloc(sizeof *b);
+	*b = (struct batch){.next = d->batches, .docker = d, .places = mem_alloc(missing * sizeof *b->places)};
+	d->batches = b;
+	for (size_t k = 0; k < wanted; k++)
+		if (!d->places[k]) {
+			b->places[b->count] = (struct place){.node = k, .stream = -1, .batch = b};
+			d->places[k] = &b->places[b->count++];
+		}
+	return b;
 }
 
 static void on_image(void *data, json_t *event)
@@ -355,18 +345,18 @@ static int have_images(struct work *w, char **built, struct error *err)
 
 static int make_network(struct work *w, struct error *err)
 {
-	autojson json_t *there = find(w->d->engine, "networks", w->c->label, err);
+	autojson json_t *there = label_find(w->d->engine, "networks", w->c->label, err);
 	if (!there || json_array_size(there))
 		return there ? 0 : -1;
 	autojson json_t *body =
-		mem_json("{s:s, s:s, s:b, s:o}", "Name", w->network, "Driver", "bridge", "CheckDuplicate", 1, "Labels", labels_of(w->c));
+		mem_json("{s:s, s:s, s:b, s:o}", "Name", w->network, "Driver", "bridge", "CheckDuplicate", 1, "Labels", label_make(w->c));
 	return engine_do(w->d->engine, "POST", "/networks/create", body, NULL, err) ? error_wrap(err, "cannot make the network") : 0;
 }
 
 // Why a container does not run any more; NULL when it runs or nobody can tell.
-static char *epitaph(struct docker *d, size_t k)
+static char *epitaph(const struct docker *d, const struct place *p)
 {
-	autofree char *path = mem_printf("/containers/%s/json", d->ids[k]);
+	autofree char *path = mem_printf("/containers/%s/json", p->id);
 	autojson json_t *said = NULL;
 	struct error err = {0};
 	int status = engine_ask(d->engine, &(struct engine_ask){.method = "GET", .path = path}, &said, &err);
@@ -381,26 +371,29 @@ static char *epitaph(struct docker *d, size_t k)
 	return mem_printf("its container has ended with status %d%s", code, code == 137 ? " (killed)" : "");
 }
 
-static int on_open(size_t node, void *data, struct error *err)
+static int on_open(size_t i, void *data, struct error *err)
 {
-	struct docker *d = data;
-	if (d->streams[node] >= 0)
-		return steal_fd(&d->streams[node]);
+	struct batch *b = data;
+	struct place *p = &b->places[i];
+	if (p->stream >= 0)
+		return steal_fd(&p->stream);
 	autojson json_t *argv = bridge_argv();
-	return engine_exec(d->engine, d->ids[node], argv, err);
+	return engine_exec(b->docker->engine, p->id, argv, err);
 }
 
 // A container that has ended does not come back; an engine that does not answer may.
-static bool on_closed(size_t node, enum tunnel_reach reach, struct error *err, void *data)
+static bool on_closed(size_t i, enum tunnel_reach reach, struct error *err, void *data)
 {
-	struct docker *d = data;
-	d->seen[node] = d->seen[node] || reach == TUNNEL_READY;
-	autofree char *why = epitaph(d, node);
+	struct batch *b = data;
+	struct place *p = &b->places[i];
+	const struct cluster *c = b->docker->cluster;
+	p->seen = p->seen || reach == TUNNEL_READY;
+	autofree char *why = epitaph(b->docker, p);
 	if (!why)
-		return d->seen[node];
+		return p->seen;
 	error_set(err, ERROR_SYSTEM, "%s", why);
-	if (d->seen[node] && d->cluster->say)
-		d->cluster->say(d->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
+	if (p->seen && c->say)
+		c->say(c, event_make("lost", "s:i, s:s", "node", (int)p->node, "why", why));
 	return false;
 }
 
@@ -420,35 +413,38 @@ static json_t *config_of(const struct cluster *c, size_t k)
 	return config;
 }
 
-static int open_tunnels(struct work *w, struct error *err)
+static int open_tunnels(const struct cluster *c, struct batch *b, struct error *err)
 {
-	struct docker *d = w->d;
-	const struct cluster *c = w->c;
-	struct tunnel_options options = {.url = c->url, .count = d->count, .at_once = d->count, .ops = &tunnel_ops, .data = d};
-	d->tunnels = tunnel_start(&options, err);
-	if (!d->tunnels)
+	struct tunnel_options options = {.url = c->url, .count = b->count, .at_once = b->count, .ops = &tunnel_ops, .data = b};
+	b->tunnels = tunnel_start(&options, err);
+	if (!b->tunnels)
 		return -1;
-	for (size_t k = 0; k < d->count; k++)
-		tunnel_open(d->tunnels, k, config_of(c, k));
+	for (size_t i = 0; i < b->count; i++)
+		tunnel_open(b->tunnels, i, config_of(c, b->places[i].node));
 	double deadline = json_number_value(json_object_get(c->plan, "deadline"));
-	size_t node = d->count;
-	if (!tunnel_wait(d->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &node, err))
+	size_t i = b->count;
+	if (!tunnel_wait(b->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &i, err))
 		return 0;
-	return node < d->count && (!err || err->code != ERROR_CANCELLED) ? error_wrap(err, "node %zu", node) : -1;
+	return i < b->count && (!err || err->code != ERROR_CANCELLED) ? error_wrap(err, "node %zu", b->places[i].node) : -1;
 }
 
 static int bring_up(struct work *w, struct error *err)
 {
+	size_t wanted = json_array_size(nodes_of(w->c->plan));
+	if (drop(w, wanted, err))
+		return -1;
+	w->batch = add_batch(w->d, wanted);
+	if (!w->batch)
+		return 0;
 	autofree char *built = NULL;
 	if (have_images(w, &built, err))
 		return -1;
 	w->built = built;
 	if (!engine_is_local(w->d->engine) && pack_agent(w, err))
 		return -1;
-	make_room(w->d, json_array_size(nodes_of(w->c->plan)));
-	if (make_network(w, err) || fan_out(w->d->count, AT_ONCE, add_node, w, err))
+	if (make_network(w, err) || fan_out(w->batch->count, AT_ONCE, add_node, w, err))
 		return -1;
-	return open_tunnels(w, err);
+	return open_tunnels(w->c, w->batch, err);
 }
 
 static int docker_up(struct cluster *c, struct error *err)
@@ -458,8 +454,6 @@ static int docker_up(struct cluster *c, struct error *err)
 	struct docker *d = c->state ? c->state : mem_alloc(sizeof *d);
 	c->state = d;
 	d->cluster = c;
-	// A cluster that grows keeps its containers; its agents do not mind that their tunnels are opened anew.
-	tunnel_stop(steal(d->tunnels), 0);
 	if (!d->engine && !(d->engine = engine_open(err)))
 		return -1;
 	struct work w = {.d = d, .c = c, .network = mem_printf("muster-%s", c->label), .archive = -1};
@@ -486,75 +480,21 @@ static struct engine *meet(const struct cluster *c, bool *absent, struct error *
 	return e;
 }
 
-struct removal {
-	struct engine *engine;
-	const char *what;
-	json_t *list;
-};
-
-static int remove_item(size_t i, void *data, struct error *err)
-{
-	struct removal *r = data;
-	return remove_one(r->engine, r->what, text_of(json_array_get(r->list, i), "Id"), err);
-}
-
-// A reaper (label NULL) leaves alone what belongs to runs whose controller lives.
-static int remove_all(struct engine *e, const char *what, const char *label, struct error *err)
-{
-	autojson json_t *found = find(e, what, label, err);
-	if (!found)
-		return -1;
-	struct removal r = {.engine = e, .what = what, .list = json_array()};
-	size_t i;
-	json_t *item;
-	json_array_foreach(found, i, item) {
-		json_t *controller = NULL;
-		bool live = is_live(json_object_get(item, "Labels"), &controller);
-		json_decref(controller);
-		if (label || !live)
-			json_array_append(r.list, item);
-	}
-	int rc = fan_out(json_array_size(r.list), AT_ONCE, remove_item, &r, err);
-	json_decref(r.list);
-	return rc;
-}
-
 static int docker_down(struct cluster *c, struct error *err)
 {
 	struct docker *d = c->state;
-	if (d)
-		tunnel_stop(steal(d->tunnels), GOODBYE);
+	for (struct batch *b = d ? d->batches : NULL; b; b = b->next)
+		tunnel_stop(steal(b->tunnels), GOODBYE);
 	bool absent;
 	struct engine *e = meet(c, &absent, err);
 	docker_free(d);
 	c->state = NULL;
 	if (!e)
 		return absent ? 0 : -1;
-	int rc = remove_all(e, "containers", c->label, err);
-	rc |= remove_all(e, "networks", c->label, rc ? NULL : err);
+	int rc = label_remove_all(e, "containers", c->label, err);
+	rc |= label_remove_all(e, "networks", c->label, rc ? NULL : err);
 	engine_free(e);
 	return rc ? -1 : 0;
-}
-
-static int list_found(struct engine *e, const char *what, const char *label, json_t *found, struct error *err)
-{
-	autojson json_t *list = find(e, what, label, err);
-	size_t i;
-	json_t *item;
-	json_array_foreach(list, i, item) {
-		const json_t *labels = json_object_get(item, "Labels");
-		const char *name = json_string_value(json_array_get(json_object_get(item, "Names"), 0));
-		json_t *controller = NULL;
-		bool live = is_live(labels, &controller);
-		autofree char *id = mem_printf("%.12s (%s)", text_of(item, "Id"), name ? name + (*name == '/') : text_of(item, "Name"));
-		autofree char *kind = mem_strndup(what, strlen(what) - 1);
-		json_t *one = mem_json("{s:s, s:s, s:s, s:b, s:o*}", "run", text_of(labels, "muster.run"), "what", kind, "id", id, "live", live,
-			"controller", controller);
-		if (*text_of(labels, "muster.run_dir"))
-			json_object_set(one, "run_dir", json_object_get(labels, "muster.run_dir"));
-		json_array_append_new(found, one);
-	}
-	return list ? 0 : -1;
 }
 
 static int docker_left(struct cluster *c, json_t *found, struct error *err)
@@ -563,7 +503,7 @@ static int docker_left(struct cluster *c, json_t *found, struct error *err)
 	struct engine *e = meet(c, &absent, err);
 	if (!e)
 		return absent ? 0 : -1;
-	int rc = list_found(e, "containers", c->label, found, err) || list_found(e, "networks", c->label, found, err);
+	int rc = label_list(e, "containers", c->label, found, err) || label_list(e, "networks", c->label, found, err);
 	engine_free(e);
 	return rc ? -1 : 0;
 }
