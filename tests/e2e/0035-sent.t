@@ -139,4 +139,23 @@ grow interrupt
 status_is "interrupted on the way" 130
 rm -f slow.bin
 
+# The lines are broken while it comes: it goes on from where it was.
+job broken.yaml <<'J'
+cluster: {nodes: 2}
+inputs: [far.bin, {from: far, path: in/far}]
+run: {command: "cat {data}/far.bin {data}/in/far/* | sha256sum"}
+J
+mkdir far && head -c 100M /dev/urandom >far.bin && cp far.bin far/one && cp far.bin far/two
+start run broken.yaml
+line=$(grep -oE '127\.0\.0\.1:[0-9]+' "$(run_dir)/control.json")
+for input in far.bin far; do
+	wait_for 30 eval 'test -n "$(find "$MUSTER_NODES_DIR" -path "*.muster-input*" -type f -size +1M)"'
+	ss -K dst 127.0.0.1 dport = "${line#*:}" >/dev/null 2>&1
+	wait_for 30 eval '[ -n "$(events "1 if e[\"type\"] == \"input\" and e.get(\"ok\") and e[\"name\"] == \"'$input'\" else None")" ]'
+done
+start_finished 60
+status_is "broken lines" 0
+nok "they were broken" [ -z "$(events '1 if e["type"] == "back" else None')" ]
+is "nothing is lost and nothing doubled" "$(output 0) $(output 1)" "$(cat far.bin far/* | sha256sum) $(cat far.bin far/* | sha256sum)"
+
 done_testing
