@@ -234,14 +234,17 @@ static int open_terminal(const json_t *msg, int *slave, struct error *err)
 	return steal_fd(&master);
 }
 
-static char **make_env(struct node *node)
+// agent: what another run's agent makes on this node (agent/bridge.h) lies below our directory: an image may have no /tmp.
+static char **make_env(struct node *node, bool agent)
 {
 	size_t n = 0;
 	while (environ[n])
 		n++;
 	char **env = mem_alloc((n + 3) * sizeof *env);
-	memcpy(env, environ, n * sizeof *env);
-	env[n] = mem_printf("MUSTER_DATA=%s", node->data_dir);
+	for (size_t i = n = 0; environ[i]; i++)
+		if (!agent || !str_starts(environ[i], "MUSTER_NODES_DIR="))
+			env[n++] = environ[i];
+	env[n] = agent ? mem_printf("MUSTER_NODES_DIR=%s/jobs", node->dir) : mem_printf("MUSTER_DATA=%s", node->data_dir);
 	env[n + 1] = mem_printf("MUSTER_OUT=%s", node->out_dir);
 	return env;
 }
@@ -269,7 +272,7 @@ static pid_t spawn(struct node *node, const json_t *msg, int in, int out, int er
 		return error_set(err, ERROR_USAGE, "there is no command to run");
 	if (agent)
 		list[0] = "/proc/self/exe";
-	char **env = make_env(node);
+	char **env = make_env(node, agent);
 	struct proc_options options = {.argv = list,
 		.env = env,
 		.dir = node->out_dir,

@@ -400,7 +400,7 @@ void keep_check(struct keep *k)
 	if (k->leaving) {
 		if (!extra_are_there(k))
 			go_on(k);
-	} else if (c->up_done && roster_all_hello(&c->roster))
+	} else if (c->up_done && roster_all_hello(&c->roster) && server_count_connected(c->server) == c->roster.nnodes)
 		course_happen(c, HAPPENS_ALL_UP, NULL);
 }
 

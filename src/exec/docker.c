@@ -234,6 +234,8 @@ static int add_node(size_t i, void *data, struct error *err)
 	if (w->c->cancelled && *w->c->cancelled)
 		return error_set(err, ERROR_CANCELLED, "cancelled while the containers were made");
 	struct place *p = &w->batch->places[i];
+	if (p->id)
+		return 0;
 	return make_container(w, p, err) ? error_wrap(err, "cannot make the container of node %zu", p->node) : 0;
 }
 
@@ -308,6 +310,31 @@ static struct batch *add_batch(struct docker *d, size_t wanted)
 			d->places[k] = &b->places[b->count++];
 		}
 	return b;
+}
+
+// The node of a container of ours, from its name ("/LABEL-node-K"); more than there are of any other.
+static size_t node_of(const struct cluster *c, const json_t *item)
+{
+	const char *name = json_string_value(json_array_get(json_object_get(item, "Names"), 0));
+	autofree char *prefix = mem_printf("/%s-node-", c->label);
+	return name && str_starts(name, prefix) ? strtoul(name + strlen(prefix), NULL, 10) : SIZE_MAX;
+}
+
+// What a process before this one made, of a kept cluster whose controller was killed: what runs and is wanted is kept, the rest goes.
+static int adopt(struct work *w, struct error *err)
+{
+	struct docker *d = w->d;
+	autojson json_t *found = label_find(d->engine, "containers", w->c->label, err);
+	size_t i;
+	json_t *item;
+	json_array_foreach(found, i, item) {
+		size_t k = node_of(w->c, item);
+		if (k < d->count && !d->places[k]->id && !strcmp(text_of(item, "State"), "running"))
+			d->places[k]->id = mem_strdup(text_of(item, "Id"));
+		else if (label_remove(d->engine, "containers", text_of(item, "Id"), err))
+			return -1;
+	}
+	return found ? 0 : -1;
 }
 
 static void on_image(void *data, json_t *event)
@@ -436,6 +463,8 @@ static int bring_up(struct work *w, struct error *err)
 	w->batch = add_batch(w->d, wanted);
 	if (!w->batch)
 		return 0;
+	if (!w->batch->next && adopt(w, err))
+		return -1;
 	autofree char *built = NULL;
 	if (have_images(w, &built, err))
 		return -1;

@@ -20,7 +20,7 @@ J
 cluster_dir() { echo "$MUSTER_CLUSTERS"/lab/*; }
 controller() { pid_in "$(cluster_dir)/control.json"; }
 ls_says() { "$MUSTER" ls lab | grep -qE -- "$1"; }
-only_the_cluster() { [ "$(ls "$MUSTER_NODES_DIR")" = "$(basename "$(cluster_dir)")" ]; }
+only_the_cluster() { [ "$(ls "$MUSTER_NODES_DIR")" = "$(basename "$(cluster_dir)")" ] && [ -z "$(find "$MUSTER_NODES_DIR" -path '*/jobs/*')" ]; }
 goes() { [ "$(grep -lx go "$(run_dir)"/ranks/output-*.txt 2>/dev/null | wc -l)" = "$1" ]; }
 kill_and_wait() { kill -9 "$1" && wait_for 10 gone "$1"; }
 
@@ -72,7 +72,7 @@ like "and says so" "$err" "run long-.* is on 2 nodes"
 
 # the cluster's controller is killed under it, and brought back: the job goes on
 kill_and_wait "$(controller)"
-muster exec lab -- touch "$MUSTER_NODES_DIR/$(basename "$first")/node-0/out/go-on" "$MUSTER_NODES_DIR/$(basename "$first")/node-1/out/go-on"
+muster exec lab -- sh -c "touch ../jobs/$(basename "$first")/node-\$MUSTER_NODE/out/go-on"
 status_is "a command brings it back" 0
 start_finished 30
 status_is "the job goes on and ends" 0
