@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "exec/bare.h"
 #include "exec/executor.h"
 #include "exec/loopback.h"
 #include "exec/nodesdir.h"
@@ -81,25 +82,9 @@ static int check_limits(const json_t *plan, struct error *err)
 	return rc;
 }
 
-// What only containers can have is not quietly left out.
-static int check_keys(const json_t *plan, struct error *err)
-{
-	static const char *const keys[] = {"build", "volumes"};
-	for (size_t i = 0; i < countof(keys); i++)
-		if (json_object_get(plan, keys[i]))
-			return error_set(err, ERROR_USAGE, "the local executor has no containers for 'cluster.%s'; docker has", keys[i]);
-	size_t i;
-	json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), i, node)
-		if (json_object_get(node, "image"))
-			return error_set(err, ERROR_USAGE, "the local executor has no containers for the image '%s'; docker has",
-				json_string_value(json_object_get(node, "image")));
-	return 0;
-}
-
 static int local_check(const json_t *plan, struct error *err)
 {
-	if (check_keys(plan, err))
+	if (bare_check(plan, "local", true, err))
 		return -1;
 	size_t nodes = count_nodes(plan);
 	if (nodes > LOOPBACK_COUNT)

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "exec/bare.h"
 #include "exec/executor.h"
 #include "exec/intent.h"
 #include "exec/nodesdir.h"
@@ -95,6 +96,8 @@ static char *agent_program(void)
 
 static int ssh_check(const json_t *plan, struct error *err)
 {
+	if (bare_check(plan, "ssh", false, err))
+		return -1;
 	size_t i;
 	json_t *node;
 	json_array_foreach(nodes_of(plan), i, node) {

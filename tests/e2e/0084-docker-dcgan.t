@@ -1,5 +1,5 @@
 #!/bin/bash
-# The DCGAN example on four containers: MPI between them, metrics and images as on this machine.
+# The DCGAN example on four containers: MPI between them; the program and its data are sent there, metrics and images come back.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/engine.sh"
 trainer=$(dirname "$MUSTER")/../trainers/dcgan data=/usr/share/datasets/fashion-mnist
@@ -8,9 +8,9 @@ if [ ! -x "$trainer" ] || [ ! -d "$data" ]; then
 	done_testing
 fi
 engine_start
-ok "an image of the trainer and its libraries" engine_image dcgan:1 "$(realpath "$trainer")=/opt/dcgan"
+ok "an image of the trainer's libraries" engine_image dcgan:1 "$(realpath "$trainer")=/opt/unused"
 muster run "$TESTS/../../examples/dcgan.yaml" --set cluster.executor=docker --set cluster.nodes=4 --set cluster.image=dcgan:1 \
-	--set "inputs=[{from: $data, path: images, live: true}]" --set 'run.command[0]=/opt/dcgan' --set 'run.command[14]="2"'
+	--set "inputs[0].from=$(realpath "$trainer")" --set "inputs[1]={from: $data, path: images}" --set 'run.command[14]="2"'
 status_is "dcgan on four containers, two iterations" 0
 is "losses of all ranks" "$(json_lines "$(run_dir)/metrics.jsonl" 'e["rank"] if e["type"] == "metric" and e["name"] == "Loss_D" else None' | sort -u | wc -l)" 4
 ok "images came back" test -n "$(find "$(run_dir)/outputs" -name '*.png' -size +0)"
