@@ -70,7 +70,7 @@ _muster()
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
 		;;
-	status | logs | report | cancel | exec | reap | attach | predict)
+	status | logs | report | cancel | exec | reap | attach | predict | export)
 		[[ $command == exec ]] && words=$(_muster_clusters)
 		mapfile -t COMPREPLY < <(compgen -W "$words latest $(cd "$runs" 2>/dev/null && ls -t)" -- "$cur")
 		;;

@@ -23,6 +23,8 @@ static const struct command {
 	{"compare", cmd_compare, "which cluster is faster, cheaper, and whether it differs at all"},
 	{"choose", cmd_choose, "the cluster for a deadline or a budget, and its job file"},
 	{"prices", cmd_prices, "what nodes are taken to cost"},
+	{"export", cmd_export, "a run in one file"},
+	{"rerun", cmd_rerun, "do the run of such a file again, and compare"},
 	{"predict", cmd_predict, "how long a whole run takes, from its first iterations"},
 	{"attach", cmd_attach, "follow a run that goes on"},
 	{"cancel", cmd_cancel, "stop a run"},
