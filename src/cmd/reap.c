@@ -26,7 +26,7 @@
 #define PATIENCE 10.0 // seconds for a killed controller to be gone
 
 static const char about[] = "reap [OPTION]... [RUN]...\n"
-			    "Removes what runs have left whose controller is gone: processes, control groups, directories of nodes;\n"
+			    "Removes what runs have left whose controller is gone: processes, control groups, directories, containers;\n"
 			    "and closes their records with the outcome 'lost'. Without RUN: what any run has left.\n"
 			    "A cluster that is kept up and whose controller is gone (`muster up NAME` brings it back) is left alone until the\n"
 			    "lease of its nodes is over, unless --clusters is given, or its id as RUN.\n"
