@@ -56,6 +56,10 @@ _muster()
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -W "$(_muster_clusters)" -- "$cur"; compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
 		;;
+	cp)
+		compopt -o filenames -o nospace
+		mapfile -t COMPREPLY < <(for i in $(_muster_clusters); do echo "$i:"; done | grep -F -- "$cur"; compgen -f -- "$cur")
+		;;
 	ls | hosts | scale | down)
 		mapfile -t COMPREPLY < <(compgen -W "$(_muster_clusters)" -- "$cur")
 		;;

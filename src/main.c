@@ -32,6 +32,7 @@ static const struct command {
 	{"up", cmd_up, "bring a cluster up that stays, for any number of jobs"},
 	{"ls", cmd_ls, "the clusters that are up, their nodes and what they have run"},
 	{"hosts", cmd_hosts, "the nodes of such a cluster, as a file for other tools"},
+	{"cp", cmd_cp, "copy files to and from the nodes of such a cluster"},
 	{"scale", cmd_scale, "give such a cluster more nodes or fewer"},
 	{"action", cmd_action, "run the commands its file lists"},
 	{"down", cmd_down, "end such a cluster"},

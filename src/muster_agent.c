@@ -1,19 +1,20 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
 // (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run left here
 // (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for
-// Open MPI (agent/shim.h); "step FILE" does a setup step as root (agent/step.h).
+// Open MPI (agent/shim.h); "step FILE" does a setup step as root (agent/step.h); "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
-#include "agent/broom.h"
 #include "agent/broom.h"
 #include "agent/hold.h"
 #include "agent/shim.h"
 #include "agent/step.h"
+#include "base/copy.h"
 #include "base/crypto.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,16 @@ static int digest(void)
 	return 0;
 }
 
+// `muster cp`: a file or directory to standard output, or from standard input.
+static int copy(bool sends, const char *path)
+{
+	struct error err = {0};
+	if ((sends ? copy_send(path, 1, &err) : copy_receive(0, path, &err)) == 0)
+		return 0;
+	fprintf(stderr, "muster-agent: %s\n", err.text);
+	return err.code;
+}
+
 static int for_open_mpi(int argc, char **argv)
 {
 	struct error err = {0};
@@ -90,5 +101,7 @@ int main(int argc, char **argv)
 		return hold_main(atof(argv[2]));
 	if (argc == 3 && strcmp(argv[1], "step") == 0)
 		return step_main(argv[2]);
+	if (argc == 3 && (strcmp(argv[1], "send") == 0 || strcmp(argv[1], "receive") == 0))
+		return copy(argv[1][0] == 's', argv[2]);
 	return agent_main();
 }

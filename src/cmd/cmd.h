@@ -17,6 +17,7 @@ int cmd_ls(int argc, char **argv, struct error *err);
 int cmd_up(int argc, char **argv, struct error *err);
 int cmd_choose(int argc, char **argv, struct error *err);
 int cmd_compare(int argc, char **argv, struct error *err);
+int cmd_cp(int argc, char **argv, struct error *err);
 int cmd_doctor(int argc, char **argv, struct error *err);
 int cmd_exec(int argc, char **argv, struct error *err);
 int cmd_list(int argc, char **argv, struct error *err);
