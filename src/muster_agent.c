@@ -1,7 +1,8 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
 // (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run left here
 // (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for
-// Open MPI (agent/shim.h); "step FILE" does a setup step as root (agent/step.h); "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
+// Open MPI (agent/shim.h); "step FILE" does a setup step as root, "unmount DIR" takes its mounts back (agent/step.h);
+// "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
 #include "agent/broom.h"
@@ -101,6 +102,8 @@ int main(int argc, char **argv)
 		return hold_main(atof(argv[2]));
 	if (argc == 3 && strcmp(argv[1], "step") == 0)
 		return step_main(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "unmount") == 0)
+		return step_unmount(argv[2]);
 	if (argc == 3 && (strcmp(argv[1], "send") == 0 || strcmp(argv[1], "receive") == 0))
 		return copy(argv[1][0] == 's', argv[2]);
 	return agent_main();

@@ -465,8 +465,10 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 static void fini_node(struct agent *a)
 {
 	struct node *node = &a->node;
+	struct error err;
 	setup_free(node);
 	kill_descendants();
+	bool undone = !node->dir || setup_undo(node, &err) == 0; // before the line ends: who sees that removes what is left
 	if (node->up)
 		uplink_stop(node->up);
 	if (node->loop) {
@@ -475,7 +477,9 @@ static void fini_node(struct agent *a)
 	}
 	uplink_free(node->up);
 	node_fence_drop(node);
-	if (node->dir)
+	if (node->dir && !undone)
+		fprintf(stderr, "%s\n", err.text); // the directory stays for who tries again
+	else if (node->dir)
 		fs_remove(node->dir, NULL);
 	json_decref(node->plan);
 	json_decref(node->peers);

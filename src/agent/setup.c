@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "exec/mounts.h"
 #include "wire/event.h"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { LAST_LINES = 3 }; // of a step that fails
 static const double patience = 5; // seconds for processes of root's to end
 
 struct setup {
@@ -93,9 +95,12 @@ static void step_done(struct node *node)
 static void fail_ended(struct node *node, bool begun, int status, int sig)
 {
 	autojson json_t *last = scan_last(node->setup->lines, 0);
-	const char *words = json_string_value(json_array_get(last, json_array_size(last) - 1));
+	size_t lines = json_array_size(last);
+	autostr struct str words = {0};
+	for (size_t i = lines > LAST_LINES ? lines - LAST_LINES : 0; i < lines; i++)
+		str_printf(&words, "%s%s", words.len ? " | " : "", json_string_value(json_array_get(last, i)));
 	autofree char *end = sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
-	autofree char *how = mem_printf("%s%s: %s", begun ? "" : "needs root, and sudo ", end, words ? words : "it said nothing");
+	autofree char *how = mem_printf("%s%s: %s", begun ? "" : "needs root, and sudo ", end, words.len ? words.text : "it said nothing");
 	fail_step(node, how);
 }
 
@@ -173,7 +178,7 @@ static void drop_event(size_t local, json_t *event, void *data)
 
 static bool needs_root(const json_t *step)
 {
-	return flag(step, "become") || json_object_get(step, "packages");
+	return flag(step, "become") || json_object_get(step, "packages") || json_object_get(step, "mount");
 }
 
 static char *own_program(void)
@@ -218,6 +223,7 @@ static json_t *step_here(struct node *node, struct error *err)
 	if (!step)
 		return NULL;
 	json_object_set_new(step, "dir", json_string(node->out_dir));
+	json_object_set_new(step, "node_dir", json_string(node->dir));
 	json_object_set_new(json_object_get(step, "env"), "MUSTER_RUN", json_string(node->run));
 	return step;
 }
@@ -345,4 +351,10 @@ void setup_free(struct node *node)
 	scan_free(s->lines);
 	free(s);
 	node->setup = NULL;
+}
+
+int setup_undo(const struct node *node, struct error *err)
+{
+	autofree char *program = own_program();
+	return mounts_clean(node->dir, program, err);
 }

@@ -15,4 +15,7 @@ void setup_stop(struct node *node);
 // Ends what steps with root's rights left running, too, and waits for it.
 void setup_free(struct node *node);
 
+// Takes back what was mounted; for when nothing of the run is left running here.
+int setup_undo(const struct node *node, struct error *err);
+
 #endif

@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "exec/mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,21 @@
 
 enum { FILE_BYTES = 64 << 20, HEAD_MAX = 64 * 1024 };
 
+static const char *text_of(const json_t *step, const char *key)
+{
+	return json_string_value(json_object_get(step, key));
+}
+
+// What somebody else has mounted there; NULL when nobody has.
+static char *why_left_alone(const json_t *step)
+{
+	const char *to = text_of(json_object_get(step, "mount"), "to");
+	autofree char *what = mounts_find(to);
+	if (!what || mounts_shared(text_of(step, "node_dir"), to))
+		return NULL;
+	return mem_printf("'%s' has %s mounted already", to, what);
+}
+
 char *step_is_done(const json_t *step)
 {
 	const char *creates = json_string_value(json_object_get(step, "creates"));
@@ -30,10 +46,19 @@ char *step_is_done(const json_t *step)
 	autofree char *path = creates ? fs_join(json_string_value(json_object_get(step, "dir")), creates) : NULL;
 	if (path && fs_exists(path))
 		return mem_printf("'%s' is there", creates);
+	const json_t *mount = json_object_get(step, "mount");
+	if (mount)
+		return why_left_alone(step);
 	return packages && packages_are_there(packages) ? mem_strdup("all are installed") : NULL;
 }
 
 // --- the step ------------------------------------------------------------------
+
+static int fail(const struct error *err)
+{
+	dprintf(2, "%s\n", err->text);
+	return COMMAND_CANNOT;
+}
 
 static int run_command(const json_t *step)
 {
@@ -43,6 +68,49 @@ static int run_command(const json_t *step)
 	for (size_t i = 0; i < count; i++)
 		argv[i] = json_string_value(json_array_get(words, i));
 	return command_run(argv, json_string_value(json_object_get(step, "dir")), 1);
+}
+
+static int mount_it(const json_t *mount)
+{
+	const char *options = text_of(mount, "options"), *words[8] = {"mount", "-t", text_of(mount, "type")};
+	size_t count = 3;
+	if (options) {
+		words[count++] = "-o";
+		words[count++] = options;
+	}
+	words[count++] = text_of(mount, "from");
+	words[count++] = text_of(mount, "to");
+	return command_run(words, NULL, 1);
+}
+
+static int make_mount(const json_t *step)
+{
+	const char *dir = text_of(step, "node_dir"), *to = text_of(json_object_get(step, "mount"), "to");
+	autofree char *why = why_left_alone(step), *what = mounts_find(to); // with the lock it is certain
+	struct error err;
+	int status = 0;
+	if (why) {
+		dprintf(1, "%s\n", why);
+		return 0;
+	}
+	if (mounts_note(dir, to, &err) < 0)
+		return fail(&err);
+	if (what)
+		dprintf(1, "'%s' has %s mounted already, by another node of this run\n", to, what);
+	else
+		status = mount_it(json_object_get(step, "mount"));
+	return status == 0 && mounts_done(dir, to, &err) < 0 ? fail(&err) : status;
+}
+
+static int do_mount(const json_t *step)
+{
+	int lock;
+	while ((lock = mounts_lock(text_of(step, "node_dir"))) < 0)
+		if (!command_pause(0.05))
+			return COMMAND_OVER;
+	int status = make_mount(step);
+	mounts_unlock(lock);
+	return status;
 }
 
 static void set_env(const json_t *step)
@@ -58,6 +126,8 @@ static int do_step(const json_t *step)
 	const json_t *packages = json_object_get(step, "packages");
 	dprintf(1, WORD "begun\n");
 	set_env(step);
+	if (json_object_get(step, "mount"))
+		return do_mount(step);
 	return packages ? packages_install(packages) : run_command(step);
 }
 
@@ -128,12 +198,6 @@ static int follow(pid_t keeper, int said)
 	return got == sizeof words ? words[0] : COMMAND_OVER;
 }
 
-static int fail(const struct error *err)
-{
-	dprintf(2, "%s\n", err->text);
-	return COMMAND_CANNOT;
-}
-
 static int start_keeper(const json_t *step, struct error *err)
 {
 	int said[2];
@@ -167,6 +231,12 @@ static int begin(const json_t *step, const char *file, struct error *err)
 		return geteuid() == 0 ? start_keeper(step, err) : ask_sudo(file, err);
 	dprintf(1, WORD "skipped %s\n", done);
 	return 0;
+}
+
+int step_unmount(const char *dir)
+{
+	struct error err;
+	return mounts_undo(dir, &err) < 0 ? fail(&err) : 0;
 }
 
 int step_main(const char *file)

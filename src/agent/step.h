@@ -1,7 +1,7 @@
 // A setup step that needs root, in a process of its own: `muster-agent step FILE`, standard input a line to the agent.
 // It waits for no other node and says nothing to the controller: its output goes to the agent that started it.
 //
-// FILE holds the step as the plan has it, placeholders filled, and "dir", where it works. The first thing the process says is a line,
+// FILE holds the step as the plan has it, placeholders filled, "dir", where it works, and "node_dir", the node's. The first thing the process says is a line,
 // "muster-step begun" or "muster-step skipped WHY". Who is not root and finds something to do becomes `sudo -n -- muster-agent step FILE`
 // before that: what comes before the line is sudo's, and without it sudo has refused. When the line of standard input ends, the step and everything it started are killed. What the step itself leaves running goes on until then.
 #ifndef AGENT_STEP_H
@@ -15,6 +15,9 @@
 
 // The process's life; its exit status is the command's, or as agent/command.h says.
 int step_main(const char *file);
+
+// The life of `muster-agent unmount DIR`, as root: takes back what exec/mounts.h notes there.
+int step_unmount(const char *dir);
 
 // Why there is nothing to do, for people, owned by the caller; NULL when there is. Only packages make it block.
 char *step_is_done(const json_t *step);

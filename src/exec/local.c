@@ -7,6 +7,7 @@
 #include "exec/bare.h"
 #include "exec/executor.h"
 #include "exec/loopback.h"
+#include "exec/mounts.h"
 #include "exec/nodesdir.h"
 #include "exec/sweep.h"
 
@@ -489,6 +490,22 @@ static json_t *labels(const char *label)
 	return all;
 }
 
+// What its nodes have mounted first: a directory that holds a mount that cannot be undone stays.
+static int remove_dir(const char *dir, struct error *err)
+{
+	int rc = 0;
+	autofree char *agent = agent_program();
+	DIR *d = opendir(dir);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		autofree char *node = str_starts(e->d_name, "node-") ? fs_join(dir, e->d_name) : NULL;
+		if (node)
+			rc |= mounts_clean(node, agent, rc ? NULL : err);
+	}
+	if (d)
+		closedir(d);
+	return rc ? -1 : nodesdir_remove(dir, err);
+}
+
 // Tries everything; err has the first failure.
 static int remove_all(struct remains *r, struct error *err)
 {
@@ -505,7 +522,7 @@ static int remove_all(struct remains *r, struct error *err)
 		rmdir(parent); // fails while other runs have groups there
 	}
 	json_array_foreach(r->dirs, i, item)
-		rc |= nodesdir_remove(json_string_value(item), rc ? NULL : err);
+		rc |= remove_dir(json_string_value(item), rc ? NULL : err);
 	return rc ? -1 : 0;
 }
 

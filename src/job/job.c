@@ -107,18 +107,33 @@ static const struct field input_fields[] = {
 };
 static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields, &shape};
 
+static const struct field mount_fields[] = {
+        {"type", FIELD_TEXT, offsetof(struct job_mount, type), .fallback = "nfs4", .pattern = "^[a-z0-9][a-z0-9._-]*$",
+                .expected = "a type of file system", .example = "nfs4", .help = "as `mount -t` takes it"},
+        {"from", FIELD_TEXT, offsetof(struct job_mount, from), .required = true, .pattern = "^[^-].*$", .expected = "what to mount",
+                .example = "10.0.0.9:/export", .help = "what is mounted"},
+        {"to", FIELD_TEXT, offsetof(struct job_mount, to), .required = true, .pattern = "^(/(?!\\.\\.?(/|$))[^/{}\\n]+)+$",
+                .expected = "an absolute path", .example = "/mnt/data", .help = "where; missing directories are made"},
+        {"options", FIELD_TEXTS, offsetof(struct job_mount, options), .max = 100, .pattern = "^[^-,\\n][^,\\n]*$", .expected = "one option",
+                .example = "[vers=4.1, hard, noresvport]", .help = "as `mount -o` takes them"},
+        {0},
+};
+static const struct field_shape mount_shape = {sizeof(struct job_mount), NULL, mount_fields, &shape};
+
 static const struct field setup_fields[] = {
         {"run", FIELD_COMMAND, offsetof(struct job_setup, run), .example = "tar xf {data}/words.tar",
                 .help = "a command to run on each node before the job, in the order of the list; the run fails when one fails"},
         {"packages", FIELD_TEXTS, offsetof(struct job_setup, packages), .max = 1000, .pattern = "^[A-Za-z0-9][A-Za-z0-9+._:=~^-]*$",
                 .expected = "the name of a package", .example = "[docker.io, nfs-common]",
                 .help = "instead of `run`: packages that each node must have, installed as root by apt-get, dnf or apk"},
+        {"mounts", FIELD_OBJECTS, offsetof(struct job_setup, mounts), .max = 100, .shape = &mount_shape,
+                .help = "instead of `run`: file systems to mount as root until the run ends, each a step of its own"},
         {"name", FIELD_TEXT, offsetof(struct job_setup, name), .example = "unpack the words",
                 .help = "what messages call it; default: the beginning of the command"},
         {"once", FIELD_BOOL, offsetof(struct job_setup, once), .fallback = "false", .example = "true",
                 .help = "run it only on node 0, while the others wait"},
         {"become", FIELD_BOOL, offsetof(struct job_setup, become), .fallback = "false", .example = "true",
-                .help = "run it as root: by `sudo -n`, unless the node's user is root; packages always are"},
+                .help = "run it as root: by `sudo -n`, unless the node's user is root; packages and mounts always are"},
         {"creates", FIELD_TEXT, offsetof(struct job_setup, creates), .example = "/opt/tool/bin/tool",
                 .help = "the step is skipped where this path is there already; from `{out}` when it is relative"},
         {"timeout", FIELD_SECONDS, offsetof(struct job_setup, timeout), .max = YEAR, .fallback = "0", .example = "10m",
@@ -354,9 +369,9 @@ static int check_setup(const struct job *job, struct error *err)
 	for (size_t i = 0; i < job->setup.count; i++) {
 		const struct yaml *node = steps[i].place.node;
 		bool run = steps[i].run.words.count;
-		int kinds = run + (steps[i].packages.count > 0);
+		int kinds = run + (steps[i].packages.count > 0) + (steps[i].mounts.count > 0);
 		if (kinds != 1)
-			return yaml_error(node, err, "found %s in 'setup[%zu]', expected either 'run' or 'packages'", kinds ? "more than one step" : "no step", i);
+			return yaml_error(node, err, "found %s in 'setup[%zu]', expected one of 'run', 'packages' and 'mounts'", kinds ? "more than one step" : "no step", i);
 		if (steps[i].creates && !run)
 			return yaml_error(yaml_find(node, "creates"), err, "found 'creates' without 'run', expected it only beside 'run'");
 	}

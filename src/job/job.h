@@ -68,10 +68,18 @@ struct job_input {
 	int unpack, once, live;
 };
 
-struct job_setup { // one of these:
+struct job_mount {
 	struct field_place place;
+	char *type, *from, *to;
+	struct field_texts options;
+};
+
+struct job_setup {
+	struct field_place place;
+	// One of these three.
 	struct field_command run;
 	struct field_texts packages;
+	struct field_objects mounts; // of struct job_mount
 	char *name, *creates;
 	int once, become;
 	double timeout;

@@ -374,33 +374,54 @@ static json_t *make_order(const struct scope *scope, const struct job_setup *set
 	return steal(step);
 }
 
-static json_t *make_step(struct build *b, const struct job_setup *setup)
+static json_t *make_mount(const struct scope *scope, const struct job_setup *setup, const struct job_mount *mount)
 {
-	struct scope scope = {b, NULL, -1};
-	autojson json_t *step = setup->packages.count ? make_packages(setup) : make_order(&scope, setup);
+	autostr struct str options = {0};
+	for (size_t i = 0; i < mount->options.count; i++)
+		str_printf(&options, "%s%s", i ? "," : "", mount->options.items[i]);
+	autofree char *name = setup->name ? mem_strdup(setup->name) : mem_printf("mount %s on %s", mount->from, mount->to);
+	json_t *from = expanded(scope, mount->from, yaml_find(mount->place.node, "from"));
+	return from ? mem_json("{s:s, s:{s:s, s:o, s:s, s:s*}}", "name", name, "mount", "type", mount->type, "from", from, "to", mount->to, "options",
+	                      options.len ? options.text : NULL)
+	            : NULL;
+}
+
+// What all kinds of steps have. Takes step, which may be NULL.
+static int add_step(const struct scope *scope, json_t *list, const struct job_setup *setup, json_t *made)
+{
+	autojson json_t *step = made;
 	autojson json_t *env = mem_json(
 	        "{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}", "MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
-	autofree char *nodes = mem_printf("%zu", b->launch.nodes), *size = mem_printf("%zu", b->launch.size);
+	autofree char *nodes = mem_printf("%zu", scope->build->launch.nodes), *size = mem_printf("%zu", scope->build->launch.size);
 	json_object_set_new(env, "MUSTER_NODES", json_string(nodes));
 	json_object_set_new(env, "MUSTER_SIZE", json_string(size));
-	if (!step || add_env(&scope, env, &setup->env, yaml_find(setup->place.node, "env")))
-		return NULL;
+	if (!step || add_env(scope, env, &setup->env, yaml_find(setup->place.node, "env")))
+		return -1;
 	json_object_set(step, "env", env);
 	json_object_set_new(step, "once", json_boolean(setup->once));
 	json_object_set_new(step, "timeout", number(setup->timeout));
-	return steal(step);
+	return json_array_append(list, step);
+}
+
+static int add_steps(const struct scope *scope, json_t *list, const struct job_setup *setup)
+{
+	const struct job_mount *mounts = setup->mounts.items;
+	if (!setup->mounts.count)
+		return add_step(scope, list, setup, setup->packages.count ? make_packages(setup) : make_order(scope, setup));
+	for (size_t i = 0; i < setup->mounts.count; i++)
+		if (add_step(scope, list, setup, make_mount(scope, setup, &mounts[i])))
+			return -1;
+	return 0;
 }
 
 static json_t *make_setup(struct build *b)
 {
+	struct scope scope = {b, NULL, -1};
 	autojson json_t *list = json_array();
 	const struct job_setup *steps = b->job->setup.items;
-	for (size_t i = 0; i < b->job->setup.count; i++) {
-		json_t *step = make_step(b, &steps[i]);
-		if (!step)
+	for (size_t i = 0; i < b->job->setup.count; i++)
+		if (add_steps(&scope, list, &steps[i]))
 			return NULL;
-		json_array_append_new(list, step);
-	}
 	return steal(list);
 }
 

@@ -81,6 +81,14 @@ kill -9 "$(agent_pid 0)"
 ok "and not longer than an agent that is killed" wait_for 5 gone "$stays"
 wait "$running"
 
+cat >job.yaml <<J
+setup: [{mounts: [{type: tmpfs, from: none, to: $SCRATCH/mnt/x, options: [mode=0755]}]}]
+run: {command: stat -f -c %T $SCRATCH/mnt/x}
+J
+muster run job.yaml
+is "a mount: made by root" "$status $(output 0)" "0 tmpfs"
+nok "and taken back" test -e "$SCRATCH/mnt"
+
 rm "$rules/muster"
 cat >job.yaml <<'J'
 setup: [{name: root, become: true, run: id -u}]
