@@ -1,6 +1,6 @@
 # A farm of hosts that ssh reaches, all of them this machine, gone in the end. Source it after lib.sh (or where SCRATCH, CLEANUP and wait_for
-# are). hosts_start N makes h0 ... hN-1 on loopback addresses; hosts_start N apart gives each a network name space of its own with one wire to
-# this machine, which host_cut and host_mend cut and mend. `ssh` in PATH then knows them by these names: a wrapper that takes a configuration
+# are). hosts_start N makes h0 ... hN-1 on loopback addresses; hosts_start N apart gives each a network name space of its own with a wire to a
+# switch, which host_cut and host_mend cut and mend. `ssh` in PATH then knows them by these names: a wrapper that takes a configuration
 # of the farm's own. Each host has a home for what lies on it: $FARM/hK (cache/, nodes/).
 #
 # sshd has a mount name space in which root's .bashrc is empty, or that would be most of the time.
@@ -32,6 +32,7 @@ hosts_start() # N [apart]
 		    GSSAPIAuthentication no
 		    SendEnv STANDIN_*
 	E
+	[ -z "$FARM_APART" ] || switch_start
 	for ((k = 0; k < $1; k++)); do
 		[ -z "$FARM_APART" ] || host_wire "$k"
 		host_files "$k"
@@ -45,7 +46,7 @@ hosts_start() # N [apart]
 
 host_address() # K
 {
-	if [ -n "$FARM_APART" ]; then echo "10.99.$FARM_NET.$((4 * $1 + 2))"; else echo "127.77.$FARM_NET.$(($1 + 1))"; fi
+	if [ -n "$FARM_APART" ]; then echo "10.99.$FARM_NET.$(($1 + 2))"; else echo "127.77.$FARM_NET.$(($1 + 1))"; fi
 }
 
 host_space() # K: the name of its network name space
@@ -53,18 +54,29 @@ host_space() # K: the name of its network name space
 	echo "farm$$-$1"
 }
 
-# One wire to this machine, and through it to the other hosts.
-host_wire() # K
+# A switch, in a name space of its own: what a machine has to say of bridges and forwarding does not count there. This machine is one of those
+# at it.
+switch_start()
 {
-	local ns=$(host_space "$1") here=10.99.$FARM_NET.$((4 * $1 + 1))
+	FARM_SWITCH=farm$$-switch
+	ip netns add "$FARM_SWITCH"
+	ip -n "$FARM_SWITCH" link add switch type bridge
+	ip -n "$FARM_SWITCH" link set switch up
+	ip link add "farm$FARM_NET" type veth peer name here netns "$FARM_SWITCH"
+	ip -n "$FARM_SWITCH" link set here master switch up
+	ip address add "10.99.$FARM_NET.1/24" dev "farm$FARM_NET"
+	ip link set "farm$FARM_NET" up
+}
+
+host_wire() # K: to the switch
+{
+	local ns=$(host_space "$1")
 	ip netns add "$ns"
-	ip link add "fm$FARM_NET-$1" type veth peer name eth0 netns "$ns"
-	ip address add "$here/30" dev "fm$FARM_NET-$1"
-	ip link set "fm$FARM_NET-$1" up
-	ip -n "$ns" address add "$(host_address "$1")/30" dev eth0
+	ip link add "h$1" netns "$FARM_SWITCH" type veth peer name eth0 netns "$ns"
+	ip -n "$FARM_SWITCH" link set "h$1" master switch up
+	ip -n "$ns" address add "$(host_address "$1")/24" dev eth0
 	ip -n "$ns" link set lo up
 	ip -n "$ns" link set eth0 up
-	ip -n "$ns" route add default via "$here"
 }
 
 host_files() # K
@@ -121,12 +133,12 @@ host_drop() # K: kills its connections; new ones are welcome
 
 host_cut() # K: the wire
 {
-	ip link set "fm$FARM_NET-$1" down
+	ip -n "$FARM_SWITCH" link set "h$1" down
 }
 
 host_mend() # K
 {
-	ip link set "fm$FARM_NET-$1" up
+	ip -n "$FARM_SWITCH" link set "h$1" up
 }
 
 host_fill() # K: its disk for nodes is full from now on, until its sshd is started anew
@@ -143,8 +155,8 @@ hosts_stop()
 	for ((k = 0; k < FARM_COUNT; k++)); do
 		host_down "$k"
 		[ -z "$FARM_APART" ] || ip netns delete "$(host_space "$k")" 2>/dev/null
-		[ -z "$FARM_APART" ] || ip link delete "fm$FARM_NET-$k" 2>/dev/null
 	done
+	[ -z "$FARM_APART" ] || ip netns delete "$FARM_SWITCH"
 	rm -rf "$FARM"
 	FARM=
 }
