@@ -183,26 +183,43 @@ def test_kills(scratch, data):
     job = Job(scratch, "plain", 2, 2, *common, "--train_steps", 500)
     job.check_end("asynchronous", [500])
 
-    job = Job(scratch, "workers", 2, 2, *common, "--train_steps", 30000)
+    job = Job(scratch, "workers", 2, 2, *common, "--train_steps", 16000)
     for round in range(3):
         check(job.wait_step(1000 + round * 3000), f"workers killed: it goes on before kill {round}", job.logs())
         time.sleep(draw.random() * 0.05)
         job.kill("worker", round % 2)
         job.start("worker", round % 2)
-    job.check_end("workers killed", range(29990, 30002))
+    job.check_end("workers killed", range(15990, 16002))
     joined = [int(g) for _, g in re.findall(r"training step (\d) done \(global step: (\d+)\)", job.text("worker", 0))]
     check(any(g > 900 for g in joined), "workers killed: a restarted one joins at the current global step", joined)
 
-    job = Job(scratch, "servers", 2, 2, *common, "--train_steps", 30000)
+    job = Job(scratch, "servers", 2, 2, *common, "--train_steps", 16000)
     for round in range(4):
         check(job.wait_step(1000 + round * 3000), f"servers killed: it goes on before kill {round}", job.logs())
         time.sleep(draw.random() * 0.05)
         job.kill("ps", round % 2)
         job.start("ps", round % 2)
-    job.check_end("servers killed", range(30000, 30003))
+    job.check_end("servers killed", range(16000, 16003))
     check(len(set(job.steps())) == 1, "servers killed: no step is lost or made twice on one of them", job.steps())
     steps = [int(g) for g in re.findall(r"global step: (\d+)\)", job.text("worker", 0))]
     check(steps == sorted(steps), "servers killed: the global step never goes back", steps)
+
+
+def accuracy(text):
+    return float(re.findall(r"test accuracy = ([0-9.]+)", text)[-1])
+
+
+def test_accuracy(scratch):
+    """Gradients that come late cost nothing: Fashion-MNIST, the means of five seeds. One seed's accuracy after 2000 steps varies by 0.012, so the
+    difference of two means by 0.008. Without the servers' remedies asynchronous training is 0.015 below, with them 0.01 above."""
+    alone, two = [], []
+    for seed in range(1, 6):
+        common = ["--batch_size", 20, "--train_steps", 2000, "--seed", seed]
+        alone.append(accuracy(run(*common, "--log_dir", f"{scratch}/accuracy")[1]))
+        job = Job(scratch, f"accuracy-{seed}", 2, 2, *common)
+        job.end()
+        two.append(accuracy(job.text("worker", 0)))
+    check(np.mean(two) > np.mean(alone) - 0.01, "asynchronous training is as good as one process", (two, alone))
 
 
 def test_sync(scratch, data):
@@ -230,14 +247,14 @@ def test_sync(scratch, data):
 def test_slow(scratch, data):
     """One worker that may only run a tenth of the time."""
     for name, more in [("asynchronous", []), ("synchronous", ["--sync_replicas", "--replicas_to_aggregate", 2])]:
-        job = Job(scratch, "slow-" + name, 2, 3, "--data_dir", data, "--batch_size", 20, "--train_steps", 8000, *more)
+        job = Job(scratch, "slow-" + name, 2, 3, "--data_dir", data, "--batch_size", 20, "--train_steps", 4000, *more)
         slow = job.processes["worker", 2]
         while slow.poll() is None and not os.path.exists(job.folder + "/mnist.model"):
             slow.send_signal(signal.SIGSTOP)
             time.sleep(0.09)
             slow.send_signal(signal.SIGCONT)
             time.sleep(0.01)
-        job.check_end(f"{name}, one worker is slow", range(8000, 8002))
+        job.check_end(f"{name}, one worker is slow", range(4000, 4002))
         own = [int(n) for i in range(3) for n in re.findall(r"training step (\d+) done", job.text("worker", i))[-1:]]
         check(own[2] * 2 < max(own), f"{name}, one worker is slow: nobody waits for it", own)
         if more:
@@ -273,6 +290,7 @@ def main():
         test_options()
         test_alone(scratch, data)
         test_kills(scratch, data)
+        test_accuracy(scratch)
         test_sync(scratch, data)
         test_slow(scratch, data)
         test_rubbish(scratch, data)

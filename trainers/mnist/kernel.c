@@ -53,16 +53,17 @@ INLINE int adam_row(const struct kernel_adam *a, size_t at, const float *restric
 	const float *restrict p = a->params + at, *restrict m = a->m + at, *restrict v = a->v + at;
 	float *restrict np = a->new_params + at, *restrict nm = a->new_m + at, *restrict nv = a->new_v + at, *restrict copy = a->copy + at;
 	float b1 = a->beta1, b2 = a->beta2, rate = a->rate, scale = a->scale, epsilon = a->epsilon;
+	float share = (1 - b1) * a->weight, ahead = a->ahead;
 	int odd = 0;
 	_Pragma("GCC ivdep") for (size_t c = 0; c < count; c++) {
 		float square = g[c] * g[c];
 		odd |= !(square <= FLT_MAX); // infinite, or no number
-		float mc = b1 * m[c] + (1 - b1) * g[c], vc = b2 * v[c] + (1 - b2) * square;
-		float pc = p[c] - rate * mc / (sqrtf(vc) * scale + epsilon);
+		float mc = b1 * m[c] + share * g[c], vc = b2 * v[c] + (1 - b2) * square;
+		float by = rate * mc / (sqrtf(vc) * scale + epsilon), pc = p[c] - by;
 		nm[c] = mc;
 		nv[c] = vc;
 		np[c] = pc;
-		copy[c] = pc;
+		copy[c] = pc - ahead * by;
 	}
 	return odd;
 }
@@ -150,6 +151,8 @@ void kernel_adam_set(struct kernel_adam *a, double rate, double t)
 	a->beta1 = 0.9f;
 	a->beta2 = 0.999f;
 	a->epsilon = 1e-8f;
+	a->weight = 1;
+	a->ahead = 0;
 	a->rate = (float)(rate / (1 - pow(0.9, t)));
 	a->scale = (float)(1 / sqrt(1 - pow(0.999, t)));
 }

@@ -16,7 +16,8 @@ struct kernel_product {
 };
 
 // One step of Adam (Kingma and Ba 2015, as PyTorch computes it) from one set of parameters and moments into another, ROWS rows of WIDTH
-// floats one after the other; the gradient's rows lie anywhere. COPY gets the new parameters too.
+// floats one after the other; the gradient's rows lie anywhere. COPY gets the new parameters too, AHEAD more such steps
+// further.
 struct kernel_adam {
 	const float *params, *m, *v;
 	float *new_params, *new_m, *new_v, *copy;
@@ -25,6 +26,8 @@ struct kernel_adam {
 	float beta1, beta2, epsilon;
 	float rate;  // divided by (1 - beta1^t)
 	float scale; // 1 / sqrt(1 - beta2^t)
+	float weight; // of the gradient in the first moment
+	float ahead;
 };
 
 struct kernel {
@@ -38,5 +41,5 @@ struct kernel {
 const struct kernel *kernel_best(void);
 const struct kernel *kernel_find(int n);
 
-// Fills in RATE, SCALE and the constants for step T (from 1) with learning rate RATE.
+// Fills in RATE, SCALE and the constants for step T (from 1) with learning rate RATE; weight 1, nothing ahead.
 void kernel_adam_set(struct kernel_adam *a, double rate, double t);

@@ -16,7 +16,7 @@ static const struct cli_row rows[] = {
         {"job_name", "NAME", CLI_TEXT, AT(job_name), .help = "ps or worker; else JOB_NAME, else TF_CONFIG"},
         {"task_index", "N", CLI_NUMBER, AT(task_index), -1, 999, -1, .help = "which of those; else TASK_INDEX, the end of POD_NAME, or TF_CONFIG"},
         {"batch_size", "N", CLI_NUMBER, AT(batch_size), 1, 60000, 100, .help = "images in a worker's step"},
-        {"learning_rate", "X", CLI_REAL, AT(learning_rate), .real_initial = 0.01, .help = "of Adam"},
+        {"learning_rate", "X", CLI_REAL, AT(learning_rate), .real_initial = 0.01, .help = "of Adam; asynchronous: divided by 1 + the age of a gradient in steps"},
         {"train_steps", "N", CLI_NUMBER, AT(train_steps), 0, LONG_MAX, 200, .help = "global steps, of all workers together; 0: for ever"},
         {"hidden_units", "N", CLI_NUMBER, AT(hidden_units), 1, NET_MAX_HIDDEN, 100, .help = "in the hidden layer"},
         {"sync_replicas", NULL, CLI_FLAG, AT(sync_replicas), .help = "a step is the mean of several workers' gradients"},

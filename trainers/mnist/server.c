@@ -225,13 +225,29 @@ static void answer_waiting(struct server *s)
 
 // ---- steps
 
-// Adam from the true half into the other, with the gradient in s->grad. Returns -1 when that is no number; then nothing has happened.
-static int make_step(struct server *s, float *copy)
+// Steps that others are expected to make between an answer to worker W, now, and its gradient. None beyond the training's end.
+static uint64_t steps_ahead(const struct server *s, uint32_t w)
+{
+	uint64_t steps = state_job(s->state)->steps, step = server_step(s) + 1, others = 0;
+	for (uint32_t i = 0; i < s->workers; i++) {
+		const struct seat *seat = &s->seats[i];
+		others += i != w && seat->heard > 0 && !seat->left && s->seats[w].heard - seat->heard < LET_SECONDS;
+	}
+	if (!steps)
+		return others;
+	return step >= steps ? 0 : others < steps - step ? others : steps - step;
+}
+
+// Adam from the true half into the other, with the gradient in s->grad, which is AGE steps old. COPY gets what the parameters will be AHEAD
+// steps later. Returns -1 when the gradient is no number; then nothing has happened.
+static int make_step(struct server *s, float *copy, uint64_t age, uint64_t ahead)
 {
 	struct state_half *now = now_half(s), *next = state_next(s->state);
 	struct kernel_adam a = {.params = now->params, .m = now->m, .v = now->v, .new_params = next->params, .new_m = next->m,
 	        .new_v = next->v, .copy = copy, .grad = s->grad, .rows = s->rows, .width = s->width};
-	kernel_adam_set(&a, state_job(s->state)->rate, (double)now->step + 1);
+	kernel_adam_set(&a, state_job(s->state)->rate / (1 + (double)age), (double)now->step + 1);
+	a.weight = 1 / (1 + (float)age);
+	a.ahead = (float)ahead;
 	return s->kernel->adam(&a) ? 0 : -1;
 }
 
@@ -270,7 +286,7 @@ static void apply_at_once(struct server *s, const struct frame *f)
 	float *out;
 	struct packet *packet = params_packet(s, w, &out);
 	find_rows(s, f);
-	if (make_step(s, out) < 0) {
+	if (make_step(s, out, server_step(s) - f->head.step, steps_ahead(s, w)) < 0) {
 		packet_drop(packet);
 		refuse_gradient(s, f);
 		return;
@@ -307,7 +323,7 @@ static void add_up(struct server *s)
 static void apply_together(struct server *s)
 {
 	add_up(s);
-	int ok = make_step(s, state_other(s->state)->params) == 0; // nobody needs the copy: it goes where they go anyway
+	int ok = make_step(s, state_other(s->state)->params, 0, 0) == 0; // nobody needs the copy: it goes where they go anyway
 	for (uint32_t w = 0; w < s->workers; w++) {
 		struct seat *seat = &s->seats[w];
 		if (!seat->push)
@@ -429,7 +445,7 @@ static void on_push(struct server *s, const struct frame *f, struct packet *pack
 		return;
 	}
 	seat->let = 0;
-	if (synchronous(s) && f->head.step > server_step(s))
+	if (f->head.step > server_step(s))
 		refuse(s, &seat->peer, f, 0, "its gradient is for step %llu, server %u is at %llu", (unsigned long long)f->head.step, s->shard,
 		        (unsigned long long)server_step(s));
 	else if (synchronous(s))

@@ -234,9 +234,8 @@ static void give_to_server(struct sim *s, const struct letter *l)
 	s->marks[l->server][s->marked[l->server]++] = mark;
 }
 
-static void deliver(struct sim *s)
+static void deliver_at(struct sim *s, size_t k)
 {
-	size_t k = pick(s);
 	struct letter l = s->queue[k];
 	memmove(&s->queue[k], &s->queue[k + 1], (--s->queued - k) * sizeof l);
 	if (l.to_server)
@@ -244,6 +243,11 @@ static void deliver(struct sim *s)
 	else if (s->workers[l.worker] && l.incarnation == s->incarnation[l.worker])
 		worker_take(s->workers[l.worker], l.server, l.packet, s->clock);
 	packet_drop(l.packet);
+}
+
+static void deliver(struct sim *s)
+{
+	deliver_at(s, pick(s));
 }
 
 static void turn(struct sim *s, uint32_t i)
@@ -563,6 +567,69 @@ static void test_patience(void **state)
 	sim_free(s);
 }
 
+// Whether the second half of a server is what Adam makes of the first and of a gradient that is one step old, and the answer one step further.
+static void check_stale(const struct state_half *before, const struct state_half *after, const struct frame *push, const struct frame *answer)
+{
+	const float *at = push->floats;
+	size_t width = net_width(12), moved = 0;
+	for (size_t i = 0; i < NET_ROWS * width; i++) {
+		double g = frame_has_row(push, i / width) ? (double)*at++ : 0;
+		double m = 0.9 * before->m[i] + 0.1 * g / 2, v = 0.999 * before->v[i] + 0.001 * g * g;
+		double by = 0.01 / 2 / (1 - 0.9 * 0.9) * m / (sqrt(v / (1 - 0.999 * 0.999)) + 1e-8);
+		assert_true(fabs(after->m[i] - m) < 1e-6 && fabs(after->v[i] - v) < 1e-6);
+		assert_true(fabs(after->params[i] - (before->params[i] - by)) < 1e-5);
+		assert_true(fabs(answer->floats[i] - (before->params[i] - 2 * by)) < 2e-5);
+		moved += fabs(by) > 1e-3;
+	}
+	assert_true(moved > width);
+}
+
+// Two workers compute from the same parameters: the second one's gradient is one step old when it comes.
+static void test_stale(void **state)
+{
+	(void)state;
+	struct sim *s = sim_new(job_for(1, 2, 0, 100), NULL, 1);
+	struct frame_expect expect = {2, 1, NET_ROWS, net_width(12)};
+	struct frame push, answer;
+	while (s->queued)
+		deliver_at(s, 0);
+	compute(s, 0);
+	compute(s, 1);
+	deliver_at(s, 0);
+	struct packet *packet = packet_hold(s->queue[0].packet);
+	assert_null(frame_parse(&push, packet->data, packet->size, &expect));
+	deliver_at(s, 0);
+	assert_int_equal(server_step(s->servers[0]), 2);
+	const struct packet *reply = s->queue[s->queued - 1].packet;
+	assert_null(frame_parse(&answer, reply->data, reply->size, &expect));
+	assert_int_equal(answer.head.worker, 1);
+	check_stale(state_other(&s->states[0]), state_now(&s->states[0]), &push, &answer);
+	packet_drop(packet);
+	sim_free(s);
+}
+
+// Where one worker is at work, its answers are the parameters, and so is the last answer of all.
+static void test_nothing_ahead(void **state)
+{
+	(void)state;
+	for (uint32_t workers = 1; workers <= 2; workers++) {
+		struct sim *s = sim_new(job_for(1, workers, 0, workers), NULL, 1);
+		struct frame_expect expect = {workers, 1, NET_ROWS, net_width(12)};
+		struct frame answer;
+		while (s->queued)
+			deliver_at(s, 0);
+		for (uint32_t i = 0; i < workers; i++)
+			compute(s, i);
+		for (uint32_t i = 0; i < workers; i++)
+			deliver_at(s, 0);
+		const struct packet *reply = s->queue[s->queued - 1].packet;
+		assert_null(frame_parse(&answer, reply->data, reply->size, &expect));
+		assert_int_equal(answer.head.step, workers);
+		assert_memory_equal(answer.floats, state_now(&s->states[0])->params, job_floats(&s->job, 0) * sizeof(float));
+		sim_free(s);
+	}
+}
+
 // What is not a frame is dropped, and said so now and then.
 static void test_rubbish(void **state)
 {
@@ -588,6 +655,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_async), cmocka_unit_test(test_async_kills), cmocka_unit_test(test_sync_is_single),
 	        cmocka_unit_test(test_sync_kills), cmocka_unit_test(test_sync_slow), cmocka_unit_test(test_odd_gradient),
-	        cmocka_unit_test(test_refusals), cmocka_unit_test(test_lost_state), cmocka_unit_test(test_patience), cmocka_unit_test(test_rubbish)};
+	        cmocka_unit_test(test_refusals), cmocka_unit_test(test_lost_state), cmocka_unit_test(test_patience), cmocka_unit_test(test_stale),
+	        cmocka_unit_test(test_nothing_ahead), cmocka_unit_test(test_rubbish)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
