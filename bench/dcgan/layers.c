@@ -222,7 +222,7 @@ static void bench_net(struct bench *b, struct net *net, char letter)
 	struct layer_shape shape = net->in;
 	shape.n = b->batch;
 	for (int i = 0; i < net->layers; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof name, "%c%d", letter, i + 1);
 		bench_layer(b, name, net->spec[i], shape);
 		shape = layer_shape_out(&net->spec[i], shape);

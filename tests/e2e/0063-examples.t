@@ -86,7 +86,7 @@ complete_words() # WORDS...: what the completion offers for the last one
 	)
 }
 touch job.yaml job.txt
-is "completion: commands" "$(complete_words re)" "reap report "
+is "completion: commands" "$(complete_words re)" "reap report rerun "
 is "completion: options" "$(complete_words cancel --)" "--help --now --runs --wait "
 is "completion: job files" "$(complete_words run job)" "job.yaml "
 like "completion: runs" "$(complete_words status pi-)" '^pi-[0-9a-f-]+ $'
