@@ -67,10 +67,17 @@ static void wait_for_others(struct node *node)
 
 // --- the end of a step ----------------------------------------------------------
 
+// As the user calls this node's host, where there is such a name.
+static const char *host_name(const struct node *node)
+{
+	const char *name = json_string_value(json_object_get(json_object_get(node->plan, "host"), "host"));
+	return name ? name : node->name;
+}
+
 static void fail_step(struct node *node, const char *how)
 {
 	autofree char *why = mem_printf("setup step %zu ('%s') on node %zu (%s) %s", node->setup->step + 1,
-		json_string_value(json_object_get(step_now(node), "name")), node->id, node->name, how);
+		json_string_value(json_object_get(step_now(node), "name")), node->id, host_name(node), how);
 	node_fail(node, -1, why);
 }
 

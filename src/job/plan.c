@@ -742,5 +742,8 @@ json_t *plan_slice(const json_t *plan, size_t node)
 	json_object_set_new(slice, "ranks", own);
 	json_object_set_new(slice, "setup", setup);
 	json_object_set_new(slice, "node", json_integer((json_int_t)node));
+	json_t *host = json_object_get(json_array_get(json_object_get(plan, "nodes"), node), "host");
+	if (host)
+		json_object_set(slice, "host", host);
 	return slice;
 }

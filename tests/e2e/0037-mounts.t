@@ -113,4 +113,24 @@ ok "both are killed: it is still there" mounted "$SCRATCH/mnt/long"
 wait_for 10 gone "$controller"
 muster reap
 ok "and away when what is left is removed" untouched
+
+# --- a host over ssh -----------------------------------------------------------------------------
+
+. "$TESTS/hosts.sh"
+export XDG_STATE_HOME=$SCRATCH/state
+hosts_start 1
+there() # on the host
+{
+	ssh h0 mountpoint -q "$SCRATCH/mnt/long"
+}
+muster run bad.yaml --set cluster.executor=ssh --set cluster.hosts=[h0]
+like "on a host: the step that fails names it" "$(why)" "'mount none on $SCRATCH/mnt/bad/x'. on node 0 \(h0\) ended with status 32"
+nok "what was made before is taken back there" test -e "$SCRATCH/mnt"
+start run long.yaml --set cluster.executor=ssh --set cluster.hosts=[h0]
+wait_for 20 begun
+ok "mounted there" there
+kill -9 "$(pid_in "$FARM"/h0/nodes/*/node-0/agent.json)"
+start_finished 30
+nok "its agent is killed: the host is swept" there
+nok "with the directories" test -e "$SCRATCH/mnt"
 done_testing
