@@ -125,7 +125,6 @@ static int do_step(const json_t *step)
 {
 	const json_t *packages = json_object_get(step, "packages");
 	dprintf(1, WORD "begun\n");
-	set_env(step);
 	if (json_object_get(step, "mount"))
 		return do_mount(step);
 	return packages ? packages_install(packages) : run_command(step);
@@ -226,6 +225,7 @@ static int ask_sudo(const char *file, struct error *err)
 
 static int begin(const json_t *step, const char *file, struct error *err)
 {
+	set_env(step); // it also says where the programs are that know what is there
 	autofree char *done = step_is_done(step);
 	if (!done)
 		return geteuid() == 0 ? start_keeper(step, err) : ask_sudo(file, err);

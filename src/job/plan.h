@@ -55,7 +55,7 @@ size_t plan_size(const json_t *plan);  // how many ranks, also of a slice
 const char *plan_executor(const json_t *plan);
 double plan_seconds(const json_t *plan, const char *name); // "timeout", "grace", "deadline", "heartbeat", "lease"
 
-// What node K is told: the plan with "ranks" cut down to its own, "node" set to K and the setup commands as K runs them. Owned by the
+// What node K is told: the plan with "ranks" cut down to its own, "node" set to K, "host" to its host where it has one, and the setup steps as K does them. Owned by the
 // caller; what is the same for all nodes it shares with the plan, so neither may be changed below the top.
 json_t *plan_slice(const json_t *plan, size_t node);
 
