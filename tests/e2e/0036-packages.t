@@ -92,7 +92,7 @@ touch "$SCRATCH/release"
 start_finished 30
 wait "$holder"
 is "a package that is not there" "$status" 1
-like "why: the node, and apt's last words" "$(why)" "'packages muster-test-none'. on node 0 \(127.*ended with status 100: E: Unable to locate package muster-test-none"
+like "why: the node, and apt's last words" "$(why)" "'packages muster-test-none'. on node 0 \(127.*ended with status 100: .*E: Unable to locate package muster-test-none"
 
 # --- no root, no package manager ------------------------------------------------------------
 
