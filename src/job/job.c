@@ -534,6 +534,7 @@ void job_free(struct job *job)
 	field_free(&shape, job);
 	field_free(&file_shape, &(struct job){.actions = job->actions});
 	free(job->on);
+	json_decref(job->cluster.list);
 	yaml_discard(job->tree);
 	for (size_t i = 0; i < job->nsources; i++)
 		free(job->sources[i]);
