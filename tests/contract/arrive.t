@@ -28,6 +28,8 @@ export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 3
 executors=$("$MUSTER" doctor --json | /usr/bin/python3 -c 'import json, sys; print(*json.load(sys.stdin)["executors"])')
 like "there are executors" "$executors" "local"
+# An agent that needs libraries (the sanitizers') is none for hosts and containers, which have nothing but it.
+ldd "$(dirname "$MUSTER")/muster-agent" 2>/dev/null | grep -q 'libc\.so' && executors=local
 for executor in $executors; do
 	more=()
 	[ "$executor" = ssh ] && more=(--set 'cluster.hosts=[h0,h1,h2]')
