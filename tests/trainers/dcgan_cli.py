@@ -100,10 +100,13 @@ def test_run(top):
     check(png_size(out + "/" + names[0]) == (8 * 18 + 2, 8 * 18 + 2) and png_size(out + "/" + names[1]) == (8 * 18 + 2, 2 * 18 + 2), "are PNG grids")
     metrics.seek(0)
     told = [json.loads(line) for line in metrics]
-    want = [(n, s) for s in range(1, 8) for n in ("Loss_D", "Loss_G", "D_x", "D_G_z1", "D_G_z2", "iter_seconds", "exchange_seconds")]
+    names = ("Loss_D", "Loss_G", "D_x", "D_G_z1", "D_G_z2", "iter_seconds", "exchange_seconds", "input_seconds")
+    want = [(n, s) for s in range(1, 8) for n in names]
     check([(m["name"], m["step"]) for m in told] == want, "metrics are JSON lines", told)
-    printed = [tuple(f"{m['value']:.4f}" for m in told[7 * i : 7 * i + 5]) for i in range(7)]
+    printed = [tuple(f"{m['value']:.4f}" for m in told[8 * i : 8 * i + 5]) for i in range(7)]
     check(printed == losses(r.stdout), "metrics say what the lines say", (printed, r.stdout))
+    spent = [(m[5]["value"], m[6]["value"], m[7]["value"]) for m in (told[8 * i : 8 * i + 8] for i in range(7))]
+    check(all(whole > made > 0 and exchange == 0 for whole, exchange, made in spent), "an input is part of an iteration, alone nothing is exchanged", spent)
 
     first = losses(r.stdout)
     again = losses(run(*args, "--num_epochs", "9", "--max_iters", "7", "--out_folder", out)[1])

@@ -46,7 +46,7 @@ struct trainer {
 
 // What an iteration's line says.
 struct losses {
-	double d, g, d_x, d_g_z1, d_g_z2, seconds;
+	double d, g, d_x, d_g_z1, d_g_z2, seconds, input_seconds;
 };
 
 static double now(void)
@@ -122,6 +122,7 @@ static struct losses iterate(struct trainer *t, const uint32_t *index, int batch
 	double start = now();
 	t->group.seconds = 0;
 	data_batch(&t->data, index, batch, t->real);
+	l.input_seconds = now() - start;
 
 	// Discriminator: real images are to be called real, generated ones not.
 	judge(t, t->real, batch, 1, LAYER_WEIGHTS, &real_loss, &l.d_x);
@@ -155,6 +156,7 @@ static void print_iteration(const struct trainer *t, const struct losses *l, lon
 	rank_metric(&t->rank, "D_G_z2", l->d_g_z2, t->step);
 	rank_metric(&t->rank, "iter_seconds", l->seconds, t->step);
 	rank_metric(&t->rank, "exchange_seconds", t->group.seconds, t->step);
+	rank_metric(&t->rank, "input_seconds", l->input_seconds, t->step);
 }
 
 static void write_picture(const struct trainer *t, const char *name, const float *samples, int count)
