@@ -32,16 +32,16 @@
 #define NODE_FILES 8      // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
 
 // A host may have no home that can be written, or refuse to run what lies in some place: the first one that will do is taken. The scripts
-// may hold no ' \ and !, because any login shell must hand them on unchanged.
-#define PLACES                                                                                                                             \
-	"\"${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/muster\" \"/var/tmp/muster-agent-$(id -u)\" \"/tmp/muster-agent-$(id -u)\" "    \
-	"\"/dev/shm/muster-agent-$(id -u)\""
+// may hold no ' \ and !, because any login shell must hand them on unchanged. PLACE makes a directory for this user of those that all share,
+// and not before its turn has come: `id` is a process more, and mostly not needed.
+#define PLACES "\"${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/muster\" /var/tmp /tmp /dev/shm"
+#define PLACE "case $d in /var/tmp|/tmp|/dev/shm) d=$d/muster-agent-$(id -u);; esac; "
 
 // Arguments: label, SHA-256 three times. Runs the agent of that sum as a bridge; asks for it where it is not there.
 static const char bridge_script[] =
-	"umask 077; export MUSTER_RUN=%s; for d in " PLACES "; do "
+	"umask 077; export MUSTER_RUN=%s; for d in " PLACES "; do " PLACE
 	"if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then exec \"$d/agent-%s\" bridge; fi; done; "
-	"w=; for d in " PLACES "; do "
+	"w=; for d in " PLACES "; do " PLACE
 	"mkdir -p \"$d\" 2>/dev/null; t=$d/new-$$; if [ -O \"$d\" ] && : 2>/dev/null >\"$t\" && chmod 700 \"$t\"; then "
 	"if [ -x \"$t\" ]; then w=$d; break; fi; rm -f \"$t\"; fi; done; "
 	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written and run from: tried\" " PLACES "; exit 11; fi; "
@@ -53,7 +53,7 @@ static const char bridge_script[] =
 	"echo; echo \"the agent does not run on this $(uname -sm), or did not arrive whole in $w: $r\"; exit 11";
 
 // Arguments: SHA-256 twice, "sweep" or "list", label. Where there is no agent there was never a node.
-static const char sweep_script[] = "for d in " PLACES "; do if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then "
+static const char sweep_script[] = "for d in " PLACES "; do " PLACE "if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then "
 				   "exec \"$d/agent-%s\" %s %s; fi; done; echo; echo muster-swept";
 
 struct host {
