@@ -79,14 +79,20 @@ static bool has_tag(const char *name)
 	return strchr(name, '@') || strchr(slash ? slash : name, ':');
 }
 
-int image_have(const struct image_work *work, const char *name, struct error *err)
+int image_is_there(const struct image_work *work, const char *name, struct error *err)
 {
 	autofree char *path = mem_printf("/images/%s/json", name);
 	int status = engine_ask(work->engine, &(struct engine_ask){.method = "GET", .path = path, .cancelled = work->cancelled}, NULL, err);
 	if (status < 0 || status < 400)
-		return status < 0 ? -1 : 0;
-	if (status != 404)
-		return error_wrap(err, "cannot look for the image '%s'", name);
+		return status < 0 ? -1 : 1;
+	return status == 404 ? 0 : error_wrap(err, "cannot look for the image '%s'", name);
+}
+
+int image_have(const struct image_work *work, const char *name, struct error *err)
+{
+	int there = image_is_there(work, name, err);
+	if (there)
+		return there < 0 ? -1 : 0;
 	double since = clock_mono();
 	say_step(work, name, "is not there, pulling it");
 	autofree char *quoted = engine_quote(name);
@@ -94,7 +100,7 @@ int image_have(const struct image_work *work, const char *name, struct error *er
 	struct pull p = {.work = work, .name = name, .told = since};
 	struct engine_ask pull = {
 		.method = "POST", .path = create, .idle = QUIET, .cancelled = work->cancelled, .on_line = on_pull, .data = &p};
-	status = engine_ask(work->engine, &pull, NULL, err);
+	int status = engine_ask(work->engine, &pull, NULL, err);
 	if (status < 0 || status >= 400) {
 		if (err && err->code == ERROR_CANCELLED)
 			return -1;
@@ -206,12 +212,29 @@ struct build {
 	struct str line; // one that has not ended yet
 };
 
+// The engine colours what a step says on its standard error.
+static void uncolour(char *text)
+{
+	char *to = text;
+	for (const char *at = text; *at;) {
+		if (at[0] == '\033' && at[1] == '[') {
+			at += 2 + strspn(at + 2, "0123456789;");
+			at += *at != '\0';
+		} else
+			*to++ = *at++;
+	}
+	*to = '\0';
+}
+
 static void keep_line(struct build *b)
 {
-	if (!b->line.len)
-		return;
-	autofree char *text = str_utf8_clean(b->line.text, b->line.len);
+	autofree char *text = str_utf8_clean(b->line.len ? b->line.text : "", b->line.len);
 	b->line.len = 0;
+	uncolour(text);
+	if (!*text)
+		return;
+	if (b->work->hear)
+		b->work->hear(b->work->data, text);
 	if (str_starts(text, "Step "))
 		say_step(b->work, b->name, text);
 	char **slot = &b->last[b->lines++ % LAST_LINES];
@@ -242,6 +265,8 @@ static int on_build(const json_t *line, void *data, struct error *err)
 	if (!json_object_get(line, "error"))
 		return 0;
 	keep_line(b);
+	if (b->work->hear)
+		return error_set(err, ERROR_SYSTEM, "%.600s", text_of(line, "error"));
 	autostr struct str lines = {0};
 	for (size_t i = b->lines < LAST_LINES ? 0 : b->lines - LAST_LINES; i < b->lines; i++)
 		str_printf(&lines, "%s%.100s", lines.len ? " | " : "", b->last[i % LAST_LINES]);

@@ -13,8 +13,12 @@ struct image_work {
 	struct engine *engine;
 	const volatile int *cancelled;
 	void (*say)(void *data, json_t *event); // takes the event; may be NULL
+	void (*hear)(void *data, const char *line); // gets every line of a build, and then the error has none of them; may be NULL
 	void *data;
 };
+
+// Is it there? 1 or 0, -1 and err when the engine does not say.
+int image_is_there(const struct image_work *work, const char *name, struct error *err);
 
 // Sees to it that the image is there, pulling it only when it is not. err names it and says why it cannot be had.
 int image_have(const struct image_work *work, const char *name, struct error *err);

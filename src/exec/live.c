@@ -354,6 +354,9 @@ static int live_check(const json_t *plan, struct error *err)
 	run_free(cluster);
 	if (!there)
 		return -1;
+	const char *executor = json_string_value(json_object_get(there, "executor"));
+	if (json_object_get(plan, "container") && executor && !strcmp(executor, "docker"))
+		return error_set(err, ERROR_USAGE, "'run.container' on the cluster '%s', whose nodes are containers already: its image is 'cluster.image' of its file", name);
 	static const char *const limits[] = {"cpus", "memory"};
 	size_t i;
 	json_t *node;

@@ -5,6 +5,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "exec/bare.h"
+#include "exec/box.h"
 #include "exec/executor.h"
 #include "exec/loopback.h"
 #include "exec/mounts.h"
@@ -526,10 +527,16 @@ static int remove_all(struct remains *r, struct error *err)
 	return rc ? -1 : 0;
 }
 
+// Did its ranks run in containers? Where nobody knows, the engine is asked by the docker executor, or by agent/broom on a host.
+static bool has_boxes(const struct cluster *c)
+{
+	return json_object_get(c->plan, "container");
+}
+
 static int local_down(struct cluster *c, struct error *err)
 {
 	autojson json_t *all = labels(c->label);
-	int rc = 0;
+	int rc = has_boxes(c) ? box_sweep(c->label, err) : 0;
 	size_t i;
 	json_t *label;
 	json_array_foreach(all, i, label) {
@@ -581,7 +588,7 @@ static int local_left(struct cluster *c, json_t *found, struct error *err)
 		list(&r, found);
 		remains_fini(&r);
 	}
-	return 0;
+	return has_boxes(c) ? box_list(c->label, found, err) : 0;
 }
 
 const struct executor executor_local = {
