@@ -1,12 +1,15 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
 // (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run left here
 // (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for
-// Open MPI (agent/shim.h); "step FILE" does a setup step as root, "unmount DIR" takes its mounts back (agent/step.h);
+// Open MPI (agent/shim.h); "step FILE" does a setup step as root or has an image, "unmount DIR" takes its mounts back (agent/step.h);
+// "inside SOCKET" is a container's first process and "enter SOCKET" stands for a rank in it (agent/inside.h, agent/enter.h);
 // "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
 #include "agent/broom.h"
+#include "agent/enter.h"
 #include "agent/hold.h"
+#include "agent/inside.h"
 #include "agent/shim.h"
 #include "agent/step.h"
 #include "base/copy.h"
@@ -104,6 +107,10 @@ int main(int argc, char **argv)
 		return step_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "unmount") == 0)
 		return step_unmount(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "inside") == 0)
+		return inside_main(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "enter") == 0)
+		return enter_main(argv[2]);
 	if (argc == 3 && (strcmp(argv[1], "send") == 0 || strcmp(argv[1], "receive") == 0))
 		return copy(argv[1][0] == 's', argv[2]);
 	return agent_main();

@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include "agent/collect.h"
+#include "agent/container.h"
 #include "agent/intake.h"
 #include "agent/node.h"
 #include "agent/mpi.h"
@@ -158,7 +159,7 @@ static void say_left(struct node *node, json_t *unmatched)
 	node_event(node, event_make("left", "s:o, s:O", "streams", streams, "unmatched", unmatched));
 }
 
-static void on_team_ended(struct node *node)
+static void on_container_gone(struct node *node)
 {
 	struct agent *a = (struct agent *)node;
 	autojson json_t *unmatched = json_array();
@@ -170,6 +171,11 @@ static void on_team_ended(struct node *node)
 	say_left(node, unmatched);
 	a->collected = true;
 	check_left(a);
+}
+
+static void on_team_ended(struct node *node)
+{
+	container_stop(node, on_container_gone);
 }
 
 static void leave(struct agent *a, const json_t *msg)
@@ -232,12 +238,17 @@ static void begin_launch(struct agent *a, const json_t *msg)
 	prepare_start(node, on_ready);
 }
 
-static void on_relaunch(struct node *node)
+static void on_relaunch_container(struct node *node)
 {
 	struct agent *a = (struct agent *)node;
 	kill_descendants();
 	autojson json_t *msg = steal(a->next_launch);
 	begin_launch(a, msg);
+}
+
+static void on_relaunch(struct node *node)
+{
+	container_stop(node, on_relaunch_container);
 }
 
 static void launch(struct agent *a, json_t *msg)
@@ -467,6 +478,7 @@ static void fini_node(struct agent *a)
 	struct node *node = &a->node;
 	struct error err;
 	setup_free(node);
+	container_free(node);
 	kill_descendants();
 	bool undone = !node->dir || setup_undo(node, &err) == 0; // before the line ends: who sees that removes what is left
 	if (node->up)

@@ -218,6 +218,10 @@ void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
 		settle(node, FAMILY_NONE, "", on_settled);
 		return;
 	}
+	if (node->container) {
+		settle(node, FAMILY_MPICH, "the ranks are in a container", on_settled);
+		return;
+	}
 	if (strcmp(asked, "mpich") == 0) {
 		settle(node, FAMILY_MPICH, "the job says so", on_settled);
 		return;

@@ -56,6 +56,7 @@ struct node {
 
 	struct prepare *prepare;
 	struct setup *setup;
+	struct container *container; // NULL where there is none
 	struct intake *intake; // while the stager is at work and may want what the controller has
 	struct team *team;
 	struct fence *fences;

@@ -1,5 +1,6 @@
 #include "agent/prepare.h"
 
+#include "agent/container.h"
 #include "agent/intake.h"
 #include "agent/preflight.h"
 #include "agent/setup.h"
@@ -38,6 +39,7 @@ struct prepare {
 static void rendezvous(struct node *node);
 static void next_turn(struct node *node);
 static void stage(struct node *node);
+static void contain(struct node *node);
 static void finish(struct node *node);
 
 static bool flag(const json_t *tree, const char *name)
@@ -261,12 +263,18 @@ static void on_rendezvous(struct node *node, const json_t *all, void *data)
 	}
 }
 
+// A container shares no memory with another one, wherever that is.
+static char *machine_of(const struct node *node)
+{
+	return json_object_get(node->plan, "container") ? mem_printf("%s, node %zu", node->machine, node->id) : mem_strdup(node->machine);
+}
+
 static void rendezvous(struct node *node)
 {
-	autofree char *name = mem_printf("rendezvous-%zu", node->attempt);
+	autofree char *name = mem_printf("rendezvous-%zu", node->attempt), *machine = machine_of(node);
 	json_t *ports = hold_ports(node);
 	node_fence(node, name,
-		mem_json("{s:o, s:s, s:i}", "ports", ports, "machine", node->machine, "ranks",
+		mem_json("{s:o, s:s, s:i}", "ports", ports, "machine", machine, "ranks",
 			(int)json_array_size(json_object_get(node->plan, "ranks"))),
 		on_rendezvous, NULL);
 }
@@ -322,7 +330,7 @@ static json_t *own_inputs(struct node *node, bool once)
 	size_t i;
 	json_t *input;
 	json_array_foreach(json_object_get(node->plan, "inputs"), i, input) {
-		if ((node->shared && flag(input, "once")) != once)
+		if ((node->shared && flag(input, "once")) != once || (node->same_files && flag(input, "context")))
 			continue;
 		json_t *own = json_copy(input);
 		find_live(node, own, i);
@@ -409,7 +417,7 @@ static void on_staged(struct node *node, const json_t *all, void *data)
 		node_fail(node, -1, err.text);
 		return;
 	}
-	setup_start(node, finish);
+	setup_start(node, contain);
 }
 
 static void on_stage_exit(int status, void *data)
@@ -444,7 +452,7 @@ static void warn_of_once(struct node *node)
 static void stage(struct node *node)
 {
 	if (node->attempt > 1 || json_array_size(json_object_get(node->plan, "inputs")) == 0) {
-		setup_start(node, finish);
+		setup_start(node, contain);
 		return;
 	}
 	node_phase(node, "stage");
@@ -464,6 +472,17 @@ static void stage(struct node *node)
 }
 
 // --- the whole ----------------------------------------------------------------
+
+static void on_contained(struct node *node)
+{
+	if (!stopped(node))
+		finish(node);
+}
+
+static void contain(struct node *node)
+{
+	container_start(node, on_contained);
+}
 
 static void finish(struct node *node)
 {

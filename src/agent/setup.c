@@ -1,5 +1,6 @@
 #include "agent/setup.h"
 
+#include "agent/stage.h"
 #include "agent/step.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -24,8 +25,8 @@ struct setup {
 	void (*on_done)(struct node *node);
 	size_t step;
 	struct rank *command; // the step that runs
-	struct step_head head; // what its process says of itself; only of one that needs root
-	bool privileged;
+	struct step_head head; // what its process says of itself; only of one that has one
+	bool apart; // done by a process of its own
 	char *skipped;
 	struct scan *lines;
 	double start;
@@ -107,7 +108,7 @@ static void fail_ended(struct node *node, bool begun, int status, int sig)
 	for (size_t i = lines > LAST_LINES ? lines - LAST_LINES : 0; i < lines; i++)
 		str_printf(&words, "%s%s", words.len ? " | " : "", json_string_value(json_array_get(last, i)));
 	autofree char *end = sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
-	autofree char *how = mem_printf("%s%s: %s", begun ? "" : "needs root, and sudo ", end, words.len ? words.text : "it said nothing");
+	autofree char *how = mem_printf("%s%s: %s", begun || !step_needs_root(step_now(node)) ? "" : "needs root, and sudo ", end, words.len ? words.text : "it said nothing");
 	fail_step(node, how);
 }
 
@@ -115,7 +116,7 @@ static void fail_ended(struct node *node, bool begun, int status, int sig)
 static void drop_line_if_over(struct setup *s)
 {
 	struct pollfd line = {.fd = s->nheld ? s->held[s->nheld - 1] : -1};
-	if (s->privileged && poll(&line, 1, 0) > 0)
+	if (s->apart && poll(&line, 1, 0) > 0)
 		close(s->held[--s->nheld]);
 }
 
@@ -125,9 +126,9 @@ static void on_exit_of(int status, int sig, void *data)
 {
 	struct node *node = data;
 	struct setup *s = node->setup;
-	bool begun = !s->privileged || s->head.begun;
+	bool begun = !s->apart || s->head.begun;
 	loop_timer_cancel(s->timeout);
-	if (s->privileged) {
+	if (s->apart) {
 		if (!s->head.begun)
 			take_output(node, s->head.text.text, s->head.text.len);
 		s->skipped = steal(s->head.skipped);
@@ -151,7 +152,7 @@ static void on_timeout(void *data)
 	struct node *node = data;
 	struct setup *s = node->setup;
 	fail_step(node, "took longer than its timeout");
-	if (s->command && s->privileged)
+	if (s->command && s->apart)
 		shutdown(s->held[s->nheld - 1], SHUT_WR); // only that reaches root's processes
 	if (s->command)
 		rank_signal(s->command, SIGKILL);
@@ -173,8 +174,9 @@ static bool on_output(const void *bytes, size_t len, void *data)
 {
 	struct node *node = data;
 	struct setup *s = node->setup;
-	size_t head = s->privileged ? step_head_take(&s->head, bytes, len) : 0;
-	take_output(node, (const char *)bytes + head, len - head);
+	size_t head = s->apart ? step_head_take(&s->head, bytes, len) : 0;
+	if (len > head)
+		take_output(node, (const char *)bytes + head, len - head);
 	return true;
 }
 
@@ -183,9 +185,9 @@ static void drop_event(size_t local, json_t *event, void *data)
 	json_decref(event);
 }
 
-static bool needs_root(const json_t *step)
+static bool is_apart(const json_t *step)
 {
-	return flag(step, "become") || json_object_get(step, "packages") || json_object_get(step, "mount");
+	return step_needs_root(step) || json_object_get(step, "image");
 }
 
 static char *own_program(void)
@@ -215,10 +217,25 @@ static char *save_step(struct node *node, const json_t *step, struct error *err)
 }
 
 // What does the step in this process's place.
-static json_t *privileged_argv(struct node *node, const json_t *step, struct error *err)
+static json_t *apart_argv(struct node *node, const json_t *step, struct error *err)
 {
 	autofree char *path = save_step(node, step, err), *program = own_program();
 	return path ? mem_json("[s, s, s]", program, "step", path) : NULL;
+}
+
+// What the image is built from came as an input, unless this node sees the directory itself. Args are no texts with placeholders.
+static void add_container(const struct node *node, json_t *step)
+{
+	json_t *container = json_deep_copy(json_object_get(node->plan, "container")), *build = json_object_get(container, "build"), *input;
+	size_t i;
+	json_array_foreach(json_object_get(node->plan, "inputs"), i, input) {
+		autofree char *path = flag(input, "context") && !node->same_files ? stage_path(input) : NULL;
+		autofree char *context = path ? fs_join(node->data_dir, path) : NULL;
+		if (context)
+			json_object_set_new(build, "context", json_string(context));
+	}
+	json_object_set_new(step, "container", container);
+	json_object_set(step, "job", json_object_get(node->plan, "name"));
 }
 
 // The step as it is done here; NULL with err.code when its placeholders cannot be filled.
@@ -232,6 +249,8 @@ static json_t *step_here(struct node *node, struct error *err)
 	json_object_set_new(step, "dir", json_string(node->out_dir));
 	json_object_set_new(step, "node_dir", json_string(node->dir));
 	json_object_set_new(json_object_get(step, "env"), "MUSTER_RUN", json_string(node->run));
+	if (json_object_get(step, "image"))
+		add_container(node, step);
 	return step;
 }
 
@@ -239,12 +258,12 @@ static int start_command(struct node *node, const json_t *step, struct error *er
 {
 	struct setup *s = node->setup;
 	autoclose int line = -1;
-	if (s->privileged && (line = open_line(s, err)) < 0)
+	if (s->apart && (line = open_line(s, err)) < 0)
 		return -1;
-	autojson json_t *argv = s->privileged ? privileged_argv(node, step, err) : json_incref(json_object_get(step, "argv"));
+	autojson json_t *argv = s->apart ? apart_argv(node, step, err) : json_incref(json_object_get(step, "argv"));
 	autojson json_t *none = json_object();
 	struct rank_options options = {.argv = argv,
-		.env = s->privileged ? none : json_object_get(step, "env"),
+		.env = s->apart ? none : json_object_get(step, "env"),
 		.dir = node->out_dir,
 		.in = line,
 		.pmi = -1,
@@ -259,13 +278,13 @@ static int start_step(struct node *node, struct error *err)
 {
 	struct setup *s = node->setup;
 	s->start = clock_mono();
-	s->privileged = needs_root(step_now(node));
+	s->apart = is_apart(step_now(node));
 	scan_free(s->lines);
 	s->lines = scan_new(NULL, 1, drop_event, NULL, err);
 	autojson json_t *step = step_here(node, err);
 	if (!step)
 		return -1;
-	s->skipped = s->privileged ? NULL : step_is_done(step);
+	s->skipped = s->apart ? NULL : step_is_done(step);
 	if (s->skipped) {
 		say_step(node, 0, json_array());
 		free(steal(s->skipped));
@@ -326,7 +345,7 @@ void setup_stop(struct node *node)
 	if (!s)
 		return;
 	loop_timer_cancel(s->timeout);
-	if (s->command && s->privileged)
+	if (s->command && s->apart)
 		shutdown(s->held[s->nheld - 1], SHUT_WR);
 	rank_free(steal(s->command));
 	step_head_fini(&s->head);

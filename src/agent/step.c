@@ -2,6 +2,7 @@
 
 #include "agent/command.h"
 #include "agent/packages.h"
+#include "agent/picture.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -39,6 +40,11 @@ static char *why_left_alone(const json_t *step)
 	return mem_printf("'%s' has %s mounted already", to, what);
 }
 
+bool step_needs_root(const json_t *step)
+{
+	return json_is_true(json_object_get(step, "become")) || json_object_get(step, "packages") || json_object_get(step, "mount");
+}
+
 char *step_is_done(const json_t *step)
 {
 	const char *creates = json_string_value(json_object_get(step, "creates"));
@@ -49,6 +55,8 @@ char *step_is_done(const json_t *step)
 	const json_t *mount = json_object_get(step, "mount");
 	if (mount)
 		return why_left_alone(step);
+	if (json_object_get(step, "image"))
+		return picture_is_done(step);
 	return packages && packages_are_there(packages) ? mem_strdup("all are installed") : NULL;
 }
 
@@ -227,6 +235,10 @@ static int begin(const json_t *step, const char *file, struct error *err)
 {
 	set_env(step); // it also says where the programs are that know what is there
 	autofree char *done = step_is_done(step);
+	if (!done && json_object_get(step, "image")) { // leaves nothing running, and nothing of it needs root
+		dprintf(1, WORD "begun\n");
+		return picture_take(step);
+	}
 	if (!done)
 		return geteuid() == 0 ? start_keeper(step, err) : ask_sudo(file, err);
 	dprintf(1, WORD "skipped %s\n", done);

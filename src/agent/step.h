@@ -1,4 +1,4 @@
-// A setup step that needs root, in a process of its own: `muster-agent step FILE`, standard input a line to the agent.
+// A setup step that needs root, or has an image, in a process of its own: `muster-agent step FILE`, standard input a line to the agent.
 // It waits for no other node and says nothing to the controller: its output goes to the agent that started it.
 //
 // FILE holds the step as the plan has it, placeholders filled, "dir", where it works, and "node_dir", the node's. The first thing the process says is a line,
@@ -19,7 +19,10 @@ int step_main(const char *file);
 // The life of `muster-agent unmount DIR`, as root: takes back what exec/mounts.h notes there.
 int step_unmount(const char *dir);
 
-// Why there is nothing to do, for people, owned by the caller; NULL when there is. Only packages make it block.
+// Does the step need root?
+bool step_needs_root(const json_t *step);
+
+// Why there is nothing to do, for people, owned by the caller; NULL when there is. Only packages and images make it block.
 char *step_is_done(const json_t *step);
 
 // What the process says before its own output. Zeroed is a good start.

@@ -1,5 +1,6 @@
 #include "agent/team.h"
 
+#include "agent/container.h"
 #include "agent/mpi.h"
 #include "agent/mpirun.h"
 #include "agent/sampler.h"
@@ -25,6 +26,7 @@ enum { PMI_READS = 64 }; // of one rank in one turn
 struct member {
 	struct node *node;
 	struct rank *rank;
+	pid_t inside; // its process in the node's container, once it was seen
 	size_t local, number; // on this node, in the run
 	double started;
 	struct loop_watch *pmi;
@@ -215,13 +217,23 @@ static void on_exit_of(int status, int sig, void *data)
 
 // --- start ----------------------------------------------------------------------
 
+// The rank's own process: not the one that stands for it where it is in a container. 0: it is not to be seen.
+static pid_t pid_of(struct member *m)
+{
+	if (!m->node->container)
+		return rank_pid(m->rank);
+	if (!m->inside)
+		m->inside = container_find(m->node, m->number);
+	return m->inside;
+}
+
 // What a shell or an interpreter has started is seen as soon as it is there.
 static void check_families(struct node *node)
 {
 	struct error err;
 	for (size_t i = 0; node->mpi == FAMILY_MPICH && i < node->team->count; i++) {
 		struct member *m = &node->team->members[i];
-		if (m->running && !m->spoke && mpi_check_process(node, rank_pid(m->rank), &err) < 0) {
+		if (m->running && !m->spoke && mpi_check_process(node, pid_of(m), &err) < 0) {
 			node_fail(node, (long)m->number, err.text);
 			return;
 		}
@@ -237,17 +249,21 @@ static int start_member(struct member *m, const json_t *open_mpi, struct error *
 	autojson json_t *env = argv ? node_expand(node, json_object_get(rank, "env"), (long)m->number, err) : NULL;
 	if (!env)
 		return -1;
-	if (mpi_check_program(node, argv, json_string_value(json_object_get(env, "PATH")), err) < 0)
+	if (!node->container && mpi_check_program(node, argv, json_string_value(json_object_get(env, "PATH")), err) < 0)
 		return -1;
 	json_object_set_new(env, "MUSTER_RUN", json_string(node->run));
 	if (node->mpi != FAMILY_NONE)
 		mpi_add_env(node, m->number, open_mpi, env);
-	struct rank_options options = {.argv = argv,
-		.env = env,
+	autoclose int in = -1;
+	autojson json_t *enter = node->container ? container_enter(node, argv, env, &in, err) : json_incref(argv), *none = json_object();
+	if (!enter)
+		return -1;
+	struct rank_options options = {.argv = enter,
+		.env = node->container ? none : env,
 		.dir = node->out_dir,
 		.cgroups = node->cgroups,
 		.metrics = true,
-		.in = -1,
+		.in = in,
 		.pmi = node->team->pmi ? open_pmi(m) : -1,
 		.on_output = on_output,
 		.on_metric = on_metric,
@@ -391,11 +407,12 @@ void team_sample(struct node *node)
 		return;
 	struct sample_rank *ranks = mem_alloc(t->count * sizeof *ranks);
 	size_t n = 0;
+	pid_t pid;
 	for (size_t i = 0; i < t->count; i++)
-		if (t->members[i].running)
-			ranks[n++] = (struct sample_rank){.rank = t->members[i].number, .pid = rank_pid(t->members[i].rank)};
+		if (t->members[i].running && (pid = pid_of(&t->members[i])))
+			ranks[n++] = (struct sample_rank){.rank = t->members[i].number, .pid = pid};
 	check_families(node);
-	json_t *event = sampler_take(t->sampler, ranks, n);
+	json_t *event = n ? sampler_take(t->sampler, ranks, n) : NULL; // in a container it may take a moment until they are seen
 	if (event)
 		node_event(node, event);
 	free(ranks);

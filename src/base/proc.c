@@ -261,7 +261,7 @@ static bool in_exec(pid_t pid)
 }
 
 // A process that is just becoming another program is looked at again, for a few milliseconds at most.
-static bool carries(pid_t pid, const char *word)
+bool proc_carries(pid_t pid, const char *word)
 {
 	bool empty;
 	bool found = has_word(pid, word, &empty);
@@ -297,7 +297,7 @@ size_t proc_find(const char *word, pid_t **pids)
 	size_t n = 0;
 	DIR *dir = opendir("/proc");
 	for (pid_t pid; dir && next_pid(dir, &pid);)
-		if (pid != getpid() && carries(pid, word))
+		if (pid != getpid() && proc_carries(pid, word))
 			add_pid(pids, &n, pid);
 	if (dir)
 		closedir(dir);

@@ -32,6 +32,9 @@ void proc_raise_files(void);
 // "cannot run 'x': No such file or directory"). *pidfd, when asked for, is owned by the caller.
 pid_t proc_spawn(const struct proc_options *options, int *pidfd, struct error *err);
 
+// Does the environment of a process hold the word "NAME=VALUE"?
+bool proc_carries(pid_t pid, const char *word);
+
 // Every process whose environment holds the word "NAME=VALUE", except the caller. *pids is owned by the caller; returns how many.
 size_t proc_find(const char *word, pid_t **pids);
 

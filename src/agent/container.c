@@ -1,0 +1,291 @@
+#include "agent/container.h"
+
+#include "agent/picture.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/sock.h"
+#include "exec/box.h"
+#include "wire/event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// A child of the agent makes the container and has the line to the process inside. That line's end is the container's, so that whatever ends the
+// agent ends the container too; and the engine removes what has ended.
+
+static const double answer_within = 30; // seconds for the first process of a container to say that it is there
+
+struct container {
+	struct child *child;
+	void (*on_ready)(struct node *node);
+	void (*on_gone)(struct node *node);
+	pid_t first; // its first process
+};
+
+static const char *text_of(const json_t *tree, const char *name)
+{
+	return json_string_value(json_object_get(tree, name));
+}
+
+static char *socket_of(const struct node *node)
+{
+	return fs_join(node->dir, "container.sock");
+}
+
+static char *own_program(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	return mem_strndup(path, n > 0 ? (size_t)n : 0);
+}
+
+// --- the child ------------------------------------------------------------------
+
+struct work {
+	const struct node *node;
+	int listener, out, control;
+	int inside; // the line to the first process
+	pid_t first;
+};
+
+static void tell(const struct work *w, json_t *what)
+{
+	autojson json_t *tree = what;
+	autofree char *text = json_dumps(tree, JSON_COMPACT);
+	autofree char *line = mem_printf("%s\n", text);
+	fs_write_fd(w->out, line, strlen(line), NULL);
+}
+
+// What lies elsewhere and is seen through the node's directory: the one copy for all, live inputs.
+static json_t *dirs_of(const struct node *node)
+{
+	json_t *dirs = mem_json("[s]", node->dir);
+	if (node->shared)
+		json_array_append_new(dirs, json_string(node->shared));
+	size_t i;
+	json_t *input;
+	json_array_foreach(json_object_get(node->plan, "inputs"), i, input)
+		if (!strcmp(text_of(input, "kind"), "live"))
+			json_array_append(dirs, json_object_get(input, "from"));
+	return dirs;
+}
+
+static int make(const struct work *w, struct engine *e, const char *number, struct error *err)
+{
+	const struct node *node = w->node;
+	const json_t *container = json_object_get(node->plan, "container");
+	autofree char *image = picture_name(container, node->dir, err), *program = own_program(), *socket = socket_of(node);
+	autojson json_t *dirs = dirs_of(node);
+	struct box box = {.label = node->run,
+		.node = number,
+		.image = image,
+		.program = program,
+		.socket = socket,
+		.dirs = dirs,
+		.volumes = json_object_get(container, "volumes")};
+	autofree char *id = image ? box_make(e, &box, err) : NULL;
+	return id ? 0 : -1;
+}
+
+// The first process says that it is there by its connection. Asked to end meanwhile there is nobody to hear of it.
+static int meet(struct work *w, struct error *err)
+{
+	struct pollfd fds[] = {{.fd = w->listener, .events = POLLIN}, {.fd = w->control, .events = POLLIN}};
+	poll(fds, countof(fds), (int)(answer_within * 1000));
+	if (fds[1].revents)
+		return error_set(err, ERROR_CANCELLED, "cancelled");
+	w->inside = fds[0].revents ? accept4(w->listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+	if (w->inside < 0)
+		return error_set(err, ERROR_SYSTEM, "its first process, the agent's program, does not answer within %g s", answer_within);
+	struct ucred who = {0};
+	socklen_t len = sizeof who;
+	getsockopt(w->inside, SOL_SOCKET, SO_PEERCRED, &who, &len);
+	w->first = who.pid;
+	return 0;
+}
+
+// The node's limits are for its ranks, so these begin in the node's control groups.
+static int limit(const struct work *w, struct error *err)
+{
+	for (const char *list = w->node->cgroups; list && *list; list += strspn(list, ":")) {
+		size_t len = strcspn(list, ":");
+		autofree char *file = mem_strndup(list, len);
+		autoclose int fd = open(file, O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || dprintf(fd, "%d", (int)w->first) < 0)
+			return error_errno(err, "the node's limits cannot be set for it: cannot write to '%s'", file);
+		list += len;
+	}
+	return 0;
+}
+
+static void hand_over(const struct work *w)
+{
+	autoclose int line = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
+	char word = 'l';
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof line)];
+	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof line)}};
+	memcpy(CMSG_DATA(&control.head), &line, sizeof line);
+	struct iovec bytes = {&word, 1};
+	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	if (line >= 0)
+		sendmsg(w->inside, &message, MSG_NOSIGNAL); // where it has ended the line's other end hears so
+}
+
+// Until the agent wants it to end, or it has ended.
+static int serve(const struct work *w, struct error *err)
+{
+	for (;;) {
+		struct pollfd fds[] = {{.fd = w->control, .events = POLLIN}, {.fd = w->inside, .events = POLLIN}, {.fd = w->listener, .events = POLLIN}};
+		poll(fds, countof(fds), -1);
+		if (fds[0].revents)
+			return 0;
+		if (fds[1].revents)
+			return error_set(err, ERROR_JOB, "it has ended: somebody has removed or killed it, or stopped the engine");
+		if (fds[2].revents)
+			hand_over(w);
+	}
+}
+
+static int live(struct work *w, struct engine *e, const char *number, struct error *err)
+{
+	if (make(w, e, number, err) < 0 || meet(w, err) < 0 || limit(w, err) < 0)
+		return -1;
+	tell(w, mem_json("{s:i}", "first", (int)w->first));
+	return serve(w, err);
+}
+
+static int container_work(int out, int control, void *data)
+{
+	const struct node *node = data;
+	struct work w = {.node = node, .listener = 5, .out = out, .control = control, .inside = -1};
+	struct error err = {0}, why = {0};
+	autofree char *number = mem_printf("%zu", node->id);
+	struct engine *e = box_engine(&err);
+	if ((!e || live(&w, e, number, &err) < 0) && err.code != ERROR_CANCELLED)
+		tell(&w, mem_json("{s:s}", "fail", err.text));
+	if (e && box_remove(e, node->run, number, &why) < 0)
+		tell(&w, mem_json("{s:s}", "stays", why.text));
+	engine_free(e);
+	mem_cleanup_fd(&w.inside);
+	return 0;
+}
+
+// --- the agent --------------------------------------------------------------------
+
+static const char *host_name(const struct node *node)
+{
+	const char *name = text_of(json_object_get(node->plan, "host"), "host");
+	return name ? name : node->name;
+}
+
+static void on_line(json_t *line, void *data)
+{
+	struct node *node = data;
+	struct container *c = node->container;
+	const char *fail = text_of(line, "fail"), *stays = text_of(line, "stays");
+	autofree char *why = mem_printf("the container of node %zu (%s)%s: %s", node->id, host_name(node), stays ? " cannot be removed" : "",
+		stays ? stays : fail ? fail : "");
+	if (stays)
+		node_event(node, event_make("warn", "s:s", "why", why));
+	else if (fail && !c->on_gone)
+		node_fail(node, -1, why);
+	else if (!fail && !c->on_gone) {
+		c->first = (pid_t)json_integer_value(json_object_get(line, "first"));
+		c->on_ready(node);
+	}
+}
+
+static void on_exit_of(int status, void *data)
+{
+	struct node *node = data;
+	struct container *c = node->container;
+	c->child = NULL;
+	c->first = 0;
+	if (c->on_gone)
+		container_stop(node, c->on_gone);
+}
+
+void container_start(struct node *node, void (*on_ready)(struct node *node))
+{
+	if (!json_object_get(node->plan, "container")) {
+		on_ready(node);
+		return;
+	}
+	struct container *c = node->container = mem_alloc(sizeof *c);
+	c->on_ready = on_ready;
+	struct error err = {0};
+	autofree char *socket = socket_of(node);
+	autoclose int listener = sock_listen(socket, &err);
+	struct child_options options = {
+		.work = container_work, .work_data = node, .keep = listener, .on_line = on_line, .on_exit = on_exit_of, .data = node};
+	c->child = listener < 0 ? NULL : child_start(node->loop, &options, &err);
+	if (!c->child)
+		node_fail(node, -1, err.text);
+}
+
+void container_stop(struct node *node, void (*on_gone)(struct node *node))
+{
+	struct container *c = node->container;
+	if (c && c->child) {
+		c->on_gone = on_gone;
+		child_end(c->child);
+		return;
+	}
+	free(steal(node->container));
+	on_gone(node);
+}
+
+void container_free(struct node *node)
+{
+	struct container *c = node->container;
+	if (!c)
+		return;
+	if (c->child) {
+		autofree char *number = mem_printf("%zu", node->id);
+		child_kill(c->child);
+		struct engine *e = box_engine(NULL);
+		if (e)
+			box_remove(e, node->run, number, NULL);
+		engine_free(e);
+	}
+	free(steal(node->container));
+}
+
+// --- a rank -----------------------------------------------------------------------
+
+json_t *container_enter(const struct node *node, const json_t *argv, const json_t *env, int *in, struct error *err)
+{
+	autojson json_t *rank = mem_json("{s:O, s:O, s:s}", "argv", argv, "env", env, "dir", node->out_dir);
+	autofree char *text = json_dumps(rank, JSON_COMPACT), *program = own_program(), *socket = socket_of(node);
+	autoclose int fd = memfd_create("rank", MFD_CLOEXEC);
+	if (fd < 0 || fs_write_fd(fd, text, strlen(text), err) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+		error_errno(err, "cannot write down the rank");
+		return NULL;
+	}
+	*in = steal_fd(&fd);
+	return mem_json("[s, s, s]", program, "enter", socket);
+}
+
+// It and what it has started have the same word in their environment: it is the one on top.
+pid_t container_find(const struct node *node, size_t rank)
+{
+	const struct container *c = node->container;
+	autofree char *word = mem_printf("MUSTER_RANK=%zu", rank);
+	autofree pid_t *pids = NULL;
+	size_t n = c && c->first > 0 ? proc_tree(c->first, &pids) : 0;
+	while (n-- > 0)
+		if (pids[n] != c->first && proc_carries(pids[n], word))
+			return pids[n];
+	return 0;
+}
