@@ -196,7 +196,7 @@ static void check_engine(json_t *checks)
 	add(checks, DOCKER, "engine", OK, text, NULL);
 	add(checks, DOCKER, "live inputs", engine_is_local(engine) ? OK : WARN,
 		engine_is_local(engine) ? "the engine sees this machine's files" : "the engine does not see this machine's files",
-		"inputs with `live: true` are refused; without it they are copied");
+		"inputs with `live: true` are refused, without it they are copied; `run.container` on this machine is refused");
 	engine_free(engine);
 }
 

@@ -22,6 +22,7 @@ static const struct field_shape shape;
 
 #define ENV_NAME .pattern = "^[A-Za-z_][A-Za-z0-9_]*$", .expected = "letters, digits and '_', no digit first"
 #define IMAGE "^[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}$", .expected = "the name of an image", .example = "debian:12"
+#define VOLUME "^[^:]+:/[^:]*(:(ro|rw))?$", .expected = "HOST:CONTAINER, perhaps with ':ro' behind"
 
 static const struct field role_fields[] = {
         {"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .expected = "how many nodes", .min = 1, .max = 10000,
@@ -68,8 +69,8 @@ static const struct field cluster_fields[] = {
                 .help = "docker: what the containers are made of; it is pulled only when the engine does not have it"},
         {"build", FIELD_OBJECT, offsetof(struct job_cluster, build), .shape = &build_shape,
                 .help = "docker: the image is built from this first: a directory, or a map that says more"},
-        {"volumes", FIELD_TEXTS, offsetof(struct job_cluster, volumes), .max = 100, .pattern = "^[^:]+:/[^:]*(:(ro|rw))?$",
-                .expected = "HOST:CONTAINER, perhaps with ':ro' behind", .example = "[/srv/data:/data:ro]",
+        {"volumes", FIELD_TEXTS, offsetof(struct job_cluster, volumes), .max = 100, .pattern = VOLUME,
+                .example = "[/srv/data:/data:ro]",
                 .help = "docker: directories of the engine's machine, or named volumes, in every container"},
         {"hosts", FIELD_TEXTS, offsetof(struct job_cluster, hosts), .max = 10000, .example = "[a, \"user@b:2222\", \"node[0-15]\"]",
                 .help = "the hosts of `executor: ssh`, one a node, in this order: names of ssh's configuration or addresses, with users, "
@@ -144,12 +145,25 @@ static const struct field setup_fields[] = {
 };
 static const struct field_shape setup_shape = {sizeof(struct job_setup), "run", setup_fields, &shape};
 
+static const struct field container_fields[] = {
+        {"image", FIELD_TEXT, offsetof(struct job_container, image), .pattern = IMAGE,
+                .help = "what the container is made of; it is pulled only when the node's engine does not have it"},
+        {"build", FIELD_OBJECT, offsetof(struct job_container, build), .shape = &build_shape,
+                .help = "instead of `image`: a directory, sent to the nodes, that the image is built from, or a map that says more"},
+        {"volumes", FIELD_TEXTS, offsetof(struct job_container, volumes), .max = 100, .pattern = VOLUME,
+                .example = "[/srv/data:/data:ro]", .help = "directories of the node, or named volumes of its engine, in the container"},
+        {0},
+};
+static const struct field_shape container_shape = {sizeof(struct job_container), "image", container_fields, &shape};
+
 static const struct field run_fields[] = {
         {"launch", FIELD_CHOICE, offsetof(struct job_run, launch), .choices = job_launches, .fallback = "none", .example = "torch",
                 .help = "how the ranks find each other"},
         {"mpi", FIELD_CHOICE, offsetof(struct job_run, mpi), .choices = job_mpis, .fallback = "auto", .example = "openmpi",
                 .help = "with `launch: mpi`: the family of MPI that the program was built with; `auto`: what its library says, or else "
                         "Open MPI where that is whose `mpirun` node 0 has"},
+        {"container", FIELD_OBJECT, offsetof(struct job_run, container), .shape = &container_shape,
+                .help = "run the ranks in a container of each node's Docker Engine: an image, or a map that says more"},
         {"command", FIELD_COMMAND, offsetof(struct job_run, command), .example = "[python, train.py, --rank, \"{rank}\"]",
                 .help = "what each rank runs: a text is given to `/bin/sh -c`, a list is the program and its arguments as they are; "
                         "required unless every "
@@ -378,6 +392,23 @@ static int check_setup(const struct job *job, struct error *err)
 	return 0;
 }
 
+static int check_container(const struct job *job, struct error *err)
+{
+	const struct job_container *c = &job->run.container;
+	const struct yaml *node = c->place.node;
+	if (!node)
+		return 0;
+	if (c->image && c->build.context)
+		return yaml_error(yaml_find(node, "image"), err, "found both 'image' and 'build' in 'run.container', expected one of them");
+	if (!c->image && !c->build.context)
+		return yaml_error(node, err, "found neither 'image' nor 'build' in 'run.container', expected one of them");
+	if (job->run.mpi == JOB_MPI_OPENMPI)
+		return yaml_error(yaml_find(job->run.place.node, "mpi"), err,
+		        "found 'run.mpi: openmpi' with 'run.container', expected a program of the MPICH family: Open MPI starts ranks by daemons of "
+		        "its own, which are outside of the container; 'executor: docker' serves it");
+	return 0;
+}
+
 // "FILE" as seen from the job file.
 static char *beside(const char *job, const char *file)
 {
@@ -438,6 +469,8 @@ static int check(struct job *job, const struct field_shape *as, struct error *er
 	if (check_commands(job, err))
 		return -1;
 	if (check_setup(job, err))
+		return -1;
+	if (check_container(job, err))
 		return -1;
 	if (check_stop(&job->stop, err) || check_stop(&job->sweep.stop, err))
 		return -1;

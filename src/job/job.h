@@ -86,10 +86,19 @@ struct job_setup {
 	struct field_env env;
 };
 
+// What the ranks run in, on each node.
+struct job_container {
+	struct field_place place;
+	char *image;            // one of these two
+	struct job_build build; // context NULL: there is none
+	struct field_texts volumes;
+};
+
 struct job_run {
 	struct field_place place;
 	int launch; // enum job_launch
 	int mpi;    // enum job_mpi
+	struct job_container container; // place.node NULL: none
 	struct field_command command;
 	struct field_env env;
 	long procs_per_node, retries;

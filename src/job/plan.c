@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/containers.h"
 #include "job/expand.h"
 #include "job/input.h"
 #include "job/job.h"
@@ -526,50 +527,6 @@ static json_t *make_outputs(const struct build *b)
 	return steal(list);
 }
 
-// --- containers -------------------------------------------------------------
-
-static int add_build(const struct build *b, json_t *plan)
-{
-	const struct job_build *build = &b->job->cluster.build;
-	if (!build->context)
-		return 0;
-	const char *names[] = {build->context, build->dockerfile};
-	for (size_t i = 0; i < countof(names); i++)
-		if (names[i] && (strstr(names[i], "://") || *names[i] == '~' || (i == 1 && !fs_is_inside(names[i])))) {
-			autofree char *quoted = yaml_quote(names[i]);
-			return yaml_error(build->place.node, b->err, "found %s, expected %s", quoted,
-			        i ? "a file below the context" : "a directory of this machine, without '~'");
-		}
-	autofree char *context = input_absolute(b->dir, build->context);
-	json_t *args = json_object();
-	for (size_t i = 0; i < build->args.count; i++)
-		json_object_set_new(args, build->args.items[i].name, json_string(build->args.items[i].value));
-	return json_object_set_new(
-	        plan, "build", mem_json("{s:s, s:s*, s:o}", "context", context, "dockerfile", build->dockerfile, "args", args));
-}
-
-// A source with a '/' is a directory, else it is the name of a volume.
-static int add_volumes(const struct build *b, json_t *plan)
-{
-	const struct field_texts *volumes = &b->job->cluster.volumes;
-	if (!volumes->count)
-		return 0;
-	json_t *list = json_array();
-	for (size_t i = 0; i < volumes->count; i++) {
-		const char *text = volumes->items[i];
-		size_t len = strcspn(text, ":");
-		autofree char *source = mem_strndup(text, len);
-		if (memchr(source, '/', len) || *source == '.') {
-			autofree char *path = input_absolute(b->dir, source);
-			free(source);
-			source = steal(path);
-		}
-		autofree char *volume = mem_printf("%s%s", source, text + len);
-		json_array_append_new(list, json_string(volume));
-	}
-	return json_object_set_new(plan, "volumes", list);
-}
-
 // --- the whole -------------------------------------------------------------------------
 
 static double site_seconds(const json_t *site, const char *name, double fallback)
@@ -614,7 +571,7 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
 	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
 	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site, false) ||
-	        add_build(b, plan) || add_volumes(b, plan))
+	        containers_of_nodes(job, b->dir, plan, b->err) || containers_of_ranks(job, b->dir, plan, b->err))
 		return NULL;
 	if (b->launch.mode == JOB_MPI)
 		json_object_set_new(plan, "mpi", json_string(job_mpis[job->run.mpi]));
@@ -664,7 +621,7 @@ json_t *plan_make_cluster(const struct job *job, const json_t *site, const char 
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
 	        "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");
-	if (add_times(&b, plan, site, true) || add_build(&b, plan) || add_volumes(&b, plan))
+	if (add_times(&b, plan, site, true) || containers_of_nodes(job, dir, plan, err))
 		return NULL;
 	json_t *actions = json_object();
 	const struct job_action *action = job->actions.items;

@@ -23,7 +23,10 @@
 //     "on": "lab", "share": true,           // the kept cluster it runs on, and that it may do so beside other jobs; only with `run --on`
 //     "preflight": true, "ports": true,                          // ports: some text holds {port...}
 //     "build": {"context": "/absolute/path", "dockerfile": "...", "args": {...}},   // missing when there is none; dockerfile too
-//     "volumes": [ "/absolute/path:/in/the/container:ro"|"name:/in/the/container", ... ] }   // missing when there are none
+//     "volumes": [ "/absolute/path:/in/the/container:ro"|"name:/in/the/container", ... ],   // missing when there are none
+//     "container": {"image": "debian:12"} or {"build": as above}, both perhaps with "volumes": as above }   // what the ranks run in; or missing
+//
+// A container brings a last setup step, {"name": "image debian:12", "image": true, ...}, and what it is built from a last input, {..., "context": true}.
 //
 // "decides": the run ends when all ranks that decide have ended; the others are then told to stop and their exit does not count.
 // Texts may still hold the placeholders that only a live node can fill: {data} {out} {addr[K]} {port} {port[R]} {hosts} {hostfile}.
