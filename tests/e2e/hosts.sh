@@ -3,6 +3,8 @@
 # switch, which host_cut and host_mend cut and mend. `ssh` in PATH then knows them by these names: a wrapper that takes a configuration
 # of the farm's own. Each host has a home for what lies on it: $FARM/hK (cache/, nodes/).
 #
+# FARM_ENV (NAME=VALUE...) is in the environment of what ssh runs there.
+#
 # sshd has a mount name space in which root's .bashrc is empty, or that would be most of the time.
 
 FARM=
@@ -96,7 +98,7 @@ host_files() # K
 		KbdInteractiveAuthentication no
 		MaxStartups 100
 		AcceptEnv STANDIN_*
-		SetEnv MUSTER_NODES_DIR=$dir/nodes XDG_CACHE_HOME=$dir/cache MUSTER_E2E=$SCRATCH
+		SetEnv MUSTER_NODES_DIR=$dir/nodes XDG_CACHE_HOME=$dir/cache MUSTER_E2E=$SCRATCH ${FARM_ENV:-}
 	E
 	echo "[$(host_address "$1")]:2222 $(cut -d' ' -f1,2 "$dir/key.pub")" >>"$FARM/known"
 	printf 'Host h%s\n    HostName %s\n    Port 2222\n' "$1" "$(host_address "$1")" >>"$FARM/config"
