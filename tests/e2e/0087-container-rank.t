@@ -82,11 +82,17 @@ begin() # NAME [ARGS...]
 cancel() { "$MUSTER" cancel "$(basename "$(run_dir)")" >/dev/null; }
 gone_too() { engine_is_empty && [ -z "$(processes_left)" ]; }
 
+cp wait.yaml plain.yaml && sed -i 's/^run: {/run: {env: {TOKEN: secret-of-job}, /' wait.yaml
 begin "cancelled"
+ids=$(engine_containers)
+is "a container for each node" "$(wc -w <<<"$ids")" 2
+is "run.env is no matter of the engine's" "$(for id in $ids; do engine_get "/containers/$id/json"; done | grep -c secret-of-job)" 0
+is "and in no command line" "$(grep -lz '[s]ecret-of-job' /proc/[0-9]*/cmdline 2>/dev/null | wc -l)" 0
 cancel
 start_finished 15
 status_is "cancelled" 130
 is "the ranks are told" "$(output 0 | tail -n 1) $(output 1 | tail -n 1)" "told told"
+mv plain.yaml wait.yaml
 is "and end as they like" "$(events 'e["status"] if e["type"] == "exit" else None' | tr '\n' ' ')" "7 7 "
 begin "deaf" --set 'run.command=trap "" TERM; echo up; sleep 1000' --set run.grace=0.3s
 cancel
@@ -130,11 +136,30 @@ ok "with controller and agents killed the containers go by themselves" wait_for 
 muster reap
 status_is "reap finds the rest" 0
 
+begin "an engine that is killed"
+touch "$ENGINE_DIR/hold"
+engine_kill KILL
+cancel
+start_finished 15
+status_is "cancelled while the engine is gone" 130
+is "the ranks are told all the same" "$(output 0 | tail -n 1) $(output 1 | tail -n 1)" "told told"
+like "that containers could not be removed is said" "$(events 'e["why"] if e["type"] == "warn" else None')" "container of node 0.*cannot be removed: "
+rm "$ENGINE_DIR/hold"
+ok "the engine removes them when it is back" wait_for 30 gone_too
+
 begin "a controller that is killed" --set cluster.lease=6s
 kill -9 "$(controller_pid)"
 start_finished 15
 ok "the lease ends the containers" wait_for 15 gone_too
 muster reap
+
+# What was made and never started no engine removes by itself.
+curl -sS --max-time 20 --unix-socket "$ENGINE_DIR/docker.sock" -H 'Content-Type: application/json' -o made.json \
+	-d '{"Image": "tools:1", "Cmd": ["/bin/sh"], "Labels": {"muster.run": "left-over"}}' "http://engine/containers/create"
+agent=$(dirname "$MUSTER")/muster-agent
+like "an agent finds it by its label" "$("$agent" list left-over)" "muster-left container $(json_value made.json 'e["Id"][:12]')"
+like "and removes it" "$("$agent" sweep left-over)" "muster-swept"
+ok "nothing is in the engine" engine_is_empty
 
 # --- images -------------------------------------------------------------------
 muster run ends.yaml --set run.container=127.0.0.1:1/nothere:1
