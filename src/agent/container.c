@@ -9,7 +9,6 @@
 #include "exec/box.h"
 #include "wire/event.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -23,6 +22,7 @@
 // agent ends the container too; and the engine removes what has ended.
 
 static const double answer_within = 30; // seconds for the first process of a container to say that it is there
+static const int look_every = 500;      // milliseconds, for whether it is there at all
 
 struct container {
 	struct child *child;
@@ -79,7 +79,8 @@ static json_t *dirs_of(const struct node *node)
 	return dirs;
 }
 
-static int make(const struct work *w, struct engine *e, const char *number, struct error *err)
+// Its id, owned by the caller.
+static char *make(const struct work *w, struct engine *e, const char *number, struct error *err)
 {
 	const struct node *node = w->node;
 	const json_t *container = json_object_get(node->plan, "container");
@@ -92,20 +93,22 @@ static int make(const struct work *w, struct engine *e, const char *number, stru
 		.socket = socket,
 		.dirs = dirs,
 		.volumes = json_object_get(container, "volumes")};
-	autofree char *id = image ? box_make(e, &box, err) : NULL;
-	return id ? 0 : -1;
+	return image ? box_make(e, &box, err) : NULL;
 }
 
 // The first process says that it is there by its connection. Asked to end meanwhile there is nobody to hear of it.
-static int meet(struct work *w, struct error *err)
+static int meet(struct work *w, struct engine *e, const char *id, struct error *err)
 {
-	struct pollfd fds[] = {{.fd = w->listener, .events = POLLIN}, {.fd = w->control, .events = POLLIN}};
-	poll(fds, countof(fds), (int)(answer_within * 1000));
-	if (fds[1].revents)
-		return error_set(err, ERROR_CANCELLED, "cancelled");
-	w->inside = fds[0].revents ? accept4(w->listener, NULL, NULL, SOCK_CLOEXEC) : -1;
-	if (w->inside < 0)
-		return error_set(err, ERROR_SYSTEM, "its first process, the agent's program, does not answer within %g s", answer_within);
+	for (double end = clock_mono() + answer_within; w->inside < 0;) {
+		struct pollfd fds[] = {{.fd = w->listener, .events = POLLIN}, {.fd = w->control, .events = POLLIN}};
+		int some = poll(fds, countof(fds), look_every);
+		if (fds[1].revents)
+			return error_set(err, ERROR_CANCELLED, "cancelled");
+		if (fds[0].revents)
+			w->inside = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
+		else if (some == 0 && (clock_mono() > end || !box_runs(e, id)))
+			return error_set(err, ERROR_SYSTEM, "its first process, the agent's program, has ended or does not answer");
+	}
 	struct ucred who = {0};
 	socklen_t len = sizeof who;
 	getsockopt(w->inside, SOL_SOCKET, SO_PEERCRED, &who, &len);
@@ -159,7 +162,8 @@ static int serve(const struct work *w, struct error *err)
 
 static int live(struct work *w, struct engine *e, const char *number, struct error *err)
 {
-	if (make(w, e, number, err) < 0 || meet(w, err) < 0 || limit(w, err) < 0)
+	autofree char *id = make(w, e, number, err);
+	if (!id || meet(w, e, id, err) < 0 || limit(w, err) < 0)
 		return -1;
 	tell(w, mem_json("{s:i}", "first", (int)w->first));
 	return serve(w, err);

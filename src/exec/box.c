@@ -5,7 +5,6 @@
 #include "exec/executor.h"
 #include "exec/label.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,6 +114,14 @@ char *box_make(struct engine *e, const struct box *box, struct error *err)
 		return mem_strdup(id);
 	label_remove(e, "containers", id, NULL);
 	return NULL;
+}
+
+bool box_runs(struct engine *e, const char *id)
+{
+	autofree char *path = mem_printf("/containers/%s/json", id);
+	autojson json_t *said = NULL;
+	int status = engine_ask(e, &(struct engine_ask){.method = "GET", .path = path}, &said, NULL);
+	return status != 404 && !json_is_false(json_object_get(json_object_get(said, "State"), "Running"));
 }
 
 // --- removing ---------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include "exec/engine.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 // The engine of this machine; NULL and err, which says what to do, when it does not answer or does not see this machine's files.
 struct engine *box_engine(struct error *err);
@@ -23,6 +24,9 @@ struct box {
 // Makes and starts a container with the network of the machine, as the user that this process is. It carries the run's
 // label, this process being whose it is, and the engine removes it as soon as its first process has ended. Returns its id, owned by the caller.
 char *box_make(struct engine *e, const struct box *box, struct error *err);
+
+// Does it run? Also when nobody can tell.
+bool box_runs(struct engine *e, const char *id);
 
 // Removes a node's boxes (node NULL: those of all nodes of the run), running or not, and waits until they are gone.
 int box_remove(struct engine *e, const char *label, const char *node, struct error *err);

@@ -10,11 +10,11 @@ engine_post() { curl -sS --max-time 20 --unix-socket "$ENGINE_DIR/docker.sock" -
 
 # --- a rank is a rank ---------------------------------------------------------
 head -c 3000000 /dev/urandom >blob
-mkdir live volume && echo edited >live/word && echo secret >volume/word
+mkdir live volume && echo edited >live/word && echo secret >volume/word && echo shared >shared
 cat >rank.yaml <<'J'
 name: rank
 cluster: {nodes: 2}
-inputs: [blob, {from: live, live: true}]
+inputs: [blob, {from: live, live: true}, {from: shared, once: true}]
 run:
   container: {image: "tools:1", volumes: ["./volume:/volume:ro", "kept:/kept"]}
   procs_per_node: 2
@@ -22,7 +22,7 @@ run:
   command: |
     case {rank} in
     0) cat {data}/blob ;;
-    1) env; cat {hostfile} {data}/live/word /volume/word; echo no 2>/dev/null >/volume/new || echo read-only ;;
+    1) env; cat {hostfile} {data}/live/word {data}/shared /volume/word; echo no 2>/dev/null >/volume/new || echo read-only ;;
     2) id -u; id -g; echo '{"name": "loss", "value": 0.5}' >&$MUSTER_METRICS_FD; echo kept >{out}/kept-{rank}; mkdir {out}/deep; echo x >{out}/deep/x ;;
     3) echo rank >{data}/live/from-{rank}; (echo late; sleep 0.3; echo later) & ;;
     esac
@@ -34,7 +34,8 @@ ok "output is what was printed, byte by byte" cmp blob "$(run_dir)/ranks/output-
 like "the environment is the image's and the rank's" "$(output 1)" "PATH=/usr/bin:/bin"
 like "run.env in it" "$(output 1)" "OWN=of the job"
 unlike "and not that of the node's user" "$(output 1)" "hidden"
-like "the host file, what is live and a volume are there, read-only" "$(output 1 | tail -n 5 | tr '\n' ' ')" "127.* 127.* edited secret read-only"
+like "the host file, what is live, what all share and a volume are there, read-only" "$(output 1 | tail -n 6 | tr '\n' ' ')" \
+	"127.* 127.* edited shared secret read-only"
 is "it runs as the node's user" "$(output 2 | tr '\n' ' ')" "$(id -u) $(id -g) "
 is "a metric comes by its descriptor" "$(json_lines "$(run_dir)/metrics.jsonl" 'e["value"] if e["type"] == "metric" and e["name"] == "loss" else None')" 0.5
 is "outputs come back" "$(cd "$(run_dir)/outputs/node-1" && cat kept-2 deep/x | tr '\n' ' ')" "kept x "
