@@ -3,6 +3,7 @@
 #ifndef RUN_ESTIMATE_H
 #define RUN_ESTIMATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // What lies between two consecutive loop heads that were seen: mostly one turn, several where not every head was.
@@ -19,6 +20,8 @@ struct estimate_input {
 	double last;   // work of each epoch's last turn, a partial batch, in terms of the others'; NAN: not known
 	const struct estimate_turn *turns; // from the first head on
 	size_t count;
+	double grain; // seconds the times are multiples of: printed with few digits; 0: as exact as a clock is
+	bool stamped; // the grain is that of time stamps, which make up for one another; else that of what each turn took
 };
 
 // Why an estimate is not to be trusted, or less than its interval says.
@@ -44,12 +47,19 @@ struct estimate {
 	unsigned doubts;
 };
 
-// The whole run is the time that has gone by (known), what is left of its turns, and the pauses and ends of epochs among them. A pure function.
+// The whole run is the time that has gone by (known), what is left of its turns, and the pauses and ends of epochs among them. A pure function;
+// milliseconds for some thousand turns.
 //
-// Warm-up is where the beginning differs from the second half of what was seen. Turns longer than the median by 8 spreads (the median absolute
-// deviation times 1.4826) and a fourth of it are pauses, and counted apart: they are few, and a mean or its error that includes them says little.
-// Pauses in regular intervals are counted out; others come as a Poisson process would have them. The mean's error takes into account that
-// neighbouring turns are alike (autocorrelation of lag 1: Priestley, Spectral Analysis and Time Series, 5.3).
+// Warm-up is where the beginning differs from the second half of what was seen, up to where the error of the mean of the rest is least (White, An
+// Effective Truncation Heuristic for Bias Reduction in Simulation Output, 1997); but not what is as well a straight line through all turns, nor
+// what stays at a level of its own for some turns, as of a machine that is slower at times.
+//
+// Turns longer than the median by 8 spreads (the median absolute deviation times 1.4826) and a fourth of a turn are pauses, and counted apart: they
+// are few, and a mean or its error that includes them says little. Pauses in regular intervals are counted out; others come as a Poisson process
+// would have them, of a rate that Jeffreys's prior and their number tell (Box and Tiao, Bayesian Inference in Statistical Analysis, 1.3). Where none
+// has been seen none is expected: of a program that pauses once in so many turns as were seen, more than a third look like that.
+//
+// The mean of the others is what was seen of their time by their number, whatever number of them each line stands for; longrun.h says its error.
 struct estimate estimate_make(const struct estimate_input *input);
 
 // The doubt of the lowest bit set in doubts as words a user reads; NULL when there is none.

@@ -221,6 +221,78 @@ static void test_no_spread_at_all(void **state)
 	assert_true(e.total_high > e.total && e.total_low < e.total);
 }
 
+static double slow_and_fast(size_t i)
+{
+	return (i / 8 % 2 ? 0.5 : 0.6) + noise(i);
+}
+
+static double slow_then_fast(size_t i)
+{
+	return (i < 3 ? 0.9 - 0.15 * (double)i : 0.5) + noise(i);
+}
+
+// A level at the beginning may come again, an approach does not.
+static void test_level_is_no_warm_up(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, slow_and_fast);
+	s.input.count = 16;
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.warm_up, 0);
+	assert_true(e.doubts & ESTIMATE_TWO_MODES);
+	assert_true(e.total_low < s.truth && s.truth < e.total_high);
+	fill(&s, 1000, slow_then_fast);
+	s.input.count = 16;
+	e = estimate_make(&s.input);
+	assert_in_range(e.warm_up, 3, 5);
+	assert_int_equal(e.doubts, 0);
+}
+
+static double first_pauses(size_t i)
+{
+	return 0.5 + noise(i) + (i % 9 == 0 || i == 13 || i == 29 ? 1 : 0);
+}
+
+static void test_pause_at_the_beginning(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, first_pauses);
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.warm_up, 0);
+	assert_int_equal(e.pauses, 7);
+	assert_true(e.total_low < s.truth && s.truth < e.total_high);
+}
+
+// Lines that come by the clock, not by turns: most stand for many turns, some for few. Their paces' mean is not the turns'.
+static void test_lines_by_the_clock(void **state)
+{
+	struct estimate_turn turns[SEEN];
+	double done = 0;
+	for (size_t i = 0; i < SEEN; i++) {
+		turns[i] = (struct estimate_turn){0.1, i * 7919 % 13 < 5 ? 50 : 150};
+		done += turns[i].count;
+	}
+	struct estimate_input input = {.total = 100 * done, .last = NAN, .turns = turns, .count = SEEN};
+	struct estimate e = estimate_make(&input);
+	assert_near(e.total, 400, 8);
+	assert_true(e.total_low < 400 && e.total_high > 400 && e.total_high - e.total_low < 200);
+}
+
+// Times that were printed with few digits hide up to half of the last one, if they are alike; stamps only at both ends.
+static void test_grain(void **state)
+{
+	struct estimate_turn turns[SEEN];
+	for (size_t i = 0; i < SEEN; i++)
+		turns[i] = (struct estimate_turn){i % 3 ? 0.13 : 0.12, 1};
+	struct estimate_input input = {.total = 1000, .last = NAN, .turns = turns, .count = SEEN, .grain = 0.01};
+	struct estimate e = estimate_make(&input);
+	assert_true(e.total_high - e.total_low > 2 * 0.004 * 960);
+	double rounded = e.total_high - e.total_low;
+	input.stamped = true;
+	e = estimate_make(&input);
+	assert_true(e.total_high - e.total_low < rounded / 2);
+}
+
 static void test_words(void **state)
 {
 	assert_null(estimate_doubt(0));
@@ -242,6 +314,10 @@ int main(void)
 		cmocka_unit_test(test_doubts),
 		cmocka_unit_test(test_turns_put_together),
 		cmocka_unit_test(test_no_spread_at_all),
+		cmocka_unit_test(test_level_is_no_warm_up),
+		cmocka_unit_test(test_pause_at_the_beginning),
+		cmocka_unit_test(test_lines_by_the_clock),
+		cmocka_unit_test(test_grain),
 		cmocka_unit_test(test_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
