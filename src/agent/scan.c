@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/pattern.h"
 #include "base/str.h"
+#include "job/tally.h"
 #include "wire/event.h"
 
 #include <math.h>
@@ -12,13 +13,13 @@
 #include <string.h>
 
 enum { LINE_KEPT = 64 * 1024, LAST_LINES = 10, LAST_BYTES = 400, NAME_MAX_BYTES = 200, HEADS = 128 };
-static const double progress_every = 1, nothing_after = 60;
+static const double progress_every = 1;
 
 // A pattern of the plan.
 struct wanted {
 	struct pattern *pattern;
 	const char *name, *unit; // of a metric; NULL for progress
-	int value, step, done, total, epoch, epochs; // group numbers, 0 for none
+	int value, step; // group numbers, 0 for none
 };
 
 struct tail {
@@ -33,6 +34,7 @@ struct heads {
 	size_t seen, stride; // since the last event; every stride-th of them is kept
 	size_t piece;        // the last one came with
 	double total, epoch; // NAN, 0: not known
+	struct tally tally;
 	double told;         // when the last event was made
 	double since;        // when the first output came; 0: none
 	bool found;          // a line has matched, or it was said that none does
@@ -54,7 +56,7 @@ struct scan {
 	struct rank_scan *ranks;
 	size_t nranks;
 	double total; // of the job's progress where no line says it; NAN: not known
-	bool watched; // somebody waits for progress
+	double watched; // somebody waits for progress, and hears after so many seconds that there is none; 0: nobody
 	double offset; // from the clock that never jumps to the time of day, once for all
 	double now;    // when this piece of output came; 0: nobody has asked yet
 	size_t pieces; // of output, so far
@@ -71,15 +73,11 @@ static int add_pattern(struct scan *s, const char *text, const char *name, const
 	struct pattern *p = w->pattern = pattern_new(text, &why);
 	if (!p)
 		return error_set(err, ERROR_USAGE, "pattern '%s' %s", text, why.text);
-	int first = pattern_groups(p) ? 1 : 0, value = pattern_group(p, "value"), done = pattern_group(p, "done");
+	int first = pattern_groups(p) ? 1 : 0, value = pattern_group(p, "value");
 	w->name = name;
 	w->unit = unit;
 	w->value = value ? value : first;
 	w->step = pattern_group(p, "step");
-	w->done = done ? done : first;
-	w->total = pattern_group(p, "total");
-	w->epoch = pattern_group(p, "epoch");
-	w->epochs = pattern_group(p, "epochs");
 	s->nwanted++;
 	return 0;
 }
@@ -110,7 +108,7 @@ struct scan *scan_new(const json_t *plan, size_t nlocal, void (*on_event)(size_t
 	for (size_t i = 0; i < nlocal; i++)
 		s->ranks[i].heads.stride = 1;
 	s->offset = clock_wall() - clock_mono();
-	s->watched = json_is_true(json_object_get(plan, "watched"));
+	s->watched = json_number_value(json_object_get(plan, "watched"));
 	if (add_patterns(s, err) < 0) {
 		scan_free(s);
 		return NULL;
@@ -190,20 +188,15 @@ static void add_head(struct heads *h, size_t piece, double at, double done)
 static void say_progress(struct scan *s, size_t local, const struct wanted *w)
 {
 	struct heads *h = &s->ranks[local].heads;
-	double done, total = s->total, epoch, epochs;
-	if (!pattern_number(w->pattern, w->done, &done) || (pattern_number(w->pattern, w->total, &total) && total <= 0))
+	struct tally_head head;
+	if (!tally_read(&h->tally, w->pattern, s->total, &head))
 		return;
-	h->epoch = 0;
-	if (pattern_number(w->pattern, w->epoch, &epoch) && pattern_number(w->pattern, w->epochs, &epochs) && !isnan(total)) {
-		h->epoch = total;
-		done += (epoch - 1) * total;
-		total *= epochs;
-	}
 	if (s->now == 0)
 		s->now = s->offset + clock_mono();
-	h->total = total;
+	h->total = head.total;
+	h->epoch = head.epoch;
 	h->found = true;
-	add_head(h, s->pieces, s->now, done);
+	add_head(h, s->pieces, s->now, head.done);
 }
 
 // After a whole piece, so that the last of its lines is the one that counts.
@@ -280,7 +273,7 @@ static void on_line(struct scan *s, size_t local, const char *line, size_t len)
 	if (len == 0)
 		return;
 	keep_last(&s->ranks[local].tail, line, len);
-	if (s->watched && !s->ranks[local].heads.found)
+	if (s->watched > 0 && !s->ranks[local].heads.found)
 		keep_nearest(s, local, line, len);
 	for (size_t i = 0; i < s->nwanted; i++) {
 		const struct wanted *w = &s->wanted[i];
@@ -322,14 +315,14 @@ static const char *end_of_line(const char *bytes, size_t len, const char **newli
 	return cr ? cr : *newline < stop ? *newline : NULL;
 }
 
-static void watch(struct scan *s, size_t local)
+void scan_watch(struct scan *scan)
 {
-	struct heads *h = &s->ranks[local].heads;
 	double now = clock_mono();
-	if (h->since == 0)
-		h->since = now;
-	else if (now - h->since > nothing_after)
-		say_nothing_matches(s, local, "of the first minute");
+	for (size_t i = 0; i < scan->nranks && scan->watched > 0; i++) {
+		const struct heads *h = &scan->ranks[i].heads;
+		if (h->since > 0 && !h->found && now - h->since > scan->watched)
+			say_nothing_matches(scan, i, "of the first minute");
+	}
 }
 
 void scan_output(struct scan *scan, size_t local, const void *data, size_t len)
@@ -338,8 +331,8 @@ void scan_output(struct scan *scan, size_t local, const void *data, size_t len)
 	const char *bytes = data, *before = bytes, *end, *newline = NULL;
 	scan->now = 0;
 	scan->pieces++;
-	if (scan->watched && !r->heads.found)
-		watch(scan, local);
+	if (scan->watched > 0 && r->heads.since == 0)
+		r->heads.since = clock_mono();
 	skip_to_tail(scan, &bytes, &len);
 	if (bytes != before) {
 		r->line.len = 0;
@@ -375,7 +368,7 @@ void scan_end(struct scan *scan, size_t local)
 		on_line(scan, local, r->line.text, r->line.len);
 	r->line.len = 0;
 	tell_progress(scan, local);
-	if (scan->watched && r->heads.since > 0 && !r->heads.found)
+	if (scan->watched > 0 && r->heads.since > 0 && !r->heads.found)
 		say_nothing_matches(scan, local, "of the output");
 }
 

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "wire/event.h"
 
 #include <setjmp.h>
@@ -9,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -178,7 +180,7 @@ static void heads_are_thinned(void **state)
 
 static void it_is_said_that_no_line_matches(void **state)
 {
-	struct scan *s = start(mem_json("{s:[s], s:b}", "progress", "batch (?<done>\\d+) of (?<total>\\d+) finished", "watched", 1));
+	struct scan *s = start(mem_json("{s:[s], s:i}", "progress", "batch (?<done>\\d+) of (?<total>\\d+) finished", "watched", 60));
 	say(s, 0, "reading 7 files\n");
 	say(s, 0, "Batch 1/20 finished\n");
 	say(s, 0, "of 8 batches\n");
@@ -189,6 +191,53 @@ static void it_is_said_that_no_line_matches(void **state)
 	const char *why = json_string_value(json_object_get(json_array_get(events, 0), "why"));
 	assert_non_null(strstr(why, "no line of the output matches the progress pattern 'batch (?<done>"));
 	assert_non_null(strstr(why, "the nearest is: Batch 1/20 finished"));
+	scan_free(s);
+}
+
+// While the job runs: once the time that the plan gives is over, also when nothing more is printed, and once.
+static void it_is_said_in_time_that_no_line_matches(void **state)
+{
+	struct scan *s = start(mem_json("{s:[s], s:f}", "progress", "batch (?<done>\\d+) of (?<total>\\d+)", "watched", 0.2));
+	scan_watch(s);
+	say(s, 0, "reading 7 files\n");
+	say(s, 0, "Batch 1/20\n");
+	say(s, 1, "batch 1 of 20\n");
+	size_t before = json_array_size(events); // rank 1's progress
+	scan_watch(s);
+	assert_int_equal(json_array_size(events), before);
+	double deadline = clock_mono() + 5;
+	while (json_array_size(events) == before && clock_mono() < deadline) {
+		usleep(10000);
+		scan_watch(s);
+	}
+	assert_int_equal(json_array_size(events), before + 1);
+	const json_t *warn = json_array_get(events, before);
+	assert_true(event_is(warn, "warn"));
+	assert_non_null(strstr(json_string_value(json_object_get(warn, "why")),
+		"no line of the first minute matches the progress pattern 'batch (?<done>\\d+) of (?<total>\\d+)'; the nearest is: Batch 1/20"));
+	scan_watch(s);
+	scan_end(s, 0);
+	assert_int_equal(json_array_size(events), before + 1);
+	scan_free(s);
+}
+
+// Epochs that are counted from 0, and those that lines of their own announce.
+static void epochs_are_counted_as_programs_do(void **state)
+{
+	struct scan *s = start(mem_json("{s:o}", "progress", plan_progress()));
+	say(s, 0, "[0/25][0/1583]\tLoss_D: 1.2\n");
+	say(s, 0, "[1/25][50/1583]\tLoss_D: 1.2\n");
+	say(s, 1, "Epoch 2/3\n");
+	say(s, 1, "\r 10/469 [>.............................] - ETA: 12s - loss: 2.3\r");
+	scan_end(s, 0);
+	assert_int_equal(json_array_size(events), 3);
+	static const double expected[][3] = {{0, 39575, 1583}, {479, 1407, 469}, {1633, 39575, 1583}};
+	for (size_t i = 0; i < countof(expected); i++) {
+		const json_t *e = json_array_get(events, i);
+		assert_float_equal(json_number_value(json_object_get(e, "done")), expected[i][0], 0);
+		assert_float_equal(json_number_value(json_object_get(e, "total")), expected[i][1], 0);
+		assert_float_equal(json_number_value(json_object_get(e, "epoch")), expected[i][2], 0);
+	}
 	scan_free(s);
 }
 
@@ -294,6 +343,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(metrics_are_found_however_the_output_is_cut, setup, teardown),
 	        cmocka_unit_test_setup_teardown(the_first_group_is_the_value, setup, teardown),
+	        cmocka_unit_test_setup_teardown(it_is_said_in_time_that_no_line_matches, setup, teardown),
+	        cmocka_unit_test_setup_teardown(epochs_are_counted_as_programs_do, setup, teardown),
 	        cmocka_unit_test_setup_teardown(progress_comes_once_a_second_and_at_the_end, setup, teardown),
 	        cmocka_unit_test_setup_teardown(heads_are_of_pieces_and_the_last_are_told, setup, teardown),
 	        cmocka_unit_test_setup_teardown(heads_are_thinned, setup, teardown),

@@ -412,6 +412,7 @@ void team_sample(struct node *node)
 		if (t->members[i].running && (pid = pid_of(&t->members[i])))
 			ranks[n++] = (struct sample_rank){.rank = t->members[i].number, .pid = pid};
 	check_families(node);
+	scan_watch(t->scan);
 	json_t *event = n ? sampler_take(t->sampler, ranks, n) : NULL; // in a container it may take a moment until they are seen
 	if (event)
 		node_event(node, event);

@@ -28,15 +28,11 @@ static int on_event(json_t *event, void *data)
 }
 
 // A file is a log; anything else names a run.
-static int read_source(const struct wish *w, const char *name, struct iterations *it, const char **clock, struct error *err)
+static int read_source(const struct wish *w, const char *name, struct iterations *it, struct logfile *found, struct error *err)
 {
 	struct stat st;
-	struct logfile found;
-	if (stat(name, &st) == 0 && !S_ISDIR(st.st_mode)) {
-		int rc = logfile_read(name, w->pattern, w->total, it, &found, err);
-		*clock = found.clock;
-		return rc;
-	}
+	if (stat(name, &st) == 0 && !S_ISDIR(st.st_mode))
+		return logfile_read(name, w->pattern, w->total, it, found, err);
 	struct run *run = run_open(w->runs, name, err);
 	if (!run)
 		return -1;
@@ -44,7 +40,7 @@ static int read_source(const struct wish *w, const char *name, struct iterations
 	int rc = run_read(run, false, &events, on_event, it, err);
 	if (rc == 0)
 		run_read(run, true, &metrics, on_event, it, NULL); // none yet is no error
-	*clock = "muster";
+	*found = (struct logfile){.clock = "muster"};
 	if (rc == 0 && iterations_leader(it) < 0)
 		rc = error_set(err, ERROR_USAGE, "%s: no rank has printed a line of an iteration; say in the job file with 'progress' how they look", run->id);
 	run_free(run);
@@ -77,22 +73,24 @@ static json_t *interval(double value, double low, double high)
 static json_t *predict(const struct wish *w, const char *name, struct error *err)
 {
 	struct iterations *it = iterations_new();
-	const char *clock = NULL;
+	struct logfile found = {0};
 	struct estimate_input in;
 	double actual = NAN;
-	if (read_source(w, name, it, &clock, err) < 0 || !iterations_input(it, iterations_leader(it), &in)) {
+	if (read_source(w, name, it, &found, err) < 0 || !iterations_input(it, iterations_leader(it), &in)) {
 		iterations_free(it);
 		return NULL;
 	}
 	if (!isnan(w->total))
 		in.total = w->total;
+	in.grain = found.grain;
+	in.stamped = found.stamped;
 	double done = cut(&in, w->first, &actual);
 	struct estimate e = estimate_make(&in);
 	json_t *doubts = json_array();
 	for (unsigned bit = 1; bit <= ESTIMATE_NOTHING; bit <<= 1)
 		if (e.doubts & bit)
 			json_array_append_new(doubts, json_string(estimate_doubt(bit)));
-	json_t *result = mem_json("{s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "clock", clock, "done", series_number(done), "seen", (int)e.seen,
+	json_t *result = mem_json("{s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "clock", found.clock, "done", series_number(done), "seen", (int)e.seen,
 		"warm_up", (int)e.warm_up, "pauses", (int)e.pauses, "turns", series_number(in.total), "turn", interval(e.turn, e.turn_low, e.turn_high),
 		"median", series_number(e.median), "init", series_number(e.init), "total", interval(e.total, e.total_low, e.total_high), "actual",
 		series_number(actual), "error", series_number(e.total / actual - 1), "doubts", doubts);

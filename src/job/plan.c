@@ -436,13 +436,40 @@ static json_t *make_metrics(const struct build *b)
 	return list;
 }
 
+#define NUMBER "\\d{1,12}"
+#define OF_TOTAL "\\s*(?:/|of)\\s*(?<total>" NUMBER ")"
+#define EPOCH "(?<epoch>\\d{1,9})"
+#define EPOCHS "(?<epochs>\\d{1,9})"
+#define TURN "\\b(?:iteration|iter|step|batch)\\W{0,9}(?<done>" NUMBER ")"
+
+// The first that a line matches counts. What is in doubt (a bar of a validation, a number of an epoch alone) is none of them.
 json_t *plan_progress(void)
 {
-	return mem_json("[s, s, s, s]",
-	        "(?i)\\bepoch\\W{0,3}(?<epoch>\\d{1,9})\\s*(?:/|of)\\s*(?<epochs>\\d{1,9}).{0,40}?"
-	        "\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
-	        "(?i)\\b(?:iteration|iter|step|batch)\\W{0,3}(?<done>\\d{1,12})\\s*(?:/|of)\\s*(?<total>\\d{1,12})",
-	        "^\\s*\\[(?<done>\\d{1,12})/(?<total>\\d{1,12})\\]", "(?i)\\bglobal[ _]step\\W{0,3}(?<done>\\d{1,12})\\b");
+	static const char *const forms[] = {
+		"(?i)\\bepoch\\W{0,3}" EPOCH "\\s*(?:/|of)\\s*" EPOCHS ".{0,40}?" TURN OF_TOTAL,
+		// [0/25][100/1583] of PyTorch's DCGAN
+		"(?:^|\\s)\\[" EPOCH "/" EPOCHS "\\]\\s?\\[\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")\\]",
+		// Epoch 0:  10%|#   | 47/469 [00:12<01:40 of tqdm and Lightning
+		"(?i)\\bepoch\\W{0,3}" EPOCH "(?:\\s*(?:/|of)\\s*" EPOCHS ")?[^|]{0,60}%\\|(?<bar>)[^|]{0,600}\\|\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")\\s*\\[",
+		// Epoch: [0][  10/5005], Epoch(train) [1][50/7330], Train Epoch: 1 [640/60000
+		"(?i)(?<!\\btest )\\bepoch\\b[^\\d\\[]{0,12}\\[?" EPOCH "\\]?(?:/" EPOCHS ")?[\\]:,]?\\s{0,4}\\[\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")[\\s\\]]",
+		"(?i)" TURN OF_TOTAL,
+		// tqdm without a word, or for training
+		"(?i)^\\W{0,8}(?:train\\w{0,8}\\W{1,3})?\\s*\\d{1,3}%\\|(?<bar>)[^|]{0,600}\\|\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")\\s*\\[",
+		// 10/469 [>....] - ETA: of Keras 2; Keras 3 has colours and lines
+		"^\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")(?<bar>) \\[[=>.]{10,60}\\] ",
+		"^(?:\\x1b\\[\\d*m|\\s)*(?<done>" NUMBER ")/(?<total>" NUMBER ")(?<bar>)(?:\\x1b\\[\\d*m|\\s)+(?:\\xe2\\x94\\x81)+",
+		"^\\s*\\[(?<done>" NUMBER ")/(?<total>" NUMBER ")\\]",
+		"(?i)\\bglobal[ _]step\\W{0,3}(?<done>" NUMBER ")\\b",
+		// nanoGPT, detectron2
+		"(?:^|\\beta: \\S{1,20}\\s{1,4})iter:? (?<done>" NUMBER ")(?::|\\s)",
+		// Epoch 1/5 on a line of its own
+		"^\\s*Epoch\\W{0,3}" EPOCH "\\s*/\\s*" EPOCHS "(?<heading>)\\W*$",
+	};
+	json_t *list = json_array();
+	for (size_t i = 0; i < countof(forms); i++)
+		json_array_append_new(list, json_string(forms[i]));
+	return list;
 }
 
 static json_t *make_progress(const struct build *b)
@@ -501,7 +528,7 @@ static void add_wishes(json_t *plan, const struct job *job)
 	if (job->progress.samples > 0)
 		json_object_set_new(plan, "samples", json_integer(job->progress.samples));
 	if (job->progress.pattern || job->stop.place.node)
-		json_object_set_new(plan, "watched", json_true());
+		json_object_set_new(plan, "watched", json_integer(60));
 	if (job->stop.place.node)
 		json_object_set_new(plan, "stop", make_stop(&job->stop));
 	if (job->budget.place.node)

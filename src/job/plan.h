@@ -16,7 +16,7 @@
 //     "command": "./train --lr {rank}",                          // as the file says it; of several roles with "; " between
 //     "samples": 128, "budget": {"max_time": s, "max_cost": x}, "expected": {"time", "low", "high", "cost", "from"},    // only where the job says so
 //     "total": 7820,                                             // iterations of the whole run; only where the job says so
-//     "watched": true,                                           // somebody relies on "progress": say so when no line matches
+//     "watched": 60,                                             // somebody relies on "progress": seconds after which to say that no line matches
 //     "stop": {"iterations": 20, "within": 0.02},                // end well when so many, or an estimate so good, were seen; only where asked for
 //     "outputs": [ "glob", ... ],
 //     "timeout": 0, "retries": 0, "grace": 5, "deadline": 60, "heartbeat": 5, "lease": 30,    // seconds; timeout 0 is none

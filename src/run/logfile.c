@@ -4,6 +4,7 @@
 #include "base/pattern.h"
 #include "base/str.h"
 #include "job/plan.h"
+#include "job/tally.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,29 +16,35 @@
 
 #define SECOND "(?<second>\\d\\d(?:[.,]\\d{1,9})?)"
 
-enum { PROGRESS_MAX = 8, NEAREST_BYTES = 200 };
+enum { PROGRESS_MAX = 16, NEAREST_BYTES = 200 };
 
 // Forms of time stamps and of times that something took; the groups say which.
 static const char *const stamp_forms[] = {
-	"(?<year>\\d{4})-(?<month>\\d\\d)-(?<day>\\d\\d)[T ](?<hour>\\d\\d):(?<minute>\\d\\d):" SECOND,
+	"(?<year>\\d{4})[-/](?<month>\\d\\d)[-/](?<day>\\d\\d)[T ](?<hour>\\d\\d):(?<minute>\\d\\d):" SECOND,
 	"^\\W{0,2}(?<since>\\d{9,10}(?:\\.\\d+)?)\\b",
-	"^\\W{0,3}(?<hour>\\d\\d):(?<minute>\\d\\d):" SECOND "\\b",
+	"^\\W{0,3}(?:\\d\\d/\\d\\d )?(?<hour>\\d\\d):(?<minute>\\d\\d):" SECOND "\\b",
 	"^\\[\\s*(?<since>\\d+(?:\\.\\d+)?)\\s*s?\\]",
 };
+// What a progress bar has taken so far.
+static const char bar_form[] = "\\[(?:(?<hour>\\d{1,4}):)?(?<minute>\\d\\d):(?<second>\\d\\d)<";
 static const char *const took_forms[] = {
+	"(?i)\\btime per iteration \\((?<unit>ms|s)\\)\\W{1,3}(?<value>\\d+(?:\\.\\d+)?)",
+	"\\b(?<value>\\d+(?:\\.\\d+)?)(?<unit>ms|us|s)/(?:step|epoch)\\b",
 	"(?<value>\\d+(?:\\.\\d+)?(?:e-?\\d+)?)\\s*s/it",
 	"(?<rate>\\d+(?:\\.\\d+)?)\\s*it/s",
 	"(?i)(?:\\b|_)(?:time|took|duration|elapsed)\\W{1,3}(?<value>\\d+(?:\\.\\d+)?(?:e-?\\d+)?)\\s*(?<unit>ms|us)?",
 };
 
 struct head {
-	double done, total, epoch, stamp, took;
+	double done, total, epoch, stamp, took, bar;
 };
 
 struct reader {
-	struct pattern *progress[PROGRESS_MAX], *stamps[countof(stamp_forms)], *took[countof(took_forms)];
+	struct pattern *progress[PROGRESS_MAX], *stamps[countof(stamp_forms)], *took[countof(took_forms)], *bar;
 	size_t nprogress;
+	struct tally tally;
 	double total, begun, last;
+	double stamp_grain, took_grain; // the finest that was seen
 	struct head *heads;
 	size_t count, size, lines;
 	char *nearest; // the longest line with a number, where none is one of an iteration
@@ -58,6 +65,17 @@ static double number(struct pattern *p, const char *name, double otherwise)
 	return strtod(text, NULL);
 }
 
+// Seconds that a number of the last found line is a multiple of, from its digits; the finest of all stays in *grain.
+static void note_grain(struct pattern *p, const char *name, double unit, double *grain)
+{
+	size_t len;
+	const char *at = pattern_group(p, name) ? pattern_text(p, pattern_group(p, name), &len) : NULL, *point;
+	if (!at || memchr(at, 'e', len))
+		return;
+	point = memchr(at, '.', len) ? memchr(at, '.', len) : memchr(at, ',', len);
+	*grain = fmin(*grain, unit * (point ? pow(10, -(double)(at + len - point - 1)) : 1));
+}
+
 static double days(double year, double month, double day)
 {
 	struct tm tm = {.tm_year = (int)year - 1900, .tm_mon = (int)month - 1, .tm_mday = (int)day};
@@ -71,6 +89,7 @@ static double stamp_of(struct reader *r, const char *line, size_t len)
 		if (!pattern_find(p, line, len))
 			continue;
 		double since = number(p, "since", NAN), year = number(p, "year", NAN);
+		note_grain(p, isnan(since) ? "second" : "since", 1, &r->stamp_grain);
 		if (!isnan(since))
 			return since;
 		double day = isnan(year) ? 0 : days(year, number(p, "month", 1), number(p, "day", 1));
@@ -90,11 +109,18 @@ static double took_of(struct reader *r, const char *line, size_t len)
 			continue;
 		size_t n = 0;
 		const char *unit = pattern_group(p, "unit") ? pattern_text(p, pattern_group(p, "unit"), &n) : NULL;
-		double value = number(p, "value", NAN), rate = number(p, "rate", NAN);
-		value *= unit ? *unit == 'm' ? 1e-3 : 1e-6 : 1;
-		return isnan(value) ? 1 / rate : value;
+		double value = number(p, "value", NAN), rate = number(p, "rate", NAN), of = !unit || *unit == 's' ? 1 : *unit == 'm' ? 1e-3 : 1e-6;
+		note_grain(p, "value", of, &r->took_grain);
+		return isnan(value) ? 1 / rate : value * of;
 	}
 	return NAN;
+}
+
+static double bar_of(struct reader *r, const char *line, size_t len)
+{
+	if (!pattern_find(r->bar, line, len))
+		return NAN;
+	return number(r->bar, "hour", 0) * 3600 + number(r->bar, "minute", 0) * 60 + number(r->bar, "second", 0);
 }
 
 static void add_head(struct reader *r, struct head h)
@@ -108,16 +134,10 @@ static void add_head(struct reader *r, struct head h)
 
 static bool read_head(struct reader *r, struct pattern *p, struct head *h)
 {
-	int done = pattern_group(p, "done");
-	if (!pattern_number(p, done ? done : 1, &h->done))
+	struct tally_head head;
+	if (!tally_read(&r->tally, p, r->total, &head))
 		return false;
-	double epoch = number(p, "epoch", NAN), epochs = number(p, "epochs", NAN);
-	h->total = number(p, "total", r->total);
-	if (!isnan(epoch) && !isnan(epochs) && !isnan(h->total)) {
-		h->epoch = h->total;
-		h->done += (epoch - 1) * h->epoch;
-		h->total *= epochs;
-	}
+	*h = (struct head){.done = head.done, .total = head.total, .epoch = head.epoch};
 	h->stamp = number(p, "at", NAN);
 	h->took = number(p, "seconds", NAN);
 	return true;
@@ -152,6 +172,7 @@ static void read_line(struct reader *r, const char *line, size_t len)
 	}
 	h.stamp = isnan(h.stamp) ? stamp : h.stamp;
 	h.took = isnan(h.took) ? took_of(r, line, len) : h.took;
+	h.bar = bar_of(r, line, len);
 	add_head(r, h);
 }
 
@@ -164,6 +185,7 @@ static int compile(struct reader *r, const char *pattern, struct error *err)
 		r->stamps[i] = pattern_new(stamp_forms[i], NULL);
 	for (size_t i = 0; i < countof(took_forms); i++)
 		r->took[i] = pattern_new(took_forms[i], NULL);
+	r->bar = pattern_new(bar_form, NULL);
 	autojson json_t *known = plan_progress();
 	if (pattern) {
 		r->progress[r->nprogress] = pattern_new(pattern, &why);
@@ -186,6 +208,7 @@ static void reader_fini(struct reader *r)
 		pattern_free(r->stamps[i]);
 	for (size_t i = 0; i < countof(took_forms); i++)
 		pattern_free(r->took[i]);
+	pattern_free(r->bar);
 	free(r->heads);
 	free(r->nearest);
 }
@@ -242,6 +265,17 @@ static void add_stamped(const struct reader *r, struct iterations *it)
 	}
 }
 
+// Times of a bar, which may begin anew with each epoch, become stamps.
+static void stamp_bars(struct reader *r)
+{
+	double gone = 0;
+	r->begun = 0;
+	for (size_t i = 0; i < r->count; i++) {
+		gone += i > 0 && r->heads[i].bar < r->heads[i - 1].bar ? r->heads[i - 1].bar : 0;
+		r->heads[i].stamp = gone + r->heads[i].bar;
+	}
+}
+
 static void add_timed(const struct reader *r, bool elapsed, struct iterations *it)
 {
 	double at = 0, before = 0;
@@ -256,9 +290,27 @@ static void add_timed(const struct reader *r, bool elapsed, struct iterations *i
 	}
 }
 
+// What the times are from: stamps say most, then a bar's time so far.
+static int judge(struct reader *r, const char *path, struct logfile *found, struct error *err)
+{
+	bool stamped = all_have(r, offsetof(struct head, stamp)), barred = !stamped && all_have(r, offsetof(struct head, bar));
+	if (!stamped && !barred && !all_have(r, offsetof(struct head, took)))
+		return error_set(err, ERROR_USAGE, "%s: its %zu lines of iterations have neither a time stamp nor say what an iteration took", path, r->count);
+	bool elapsed = !stamped && !barred && is_elapsed(r);
+	double grain = barred ? 1 : stamped ? r->stamp_grain : r->took_grain;
+	*found = (struct logfile){.lines = r->lines,
+		.heads = r->count,
+		.clock = stamped ? "time stamps" : barred || elapsed ? "elapsed times" : "durations",
+		.grain = isfinite(grain) ? grain : 0,
+		.stamped = stamped || barred || elapsed};
+	if (barred)
+		stamp_bars(r);
+	return 0;
+}
+
 int logfile_read(const char *path, const char *pattern, double total, struct iterations *it, struct logfile *found, struct error *err)
 {
-	struct reader r = {.total = total, .begun = NAN};
+	struct reader r = {.total = total, .begun = NAN, .stamp_grain = INFINITY, .took_grain = INFINITY};
 	*found = (struct logfile){0};
 	int rc = compile(&r, pattern, err);
 	if (rc == 0)
@@ -266,17 +318,12 @@ int logfile_read(const char *path, const char *pattern, double total, struct ite
 	if (rc == 0 && r.count == 0)
 		rc = error_set(err, ERROR_USAGE, "%s: none of its %zu lines is one of an iteration%s%s%s; say with --pattern how they look", path, r.lines,
 			r.nearest ? ", such as '" : "", r.nearest ? r.nearest : "", r.nearest ? "'" : "");
-	bool stamped = all_have(&r, offsetof(struct head, stamp)), timed = all_have(&r, offsetof(struct head, took));
-	if (rc == 0 && !stamped && !timed)
-		rc = error_set(err, ERROR_USAGE, "%s: its %zu lines of iterations have neither a time stamp nor say what an iteration took", path, r.count);
-	if (rc == 0) {
-		bool elapsed = !stamped && is_elapsed(&r);
-		*found = (struct logfile){r.lines, r.count, stamped ? "time stamps" : elapsed ? "elapsed times" : "durations"};
-		if (stamped)
-			add_stamped(&r, it);
-		else
-			add_timed(&r, elapsed, it);
-	}
+	if (rc == 0)
+		rc = judge(&r, path, found, err);
+	if (rc == 0 && all_have(&r, offsetof(struct head, stamp)))
+		add_stamped(&r, it);
+	else if (rc == 0)
+		add_timed(&r, found->stamped, it);
 	reader_fini(&r);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -124,6 +125,99 @@ static void test_ranks_in_one_log(void **state)
 	iterations_free(r.it);
 }
 
+struct form {
+	const char *text;
+	double done, total, epoch, seconds, each; // of the last head: done; of each turn: seconds, turns
+	size_t count;
+};
+
+// What known programs print, three lines of each; NAN and 0: not known.
+static const struct form forms[] = {
+	{"10:00:00 [0/25][0/1583]\tLoss_D: 1.2\n10:00:10 [0/25][50/1583]\tLoss_D: 1.1\n10:00:20 [0/25][100/1583]\tLoss_D: 1.0\n", 100, 25 * 1583, 1583, 10,
+		50, 2}, // PyTorch's DCGAN
+	{"10:00:00 Epoch 0/3, step 4/4\r\n10:00:02 Epoch 1/3, step 4/4\r\n10:00:04 Epoch 2/3, step 4/4\r\n", 12, 12, 4, 2, 4, 2},
+	{"Epoch: [0][  10/5005]\tTime  0.250 ( 0.9)\tData 0.1\nEpoch: [0][  20/5005]\tTime  0.250 ( 0.9)\nEpoch: [1][   0/5005]\tTime  0.250 ( 0.9)\n", 5005,
+		NAN, 5005, NAN, NAN, 2}, // PyTorch's ImageNet
+	{"10:00:00 Train Epoch: 1 [0/60000 (0%)]\tLoss: 2.3\n10:00:03 Train Epoch: 1 [640/60000 (1%)]\tLoss: 1.3\n"
+	 "10:00:04 Test Epoch: 1 [1/9]\n10:00:06 Train Epoch: 1 [1280/60000 (2%)]\tLoss: 1.0\n",
+		1280, NAN, 60000, 3, 640, 2},
+	{"2024/05/01 10:00:00 - mmengine - INFO - Epoch(train)  [1][  50/7330]  lr: 1.9e-3  eta: 1:00:00  time: 0.5\n"
+	 "2024/05/01 10:00:25 - mmengine - INFO - Epoch(train)  [1][ 100/7330]  time: 0.5\n"
+	 "2024/05/01 10:00:50 - mmengine - INFO - Epoch(train)  [1][ 150/7330]  time: 0.5\n",
+		150, NAN, 7330, 25, 50, 2},
+	{"[05/01 10:00:00 d2.utils.events]:  eta: 0:28:11  iter: 19  total_loss: 2\n[05/01 10:00:20 d2.utils.events]:  eta: 0:28:11  iter: 39  total_loss: 2\n"
+	 "[05/01 10:00:40 d2.utils.events]:  eta: 0:27:11  iter: 59  total_loss: 2\n",
+		59, NAN, 0, 20, 20, 2},
+	{"iter 0: loss 10.9, time 250.00ms, mfu 5%\niter 1: loss 10.1, time 250.00ms\niter 2: loss 9.9, time 250.00ms\n", 2, NAN, 0, 0.25, 1, 2}, // nanoGPT
+	{" iteration       10/     100 | consumed samples: 80 | elapsed time per iteration (ms): 350.0 | loss\n iteration       20/     100 | elapsed time per "
+	 "iteration (ms): 350.0 |\n iteration       30/     100 | elapsed time per iteration (ms): 350.0 |\n",
+		30, 100, 0, 3.5, 10, 2}, // Megatron
+	{"  0%|          | 0/500 [00:00<?, ?it/s]\r  2%|2         | 10/500 [00:05<04:03,  2.01it/s]\r  4%|4         | 20/500 [00:10<04:01,  2.00it/s]\r"
+	 "Validation: 10%|1  | 1/10 [00:00<00:01, 9.0it/s]\r",
+		20, 500, 0, 5, 10, 2}, // tqdm
+	{"Epoch 0:   0%|          | 0/20 [00:00<?, ?it/s]\rEpoch 0: 100%|####| 20/20 [00:10<00:00,  2.0it/s, loss=1]\rEpoch 1:   0%|          | 0/20 [00:00<?, "
+	 "?it/s]\rEpoch 1: 100%|####| 20/20 [00:10<00:00,  2.0it/s, loss=1]\r",
+		40, NAN, 20, 10, 20, 2}, // Lightning
+	{"Epoch 1/2\n 50%|#####     | 10/20 [00:05<00:05,  2.0it/s]\r100%|##########| 20/20 [00:10<00:00,  2.0it/s]\nEpoch 2/2\n"
+	 " 50%|#####     | 10/20 [00:05<00:05,  2.0it/s]\r",
+		30, 40, 20, 5, 10, 2},
+	{"Epoch 1/2\n 25%|##        | 10/40 [00:05<00:15,  2.0it/s]\r 50%|#####     | 20/40 [00:10<00:10,  2.0it/s]\nEpoch 2/2\n"
+	 " 75%|#######   | 30/40 [00:15<00:05,  2.0it/s]\r",
+		30, 40, 0, 5, 10, 2}, // the bar is of both
+	{"10:00:00 start\nEpoch 1/3\n 10/469 [..............................] - ETA: 12s - loss: 2.3\r469/469 [==============================] - 10s 20ms/step - "
+	 "loss: 0.5\nEpoch 2/3\n469/469 [==============================] - 10s 20ms/step - loss: 0.4\n",
+		0, 0, 0, 0, 0, 0}, // Keras 2: not all lines say when
+	{"Epoch 1/3\n469/469 [==============================] - 10s 20ms/step - loss: 0.5\nEpoch 2/3\n469/469 [==============================] - 10s 20ms/step"
+	 " - loss: 0.4\nEpoch 3/3\n469/469 [==============================] - 10s 20ms/step - loss: 0.3\n",
+		1407, 1407, 469, 9.38, 469, 2},
+	{"Epoch 1/3\n\033[1m469/469\033[0m \033[32m\xe2\x94\x81\xe2\x94\x81\033[0m\033[37m\033[0m \033[1m9s\033[0m 20ms/step - loss: 0.5\nEpoch 2/3\n"
+	 "\033[1m469/469\033[0m \033[32m\xe2\x94\x81\xe2\x94\x81\033[0m\033[37m\033[0m \033[1m9s\033[0m 20ms/step - loss: 0.4\n",
+		938, 1407, 469, 9.38, 469, 1}, // Keras 3
+};
+
+static void test_known_programs(void **state)
+{
+	for (size_t i = 0; i < countof(forms); i++) {
+		const struct form *f = &forms[i];
+		struct reading r = reading_of(f->text, NULL, NAN);
+		if ((r.rc == 0) != (f->count > 0) || r.in.count != f->count)
+			fail_msg("%s: %zu turns, not %zu: %s", f->text, r.in.count, f->count, r.rc ? r.err.text : "");
+		double done = r.in.done;
+		for (size_t k = 0; k < r.in.count; k++) {
+			done += r.in.turns[k].count;
+			if (!isnan(f->each) && (r.in.turns[k].count != f->each || fabs(r.in.turns[k].seconds - f->seconds) > 1e-6))
+				fail_msg("%s: %g turns in %g s", f->text, r.in.turns[k].count, r.in.turns[k].seconds);
+		}
+		if (f->count && (done != f->done || r.in.epoch != f->epoch || (isnan(f->total) ? !isnan(r.in.total) : r.in.total != f->total)))
+			fail_msg("%s: %g of %g, %g an epoch", f->text, done, r.in.total, r.in.epoch);
+		iterations_free(r.it);
+	}
+}
+
+// How exact times are is in their digits.
+static void test_grain(void **state)
+{
+	static const struct {
+		const char *text;
+		double grain;
+		bool stamped;
+	} cases[] = {
+		{"10:00:00 step 1/9\n10:00:01 step 2/9\n", 1, true},
+		{"10:00:00,250 step 1/9\n10:00:01,500 step 2/9\n", 0.001, true},
+		{"step 1/9 time: 0.25\nstep 2/9 time: 0.3\n", 0.01, false},
+		{"step 1/9 time: 250.0 ms\nstep 2/9 time: 250.0 ms\n", 1e-4, false},
+		{"step 1/9 4.0 it/s\nstep 2/9 4.0 it/s\n", 0, false},
+		{" 10%|# | 1/9 [00:01<00:09, 1.0it/s]\n 20%|# | 2/9 [00:02<00:08, 1.0it/s]\n", 1, true},
+	};
+	for (size_t i = 0; i < countof(cases); i++) {
+		struct reading r = reading_of(cases[i].text, NULL, NAN);
+		assert_int_equal(r.rc, 0);
+		assert_float_equal(r.found.grain, cases[i].grain, 1e-9);
+		assert_int_equal(r.found.stamped, cases[i].stamped);
+		iterations_free(r.it);
+	}
+}
+
 static void test_errors(void **state)
 {
 	static const char *const cases[][3] = {
@@ -156,6 +250,8 @@ int main(void)
 		cmocka_unit_test(test_what_the_lines_say_it_took),
 		cmocka_unit_test(test_own_pattern),
 		cmocka_unit_test(test_ranks_in_one_log),
+		cmocka_unit_test(test_known_programs),
+		cmocka_unit_test(test_grain),
 		cmocka_unit_test(test_errors),
 	};
 	return cmocka_run_group_tests(tests, NULL, tear_down);

@@ -1,0 +1,29 @@
+// Tally: how far a line of output says that its program is, over all epochs.
+// It knows no times; whoever reads the lines does.
+#ifndef JOB_TALLY_H
+#define JOB_TALLY_H
+
+#include "base/pattern.h"
+
+#include <stdbool.h>
+
+// What the lines before have shown; all zero at the beginning.
+struct tally {
+	bool from_zero;       // epochs are counted from 0
+	bool whole;           // bars run over all epochs
+	bool fresh;           // an epoch has been announced since the last bar
+	double epoch, epochs; // as the last line said that announced one; 0: none has
+	double bar;           // what the last bar said
+};
+
+struct tally_head {
+	double done, total; // turns of the whole run; total is NAN where it is not known
+	double epoch;       // turns of an epoch; 0: there are none
+};
+
+// Reads the line that the pattern has just been found in. Its groups: done (or else the first), total, epoch, epochs; an empty group `bar` marks a
+// progress bar, of one epoch where lines announce epochs; one called `heading` marks such a line. total is of the whole run, NAN: not known.
+// Epochs count from 0 once one is called 0. False when the line says nothing about turns.
+bool tally_read(struct tally *t, const struct pattern *found, double total, struct tally_head *head);
+
+#endif
