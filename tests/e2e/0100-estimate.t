@@ -29,6 +29,23 @@ muster run turns.yaml --set stop.within=40% --set progress.total=4000
 status_is "a run that stops when the time is known well enough" 0
 is "it is" "$(json_value "$(run_dir)/report.json" '(lambda t: t[2] - t[0] <= 0.4 * t[0])(e["estimate"]["total"])')" true
 
+# What is said when a steady program is known within 5 % is what it takes when it may go on; one run may begin a fifth of a second later than another.
+cat >steady.yaml <<'J'
+name: steady
+run:
+  command: >-
+    /usr/bin/python3 -uc 'import time; start = time.monotonic();
+    [(time.sleep(max(0, start + 0.05 * i - time.monotonic())), print("step %d/160" % i)) for i in range(1, 161)]'
+J
+muster run steady.yaml --set stop.within=5%
+status_is "a steady program that stops when its time is known" 0
+cp "$(run_dir)/report.json" foretold.json
+is "stops early" "$(json_value foretold.json '(e["why"], 10 <= e["estimate"]["gone"] < 120)')" '["enough iterations were seen", true]'
+is "and knows it within that" "$(json_value foretold.json '(lambda t: max(t[2] - t[0], t[0] - t[1]) <= 0.05 * t[0])(e["estimate"]["total"])')" true
+muster run steady.yaml
+actual=$(json_value "$(run_dir)/report.json" 'e["estimate"]["total"][0]')
+is "the whole run takes what was foretold" "$(json_value foretold.json "(lambda t: t[1] - 0.2 <= $actual <= t[2] + 0.2)(e['estimate']['total'])")" true
+
 muster run turns.yaml --set progress.pattern='turn no (\d+) done'
 status_is "a pattern that nothing matches" 0
 like "is said, with the nearest line" "$(json_lines "$(run_dir)/events.jsonl" 'e["why"] if e["type"] == "warn" else None')" "no line of the output matches .*turn no .* the nearest is: turn 1 is over"

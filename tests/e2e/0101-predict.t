@@ -25,6 +25,31 @@ like "a table of them" "$out" 'NAME .*WHOLE RUN.*
 durations.log +400 of 400 +0.25 s.*
 stamped.log +400 of 400'
 
+# PyTorch's DCGAN counts epochs and iterations from 0; its log may have come from anywhere. A bar writes over its line.
+/usr/bin/python3 -c '
+import datetime
+t = datetime.datetime(2024, 5, 1, 10, 0, 0)
+print(t.strftime("%H:%M:%S"), "Starting Training Loop...", end="\r\n")
+for i in range(0, 5 * 1583):
+    t += datetime.timedelta(milliseconds=400 if i else 5000)
+    if i % 1583 % 50 == 0:
+        print(t.strftime("%H:%M:%S"), "[%d/5][%d/1583]\tLoss_D: 1.2\tLoss_G: 2.0" % divmod(i, 1583), end="\r\n")' >dcgan.log
+muster predict --first 1000 --json dcgan.log
+status_is "epochs and iterations that count from 0" 0
+printf '%s' "$out" >out.json
+is "none of them is lost" "$(json_value out.json '(e[0]["done"], e[0]["turns"], round(e[0]["init"]))')" "[1000, 7915, 5]"
+is "the whole is foretold" "$(json_value out.json '(lambda t: t[1] <= 3170.6 <= t[2] and abs(t[0] - 3170.6) < 10)(e[0]["total"])')" true
+
+/usr/bin/python3 -c '
+for epoch in range(2):
+    for i in range(1, 51):
+        print("\rEpoch %d: %3d%%|####      | %d/50 [%02d:%02d<00:30,  0.5it/s, loss=1]" % (epoch, 2 * i, i, *divmod(2 * i, 60)), end="")
+    print()' >bar.log
+muster predict --total 500 --json bar.log
+status_is "a bar for each epoch" 0
+printf '%s' "$out" >out.json
+is "is one run" "$(json_value out.json '(e[0]["clock"], e[0]["done"], (lambda t: t[1] <= 1000 <= t[2])(e[0]["total"]))')" '["elapsed times", 100, true]'
+
 cat >turns.yaml <<'J'
 name: turns
 run:
