@@ -12,7 +12,7 @@
 // A log of strangers that somebody sends on purpose must not fill the disk.
 enum { REFUSED_MAX = 1000 };
 // So many turns before their spread is believed when a run is to stop as soon as its time is known.
-enum { WITHIN_LEAST = 10 };
+enum { WITHIN_LEAST = 20 }; // fewer may be alike by chance, and what comes once in ten of them has not been seen
 
 const char *hearing_signal(int sig)
 {

@@ -440,6 +440,8 @@ static json_t *make_metrics(const struct build *b)
 #define OF_TOTAL "\\s*(?:/|of)\\s*(?<total>" NUMBER ")"
 #define EPOCH "(?<epoch>\\d{1,9})"
 #define EPOCHS "(?<epochs>\\d{1,9})"
+#define SHARE "(?<done>" NUMBER ")/(?<total>" NUMBER ")"
+#define BAR "%\\|(?<bar>)[^|]{0,600}\\|\\s*" SHARE "\\s*\\["
 #define TURN "\\b(?:iteration|iter|step|batch)\\W{0,9}(?<done>" NUMBER ")"
 
 // The first that a line matches counts. What is in doubt (a bar of a validation, a number of an epoch alone) is none of them.
@@ -448,18 +450,18 @@ json_t *plan_progress(void)
 	static const char *const forms[] = {
 		"(?i)\\bepoch\\W{0,3}" EPOCH "\\s*(?:/|of)\\s*" EPOCHS ".{0,40}?" TURN OF_TOTAL,
 		// [0/25][100/1583] of PyTorch's DCGAN
-		"(?:^|\\s)\\[" EPOCH "/" EPOCHS "\\]\\s?\\[\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")\\]",
+		"(?:^|\\s)\\[" EPOCH "/" EPOCHS "\\]\\s?\\[\\s*" SHARE "\\]",
 		// Epoch 0:  10%|#   | 47/469 [00:12<01:40 of tqdm and Lightning
-		"(?i)\\bepoch\\W{0,3}" EPOCH "(?:\\s*(?:/|of)\\s*" EPOCHS ")?[^|]{0,60}%\\|(?<bar>)[^|]{0,600}\\|\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")\\s*\\[",
+		"(?i)\\bepoch\\W{0,3}" EPOCH "(?:\\s*(?:/|of)\\s*" EPOCHS ")?[^|]{0,60}" BAR,
 		// Epoch: [0][  10/5005], Epoch(train) [1][50/7330], Train Epoch: 1 [640/60000
-		"(?i)(?<!\\btest )\\bepoch\\b[^\\d\\[]{0,12}\\[?" EPOCH "\\]?(?:/" EPOCHS ")?[\\]:,]?\\s{0,4}\\[\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")[\\s\\]]",
+		"(?i)(?<!\\btest )\\bepoch\\b[^\\d\\[]{0,12}\\[?" EPOCH "\\]?(?:/" EPOCHS ")?[\\]:,]?\\s{0,4}\\[\\s*" SHARE "[\\s\\]]",
 		"(?i)" TURN OF_TOTAL,
 		// tqdm without a word, or for training
-		"(?i)^\\W{0,8}(?:train\\w{0,8}\\W{1,3})?\\s*\\d{1,3}%\\|(?<bar>)[^|]{0,600}\\|\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")\\s*\\[",
+		"(?i)^\\W{0,8}(?:train\\w{0,8}\\W{1,3})?\\s*\\d{1,3}" BAR,
 		// 10/469 [>....] - ETA: of Keras 2; Keras 3 has colours and lines
-		"^\\s*(?<done>" NUMBER ")/(?<total>" NUMBER ")(?<bar>) \\[[=>.]{10,60}\\] ",
-		"^(?:\\x1b\\[\\d*m|\\s)*(?<done>" NUMBER ")/(?<total>" NUMBER ")(?<bar>)(?:\\x1b\\[\\d*m|\\s)+(?:\\xe2\\x94\\x81)+",
-		"^\\s*\\[(?<done>" NUMBER ")/(?<total>" NUMBER ")\\]",
+		"^\\s*" SHARE "(?<bar>) \\[[=>.]{10,60}\\] ",
+		"^(?:\\x1b\\[\\d*m|\\s)*" SHARE "(?<bar>)(?:\\x1b\\[\\d*m|\\s)+(?:\\xe2\\x94\\x81)+",
+		"^\\s*\\[" SHARE "\\]",
 		"(?i)\\bglobal[ _]step\\W{0,3}(?<done>" NUMBER ")\\b",
 		// nanoGPT, detectron2
 		"(?:^|\\beta: \\S{1,20}\\s{1,4})iter:? (?<done>" NUMBER ")(?::|\\s)",

@@ -48,7 +48,7 @@ static struct mixture mixture_make(const struct series_sums *s, double more, dou
 		double edges = s->first + s->last, inner = (1 - r) * (1 - r);
 		double precision = 2 * (1 - r) + (s->n - 2) * inner, mean = ((1 - r) * edges + inner * (s->sum - edges)) / precision;
 		double rest = s->squares * (1 + r * r) - r * r * (s->first * s->first + s->last * s->last) - 2 * r * s->products - precision * mean * mean;
-		rest = fmax(rest, s->n * least * least * (1 - r * r));
+		rest = fmax(fmax(rest, s->n * least * least * (1 - r * r)), 1e-200);
 		double variance = rest / m.freedom, of_mean = 1, of_last = 0, fresh = 0;
 		if (more > 0)
 			future(r, more, &of_mean, &of_last, &fresh);

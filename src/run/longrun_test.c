@@ -81,6 +81,10 @@ static void test_all_the_same_and_too_few(void **state)
 	struct longrun l = longrun_make(x, countof(x), 100, 1e-3);
 	assert_float_equal(l.sum, 200, 1e-6);
 	assert_true(l.sum_low < 200 && l.sum_high > 200 && l.sum_high - l.sum_low < 4);
+	static const double nothing[3] = {0};
+	l = longrun_make(nothing, countof(nothing), 100, 0);
+	assert_float_equal(l.sum, 0, 1e-9);
+	assert_float_equal(l.mean_high - l.mean_low, 0, 1e-9);
 	l = longrun_make(x, 1, 100, 0.1);
 	assert_float_equal(l.mean, 2, 1e-6);
 	assert_true(l.mean_low < 1.5 && l.mean_high > 2.5);
