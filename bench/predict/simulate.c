@@ -281,16 +281,17 @@ static struct run run_make(const struct shape *shape, size_t seen, size_t total)
 	return r;
 }
 
-// What the log shows of the first turns. The line of each is printed at its end, so the first one is part of what comes before the first head.
+// What the log shows of the first turns. The line of each is printed at its end, so the first one is part of what comes before the first head. Of
+// lines with the same stamp the first counts, as logfile.c takes them.
 static struct estimate_input look(const struct run *r, const struct view *v, size_t seen, struct estimate_turn *turns)
 {
-	size_t every = v->every ? v->every : 1;
-	double at = r->init, head = 0;
+	size_t every = v->every ? v->every : 1, told = 0;
+	double at = r->init, head = v->stamps > 2 * r->first[0] ? floor(r->init + r->first[0]) : (double)NAN;
 	struct estimate_input in = {.last = NAN, .turns = turns, .grain = fmax(v->digits, v->stamps), .stamped = v->stamps > 0};
-	for (size_t i = 0, told = 0; i < seen; i++) {
+	for (size_t i = 0; i < seen; i++) {
 		at += v->digits > 0 ? round(r->first[i] / v->digits) * v->digits : r->first[i];
-		double stamp = v->stamps > 0 ? floor(at / v->stamps) * v->stamps : at, next = i + 1 < seen ? at + r->first[i + 1] : INFINITY;
-		if ((i + 1) % every || (v->stamps > 0 && next < stamp + v->stamps))
+		double stamp = v->stamps > 0 ? floor(at / v->stamps) * v->stamps : at;
+		if ((i + 1) % every || stamp == head)
 			continue; // no line, or another with the same stamp
 		if (told == 0)
 			in.before = stamp, in.done = (double)(i + 1);
@@ -340,7 +341,7 @@ static void try_shape(const struct shape *shape, size_t runs, size_t seen, size_
 	for (size_t i = 0; i < runs; i++)
 		try_run(&t, shape, i, seen, total);
 	printf("%-17s %7.2f %7.2f %7.1f %7.1f %7.1f %7.1f %7.2f   ", shape->name, quantile(&t.errors[0], 0.5), quantile(&t.errors[0], 1), t.held / hundredth,
-		100 * t.held_shown / t.shown, t.doubted / hundredth, t.trusted / hundredth, quantile(&t.widths, 0.5));
+		t.shown > 0 ? 100 * t.held_shown / t.shown : (double)NAN, t.doubted / hundredth, t.trusted / hundredth, quantile(&t.widths, 0.5));
 	for (size_t k = 1; k < METHODS; k++)
 		printf(" %7.2f %7.2f", quantile(&t.errors[k], 0.5), quantile(&t.errors[k], 1));
 	printf("%s\n", shape->unruly ? "   (not to be trusted)" : "");

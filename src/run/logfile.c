@@ -254,13 +254,31 @@ static bool is_elapsed(const struct reader *r)
 	return r->count > 2 && r->heads[r->count - 1].took > 2 * r->heads[0].took;
 }
 
-// Heads with the same stamp, which is not finer than that, count as the last of them.
+static bool same_stamp(const struct head *a, const struct head *b)
+{
+	return a->stamp == b->stamp && a->done <= b->done;
+}
+
+// Most lines share their stamp with another.
+static bool is_coarse(const struct reader *r)
+{
+	size_t groups = 1;
+	for (size_t i = 1; i < r->count; i++)
+		groups += !same_stamp(&r->heads[i - 1], &r->heads[i]);
+	return groups > 2 && 2 * groups <= r->count;
+}
+
+// Of heads with the same stamp, which is not finer than that, one counts: where there are many, the first, which came when the stamp changed (not of
+// the first stamp: the log began somewhere in it), and the last of the whole run; else the last.
 static void add_stamped(const struct reader *r, struct iterations *it)
 {
+	bool coarse = is_coarse(r), first = true;
 	iterations_start(it, 0, r->begun < r->heads[0].stamp ? r->begun : r->heads[0].stamp);
 	for (size_t i = 0; i < r->count; i++) {
 		const struct head *h = &r->heads[i];
-		if (i + 1 == r->count || h[1].stamp != h->stamp || h[1].done < h->done)
+		first = first && same_stamp(&r->heads[0], h);
+		bool begins = i > 0 && !same_stamp(h - 1, h), ends = i + 1 == r->count || !same_stamp(h, h + 1);
+		if (coarse ? (begins && !first) || h->done >= h->total : ends)
 			iterations_head(it, 0, h->stamp, h->done, h->total, h->epoch);
 	}
 }

@@ -81,6 +81,24 @@ static void test_begin_and_midnight(void **state)
 	iterations_free(r.it);
 }
 
+// Many lines a second: what is known is when the second began.
+static void test_many_lines_with_the_same_stamp(void **state)
+{
+	autostr struct str text = {0};
+	for (int i = 1; i <= 50; i++)
+		str_printf(&text, "10:00:%02d step %d/90\n", (7 + i) / 10, i);
+	struct reading r = reading_of(text.text, NULL, NAN);
+	expect_turns(&r, 4, 1, 10);
+	assert_float_equal(r.in.done, 3, 0);
+	assert_float_equal(r.in.before, 1, 1e-6);
+	iterations_free(r.it);
+	str_printf(&text, "10:00:09 step 90/90\n");
+	r = reading_of(text.text, NULL, NAN);
+	assert_int_equal(r.in.count, 5);
+	assert_float_equal(r.in.turns[4].count, 47, 0);
+	iterations_free(r.it);
+}
+
 static void test_what_the_lines_say_it_took(void **state)
 {
 	struct reading r = reading_of("step 1/9 time: 0.25\rstep 2/9 time: 0.25\rstep 3/9 time: 0.25\n", NULL, NAN);
@@ -247,6 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stamps),
 		cmocka_unit_test(test_begin_and_midnight),
+		cmocka_unit_test(test_many_lines_with_the_same_stamp),
 		cmocka_unit_test(test_what_the_lines_say_it_took),
 		cmocka_unit_test(test_own_pattern),
 		cmocka_unit_test(test_ranks_in_one_log),
