@@ -345,14 +345,14 @@ static struct part regular(const struct estimate_input *in, struct paces *p, siz
 	e->turn_low = fmax(mean + l.mean_low / each - grain, 0);
 	e->turn_high = mean + l.mean_high / each + grain;
 	struct part r = {mean * left + l.sum, hypot(fmax(l.sum - l.sum_low, 0), grain * left), hypot(fmax(l.sum_high - l.sum, 0), grain * left)};
-	if (slope != 0) { // from the level it has come to: perhaps that was chance, perhaps it stays there, perhaps it goes on like this
-		double come = slope * (x[n - 1].end - center), drift = steepest * left / 2;
+	if (slope != 0) { // perhaps that was chance, perhaps it stays at the level it has come to, perhaps it goes on like this: from between the first two
+		double come = slope * (x[n - 1].end - center) / 2, drift = steepest * left / 2;
 		e->turn += come;
-		e->turn_low = fmax(e->turn_low + fmin(come, 0), 0);
-		e->turn_high += fmax(come, 0);
+		e->turn_low = fmax(e->turn_low + fmin(2 * come, 0), 0);
+		e->turn_high += fmax(2 * come, 0);
 		r.seconds += come * left;
-		r.low += fmax(slope > 0 ? come * left : -drift * left, 0);
-		r.high += fmax(slope > 0 ? drift * left : -come * left, 0);
+		r.low += fmax(slope > 0 ? come * left : -(come + drift) * left, 0);
+		r.high += fmax(slope > 0 ? (come + drift) * left : -come * left, 0);
 	}
 	return r;
 }
