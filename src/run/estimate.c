@@ -266,8 +266,8 @@ static double trend(const struct pace *all, size_t count, double m, double *most
 	return fabs(slope) * (x[n - 1].end - x[0].end) > 0.01 * m ? slope : 0;
 }
 
-// Ashman's D of the best split in two: how far apart two halves are in terms of their own widths.
-static bool two_modes(double *values, size_t n, double m)
+// Ashman's D of the best split in two: how far apart two halves are in terms of their own widths. Two neighbouring multiples of a grain are one.
+static bool two_modes(double *values, size_t n, double m, double grain)
 {
 	if (n < 10)
 		return false;
@@ -287,7 +287,7 @@ static bool two_modes(double *values, size_t n, double m)
 		double ma = left / a, mb = (sum - left) / b;
 		double va = fmax(left_squares / a - ma * ma, 0), vb = fmax((squares - left_squares) / b - mb * mb, 0);
 		double d = (mb - ma) * M_SQRT2 / sqrt(va + vb + 1e-9 * m * m);
-		if (mb - ma > 0.03 * m && d > best)
+		if (mb - ma > fmax(0.03 * m, 1.5 * grain) && d > best)
 			best = d;
 	}
 	return best > 5;
@@ -333,7 +333,7 @@ static struct part regular(const struct estimate_input *in, struct paces *p, siz
 		p->scratch[i] = x[i].seconds;
 	}
 	double mean = seconds / turns, each = turns / (double)n, steepest = 0, slope = trend(x, n, mean, &steepest), center = (x[0].end + x[n - 1].end) / 2;
-	e->doubts |= (slope != 0 ? ESTIMATE_TREND : 0) | (two_modes(p->scratch, n, mean) ? ESTIMATE_TWO_MODES : 0) | (n < FEW ? ESTIMATE_FEW : 0);
+	e->doubts |= (slope != 0 ? ESTIMATE_TREND : 0) | (two_modes(p->scratch, n, mean, in->grain / each) ? ESTIMATE_TWO_MODES : 0) | (n < FEW ? ESTIMATE_FEW : 0);
 	for (size_t i = 0; i < n; i++) {
 		squares += (x[i].seconds - mean) * (x[i].seconds - mean) / (double)n;
 		p->scratch[i] = (x[i].seconds - mean - slope * (x[i].end - center)) * x[i].count;

@@ -286,6 +286,7 @@ static void test_grain(void **state)
 		turns[i] = (struct estimate_turn){i % 3 ? 0.13 : 0.12, 1};
 	struct estimate_input input = {.total = 1000, .last = NAN, .turns = turns, .count = SEEN, .grain = 0.01};
 	struct estimate e = estimate_make(&input);
+	assert_int_equal(e.doubts, 0);
 	assert_true(e.total_high - e.total_low > 2 * 0.004 * 960);
 	double rounded = e.total_high - e.total_low;
 	input.stamped = true;
