@@ -1,5 +1,6 @@
 #include "cmd/comparison.h"
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "job/prices.h"
 #include "run/compare.h"
@@ -38,15 +39,27 @@ static int add_run(struct compare *c, const char *runs, const char *id, const ch
 	return rc;
 }
 
-static int add_sweep(struct compare *c, const struct trials *t, struct error *err)
+// Trials that are over. What cannot be read of one, be it that its directory was removed, is no reason not to compare the others.
+static void add_sweep(struct compare *c, const struct trials *t)
 {
-	for (size_t i = 0; i < trials_count(t); i++) {
+	autojson json_t *lost = json_array();
+	size_t i;
+	const json_t *item;
+	for (i = 0; i < trials_count(t); i++) {
 		const json_t *trial = trials_get(t, i), *point = trials_point(t, i);
-		if (tree_text(trial, "run") && tree_has(trial, "outcome") &&
-			add_run(c, t->runs, tree_text(trial, "run"), tree_text(point, "name"), json_object_get(point, "sets"), err) < 0)
-			return -1;
+		struct error why;
+		if (!tree_has(trial, "outcome"))
+			continue;
+		if (!tree_text(trial, "run"))
+			json_array_append_new(lost, mem_json("{s:i, s:s, s:s?}", "trial", (int)i, "run", "-", "why", tree_text(trial, "why")));
+		else if (add_run(c, t->runs, tree_text(trial, "run"), tree_text(point, "name"), json_object_get(point, "sets"), &why) < 0)
+			json_array_append_new(lost, mem_json("{s:i, s:s, s:s}", "trial", (int)i, "run", tree_text(trial, "run"), "why", why.text));
 	}
-	return 0;
+	json_array_foreach(lost, i, item)
+	{
+		const json_t *point = trials_point(t, (size_t)tree_number(item, "trial"));
+		compare_add_lost(c, tree_text(item, "run"), tree_text(point, "name"), json_object_get(point, "sets"), tree_text(item, "why"));
+	}
 }
 
 // A name that no sweep has is a run's.
@@ -60,46 +73,74 @@ static struct trials *find_sweep(const struct comparison_options *o, char *const
 
 static int add_runs(struct compare *c, const struct comparison_options *o, char *const *names, int count, struct error *err)
 {
-	const char *a, *b;
-	for (int i = 0; i < count; i++)
-		if (add_run(c, o->runs, names[i], NULL, NULL, err) < 0)
+	autojson json_t *ids = json_object();
+	for (int i = 0; i < count; i++) {
+		struct run *run = run_open(o->runs, names[i], err);
+		int rc = run ? compare_add(c, run, NULL, NULL, err) : -1;
+		if (rc == 0 && json_object_get(ids, run->id))
+			rc = error_set(err, ERROR_USAGE, "the run %s is named twice", run->id);
+		if (run)
+			json_object_set_new(ids, run->id, json_true());
+		run_free(run);
+		if (rc < 0)
 			return -1;
+	}
+	autofree char *a = NULL, *b = NULL;
 	if (!o->different && compare_differs(c, &a, &b))
-		return error_set(err, ERROR_USAGE, "these runs did different things: '%.200s' and '%.200s'; --different compares them all the same", a, b);
+		return error_set(err, ERROR_USAGE, "these runs did different things: '%s' and '%s'; --different compares them all the same", a, b);
 	return 0;
 }
 
-json_t *comparison_make(const struct comparison_options *o, char *const *names, int count, struct error *err)
+// Those that were named for this comparison, else those that the sweep was made with, else the user's.
+static json_t *find_prices(const struct comparison_options *o, const struct trials *t, struct error *err)
 {
-	size_t at[AT_MAX], nat;
+	autofree char *own = t ? fs_join(t->dir, "prices.yaml") : NULL;
 	struct error why = {0};
-	autojson json_t *prices = prices_find(o->prices, &why);
-	if (read_at(o->at, at, &nat, err) < 0)
-		return NULL;
+	json_t *prices = prices_find(o->prices || !own || !fs_exists(own) ? o->prices : own, &why);
 	if (why.code) {
 		*err = why;
 		return NULL;
 	}
-	struct trials *t = find_sweep(o, names, count, err);
+	return prices ? prices : json_null();
+}
+
+static json_t *compare_all(const struct comparison_options *o, const struct trials *t, char *const *names, int count, const json_t *prices, struct error *err)
+{
+	size_t at[AT_MAX], nat;
+	if (read_at(o->at, at, &nat, err) < 0)
+		return NULL;
+	struct compare *c = compare_new(json_is_object(prices) ? prices : NULL);
 	json_t *tree = NULL;
-	if (t || count > 0) {
-		struct compare *c = compare_new(prices);
-		if ((t ? add_sweep(c, t, err) : add_runs(c, o, names, count, err)) == 0) {
-			tree = compare_make(c, at, nat);
-			json_object_set_new(tree, "name", json_string(t ? tree_text(t->tree, "name") : "runs"));
-			if (t) {
-				json_object_set_new(tree, "sweep", json_string(t->id));
-				json_object_set(tree, "job", json_object_get(t->tree, "job"));
-				json_object_set(tree, "sets", json_object_get(t->tree, "sets"));
-			}
-		}
-		compare_free(c);
+	if (t)
+		add_sweep(c, t);
+	if (t || add_runs(c, o, names, count, err) == 0)
+		tree = compare_make(c, at, nat);
+	compare_free(c);
+	return tree;
+}
+
+json_t *comparison_of(const struct comparison_options *o, const struct trials *t, char *const *names, int count, struct error *err)
+{
+	autojson json_t *prices = find_prices(o, t, err);
+	autojson json_t *tree = prices ? compare_all(o, t, names, count, prices, err) : NULL;
+	if (!tree)
+		return NULL;
+	json_object_set_new(tree, "name", json_string(t ? tree_text(t->tree, "name") : "runs"));
+	if (t) {
+		json_object_set_new(tree, "sweep", json_string(t->id));
+		json_object_set(tree, "job", json_object_get(t->tree, "job"));
+		json_object_set(tree, "sets", json_object_get(t->tree, "sets"));
 	}
+	if (tree_count(tree, "rows"))
+		return steal(tree);
+	error_set(err, ERROR_USAGE, "nothing to compare: no run of the sweep is over");
+	return NULL;
+}
+
+json_t *comparison_make(const struct comparison_options *o, char *const *names, int count, struct error *err)
+{
+	struct trials *t = find_sweep(o, names, count, err);
+	json_t *tree = t || count > 0 ? comparison_of(o, t, names, count, err) : NULL;
 	trials_free(t);
-	if (tree && !tree_count(tree, "rows")) {
-		json_decref(tree);
-		tree = NULL;
-		error_set(err, ERROR_USAGE, "nothing to compare: no run of the sweep is over");
-	}
 	return tree;
 }

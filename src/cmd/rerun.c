@@ -34,16 +34,28 @@ static json_t *contrast(const struct run *then, const struct run *now, struct er
 	return tree;
 }
 
-static void print_rows(const json_t *tree)
+static const json_t *row_of(const json_t *tree, const char *name)
 {
 	size_t i;
-	const json_t *row, *pair = json_array_get(json_object_get(tree, "pairs"), 0);
+	const json_t *row;
 	json_array_foreach(json_object_get(tree, "rows"), i, row)
-	{
+		if (tree_is(row, "name", name))
+			return row;
+	return NULL;
+}
+
+static void print_rows(const json_t *tree)
+{
+	static const char *const names[] = {"then", "now"};
+	const json_t *pair = json_array_get(json_object_get(tree, "pairs"), 0);
+	for (size_t i = 0; i < countof(names); i++) {
+		const json_t *row = row_of(tree, names[i]), *failure = json_array_get(json_object_get(row, "failures"), 0);
 		const json_t *seconds = json_array_get(json_object_get(row, "seconds"), 0);
-		printf("  %-4s  %s", tree_text(row, "name"), tree_text(row, "kind"));
+		printf("  %-4s  %s", names[i], tree_text(row, "kind"));
 		if (json_is_number(seconds))
 			printf(", %.4g s", json_number_value(seconds));
+		if (tree_text(failure, "why"))
+			printf(": %s", tree_text(failure, "why"));
 		puts("");
 	}
 	if (pair)

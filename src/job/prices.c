@@ -140,3 +140,9 @@ double prices_cost(const json_t *prices, const json_t *plan, double seconds, dou
 	}
 	return i ? sum : NAN;
 }
+
+char *prices_text(double amount)
+{
+	int digits = amount > 0 && amount < 1 ? 2 - (int)floor(log10(amount)) : 2;
+	return mem_printf("%.*f", digits < 12 ? digits : 12, amount);
+}

@@ -26,4 +26,7 @@ json_t *prices_find(const char *given, struct error *err);
 // (0: not known).
 double prices_cost(const json_t *prices, const json_t *plan, double seconds, double cores);
 
+// An amount of money as it is written: two digits behind the point, three that count where it is small. Owned by the caller.
+char *prices_text(double amount);
+
 #endif

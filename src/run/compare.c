@@ -3,11 +3,10 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "job/prices.h"
-#include "run/iterations.h"
-#include "run/report.h"
+#include "run/noise.h"
 #include "run/scaling.h"
 #include "run/series.h"
+#include "run/side.h"
 #include "run/tree.h"
 
 #include <math.h>
@@ -16,61 +15,17 @@
 
 enum { PLAN_BYTES = 1 << 30, QUANTILES = 5 };
 
-// A number and where it lies with 95 %.
-struct range {
-	double value, low, high;
-};
-
-// What one run says.
-struct trial {
-	bool failed, predicted;
-	struct range seconds, turn;
-	double init, overhead, cores;
-};
-
-// One cluster: the repeats of a run on it.
-struct side {
-	char *name, *command;
-	json_t *plan, *sets, *runs, *doubts, *expected;
-	struct trial *trials;
-	size_t ntrials;
-	double *turns; // seconds of single turns, of all repeats
-	size_t nturns;
-	// The sum of it.
-	size_t good;
-	bool predicted, modelled;
-	size_t nodes;
-	double cpus;
-	struct range seconds, turn, cost;
-	double init, overhead;
-};
-
 struct compare {
 	const json_t *prices;
 	struct side *sides;
 	size_t nsides;
 };
 
-static const struct range unknown = {NAN, NAN, NAN};
-
 struct compare *compare_new(const json_t *prices)
 {
 	struct compare *c = mem_alloc(sizeof *c);
 	c->prices = prices;
 	return c;
-}
-
-static void side_fini(struct side *s)
-{
-	free(s->name);
-	free(s->command);
-	json_decref(s->plan);
-	json_decref(s->sets);
-	json_decref(s->runs);
-	json_decref(s->doubts);
-	json_decref(s->expected);
-	free(s->trials);
-	free(s->turns);
 }
 
 void compare_free(struct compare *c)
@@ -83,132 +38,17 @@ void compare_free(struct compare *c)
 	free(c);
 }
 
-// --- reading a run --------------------------------------------------------------
+// --- adding ---------------------------------------------------------------------
 
-static double cpus_of(const json_t *plan)
+static struct side *side_of(struct compare *c, const char *name, json_t *plan, const json_t *sets)
 {
-	double sum = 0;
-	size_t i;
-	const json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), i, node)
-	{
-		if (!tree_has(node, "cpus"))
-			return NAN;
-		sum += tree_number(node, "cpus");
-	}
-	return sum;
-}
-
-static char *name_of(const json_t *plan)
-{
-	const json_t *node = json_array_get(json_object_get(plan, "nodes"), 0);
-	autofree char *memory = tree_has(node, "memory") ? str_bytes(tree_number(node, "memory")) : NULL;
-	autofree char *cpus = tree_has(node, "cpus") ? mem_printf(", %g CPUs", tree_number(node, "cpus")) : NULL;
-	return mem_printf("%zu x %s%s%s%s%s%s", tree_count(plan, "nodes"), tree_text(plan, "executor"), tree_text(node, "type") ? " " : "",
-		tree_text(node, "type") ? tree_text(node, "type") : "", cpus ? cpus : "", memory ? ", " : "", memory ? memory : "");
-}
-
-static char *command_of(const json_t *plan)
-{
-	if (tree_text(plan, "command"))
-		return mem_strdup(tree_text(plan, "command"));
-	autofree char *argv = json_dumps(json_object_get(json_array_get(json_object_get(plan, "ranks"), 0), "argv"), 0);
-	return mem_strdup(argv ? argv : "");
-}
-
-static struct side *side_of(struct compare *c, const char *name, const json_t *plan, const json_t *sets)
-{
-	autofree char *made = name ? mem_strdup(name) : name_of(plan);
+	autofree char *made = name ? mem_strdup(name) : side_name(plan);
 	for (size_t i = 0; i < c->nsides; i++)
 		if (strcmp(c->sides[i].name, made) == 0)
 			return &c->sides[i];
 	c->sides = mem_resize(c->sides, (c->nsides + 1) * sizeof *c->sides);
-	struct side *s = &c->sides[c->nsides++];
-	*s = (struct side){.name = steal(made),
-		.command = command_of(plan),
-		.plan = json_incref((json_t *)plan),
-		.sets = sets ? json_incref((json_t *)sets) : NULL,
-		.runs = json_array(),
-		.doubts = json_array(),
-		.nodes = tree_count(plan, "nodes"),
-		.cpus = cpus_of(plan)};
-	s->expected = json_incref(json_object_get(plan, "expected"));
-	return s;
-}
-
-static int on_event(json_t *event, void *data)
-{
-	iterations_add(data, event);
-	return 0;
-}
-
-// Everything that has a name of its own and is not the program's run.
-static double overhead_of(const json_t *report)
-{
-	double sum = 0;
-	size_t i;
-	const json_t *phase;
-	json_array_foreach(json_object_get(report, "phases"), i, phase)
-		if (!tree_has(phase, "node") && !tree_is(phase, "name", "run"))
-			sum += tree_number(phase, "seconds");
-	return sum;
-}
-
-static double cores_of(const json_t *report)
-{
-	const json_t *node = json_array_get(json_object_get(report, "nodes"), 0);
-	return tree_number(json_object_get(node, "facts"), "cores");
-}
-
-static void keep_turns(struct side *s, const struct estimate_input *in)
-{
-	s->turns = mem_resize(s->turns, (s->nturns + in->count + 1) * sizeof *s->turns);
-	for (size_t i = 0; i < in->count; i++)
-		s->turns[s->nturns++] = in->turns[i].seconds / in->turns[i].count;
-}
-
-static void keep_doubts(struct side *s, unsigned doubts)
-{
-	for (unsigned bit = 1; bit <= ESTIMATE_NOTHING; bit <<= 1) {
-		autojson json_t *word = doubts & bit ? json_string(estimate_doubt(bit)) : NULL;
-		size_t i = 0;
-		while (word && i < json_array_size(s->doubts) && !json_equal(json_array_get(s->doubts, i), word))
-			i++;
-		if (word && i == json_array_size(s->doubts))
-			json_array_append(s->doubts, word);
-	}
-}
-
-// A whole run was measured; one that was stopped is predicted; one that shows no iteration has its run phase.
-static struct trial judge(struct side *s, const json_t *report, const struct iterations *it)
-{
-	struct trial t = {.seconds = unknown, .turn = unknown, .init = NAN, .overhead = overhead_of(report), .cores = cores_of(report)};
-	struct estimate_input in;
-	long leader = iterations_leader(it);
-	bool ok = tree_is(report, "outcome", "ok"), seen = iterations_input(it, leader, &in);
-	double seconds = iterations_seconds(it, seen ? leader : 0), done = seen ? in.done : 0;
-	for (size_t i = 0; seen && i < in.count; i++)
-		done += in.turns[i].count;
-	bool whole = ok && (!seen || isnan(in.total) || done >= in.total);
-	t.failed = !ok || isnan(seconds);
-	if (whole)
-		t.seconds = (struct range){seconds, NAN, NAN};
-	if (!seen || t.failed)
-		return t;
-	struct estimate e = estimate_make(&in);
-	t.turn = (struct range){e.turn, e.turn_low, e.turn_high};
-	t.init = e.init;
-	double half = seconds * (e.turn_high - e.turn_low) / 2 / e.turn; // what another run may differ by at least
-	if (whole)
-		t.seconds = (struct range){seconds, seconds - half, seconds + half};
-	keep_turns(s, &in);
-	if (!whole) {
-		t.predicted = true;
-		t.seconds = (struct range){e.total, e.total_low, e.total_high};
-		keep_doubts(s, e.doubts);
-	}
-	t.failed = isnan(t.seconds.value);
-	return t;
+	c->sides[c->nsides] = side_make(made, plan, (json_t *)sets);
+	return &c->sides[c->nsides++];
 }
 
 int compare_add(struct compare *c, const struct run *run, const char *name, const json_t *sets, struct error *err)
@@ -219,126 +59,38 @@ int compare_add(struct compare *c, const struct run *run, const char *name, cons
 	autojson json_t *plan = text ? json_loadb(text, len, 0, &why) : NULL;
 	if (text && !json_is_object(plan))
 		return error_set(err, ERROR_USAGE, "%s is no plan: %s", path, why.text);
-	autojson json_t *report = plan ? report_make(run, err) : NULL;
-	if (!report)
-		return -1;
-	struct iterations *it = iterations_new();
-	uint64_t events = 0, metrics = 0;
-	int rc = run_read(run, false, &events, on_event, it, err);
-	if (rc == 0)
-		run_read(run, true, &metrics, on_event, it, NULL);
-	if (rc == 0) {
-		struct side *s = side_of(c, name, plan, sets);
-		s->trials = mem_resize(s->trials, (s->ntrials + 1) * sizeof *s->trials);
-		s->trials[s->ntrials++] = judge(s, report, it);
-		json_array_append_new(s->runs, json_string(run->id));
-	}
-	iterations_free(it);
-	return rc;
+	return plan ? side_add(side_of(c, name, plan, sets), run, plan, err) : -1;
 }
 
-bool compare_differs(const struct compare *c, const char **a, const char **b)
+void compare_add_lost(struct compare *c, const char *id, const char *name, const json_t *sets, const char *why)
 {
-	for (size_t i = 1; i < c->nsides; i++)
-		if (strcmp(c->sides[0].command, c->sides[i].command) != 0) {
-			*a = c->sides[0].command;
-			*b = c->sides[i].command;
-			return true;
-		}
-	return false;
+	autojson json_t *nothing = json_object();
+	side_add_lost(side_of(c, name, nothing, sets), id, why);
 }
 
-// --- several repeats of one cluster ---------------------------------------------
-
-// What repeats of a run differ by, relative to their mean, pooled over all clusters: two or three repeats of one say little.
-struct noise {
-	double variance;
-	size_t freedom; // 0: nothing was repeated
-};
-
-static const struct range *range_at(const struct trial *t, size_t offset)
+// From a little before the first difference on.
+static char *excerpt(const char *text, const char *other)
 {
-	return (const struct range *)((const char *)t + offset);
+	size_t same = 0;
+	while (text[same] && text[same] == other[same])
+		same++;
+	size_t from = same > 40 ? same - 30 : 0;
+	while (from && ((unsigned char)text[from] & 0xc0) == 0x80) // not within a character
+		from--;
+	return mem_printf("%s%.100s%s", from ? "..." : "", text + from, strlen(text + from) > 100 ? "..." : "");
 }
 
-// The mean over the trials that have a value; how many in *n.
-static double mean_value(const struct side *s, size_t offset, size_t *n)
+bool compare_differs(const struct compare *c, char **a, char **b)
 {
-	double sum = 0;
-	*n = 0;
-	for (size_t i = 0; i < s->ntrials; i++)
-		if (!s->trials[i].failed && !isnan(range_at(&s->trials[i], offset)->value)) {
-			sum += range_at(&s->trials[i], offset)->value;
-			(*n)++;
-		}
-	return *n ? sum / (double)*n : NAN;
-}
-
-static struct noise noise_of(const struct side *sides, size_t count, size_t offset)
-{
-	struct noise noise = {0};
-	double sum = 0;
-	for (size_t k = 0; k < count; k++) {
-		size_t n;
-		double mean = mean_value(&sides[k], offset, &n);
-		for (size_t i = 0; n > 1 && i < sides[k].ntrials; i++) {
-			double off = range_at(&sides[k].trials[i], offset)->value / mean - 1;
-			sum += sides[k].trials[i].failed || isnan(off) ? 0 : off * off;
-		}
-		noise.freedom += n > 1 ? n - 1 : 0;
-	}
-	noise.variance = noise.freedom ? sum / (double)noise.freedom : 0;
-	return noise;
-}
-
-// The mean of repeats. Its interval holds what repeats differ by, and what each was unsure of.
-static struct range mean_of(const struct side *s, size_t offset, const struct noise *noise)
-{
-	size_t n;
-	double mean = mean_value(s, offset, &n), inside = 0;
-	for (size_t i = 0; i < s->ntrials; i++) {
-		const struct range *r = range_at(&s->trials[i], offset);
-		if (!s->trials[i].failed && !isnan(r->value))
-			inside += (r->high - r->low) * (r->high - r->low) / 4;
-	}
-	if (n == 0)
-		return unknown;
-	double half = sqrt(inside) / (double)n; // NAN from whole runs that show no iterations
-	if (noise->freedom)
-		half = fmax(half, mean * estimate_student((double)noise->freedom) * sqrt(noise->variance / (double)n));
-	return (struct range){mean, fmax(mean - half, 0), mean + half};
-}
-
-static double plain_mean(const struct side *s, size_t offset)
-{
-	double sum = 0;
-	size_t n = 0;
-	for (size_t i = 0; i < s->ntrials; i++) {
-		double value = *(const double *)((const char *)&s->trials[i] + offset);
-		if (s->trials[i].failed || isnan(value))
+	for (size_t i = 0; i < c->nsides; i++) {
+		const char *first = c->sides[0].does, *other = c->sides[i].differs ? c->sides[i].differs : c->sides[i].does;
+		if (strcmp(first, other) == 0 && strcmp(first, c->sides[i].does) == 0)
 			continue;
-		sum += value;
-		n++;
+		*a = excerpt(first, other);
+		*b = excerpt(other, first);
+		return true;
 	}
-	return n ? sum / (double)n : NAN;
-}
-
-static void sum_up(const struct compare *c, struct side *s, const struct noise *seconds, const struct noise *turns)
-{
-	double cores = 0;
-	s->good = 0;
-	for (size_t i = 0; i < s->ntrials; i++) {
-		s->good += !s->trials[i].failed;
-		s->predicted |= !s->trials[i].failed && s->trials[i].predicted;
-		cores = fmax(cores, s->trials[i].cores);
-	}
-	s->seconds = mean_of(s, offsetof(struct trial, seconds), seconds);
-	s->turn = mean_of(s, offsetof(struct trial, turn), turns);
-	s->init = plain_mean(s, offsetof(struct trial, init));
-	s->overhead = plain_mean(s, offsetof(struct trial, overhead));
-	double more = isnan(s->overhead) ? 0 : s->overhead;
-	s->cost = (struct range){prices_cost(c->prices, s->plan, s->seconds.value + more, cores),
-		prices_cost(c->prices, s->plan, s->seconds.low + more, cores), prices_cost(c->prices, s->plan, s->seconds.high + more, cores)};
+	return false;
 }
 
 // --- clusters that were not run -------------------------------------------------
@@ -348,67 +100,32 @@ static bool is_nodes(const json_t *set)
 	return str_starts(json_string_value(set), "cluster.nodes=");
 }
 
-// Were both varied in the same way, but for the number of nodes?
-static bool same_sets(const json_t *a, const json_t *b)
-{
-	size_t i, k = 0;
-	const json_t *set;
-	json_array_foreach(a, i, set)
-	{
-		if (is_nodes(set))
-			continue;
-		while (k < json_array_size(b) && is_nodes(json_array_get(b, k)))
-			k++;
-		if (k == json_array_size(b) || !json_equal(set, json_array_get(b, k++)))
-			return false;
-	}
-	while (k < json_array_size(b) && is_nodes(json_array_get(b, k)))
-		k++;
-	return k == json_array_size(b);
-}
-
-// Do they differ in the number of nodes alone?
-static bool same_kind(const struct side *a, const struct side *b)
-{
-	static const char *const members[] = {"cpus", "memory", "type"};
-	const json_t *x = json_array_get(json_object_get(a->plan, "nodes"), 0), *y = json_array_get(json_object_get(b->plan, "nodes"), 0);
-	for (size_t i = 0; i < countof(members); i++) {
-		const json_t *one = json_object_get(x, members[i]), *other = json_object_get(y, members[i]);
-		if (one != other && !json_equal(one, other)) // neither may have it
-			return false;
-	}
-	return tree_text(a->plan, "executor") && tree_is(b->plan, "executor", tree_text(a->plan, "executor")) && same_sets(a->sets, b->sets) &&
-		strcmp(a->command, b->command) == 0;
-}
-
 static json_t *plan_with(const json_t *plan, size_t nodes)
 {
 	json_t *copy = json_copy((json_t *)plan), *list = json_array();
 	for (size_t i = 0; i < nodes; i++)
 		json_array_append(list, json_array_get(json_object_get(plan, "nodes"), 0));
 	json_object_set_new(copy, "nodes", list);
+	json_object_del(copy, "expected");
 	return copy;
 }
 
 static bool is_there(const struct side *sides, size_t count, const struct side *like, size_t nodes)
 {
 	for (size_t i = 0; i < count; i++)
-		if (sides[i].nodes == nodes && same_kind(&sides[i], like))
+		if (sides[i].nodes == nodes && side_same_kind(&sides[i], like))
 			return true;
 	return false;
 }
 
 // The points of one kind, as far as they ended well.
-static size_t points_of(const struct side *sides, size_t count, const struct side *like, double *nodes, double *seconds, double *doubt)
+static size_t points_of(const struct side *sides, size_t count, const struct side *like, struct scaling_point *points)
 {
 	size_t n = 0;
-	*doubt = 0;
 	for (size_t i = 0; i < count; i++)
-		if (sides[i].good && !sides[i].modelled && same_kind(&sides[i], like)) {
-			nodes[n] = (double)sides[i].nodes;
-			seconds[n++] = sides[i].seconds.value;
-			*doubt = fmax(*doubt, (sides[i].seconds.high - sides[i].seconds.low) / 2 / sides[i].seconds.value);
-		}
+		if (sides[i].good && side_same_kind(&sides[i], like))
+			points[n++] = (struct scaling_point){(double)sides[i].nodes, sides[i].seconds.value,
+				(sides[i].seconds.high - sides[i].seconds.low) / 2 / sides[i].seconds.value};
 	return n;
 }
 
@@ -431,56 +148,67 @@ static json_t *sets_with(const json_t *sets, size_t nodes)
 	return list;
 }
 
-static char *set_name_of(const json_t *sets, size_t nodes)
+static char *name_with(const json_t *sets)
 {
-	autojson json_t *list = sets_with(sets, nodes);
 	struct str s = {0};
-	for (size_t i = 0; i < json_array_size(list); i++)
-		str_printf(&s, "%s%s", i ? " " : "", json_string_value(json_array_get(list, i)));
+	for (size_t i = 0; i < json_array_size(sets); i++)
+		str_printf(&s, "%s%s", i ? " " : "", json_string_value(json_array_get(sets, i)));
 	return str_steal(&s);
 }
 
-static struct side modelled(const struct compare *c, const struct side *like, const struct scaling *model, size_t nodes, double doubt)
+static struct side modelled(const struct compare *c, const struct side *like, const struct scaling *model, size_t nodes)
 {
-	struct side s = {.plan = plan_with(like->plan, nodes), .nodes = nodes, .modelled = true, .good = 1};
-	double share = like->cpus / (double)like->nodes, v = scaling_at(model, (double)nodes);
-	double off = fmax(doubt, isnan(model->error) ? 0.1 : model->error); // two points say nothing of how far they bend away
-	s.name = like->sets ? set_name_of(like->sets, nodes) : name_of(s.plan);
-	s.command = mem_strdup(like->command);
-	s.runs = json_array();
-	s.doubts = json_array();
-	s.sets = sets_with(like->sets, nodes);
-	s.cpus = share * (double)nodes;
-	s.turn = unknown;
+	autojson json_t *plan = plan_with(like->plan, nodes), *sets = sets_with(like->sets, nodes);
+	autofree char *name = like->sets ? name_with(sets) : side_name(plan);
+	struct side s = side_make(name, plan, sets);
+	double v = scaling_at(model, (double)nodes), half = v * scaling_doubt(model, (double)nodes), cores = 0;
+	for (size_t i = 0; i < like->ntrials; i++)
+		cores = fmax(cores, like->trials[i].cores);
+	s.modelled = true;
+	s.good = 1;
+	s.turn = side_unknown;
 	s.init = NAN;
+	s.mean = v;
 	s.overhead = like->overhead;
-	s.seconds = (struct range){v, v * (1 - off), v * (1 + off)};
-	double more = isnan(s.overhead) ? 0 : s.overhead;
-	s.cost = (struct range){prices_cost(c->prices, s.plan, v + more, 0), prices_cost(c->prices, s.plan, s.seconds.low + more, 0),
-		prices_cost(c->prices, s.plan, s.seconds.high + more, 0)};
+	s.seconds = (struct side_range){v, fmax(v - half, 0), v + half};
+	s.cost = side_cost(&s, c->prices, cores);
 	return s;
+}
+
+// What a kind of cluster is called, apart from its nodes.
+static char *kind_name(const struct side *s)
+{
+	autojson json_t *rest = json_array(), *one = plan_with(s->plan, 1);
+	size_t i;
+	json_t *set;
+	json_array_foreach(s->sets, i, set)
+		if (!is_nodes(set))
+			json_array_append(rest, set);
+	if (json_array_size(rest))
+		return name_with(rest);
+	autofree char *name = side_name(one);
+	return mem_strdup(str_starts(name, "1 x ") ? name + 4 : name);
 }
 
 // A model for each kind of node that was run with different numbers of them, and its rows.
 static struct side *add_modelled(const struct compare *c, struct side *sides, size_t *count, const size_t *at, size_t nat, json_t *models)
 {
 	size_t had = *count;
+	autofree struct scaling_point *points = mem_alloc((had + 1) * sizeof *points);
 	for (size_t i = 0; i < had; i++) {
-		double nodes[64], seconds[64], doubt;
 		struct scaling model;
 		bool first = true;
 		for (size_t k = 0; k < i; k++)
-			first &= !same_kind(&sides[k], &sides[i]);
-		if (!first || had > 64 || scaling_fit(&model, nodes, seconds, points_of(sides, had, &sides[i], nodes, seconds, &doubt)) < 0)
+			first &= !side_same_kind(&sides[k], &sides[i]);
+		if (!first || scaling_fit(&model, points, points_of(sides, had, &sides[i], points)) < 0)
 			continue;
-		autojson json_t *one = plan_with(sides[i].plan, 1);
-		autofree char *name = sides[i].sets ? set_name_of(sides[i].sets, 1) : name_of(one);
-		json_array_append_new(models, describe_model(strchr(name, ' ') ? strchr(name, ' ') + 1 : tree_text(one, "executor"), &model));
+		autofree char *name = kind_name(&sides[i]);
+		json_array_append_new(models, describe_model(name, &model));
 		for (size_t k = 0; k < nat; k++) {
-			if (at[k] == 0 || is_there(sides, *count, &sides[i], at[k]))
+			if (is_there(sides, *count, &sides[i], at[k]))
 				continue;
 			sides = mem_resize(sides, (*count + 1) * sizeof *sides);
-			sides[*count] = modelled(c, &sides[i], &model, at[k], doubt);
+			sides[*count] = modelled(c, &sides[i], &model, at[k]);
 			(*count)++;
 		}
 	}
@@ -489,7 +217,7 @@ static struct side *add_modelled(const struct compare *c, struct side *sides, si
 
 // --- the tree -------------------------------------------------------------------
 
-static json_t *describe_range(struct range r)
+static json_t *describe_range(struct side_range r)
 {
 	return isnan(r.value) ? json_null() : mem_json("[o, o, o]", series_number(r.value), series_number(r.low), series_number(r.high));
 }
@@ -512,6 +240,20 @@ static json_t *quantiles(const struct side *s)
 	return list;
 }
 
+// What was foretold, and how far off that was. Of a run that did not come to its end nothing can be said.
+static json_t *describe_expected(const struct side *s)
+{
+	const json_t *e = s->expected;
+	if (!tree_has(e, "time"))
+		return e ? json_incref(s->expected) : json_null();
+	json_t *said = json_copy(s->expected);
+	double time = tree_number(e, "time"), is = s->predicted || s->modelled ? NAN : s->seconds.value;
+	bool held = is >= tree_number(e, "low") && is <= tree_number(e, "high");
+	json_object_set_new(said, "off", series_number(is / time - 1));
+	json_object_set_new(said, "held", isnan(is) || !tree_has(e, "low") || !tree_has(e, "high") ? json_null() : json_boolean(held));
+	return said;
+}
+
 static double share_of(const struct side *s, const struct side *least)
 {
 	bool cpus = !isnan(s->cpus) && !isnan(least->cpus);
@@ -529,15 +271,18 @@ static json_t *describe_side(const struct side *s, const struct side *least)
 		(json_int_t)(s->modelled ? 0 : s->ntrials - s->good), "kind",
 		!s->good ? "failed" : s->modelled ? "modelled" : s->predicted ? "predicted" : "measured");
 	json_object_set_new(row, "seconds", describe_range(s->seconds));
+	json_object_set_new(row, "mean", series_number(s->mean));
 	json_object_set_new(row, "turn", describe_range(s->turn));
 	json_object_set_new(row, "rate", series_number(size * samples / s->turn.value));
 	json_object_set_new(row, "init", series_number(s->init));
 	json_object_set_new(row, "overhead", series_number(s->overhead));
 	json_object_set_new(row, "speedup", series_number(speedup));
+	json_object_set_new(row, "share", series_number(least ? share_of(s, least) : NAN));
 	json_object_set_new(row, "efficiency", series_number(least ? speedup / share_of(s, least) : NAN));
 	json_object_set_new(row, "cost", describe_range(s->cost));
-	json_object_set(row, "expected", s->expected ? s->expected : json_null());
+	json_object_set_new(row, "expected", describe_expected(s));
 	json_object_set(row, "doubts", s->doubts);
+	json_object_set(row, "failures", s->failures);
 	json_object_set_new(row, "spread", quantiles(s));
 	return row;
 }
@@ -551,7 +296,7 @@ static json_t *describe_pair(size_t a, size_t b, const struct side *x, const str
 	autofree char *verdict = isnan(error)             ? mem_strdup("one run says nothing of how much the next differs")
 				 : low <= 1 && high >= 1 ? mem_strdup("no difference")
 							 : mem_printf("%s is %.2f times as fast", ratio > 1 ? y->name : x->name, fmax(ratio, 1 / ratio));
-	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range((struct range){ratio, low, high}), "verdict",
+	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range((struct side_range){ratio, low, high}), "verdict",
 		verdict);
 }
 
@@ -573,24 +318,43 @@ static const struct side *smallest(const struct side *sides, size_t count)
 	return NULL;
 }
 
+static struct noise *noise_of(const struct side *sides, size_t count, size_t offset)
+{
+	autofree struct noise_group *groups = mem_alloc((count + 1) * sizeof *groups);
+	for (size_t i = 0; i < count; i++)
+		groups[i] = side_spread(&sides[i], offset);
+	return noise_new(groups, count);
+}
+
+// The sides with their sums, and those that models add; what they hold is the comparison's, but for the modelled ones'.
+static struct side *sum_up(const struct compare *c, size_t *count, const size_t *at, size_t nat, json_t *models)
+{
+	struct side *sides = mem_alloc((c->nsides + 1) * sizeof *sides);
+	struct noise *seconds = noise_of(c->sides, c->nsides, offsetof(struct side_trial, seconds));
+	struct noise *turns = noise_of(c->sides, c->nsides, offsetof(struct side_trial, turn));
+	*count = c->nsides;
+	for (size_t i = 0; i < *count; i++) {
+		sides[i] = c->sides[i];
+		side_sum(&sides[i], seconds, turns, c->prices);
+	}
+	noise_free(seconds);
+	noise_free(turns);
+	sides = add_modelled(c, sides, count, at, nat, models);
+	qsort(sides, *count, sizeof *sides, by_size);
+	return sides;
+}
+
 json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 {
-	size_t count = c->nsides;
-	struct side *sides = mem_alloc((count + 1) * sizeof *sides);
+	size_t count;
 	json_t *rows = json_array(), *pairs = json_array(), *models = json_array();
-	struct noise seconds = noise_of(c->sides, count, offsetof(struct trial, seconds)), turns = noise_of(c->sides, count, offsetof(struct trial, turn));
-	for (size_t i = 0; i < count; i++) {
-		sides[i] = c->sides[i];
-		sum_up(c, &sides[i], &seconds, &turns);
-	}
-	sides = add_modelled(c, sides, &count, at, nat, models);
-	qsort(sides, count, sizeof *sides, by_size);
+	struct side *sides = sum_up(c, &count, at, nat, models);
 	const struct side *least = smallest(sides, count);
 	bool samples = least && tree_number(least->plan, "samples") > 0;
 	for (size_t i = 0; i < count; i++) {
 		json_t *row = describe_side(&sides[i], least);
 		size_t k = 0;
-		while (!same_kind(&sides[k], &sides[i]))
+		while (!side_same_kind(&sides[k], &sides[i]) && k < i)
 			k++;
 		json_object_set_new(row, "kind_of", json_integer((json_int_t)k));
 		json_array_append_new(rows, row);

@@ -17,18 +17,24 @@ struct compare *compare_new(const json_t *prices);
 void compare_free(struct compare *c);
 
 // Adds a run; name is the cluster's (NULL: made from the plan: "2 x local, 0.5 CPUs"). Runs of the same name are repeats of one row. sets (may be
-// NULL) is how the job was varied to get there. A run that has neither ended well nor shown an iteration is counted as failed. -1 and err when its
-// directory cannot be read.
+// NULL) is how the job was varied to get there. A run that has neither ended well nor, while it goes on, shown an iteration is counted as failed.
+// -1 and err when its directory cannot be read.
 int compare_add(struct compare *c, const struct run *run, const char *name, const json_t *sets, struct error *err);
 
-// Two runs whose jobs do not have the same command: its texts in *a and *b (not owned). False when all are the same.
-bool compare_differs(const struct compare *c, const char **a, const char **b);
+// Adds a run that cannot be read, and why: a failed one. Those that can be read come first.
+void compare_add_lost(struct compare *c, const char *id, const char *name, const json_t *sets, const char *why);
+
+// Two runs that did not do the same, by their commands and environments: where these differ, in *a and *b, owned by the caller. False when all
+// did the same.
+bool compare_differs(const struct compare *c, char **a, char **b);
 
 // Everything, owned by the caller:
 //   {"compare": 1, "currency", "as_of", "rows": [{"name", "sets", "executor", "type", "nodes", "cpus", "memory", "size", "runs": [ids], "failed",
-//      "kind": "measured"|"predicted"|"modelled"|"failed", "kind_of": the first row that differs from this one in nodes alone, "seconds": [v, low, high], "turn": [..], "rate": samples (or iterations) a second of all ranks,
-//      "init", "overhead": what the cluster took besides the program, "speedup", "efficiency", "cost": [v, low, high], "expected": {...} or null,
-//      "doubts": [..], "spread": [five quantiles of one turn's time]}],
+//      "kind": "measured"|"predicted"|"modelled"|"failed", "kind_of": the first row that differs from this one in nodes alone, "seconds": [v, low, high] of the program's run,
+//      "mean": the same as the mean over the nodes, "turn": [..], "rate": samples (or iterations) a second of all ranks, "init", "overhead": what the
+//      cluster took besides: bring-up, inputs, teardown, attempts that failed, "speedup", "share": its size in smallest ones, "efficiency",
+//      "cost": [v, low, high], "expected": the job's, with "off": how much longer it took, relative, and "held": within the interval; or null,
+//      "doubts": [..], "failures": [{"run", "outcome", "why"}], "spread": [five quantiles of one turn's time]}],
 //    "unit": what "rate" counts, "pairs": [{"a", "b": rows, "ratio": [v, low, high] of their times, "verdict"}], "models": [{"name", "serial", "parallel",
 //      "talk", "error", "points"}]}
 // null where something is not known. Rows are in order of nodes, then of CPUs. For each cluster of at (numbers of nodes) that was not run, the model

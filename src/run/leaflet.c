@@ -2,9 +2,11 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/prices.h"
 #include "run/markup.h"
 #include "run/page.h"
 #include "run/plot.h"
+#include "run/table.h"
 #include "run/tree.h"
 
 #include <math.h>
@@ -40,13 +42,24 @@ static void set_x(struct plot_point *p, const json_t *row, const char *name)
 
 // --- the plots ------------------------------------------------------------------
 
-static void put_ranges(struct str *h, const json_t *rows, struct plot_point *points, const char *member, const char *title, const char *unit)
+static char *number_text(double value)
+{
+	return isnan(value) ? mem_strdup("") : mem_printf("%.4g", value);
+}
+
+static char *money_text(double value)
+{
+	return isnan(value) ? mem_strdup("") : prices_text(value);
+}
+
+static void put_ranges(struct str *h, const json_t *rows, struct plot_point *points, const char *member, const char *title, const char *unit,
+	char *(*text)(double))
 {
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		points[i] = point_of(rows, i);
 		set_x(&points[i], json_array_get(rows, i), member);
 	}
-	plot_ranges(h, title, "Lines are 95 % intervals. Disc: measured; ring: predicted from the first iterations; diamond: from the model.", unit, points,
+	plot_ranges(h, title, "Lines are 95 % intervals. Disc: measured; ring: predicted from the first iterations; diamond: from the model.", unit, text, points,
 		json_array_size(rows));
 }
 
@@ -61,7 +74,7 @@ static void put_turns(struct str *h, const json_t *rows, struct plot_point *poin
 		points[i].box_low = part(row, "spread", 1);
 		points[i].box_high = part(row, "spread", 3);
 	}
-	plot_ranges(h, "Time of an iteration", "The median, the middle half (box), and the shortest and longest that were seen (line).", "s", points,
+	plot_ranges(h, "Time of an iteration", "The median, the middle half (box), and the shortest and longest that were seen (line).", "s", number_text, points,
 		json_array_size(rows));
 }
 
@@ -76,7 +89,7 @@ static void put_speedup(struct str *h, const json_t *rows, struct plot_point *po
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
 		points[i] = point_of(rows, i);
-		points[i].x = part(row, "speedup", 0) / part(row, "efficiency", 0);
+		points[i].x = part(row, "share", 0);
 		points[i].y = part(row, "speedup", 0);
 		points[i].group = group_of(row);
 	}
@@ -125,45 +138,67 @@ static void put_front(struct str *h, const json_t *tree, const json_t *rows, str
 
 // --- tables ---------------------------------------------------------------------
 
-static char *range_text(const json_t *row, const char *name)
+// The value, and below it where it lies.
+static void put_range(struct str *h, const json_t *row, const char *name, char *(*text)(double))
 {
-	double low = part(row, name, 1), high = part(row, name, 2);
-	if (isnan(part(row, name, 0)))
-		return mem_strdup("");
-	return isnan(low) ? mem_printf("%.4g", part(row, name, 0)) : mem_printf("%.4g (%.4g to %.4g)", part(row, name, 0), low, high);
+	autofree char *value = text(part(row, name, 0)), *low = text(part(row, name, 1)), *high = text(part(row, name, 2));
+	str_printf(h, "<td class=\"n\">%s", value);
+	if (*low)
+		str_printf(h, "<br><small>%s to %s</small>", low, high);
+	str_puts(h, "</td>");
 }
 
-static char *plain(const json_t *row, const char *name)
+static void put_row(struct str *h, const json_t *row, size_t number)
 {
-	double value = part(row, name, 0);
-	return isnan(value) ? mem_strdup("") : mem_printf("%.4g", value);
+	static const char *const numbers[] = {"rate", "speedup"}, *const times[] = {"init", "overhead"};
+	double efficiency = part(row, "efficiency", 0);
+	str_puts(h, "<tr>");
+	markup_cell_take(h, "n", mem_printf("%zu", number));
+	markup_cell(h, NULL, tree_text(row, "name"));
+	markup_cell_take(h, "n", number_text(part(row, "nodes", 0)));
+	markup_cell_take(h, "n", mem_printf("%zu", tree_count(row, "runs")));
+	markup_cell(h, NULL, tree_text(row, "kind"));
+	put_range(h, row, "seconds", number_text);
+	put_range(h, row, "cost", money_text);
+	for (size_t k = 0; k < countof(numbers); k++)
+		markup_cell_take(h, "n", number_text(part(row, numbers[k], 0)));
+	markup_cell_take(h, "n", isnan(efficiency) ? mem_strdup("") : mem_printf("%.0f %%", 100 * efficiency));
+	for (size_t k = 0; k < countof(times); k++)
+		markup_cell_take(h, "n", number_text(part(row, times[k], 0)));
+	str_puts(h, "</tr>\n");
 }
 
 static void put_table(struct str *h, const json_t *tree, const json_t *rows)
 {
-	autofree char *rate = mem_printf("#%s a second", tree_is(tree, "unit", "samples") ? "Samples" : "Iterations");
-	const char *const heads[] = {"", "Cluster", "#Nodes", "#Runs", "Time is", "#Time, s", rate, "#Speed-up", "#Efficiency", "#Before, s", "#Cluster took, s", "#Cost", NULL};
-	static const char *const numbers[] = {"speedup", "efficiency", "init", "overhead"};
+	const char *rate = tree_is(tree, "unit", "samples") ? "#Samples/s" : "#Iterations/s";
+	const char *const heads[] = {"", "Cluster", "#Nodes", "#Runs", "Time is", "#Time, s", "#Cost", rate, "#Speed-up", "#Efficiency", "#Init, s", "#Up, down, s", NULL};
 	size_t i;
 	const json_t *row;
 	str_puts(h, "<section><h2>Clusters</h2>");
 	markup_open_table(h, heads);
 	json_array_foreach(rows, i, row)
+		put_row(h, row, i + 1);
+	markup_close_table(h, 0);
+	str_puts(h, "<p class=\"note\">Speed-up and efficiency are against the smallest cluster. Init is what the program does before its first iteration; up and down is "
+		    "what the cluster takes besides the program. The cost is of all of it.</p></section>\n");
+}
+
+static void put_models(struct str *h, const json_t *tree)
+{
+	const json_t *models = json_object_get(tree, "models"), *model;
+	size_t i;
+	if (!json_array_size(models))
+		return;
+	str_puts(h, "<section><h2>Model of the time by the number of nodes</h2>");
+	json_array_foreach(models, i, model)
 	{
-		str_puts(h, "<tr>");
-		markup_cell_take(h, "n", mem_printf("%zu", i + 1));
-		markup_cell(h, NULL, tree_text(row, "name"));
-		markup_cell_take(h, "n", plain(row, "nodes"));
-		markup_cell_take(h, "n", mem_printf("%zu", tree_count(row, "runs")));
-		markup_cell(h, NULL, tree_text(row, "kind"));
-		markup_cell_take(h, "n", range_text(row, "seconds"));
-		markup_cell_take(h, "n", plain(row, "rate"));
-		for (size_t k = 0; k < countof(numbers); k++)
-			markup_cell_take(h, "n", plain(row, numbers[k]));
-		markup_cell_take(h, "n", range_text(row, "cost"));
-		str_puts(h, "</tr>\n");
+		autofree char *formula = table_formula(model);
+		str_puts(h, "<p><b>");
+		markup_escape(h, tree_text(model, "name"));
+		str_puts(h, "</b>: ");
+		markup_escape(h, formula);
+		str_puts(h, "</p>");
 	}
-	markup_close_table(h, json_array_size(rows));
 	str_puts(h, "</section>\n");
 }
 
@@ -183,27 +218,31 @@ static void put_pairs(struct str *h, const json_t *tree, const json_t *rows)
 		str_puts(h, "<tr>");
 		markup_cell(h, NULL, tree_text(json_array_get(rows, (size_t)tree_number(pair, "a")), "name"));
 		markup_cell(h, NULL, tree_text(json_array_get(rows, (size_t)tree_number(pair, "b")), "name"));
-		markup_cell_take(h, "n", range_text(pair, "ratio"));
+		put_range(h, pair, "ratio", number_text);
 		markup_cell(h, NULL, tree_text(pair, "verdict"));
 		str_puts(h, "</tr>\n");
 	}
-	markup_close_table(h, json_array_size(pairs));
+	markup_close_table(h, 0);
+	if (json_array_size(pairs) > MARKUP_ROWS)
+		str_printf(h, "<p class=\"more\">%zu more are in the JSON below.</p>", json_array_size(pairs) - MARKUP_ROWS);
 	str_puts(h, "</section>\n");
 }
 
-static void put_doubts(struct str *h, const json_t *rows)
+static void put_notes(struct str *h, const json_t *rows)
 {
-	size_t i, k;
-	const json_t *row, *doubt;
-	json_array_foreach(rows, i, row)
-		json_array_foreach(json_object_get(row, "doubts"), k, doubt)
-		{
-			str_puts(h, "<p class=\"note\"><b>");
-			markup_escape(h, tree_text(row, "name"));
-			str_puts(h, "</b> is not to be trusted: ");
-			markup_escape(h, json_string_value(doubt));
-			str_puts(h, "</p>");
-		}
+	autofree char *notes = table_notes(rows);
+	if (!*notes)
+		return;
+	str_puts(h, "<section><h2>To be known</h2>");
+	for (const char *line = notes; *line;) {
+		size_t len = strcspn(line, "\n");
+		autofree char *text = mem_strndup(line, len);
+		str_puts(h, "<p class=\"note\">");
+		markup_escape(h, text);
+		str_puts(h, "</p>");
+		line += len + (line[len] == '\n');
+	}
+	str_puts(h, "</section>\n");
 }
 
 // --- the page -------------------------------------------------------------------
@@ -228,14 +267,17 @@ char *leaflet_html(const json_t *tree)
 		markup_escape(&h, as_of);
 	}
 	str_puts(&h, "</p></div></header>\n<main class=\"wrap\">\n");
-	put_doubts(&h, rows);
-	put_ranges(&h, rows, points, "seconds", "Time of the whole run", "s");
-	put_ranges(&h, rows, points, "cost", "Cost of the whole run", currency ? currency : "");
+	put_notes(&h, rows);
+	put_ranges(&h, rows, points, "seconds", "Time of the whole run", "s", number_text);
+	put_ranges(&h, rows, points, "cost", "Cost of the whole run", currency ? currency : "", money_text);
+	str_puts(&h, "<div class=\"planes\">");
 	put_speedup(&h, rows, points);
 	put_front(&h, tree, rows, points);
+	str_puts(&h, "</div>\n");
 	put_turns(&h, rows, points);
 	put_table(&h, tree, rows);
 	put_pairs(&h, tree, rows);
+	put_models(&h, tree);
 	str_puts(&h, "<details><summary>The numbers as JSON</summary><script type=\"application/json\" id=\"data\">");
 	markup_json(&h, tree);
 	str_puts(&h, "</script><p class=\"note\">They are in this page's source, in the element with the id data; `muster compare --json` prints them.</p></details>\n"

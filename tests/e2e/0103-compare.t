@@ -36,7 +36,7 @@ is "a verdict for each pair" "$(json_value compare.json '[len(e["pairs"]), "clus
 muster compare
 like "as text" "$out" 'CLUSTER +NODES +RUNS +TIME IS +TIME +SAMPLES/S +SPEED-UP.*COST USD'
 muster compare --csv
-is "as CSV: a line for each, and as many fields" "$(awk -F, '{ print NF }' <<<"$out" | uniq -c | tr -s ' ')" " 4 22"
+is "as CSV: a line for each, and as many fields" "$(awk -F, '{ print NF }' <<<"$out" | uniq -c | tr -s ' ')" " 4 23"
 muster compare --times
 like "as times.txt" "$out" '^cluster.nodes=1: [0-9.]+
 cluster.nodes=2: [0-9.]+
