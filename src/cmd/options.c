@@ -11,22 +11,37 @@
 
 enum { ROWS_MAX = 32, FIRST = 256 }; // FIRST: getopt's value of row 0, above every letter
 
-static void print_row(const struct option_row *row)
+static bool is_many(const struct option_row *row)
+{
+	return row->value && *row->value == '*';
+}
+
+static char *name_of(const struct option_row *row)
+{
+	return mem_printf("--%s%s%s", row->name, row->value ? " " : "", row->value ? row->value + is_many(row) : "");
+}
+
+static void print_row(const struct option_row *row, int width)
 {
 	char letter[8] = "    ";
 	if (row->letter)
 		snprintf(letter, sizeof letter, "-%c, ", row->letter);
-	autofree char *name = mem_printf("--%s%s%s", row->name, row->value ? " " : "", row->value ? row->value : "");
-	printf("  %s%-16s  %s\n", letter, name, row->help);
+	autofree char *name = name_of(row);
+	printf("  %s%-*s  %s\n", letter, width, name, row->help);
 }
 
 static void print_help(const char *about, const struct option_row *rows)
 {
 	static const struct option_row self = {.name = "help", .letter = 'h', .help = "print this text"};
+	int width = 16;
+	for (const struct option_row *row = rows; row->name; row++) {
+		autofree char *name = name_of(row);
+		width = (int)strlen(name) > width ? (int)strlen(name) : width;
+	}
 	printf("usage: muster %s\n\n", about);
 	for (; rows->name; rows++)
-		print_row(rows);
-	print_row(&self);
+		print_row(rows, width);
+	print_row(&self, width);
 }
 
 // What getopt wants of the table: long options and the string of letters.
@@ -75,6 +90,12 @@ static const struct option_row *find_row(const struct option_row *rows, int c)
 	return rows;
 }
 
+static void add(struct options_list *list, const char *value)
+{
+	list->items = mem_resize(list->items, (list->count + 1) * sizeof *list->items);
+	list->items[list->count++] = value;
+}
+
 int options_parse(int argc, char **argv, const char *about, const struct option_row *rows, struct error *err)
 {
 	struct option longs[ROWS_MAX + 2] = {0};
@@ -92,7 +113,9 @@ int options_parse(int argc, char **argv, const char *about, const struct option_
 			return 0;
 		}
 		const struct option_row *row = find_row(rows, c);
-		if (row->value)
+		if (is_many(row))
+			add(row->to, optarg);
+		else if (row->value)
 			*(const char **)row->to = optarg;
 		else
 			*(bool *)row->to = true;

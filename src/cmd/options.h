@@ -5,12 +5,19 @@
 
 #include "base/error.h"
 
+#include <stddef.h>
+
+struct options_list {
+	const char **items; // owned by the list; what they point to is argv's
+	size_t count;
+};
+
 struct option_row {
 	const char *name;  // without "--"
 	char letter;       // or 0
-	const char *value; // what its value is called in the help; NULL for a flag
+	const char *value; // what its value is called in the help; NULL for a flag; "*X": there may be several
 	const char *help;  // one line
-	void *to;          // bool * of a flag, const char ** of a value (the last one given counts)
+	void *to;          // bool * of a flag, const char ** of a value (the last one given counts), struct options_list * of several
 };
 
 // Parses up to the end of argv, operands in between allowed, which end up last. rows ends with a row without name. about is what follows

@@ -13,11 +13,13 @@
 
 static bool flag;
 static const char *value;
+static struct options_list list;
 
 static int parse(const char *line, char **words, struct error *err)
 {
 	static const struct option_row rows[] = {
-	        {"follow", 'f', NULL, "go on", &flag}, {"number", 'n', "N", "how many", &value}, {"json", 0, NULL, "as JSON", &flag}, {0}};
+	        {"follow", 'f', NULL, "go on", &flag}, {"number", 'n', "N", "how many", &value}, {"json", 0, NULL, "as JSON", &flag},
+		{"set", 's', "*X", "any number of them", &list}, {0}};
 	static char copy[256];
 	strcpy(copy, line);
 	int argc = 0;
@@ -51,6 +53,19 @@ static void test_values_and_operands(void **state)
 	char *two[] = {"demo", "x", "y"};
 	assert_int_equal(options_operand(3, two, 1, &operand, &err), -1);
 	assert_int_equal(err.code, ERROR_USAGE);
+}
+
+static void test_lists(void **state)
+{
+	struct error err = {0};
+	char *words[20];
+	assert_int_equal(parse("demo -s a b --set=c --set d", words, &err), 6);
+	assert_int_equal(list.count, 3);
+	assert_string_equal(list.items[0], "a");
+	assert_string_equal(list.items[2], "d");
+	assert_string_equal(words[6], "b");
+	free(list.items);
+	list = (struct options_list){0};
 }
 
 static void test_wrong_ones(void **state)
@@ -91,7 +106,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_values_and_operands),
-	        cmocka_unit_test(test_wrong_ones),
+	        cmocka_unit_test(test_lists), cmocka_unit_test(test_wrong_ones),
 	        cmocka_unit_test(test_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

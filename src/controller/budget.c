@@ -14,17 +14,35 @@ static double wish(const json_t *plan, const char *name)
 	return json_is_number(value) ? json_number_value(value) : INFINITY;
 }
 
+// Of the whole run; one that is to stop before takes less.
+static double foretold(const json_t *plan, const char *name)
+{
+	const json_t *value = json_object_get(json_object_get(plan, "expected"), name);
+	return json_is_number(value) && !json_object_get(plan, "stop") ? json_number_value(value) : NAN;
+}
+
+static int check_cost(const json_t *plan, double most, double least, struct error *err)
+{
+	const json_t *prices = json_object_get(plan, "prices");
+	double begun = prices_cost(prices, plan, 1, 1), whole = prices_cost(prices, plan, least, 0);
+	if (isnan(begun))
+		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but what these nodes cost is not known: expected a file of prices (--prices, $MUSTER_PRICES or prices.yaml) that says it", most);
+	if (begun > most)
+		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but the least that these nodes cost is %g", most, begun);
+	if (whole > most)
+		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but the run is expected to cost at least %g (expected.low)", most, whole);
+	return 0;
+}
+
 int budget_check(const json_t *plan, struct error *err)
 {
-	double most = wish(plan, "max_cost");
-	if (isinf(most))
-		return 0;
-	double least = prices_cost(json_object_get(plan, "prices"), plan, 1, 1);
-	if (isnan(least))
-		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but what these nodes cost is not known: expected a file of prices (--prices, $MUSTER_PRICES or prices.yaml) that says it", most);
-	if (least > most)
-		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but the least that these nodes cost is %g", most, least);
-	return 0;
+	double time = wish(plan, "max_time"), most = wish(plan, "max_cost");
+	double least = isnan(foretold(plan, "low")) ? foretold(plan, "time") : foretold(plan, "low");
+	if (least > time) {
+		autofree char *has = str_seconds(time), *needs = str_seconds(least);
+		return error_set(err, ERROR_USAGE, "budget.max_time is %s, but the run is expected to take at least %s (expected.low)", has, needs);
+	}
+	return isinf(most) ? 0 : check_cost(plan, most, least, err);
 }
 
 // Costs grow in steps; the last moment before one that is too much is found by halving.

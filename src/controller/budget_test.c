@@ -36,6 +36,24 @@ static void test_check(void **state)
 	assert_non_null(strstr(err.text, "what these nodes cost is not known"));
 }
 
+static void test_what_is_expected(void **state)
+{
+	struct error err = {0};
+	autojson json_t *time = plan_of("{\"max_time\": 90}"), *cost = plan_of("{\"max_cost\": 2}");
+	json_object_set_new(time, "expected", mem_json("{s:f, s:f}", "time", 100.0, "low", 80.0));
+	json_object_set_new(cost, "expected", mem_json("{s:f, s:f}", "time", 130.0, "low", 95.0));
+	assert_int_equal(budget_check(time, &err), 0);
+	assert_int_equal(budget_check(cost, &err), 0);
+	json_object_set_new(json_object_get(time, "expected"), "low", json_real(91));
+	json_object_set_new(json_object_get(cost, "expected"), "low", json_real(101));
+	assert_int_equal(budget_check(time, &err), -1);
+	assert_non_null(strstr(err.text, "budget.max_time is 1 min 30 s, but the run is expected to take at least 1 min 31 s"));
+	assert_int_equal(budget_check(cost, &err), -1);
+	assert_non_null(strstr(err.text, "expected to cost at least 2.02"));
+	json_object_set_new(time, "stop", mem_json("{s:i}", "iterations", 20));
+	assert_int_equal(budget_check(time, &err), 0);
+}
+
 static void test_end(void **state)
 {
 	autojson json_t *time = plan_of("{\"max_time\": 5}"), *cost = plan_of("{\"max_cost\": 1}"), *both = plan_of("{\"max_cost\": 1, \"max_time\": 30}");
@@ -65,6 +83,6 @@ static void test_judge(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_check), cmocka_unit_test(test_end), cmocka_unit_test(test_judge)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_check), cmocka_unit_test(test_what_is_expected), cmocka_unit_test(test_end), cmocka_unit_test(test_judge)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

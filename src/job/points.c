@@ -30,9 +30,18 @@ static int check_map(const struct yaml *node, const char *what, struct error *er
 {
 	if (node->kind == YAML_MAP && node->count > 0)
 		return 0;
-	autofree char *found = yaml_describe(node);
+	autofree char *found = node->kind == YAML_MAP ? mem_strdup("an empty map") : yaml_describe(node);
 	return yaml_error(node, err, "found %s for '%s', expected %s", found, what,
 		strcmp(what, "sweep.over") ? "a map of keys and one value each" : "a map of keys and lists of values, such as {cluster.nodes: [1, 2, 4]}");
+}
+
+// What the sweep itself is cannot be another thing at each of its points.
+static int check_keys(const struct yaml *map, const char *what, struct error *err)
+{
+	for (size_t i = 0; i < map->count; i++)
+		if (strcmp(map->entries[i].key, "sweep") == 0 || str_starts(map->entries[i].key, "sweep."))
+			return yaml_error(map->entries[i].value, err, "found '%s' in '%s', expected keys of the job", map->entries[i].key, what);
+	return 0;
 }
 
 // The product of the lists from axis on, each combination put behind what is in chosen.
@@ -93,7 +102,7 @@ static int exclude(json_t *points, const struct yaml *map, struct error *err)
 
 static int include(json_t *points, const struct yaml *map, struct error *err)
 {
-	if (check_map(map, "sweep.include", err))
+	if (check_map(map, "sweep.include", err) || check_keys(map, "sweep.include", err))
 		return -1;
 	json_t *sets = json_array();
 	for (size_t k = 0; k < map->count; k++)
@@ -140,7 +149,7 @@ json_t *points_make(const struct job *job, struct error *err)
 		yaml_error(job->tree, err, "found no 'sweep', expected one with the keys to vary, such as {over: {cluster.nodes: [1, 2, 4]}}");
 		return NULL;
 	}
-	if (sweep->over && (check_map(sweep->over, "sweep.over", err) || multiply(sweep->over, 0, chosen, points, err)))
+	if (sweep->over && (check_map(sweep->over, "sweep.over", err) || check_keys(sweep->over, "sweep.over", err) || multiply(sweep->over, 0, chosen, points, err)))
 		return NULL;
 	if (each(points, sweep->exclude, "sweep.exclude", exclude, err) || each(points, sweep->include, "sweep.include", include, err) ||
 		check_twice(points, sweep->place.node, err))

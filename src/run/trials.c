@@ -82,22 +82,33 @@ static int take_lock(struct trials *t, struct error *err)
 	return error_errno(err, "cannot lock %s", path);
 }
 
-static int make(struct trials *t, const char *name, const char *job_path, const char *job_text, json_t *points, size_t rounds, unsigned long seed,
+static int make(struct trials *t, const char *name, const char *job_path, const char *job_text, json_t *sets, json_t *points, size_t rounds, unsigned long seed,
 	struct error *err)
 {
 	autofree char *copy = fs_join(t->dir, "job.yaml"), *path = fs_absolute(job_path, err);
 	if (!path || fs_write(copy, job_text, strlen(job_text), 0644, err) < 0)
 		return -1;
-	t->tree = mem_json("{s:i, s:s, s:s, s:s, s:f, s:O, s:o}", "sweep", 1, "id", t->id, "name", name, "job", path, "created", clock_wall(), "points",
-		points, "trials", deal(json_array_size(points), rounds, seed));
+	t->tree = mem_json("{s:i, s:s, s:s, s:s, s:f, s:O, s:O, s:o}", "sweep", 1, "id", t->id, "name", name, "job", path, "created", clock_wall(), "sets", sets,
+		"points", points, "trials", deal(json_array_size(points), rounds, seed));
 	return save(t, err);
 }
 
-struct trials *trials_begin(const char *runs, const char *name, const char *hash, const char *job_path, const char *job_text, json_t *points,
-	size_t rounds, unsigned long seed, struct error *err)
+static char *id_of(const char *name, const char *hash)
+{
+	return mem_printf("%s-%.8s", name, hash);
+}
+
+bool trials_exist(const char *runs, const char *name, const char *hash)
+{
+	autofree char *id = id_of(name, hash), *path = mem_printf("%s/sweeps/%s/sweep.json", runs, id);
+	return fs_exists(path);
+}
+
+struct trials *trials_begin(const char *runs, const char *name, const char *hash, const char *job_path, const char *job_text, json_t *sets,
+	json_t *points, size_t rounds, unsigned long seed, struct error *err)
 {
 	struct trials *t = mem_alloc(sizeof *t);
-	t->id = mem_printf("%s-%.8s", name, hash);
+	t->id = id_of(name, hash);
 	t->dir = mem_printf("%s/sweeps/%s", runs, t->id);
 	t->runs = mem_strdup(runs);
 	t->lock = -1;
@@ -105,8 +116,9 @@ struct trials *trials_begin(const char *runs, const char *name, const char *hash
 	int rc = fs_mkdirs(t->dir, 0755, err);
 	if (rc == 0)
 		rc = take_lock(t, err);
-	if (rc == 0 && !fs_exists(path))
-		rc = make(t, name, job_path, job_text, points, rounds, seed, err);
+	t->fresh = !fs_exists(path);
+	if (rc == 0 && t->fresh)
+		rc = make(t, name, job_path, job_text, sets, points, rounds, seed, err);
 	else if (rc == 0)
 		rc = (t->tree = load(t->dir, err)) ? 0 : -1;
 	if (rc == 0)
@@ -239,6 +251,7 @@ static void look(struct trials *t, json_t *trial)
 	if (outcome && (strcmp(outcome, "ok") == 0 || strcmp(outcome, "failed") == 0)) {
 		json_object_set(trial, "outcome", json_object_get(brief, "outcome"));
 		json_object_set(trial, "why", json_object_get(brief, "why"));
+		json_object_set(trial, "seconds", json_object_get(brief, "seconds"));
 	}
 	json_decref(brief);
 	run_free(run);
@@ -262,8 +275,9 @@ int trials_set_run(struct trials *t, size_t i, const char *run, struct error *er
 	return save(t, err);
 }
 
-int trials_set_outcome(struct trials *t, size_t i, const char *outcome, const char *why, struct error *err)
+int trials_set_outcome(struct trials *t, size_t i, const char *outcome, const char *why, double seconds, struct error *err)
 {
+	json_object_set_new(trials_get(t, i), "seconds", json_real(seconds));
 	json_object_set_new(trials_get(t, i), "outcome", json_string(outcome));
 	json_object_set_new(trials_get(t, i), "why", why ? json_string(why) : json_null());
 	return save(t, err);

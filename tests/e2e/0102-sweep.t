@@ -37,9 +37,42 @@ like "with why" "$(json_value "$sweep/sweep.json" '[t["why"] for t in e["trials"
 is "each is a run" "$(ls "$MUSTER_RUNS" | grep -c '^swept-')" 8
 like "runs stop when enough was seen" "$(json_value "$sweep/sweep.json" '[t["why"] for t in e["trials"] if t["point"] == 0][0]')" "enough iterations were seen"
 
+is "its clusters are compared, and it is written down" "$(cut -d: -f1 "$sweep/times.txt")" "cluster.nodes=1 run.env.X=good
+cluster.nodes=2 run.env.X=good
+cluster.nodes=3"
+like "on standard output too" "$out" "^CLUSTER .*cluster.nodes=1 run.env.X=bad +1 +2 +failed"
+like "with why one failed" "$out" "cluster.nodes=1 run.env.X=bad: swept-.*: failed: .*exited with status 3"
+like "beside a page" "$(cat "$sweep/compare.html")" "<h1>swept</h1>"
+like "how long it will still take is told" "$err" '.1/8. .* after [0-9.]+ m?s.*; about [0-9]+ s to go'
+
 muster sweep sweep.yaml
 status_is "once more" 1
+like "says that all is done" "$err" "4 points, 8 runs, all of which are over"
 is "nothing is done again" "$(ls "$MUSTER_RUNS" | grep -c '^swept-')" 8
+
+cp sweep.yaml kept.yaml
+sed -i 's/repeat: 2/repeat: 1/' sweep.yaml
+muster sweep sweep.yaml
+mv kept.yaml sweep.yaml
+like "a job file that was changed is another sweep, which is said" "$err" "this is another sweep than swept-.*, of which 8 of 8 runs are over: the job file or --set has changed"
+
+# A table on a terminal, several at a time, one of them tried again.
+cat >term.yaml <<'J'
+name: term
+run:
+  command: |
+    i=0; while [ $i -lt 20 ]; do i=$((i + 1)); sleep 0.1; echo "step $i/20"; done
+    [ {nodes}{rank} != 21 ] || [ -e $SCRATCH/tried ] || { touch $SCRATCH/tried; exit 1; }
+  env: {SCRATCH: "SCRATCH_DIR"}
+  retries: 1
+sweep: {over: {cluster.nodes: [1, 2], "run.env.A_LONG_NAME": [abcdefghijklmnopqrstuvwxyz]}, at_once: 2}
+J
+sed -i "s|SCRATCH_DIR|$SCRATCH|" term.yaml
+script -qec "stty cols 60 rows 20; '$MUSTER' sweep term.yaml" term.out >/dev/null
+like "runs that go on are shown, cut where the screen ends" "$(cat -v term.out)" '> cluster.nodes=1 run.env.A_LONG_NAME=a.*~'
+like "and what remains" "$(cat -v term.out)" '2 runs are over, 0 failed; [0-9]+ s gone; about [0-9]+ s to go'
+at_most "no line of it is longer than the screen" "$(tr -d '\r' <term.out | sed 's/\x1b\[[0-9]*[A-Z]//g' | awk '/^  / { if (length > m) m = length } END { print m }')" 59
+is "a run that was tried again counts as one" "$(grep -c 'ok after' term.out)" 2
 
 # Interrupted, and killed: the same command goes on.
 sed 's/sleep 0.02/sleep 0.2/; s/^name: swept/name: slow/; s/, bad\]/, fine]/; s/bad}/fine}/' sweep.yaml >slow.yaml
@@ -73,6 +106,15 @@ muster sweep wrong.yaml
 status_is "a value that cannot be" 2
 like "is named with its point" "$err" "at the point 'cluster.nodes=many run.env.X=good': .*expected a whole number"
 ok "and nothing was begun" test ! -e "$(echo "$MUSTER_RUNS"/sweeps/wrong-*)"
+sed '/exclude:/d; /include:/d' sweep.yaml >keys.yaml
+muster sweep keys.yaml --set sweep.over='{sweep.repeat: [1, 2]}'
+like "the sweep's own keys are none to vary" "$err" "found 'sweep.repeat' in 'sweep.over', expected keys of the job"
+muster sweep keys.yaml --set sweep.over='{}'
+like "nothing to vary" "$err" "found an empty map for 'sweep.over'"
+muster sweep keys.yaml --set sweep.over='{cluster.nodes: []}'
+like "a list without values" "$err" "found an empty list for 'sweep.over.cluster.nodes'"
+muster sweep keys.yaml --set sweep.over='{cluster.nodez: [1]}'
+like "a key that is none" "$err" "at the point 'cluster.nodez=1': .*unknown key 'nodez'.*did you mean 'nodes'"
 printf 'run: {command: "true"}\nsweep: {over: {cluster.nodes: [1]}, repeat: 200}\n' >many.yaml
 muster sweep many.yaml
 status_is "200 runs without --yes" 2
