@@ -5,6 +5,8 @@
 #include "cmd/comparison.h"
 #include "cmd/options.h"
 #include "job/job.h"
+#include "job/prices.h"
+#include "job/rebase.h"
 #include "job/set.h"
 #include "job/units.h"
 #include "job/yaml.h"
@@ -80,17 +82,41 @@ static bool has_prices(const json_t *rows)
 	return false;
 }
 
-static int none_fits(const struct wish *w, const json_t *rows, struct error *err)
+static const json_t *least(const json_t *rows, double (*of)(const json_t *row, size_t i))
 {
-	struct wish fast = {.deadline = NAN, .budget = NAN, .fastest = true}, cheap = {.deadline = NAN, .budget = NAN, .cheapest = true};
-	const json_t *a = choose(&fast, rows, true), *b = choose(&cheap, rows, true);
-	if (!a)
+	const json_t *best = NULL, *row;
+	size_t i;
+	json_array_foreach(rows, i, row)
+		if (!isnan(whole(row, 0)) && !isnan(of(row, 2)) && (!best || of(row, 2) < of(best, 2)))
+			best = row;
+	return best;
+}
+
+// What comes nearest, and what could be done.
+static int none_fits(const struct wish *w, const json_t *tree, bool more, struct error *err)
+{
+	const json_t *rows = json_object_get(tree, "rows"), *fast = least(rows, whole), *cheap = least(rows, cost);
+	autostr struct str text = {0};
+	if (!fast)
 		return error_set(err, ERROR_JOB, "no cluster has a time: all runs failed");
-	autofree char *time = str_seconds(whole(a, 2));
-	if (isnan(w->budget) || !b)
-		return error_set(err, ERROR_JOB, "no cluster is sure to do it in time: the fastest is %s, with up to %s", tree_text(a, "name"), time);
-	return error_set(err, ERROR_JOB, "no cluster fits: the fastest is %s, with up to %s; the cheapest is %s, with up to %.4g", tree_text(a, "name"), time,
-		tree_text(b, "name"), cost(b, 2));
+	if (!isnan(w->deadline)) {
+		autofree char *limit = str_seconds(w->deadline), *time = str_seconds(whole(fast, 0)), *most = str_seconds(whole(fast, 2));
+		str_printf(&text, "no cluster is sure to do it in %s%s: the nearest is %s with %s, %s at most (95 %%)", limit,
+			isnan(w->budget) ? "" : " within the budget", tree_text(fast, "name"), time, most);
+		if (whole(fast, 0) <= w->deadline)
+			str_puts(&text, "; more repeats or iterations would make it surer");
+	}
+	if (!isnan(w->budget) && cheap) {
+		autofree char *limit = prices_text(w->budget), *price = prices_text(cost(cheap, 0)), *most = prices_text(cost(cheap, 2));
+		str_printf(&text, "%s the cheapest is %s with %s, %s at most (95 %%)", isnan(w->deadline) ? "" : ";", tree_text(cheap, "name"), price, most);
+		if (isnan(w->deadline)) {
+			autofree char *only = str_steal(&text);
+			str_printf(&text, "no cluster is sure to cost no more than %s:%s", limit, only);
+		}
+	}
+	if (more && tree_count(tree, "models"))
+		str_puts(&text, "; --at N,N looks at other numbers of nodes");
+	return error_set(err, ERROR_JOB, "%s", text.text);
 }
 
 // --- the job file ---------------------------------------------------------------
@@ -121,9 +147,11 @@ static json_t *expectations(const json_t *tree, const json_t *row)
 	return sets;
 }
 
-static char *job_text(const json_t *tree, const json_t *row, struct error *err)
+// elsewhere: it will not lie in the directory of the sweep's.
+static char *job_text(const json_t *tree, const json_t *row, bool elsewhere, struct error *err)
 {
 	const char *path = tree_text(tree, "job");
+	autofree char *dir = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
 	size_t len;
 	autofree char *text = fs_read(path, JOB_MAX, &len, err);
 	struct yaml *yaml = text ? yaml_parse(text, len, &(struct yaml_origin){path, 1, 1}, err) : NULL;
@@ -132,6 +160,8 @@ static char *job_text(const json_t *tree, const json_t *row, struct error *err)
 	if (yaml && apply(yaml, json_object_get(tree, "sets"), "--set", err) == 0 && apply(yaml, json_object_get(row, "sets"), "the point", err) == 0 &&
 		apply(yaml, expected, "expected", err) == 0) {
 		yaml_remove(yaml, "sweep");
+		if (elsewhere)
+			rebase_paths(yaml, dir);
 		autofree char *body = yaml_print(yaml);
 		made = mem_printf("%s from the sweep %s: %s\n%s", header, tree_text(tree, "sweep"), tree_text(row, "name"), body);
 	}
@@ -139,16 +169,19 @@ static char *job_text(const json_t *tree, const json_t *row, struct error *err)
 	return made;
 }
 
-// Beside the job file, so that paths in it stay right. A file that somebody else wrote is left alone.
+// Beside the job file, unless another place is named. A file that somebody else wrote is left alone.
 static int write_job(const json_t *tree, const json_t *row, const char *out, char **written, struct error *err)
 {
-	if (!tree_text(tree, "sweep"))
-		return 0; // of runs there is no job file to vary
-	autofree char *text = job_text(tree, row, err);
+	const char *job = tree_text(tree, "job");
+	size_t dir = (size_t)(strrchr(job, '/') + 1 - job);
+	*written = out ? mem_strdup(out) : mem_printf("%.*s%s-chosen.yaml", (int)dir, job, tree_text(tree, "name"));
+	autofree char *path = fs_absolute(*written, err);
+	if (!path)
+		return -1;
+	bool elsewhere = (size_t)(strrchr(path, '/') + 1 - path) != dir || strncmp(path, job, dir) != 0;
+	autofree char *text = job_text(tree, row, elsewhere, err);
 	if (!text)
 		return -1;
-	const char *job = tree_text(tree, "job"), *slash = strrchr(job, '/');
-	*written = out ? mem_strdup(out) : mem_printf("%.*s%s-chosen.yaml", slash ? (int)(slash + 1 - job) : 0, job, tree_text(tree, "name"));
 	autofree char *old = fs_exists(*written) ? fs_read(*written, JOB_MAX, NULL, err) : NULL;
 	if (fs_exists(*written) && (!old || !str_starts(old, header)))
 		return error_set(err, ERROR_USAGE, "%s is there and was not written by muster choose; name another file with --out", *written);
@@ -175,19 +208,22 @@ static int read_wish(struct wish *w, const char *deadline, const char *budget, s
 	return 0;
 }
 
-static void print(const json_t *tree, const json_t *row, const char *written)
+static void print(const json_t *tree, const json_t *row, bool by_size, const char *written)
 {
 	size_t i;
 	const json_t *doubt;
+	const char *kind = tree_text(row, "kind"), *currency = tree_text(tree, "currency");
 	autofree char *time = str_seconds(whole(row, 0)), *most = str_seconds(whole(row, 2));
-	printf("%s\n  time      %s with all it takes, %s at most (95 %%), %s\n", tree_text(row, "name"), time, most, tree_text(row, "kind"));
-	if (!isnan(cost(row, 0)))
-		printf("  cost      %.4g%s%s, %.4g at most\n", cost(row, 0), tree_text(tree, "currency") ? " " : "",
-			tree_text(tree, "currency") ? tree_text(tree, "currency") : "", cost(row, 2));
+	printf("%s\n  time      %s with all it takes, %s at most (95 %%), %s\n", tree_text(row, "name"), time, most,
+		strcmp(kind, "modelled") ? kind : "from a model: it was not run");
+	if (!isnan(cost(row, 0))) {
+		autofree char *price = prices_text(cost(row, 0)), *dear = prices_text(cost(row, 2));
+		printf("  cost      %s%s%s, %s at most\n", price, currency ? " " : "", currency ? currency : "", dear);
+	} else
+		printf("  cost      not known (see `muster prices`)%s\n", by_size ? "; a smaller cluster was taken for a cheaper one" : "");
 	json_array_foreach(json_object_get(row, "doubts"), i, doubt)
 		printf("  doubt     %s\n", json_string_value(doubt));
-	if (written)
-		printf("  job file  %s\n", written);
+	printf("  job file  %s\n            `muster run` it; then `muster compare %s` shows what came beside what was foretold\n", written, tree_text(tree, "sweep"));
 }
 
 int cmd_choose(int argc, char **argv, struct error *err)
@@ -205,7 +241,7 @@ int cmd_choose(int argc, char **argv, struct error *err)
 		{"out", 'o', "FILE", "the job file to write (default: NAME-chosen.yaml beside the sweep's)", &out},
 		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)", &o.prices},
 		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"json", 0, NULL, "print the row as JSON", &as_json},
+		{"json", 0, NULL, "print what compare --json has of it, and \"job_file\"", &as_json},
 		{0},
 	};
 	int first = options_parse(argc, argv, "choose [OPTION]... [SWEEP]\nChooses a cluster of a sweep (by default the latest), and writes the job file for it.", rows, err);
@@ -217,6 +253,8 @@ int cmd_choose(int argc, char **argv, struct error *err)
 	autojson json_t *tree = comparison_make(&o, argv + first, argc - first, err);
 	if (!tree)
 		return -1;
+	if (!tree_text(tree, "sweep"))
+		return error_set(err, ERROR_USAGE, "choose: %s is a run, expected a sweep", argv[first]);
 	const json_t *all = json_object_get(tree, "rows");
 	bool priced = has_prices(all);
 	if (!priced && (budget || w.cheapest))
@@ -224,13 +262,14 @@ int cmd_choose(int argc, char **argv, struct error *err)
 	const json_t *row = choose(&w, all, priced);
 	autofree char *written = NULL;
 	if (!row)
-		return none_fits(&w, all, err);
+		return none_fits(&w, tree, !o.at, err);
 	if (write_job(tree, row, out, &written, err) < 0)
 		return -1;
+	json_object_set_new((json_t *)row, "job_file", json_string(written));
 	autofree char *text = as_json ? json_dumps(row, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
 	if (text)
 		puts(text);
 	else
-		print(tree, row, written);
+		print(tree, row, !priced && !w.fastest, written);
 	return 0;
 }

@@ -42,6 +42,7 @@ int cmd_compare(int argc, char **argv, struct error *err)
 	if (as_json + as_csv + as_times > 1)
 		return error_set(err, ERROR_USAGE, "compare: expected only one of --json, --csv and --times");
 	o.runs = options_runs(runs);
+	o.chosen = true;
 	autojson json_t *tree = comparison_make(&o, argv + first, argc - first, err);
 	if (!tree || (html && write_html(tree, html, err) < 0))
 		return -1;

@@ -2,9 +2,11 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "job/prices.h"
 #include "run/compare.h"
 #include "run/run.h"
+#include "run/side.h"
 #include "run/tree.h"
 #include "run/trials.h"
 
@@ -12,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AT_MAX = 64 };
+enum { AT_MAX = 64, PLAN_BYTES = 1 << 30 };
 
 static int read_at(const char *text, size_t *at, size_t *count, struct error *err)
 {
@@ -59,6 +61,46 @@ static void add_sweep(struct compare *c, const struct trials *t)
 	{
 		const json_t *point = trials_point(t, (size_t)tree_number(item, "trial"));
 		compare_add_lost(c, tree_text(item, "run"), tree_text(point, "name"), json_object_get(point, "sets"), tree_text(item, "why"));
+	}
+}
+
+// The plan of a run whose job file `muster choose` wrote for this sweep; else NULL.
+static json_t *chosen_plan(const struct run *run, const char *sweep)
+{
+	size_t len;
+	struct error none;
+	autofree char *path = run_path(run, "plan.json"), *text = fs_read(path, PLAN_BYTES, &len, &none);
+	json_t *plan = text ? json_loadb(text, len, 0, NULL) : NULL;
+	if (plan && tree_is(json_object_get(plan, "expected"), "from", sweep))
+		return plan;
+	json_decref(plan);
+	return NULL;
+}
+
+static bool is_trial(const struct trials *t, const char *id)
+{
+	for (size_t i = 0; i < trials_count(t); i++)
+		if (tree_is(trials_get(t, i), "run", id))
+			return true;
+	return false;
+}
+
+// What was foretold stands beside what came: runs of chosen clusters. They bear the sweep's name.
+static void add_chosen(struct compare *c, const struct trials *t)
+{
+	autojson json_t *ids = run_list(t->runs);
+	autofree char *begin = mem_printf("%s-", tree_text(t->tree, "name"));
+	size_t i;
+	const json_t *id;
+	json_array_foreach(ids, i, id)
+	{
+		struct error none;
+		struct run *run = str_starts(json_string_value(id), begin) && !is_trial(t, json_string_value(id)) ? run_open(t->runs, json_string_value(id), &none) : NULL;
+		autojson json_t *plan = run ? chosen_plan(run, t->id) : NULL;
+		autofree char *cluster = plan ? side_name(plan) : NULL, *name = plan ? mem_printf("%s, as chosen", cluster) : NULL;
+		if (plan)
+			compare_add(c, run, name, NULL, &none);
+		run_free(run);
 	}
 }
 
@@ -113,6 +155,8 @@ static json_t *compare_all(const struct comparison_options *o, const struct tria
 	json_t *tree = NULL;
 	if (t)
 		add_sweep(c, t);
+	if (t && o->chosen)
+		add_chosen(c, t);
 	if (t || add_runs(c, o, names, count, err) == 0)
 		tree = compare_make(c, at, nat);
 	compare_free(c);
@@ -140,7 +184,12 @@ json_t *comparison_of(const struct comparison_options *o, const struct trials *t
 json_t *comparison_make(const struct comparison_options *o, char *const *names, int count, struct error *err)
 {
 	struct trials *t = find_sweep(o, names, count, err);
-	json_t *tree = t || count > 0 ? comparison_of(o, t, names, count, err) : NULL;
+	struct run *run = t || count != 1 ? NULL : run_open(o->runs, names[0], err);
+	bool nothing = !t && count == 1 && !run;
+	json_t *tree = !nothing && (t || count > 0) ? comparison_of(o, t, names, count, err) : NULL;
+	if (nothing)
+		error_wrap(err, "'%s' is neither a sweep nor a run", names[0]);
+	run_free(run);
 	trials_free(t);
 	return tree;
 }

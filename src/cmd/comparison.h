@@ -14,6 +14,7 @@ struct comparison_options {
 	const char *prices; // a file, or NULL
 	const char *at;     // "8,16": numbers of nodes to model, or NULL
 	bool different;     // compare runs of different commands too
+	bool chosen;        // with a sweep, also the runs of clusters that were chosen from it
 };
 
 // names: a sweep (its id, the beginning of one), or runs; none: the latest sweep. The tree of compare.h with "name" (of the sweep or "runs") and, of a

@@ -34,7 +34,9 @@ is "it costs a cent a node and second" "$(json_value compare.json 'abs(e["rows"]
 is "a verdict for each pair" "$(json_value compare.json '[len(e["pairs"]), "cluster.nodes=3 is " in e["pairs"][1]["verdict"]]')" "[3, true]"
 
 muster compare
+is "numbers of every plot are in the JSON" "$(json_value compare.json '[sorted(k for k in ("seconds", "cost", "speedup", "share", "spread") if not r.get(k)) for r in e["rows"]]')" '[[], [], [], ["spread"]]'
 like "as text" "$out" 'CLUSTER +NODES +RUNS +TIME IS +TIME +SAMPLES/S +SPEED-UP.*COST USD'
+like "with the model of how it scales" "$out" 'model of local: .*[0-9.]+ s / nodes, from 3 numbers of nodes, '
 muster compare --csv
 is "as CSV: a line for each, and as many fields" "$(awk -F, '{ print NF }' <<<"$out" | uniq -c | tr -s ' ')" " 4 23"
 muster compare --times
@@ -58,7 +60,22 @@ muster choose --deadline 2500ms
 like "the cheapest in time" "$out" '^cluster.nodes=2'
 muster choose --deadline 100ms
 status_is "none in time" 1
-like "is said, with the fastest" "$err" 'no cluster is sure to do it in time: the fastest is cluster.nodes=3'
+like "is said, with the nearest" "$err" 'no cluster is sure to do it in 100 ms: the nearest is cluster.nodes=3 with [0-9.]+ s, [0-9.]+ s at most .95 %.; --at N,N looks'
+muster choose --budget 0.001
+like "none so cheap" "$err" 'no cluster is sure to cost no more than 0.00100: the cheapest is cluster.nodes=1 with 0.0[0-9]+, '
+muster choose --deadline 100ms --budget 0.001
+like "neither" "$err" 'in 100 ms within the budget: the nearest is cluster.nodes=3 .*; the cheapest is cluster.nodes=1 with'
+muster choose --deadline 1m --budget 1 --fastest
+like "both: the fastest of those that fit" "$out" '^cluster.nodes=3'
+muster choose --deadline 1m --budget 1
+like "both: the cheapest of those that fit" "$out" '^cluster.nodes=1'
+muster choose --fastest --at 12 --out more.yaml
+like "one that was not run is marked" "$out" '^cluster.nodes=12.*from a model: it was not run'
+like "and has a job file" "$(cat more.yaml)" 'nodes: 12'
+muster choose "$(basename "$(run_dir)")" --fastest
+like "of a run there is nothing to choose" "$err" 'is a run, expected a sweep'
+muster choose nothing-like-it --fastest
+like "nor of what is not there" "$err" "'nothing-like-it' is neither a sweep nor a run"
 muster choose
 status_is "nothing to choose by" 2
 echo 'run: {command: "true"}' >mine.yaml
@@ -71,8 +88,46 @@ status_is "the chosen one runs" 0
 muster compare --json "$(basename "$(run_dir)")"
 printf '%s' "$out" >chosen.json
 is "what was foretold is beside what came" "$(json_value chosen.json 'abs(e["rows"][0]["expected"]["time"] / e["rows"][0]["seconds"][0] - 1) < 0.15')" true
+is "and by how much" "$(json_value chosen.json '[abs(e["rows"][0]["expected"]["off"]) < 0.15, type(e["rows"][0]["expected"]["held"]).__name__]')" '[true, "bool"]'
+muster compare
+like "the sweep it was chosen from shows it, too" "$out" '1 x local, as chosen: foretold [0-9.]+ s .*, took [0-9.]+ s: [0-9.]+ % (less|more), (with|out)'
+mkdir elsewhere && echo words >words.txt
+sed 's/^progress/inputs: [words.txt]\nprogress/; s/^name: turns/name: paths/; s/1, 2, 3/1/; s/repeat: 2/repeat: 1/' job.yaml >paths.yaml
+muster sweep paths.yaml
+muster choose paths --fastest --out elsewhere/it.yaml
+muster run -q elsewhere/it.yaml
+status_is "a job file that lies elsewhere finds its inputs" 0
+is "a budget in it that the run is known to exceed" "$(cd elsewhere && "$MUSTER" run it.yaml --set budget.max_time=1s 2>&1)" \
+	"muster: budget.max_time is 1.0 s, but the run is expected to take at least $(sed -n 's/^  low: \(.*\)/\1/p' elsewhere/it.yaml | awk '{ printf "%.1f", $1 }') s (expected.low)"
+
+# Runs of one name that are none of one kind.
+A=$(basename "$(ls -d "$MUSTER_RUNS"/turns-* | head -n 1)")
+muster compare "$A" "$A"
+like "a run that is named twice" "$err" "the run $A is named twice"
+muster run -q cheap.yaml --set run.env.LR=1
+muster compare "$A" "$(basename "$(run_dir)")"
+like "another environment is another thing" "$err" "these runs did different things: '.*' and '.* with LR=1'; --different"
+cp -r "$MUSTER_RUNS/$A" "$MUSTER_RUNS/$A-cut"
+cut=$MUSTER_RUNS/$A-cut
+head -c "$(($(stat -c %s "$cut/events.jsonl") / 2))" "$MUSTER_RUNS/$A/events.jsonl" >"$cut/events.jsonl"
+muster compare "$A" "$A-cut"
+status_is "a run that was half written" 0
+like "is one that failed, and it is said why" "$out" "x local: $A-cut: lost: its controller is gone"
+rm -r "$cut"
+start run cheap.yaml --set run.command='i=0; while [ $i -lt 400 ]; do i=$((i + 1)); sleep 0.1; echo "step $i/400"; done'
+wait_for 20 sh -c "grep -q '\"done\":9' '$(run_dir)/metrics.jsonl'"
+muster compare "$(basename "$(run_dir)")"
+like "one that goes on is predicted" "$out" 'predicted .*1 x local: trust it less: a run of it has not ended yet'
+muster cancel "$(basename "$(run_dir)")"
+start_finished 20
+sweep=$(echo "$MUSTER_RUNS"/sweeps/turns-*)
+rm -r "$MUSTER_RUNS/$(json_value "$sweep/sweep.json" 'e["trials"][-1]["run"]')"
+muster compare turns
+status_is "a run of the sweep that was removed" 0
+like "is no reason not to compare the others" "$out" "turns-.*: lost: no run '"
+
 muster run -q mine.yaml
-muster compare latest "$(basename "$(ls -d "$MUSTER_RUNS"/turns-* | head -n 1)")"
+muster compare "$(basename "$(run_dir)")" "$A"
 status_is "runs that did different things" 2
 like "are refused with the difference" "$err" "these runs did different things: 'true' and 'i=0; t="
 rm prices.yaml
