@@ -7,6 +7,7 @@
 #include "base/http.h"
 #include "base/mem.h"
 #include "base/tar.h"
+#include "base/treesum.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ struct input {
 	char *fresh; // where it is made before it is at its place
 	size_t bytes, total;
 	char sum[CRYPTO_HEX]; // "" for a directory
+	char tree[CRYPTO_HEX]; // of a directory
 };
 
 // Tells how far an input is. A thread, because what is told of is busy in one call of fs_copy or tar_unpack.
@@ -197,8 +199,10 @@ static int check_sum(struct input *in, const char *file, struct error *err)
 	struct stat st;
 	if (stat(file, &st) < 0)
 		return error_errno(err, "cannot read '%s'", file);
+	if (!S_ISREG(st.st_mode) && in->sha256)
+		return error_set(err, ERROR_JOB, "it is a directory, and only a file has a sha256");
 	if (!S_ISREG(st.st_mode))
-		return in->sha256 ? error_set(err, ERROR_JOB, "it is a directory, and only a file has a sha256") : 0;
+		return treesum_make(file, in->tree, err);
 	if (!*in->sum && crypto_sha256_file(file, in->sum, err) < 0)
 		return -1;
 	if (in->sha256 && strcmp(in->sum, in->sha256) != 0)
@@ -303,6 +307,8 @@ static int run(const json_t *input, const char *data_dir, int wire, int out)
 	                "seconds", clock_mono() - start, "sha256", *in.sum ? in.sum : NULL, "ok", !failed, "why", failed ? err.text : NULL);
 	if (in.index >= 0)
 		json_object_set_new(event, "sent", json_true());
+	if (*in.tree)
+		json_object_set_new(event, "tree", json_string(in.tree));
 	autofree char *line = event_print(event);
 	fs_write_fd(out, line, strlen(line), NULL);
 	return failed;

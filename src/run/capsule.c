@@ -25,7 +25,7 @@ static const char description[] = "capsule.json";
 
 static json_t *inputs_of(const json_t *report)
 {
-	static const char *const members[] = {"node", "name", "from", "sha256", "bytes", "commit"};
+	static const char *const members[] = {"node", "name", "from", "sha256", "tree", "bytes", "commit"};
 	json_t *list = json_array();
 	size_t i;
 	const json_t *input;
@@ -177,6 +177,37 @@ static int check_file(const char *dir, const json_t *file, struct error *err)
 	return strcmp(now, sum) == 0 ? 0 : error_set(err, ERROR_USAGE, "%s is not as it was written: its sha256 is %s, expected %s", name, now, sum);
 }
 
+static bool is_listed(const json_t *tree, const char *path)
+{
+	size_t i;
+	const json_t *file;
+	json_array_foreach(json_object_get(tree, "files"), i, file)
+		if (tree_is(file, "path", path))
+			return true;
+	return false;
+}
+
+// What stands on its list is as it was written, and what does the run is on it: nothing was put in, taken out or changed.
+static int check_files(const char *dir, const json_t *tree, struct error *err)
+{
+	static const char *const needed[] = {"job.yaml", "plan.json", "events.jsonl"};
+	autojson json_t *there = json_array();
+	size_t i;
+	const json_t *file;
+	for (i = 0; i < countof(needed); i++)
+		if (!is_listed(tree, needed[i]))
+			return error_set(err, ERROR_USAGE, "its list of files is without %s", needed[i]);
+	json_array_foreach(json_object_get(tree, "files"), i, file)
+		if (check_file(dir, file, err) < 0)
+			return -1;
+	if (list_files(dir, "", 0, there, err) < 0)
+		return -1;
+	json_array_foreach(there, i, file)
+		if (!tree_is(file, "path", description) && !is_listed(tree, tree_text(file, "path")))
+			return error_set(err, ERROR_USAGE, "%s is not on its list of files", tree_text(file, "path"));
+	return 0;
+}
+
 static json_t *read_description(const char *dir, struct error *err)
 {
 	autofree char *id = find_id(dir, err), *below = id ? fs_join(dir, id) : NULL, *path = below ? fs_join(below, description) : NULL;
@@ -189,12 +220,7 @@ static json_t *read_description(const char *dir, struct error *err)
 		error_set(err, ERROR_USAGE, "its capsule.json is of another kind");
 		return NULL;
 	}
-	size_t i;
-	const json_t *file;
-	json_array_foreach(json_object_get(tree, "files"), i, file)
-		if (check_file(below, file, err) < 0)
-			return NULL;
-	return steal(tree);
+	return check_files(below, tree, err) < 0 ? NULL : steal(tree);
 }
 
 json_t *capsule_open(const char *path, const char *dir, struct error *err)
@@ -216,15 +242,23 @@ static void note(json_t *list, char *text)
 	free(text);
 }
 
+static bool is_same(const json_t *a, const json_t *b, const char *name)
+{
+	return json_equal(json_object_get(a, name), json_object_get(b, name));
+}
+
 static void compare_inputs(const json_t *then, const json_t *now, json_t *list)
 {
 	size_t i, k;
 	const json_t *a, *b;
 	json_array_foreach(json_object_get(then, "inputs"), i, a)
 		json_array_foreach(json_object_get(now, "inputs"), k, b)
-			if (json_equal(json_object_get(a, "node"), json_object_get(b, "node")) && json_equal(json_object_get(a, "name"), json_object_get(b, "name")) &&
-				tree_has(a, "sha256") && !json_equal(json_object_get(a, "sha256"), json_object_get(b, "sha256")))
+		{
+			bool differs = (tree_has(a, "sha256") && !is_same(a, b, "sha256")) || (tree_has(a, "tree") && !is_same(a, b, "tree")) ||
+				(tree_has(a, "commit") && !is_same(a, b, "commit"));
+			if (differs && is_same(a, b, "node") && is_same(a, b, "name"))
 				note(list, mem_printf("the input %s of node %.0f is another one", tree_text(a, "name"), tree_number(a, "node")));
+		}
 }
 
 json_t *capsule_differences(const json_t *then, const json_t *now)

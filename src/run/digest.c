@@ -218,7 +218,7 @@ static void on_preflight(struct digest *d, const json_t *event)
 static void on_input(struct digest *d, const json_t *event)
 {
 	if (json_object_get(event, "ok")) // else it only says how far it is
-		note(d, "inputs", event, "node name from bytes seconds sha256 ok why commit");
+		note(d, "inputs", event, "node name from bytes seconds sha256 tree ok why commit");
 }
 
 static void on_setup(struct digest *d, const json_t *event)

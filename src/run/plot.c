@@ -11,8 +11,8 @@
 enum { WIDTH = 440, HEIGHT = 320, RIGHT = 20, TOP = 14, BOTTOM = 46, TICKS = 5, DIGIT = 8, PLACES = 8 };
 
 const char plot_style[] =
-	".ranges{display:grid;gap:10px}.ranges .head{display:flex;justify-content:space-between;gap:12px;font-size:14px}.ranges .head b{font-weight:600;overflow-wrap:anywhere}"
-	".ranges .head span{white-space:nowrap;font-variant-numeric:tabular-nums}"
+	".ranges{display:grid;gap:10px}.ranges .head{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 12px;font-size:14px}.ranges .head b{font-weight:600;overflow-wrap:break-word;max-width:100%}"
+	".ranges .head span{white-space:nowrap;margin-left:auto;font-variant-numeric:tabular-nums}"
 	".track{position:relative;height:18px;background:var(--grid);border-radius:4px}.track i{position:absolute;top:8px;height:2px;background:var(--ink)}"
 	".track i.box{top:3px;height:12px;background:var(--p0);border:1px solid var(--ink);border-radius:2px}"
 	".track u{position:absolute;top:3px;width:12px;height:12px;margin-left:-6px;background:var(--c0);border:2px solid var(--c0);border-radius:50%}"

@@ -141,10 +141,10 @@ static void add_doubt(struct str *out, const json_t *rows, size_t first, const j
 		if (i < first && has_doubt(row, doubt))
 			return;
 		n += has_doubt(row, doubt);
-		timed += tree_has(row, "seconds") && !tree_is(row, "kind", "modelled");
+		timed += tree_is(row, "kind", "predicted");
 	}
 	if (n > 1 && n == timed)
-		str_puts(out, "all of them");
+		str_puts(out, "all that are predicted");
 	else
 		json_array_foreach(rows, i, row)
 			if (has_doubt(row, doubt))

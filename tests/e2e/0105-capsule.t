@@ -3,10 +3,11 @@
 . "$(dirname "$0")/lib.sh" || exit 1
 
 echo "some words" >words.txt
+mkdir -p images/sub && echo one >images/sub/a
 cat >job.yaml <<'J'
 name: packed
 cluster: {nodes: 2}
-inputs: [words.txt]
+inputs: [words.txt, images]
 run:
   command: 'i=0; while [ $i -lt 10 ]; do i=$((i + 1)); sleep 0.02; echo "step $i/10 {rank}"; done; cp {data}/words.txt result-{rank}'
 outputs: ["result-*"]
@@ -18,7 +19,8 @@ status_is "export" 0
 is "writes a file and says where" "$out" "$id.capsule.tar"
 tar -xOf "$id.capsule.tar" "$id/capsule.json" >capsule.json
 is "what it was" "$(json_value capsule.json '(e["id"], e["outcome"], len(e["machines"]), e["machines"][0]["cores"] > 0)')" "[\"$id\", \"ok\", 2, true]"
-is "what it was given" "$(json_value capsule.json 'sorted(set((i["name"], i["sha256"]) for i in e["inputs"]))')" "[[\"words.txt\", \"$(sha256sum words.txt | cut -d' ' -f1)\"]]"
+is "what it was given" "$(json_value capsule.json 'sorted(set((i["name"], i["sha256"]) for i in e["inputs"] if "sha256" in i))')" "[[\"words.txt\", \"$(sha256sum words.txt | cut -d' ' -f1)\"]]"
+is "a directory has a sum of its own" "$(json_value capsule.json 'len(set(i["tree"] for i in e["inputs"] if i["name"] == "images"))')" 1
 like "what it left" "$(tar -tf "$id.capsule.tar")" "$id/outputs/node-1/result-1"
 ok "the user's tar reads it" tar -xf "$id.capsule.tar" -C "$(mktemp -d -p "$SCRATCH")"
 
@@ -26,16 +28,23 @@ rm job.yaml
 muster rerun "$id.capsule.tar" -q
 status_is "rerun" 0
 like "does it again and compares" "$out" "$id, done again as packed-.*
-  was ok, is ok"
+  was ok, is ok
+  then  measured, [0-9.]+ s
+  now   measured, [0-9.]+ s"
 unlike "nothing else is different" "$out" "not the same"
 is "it is a run like others" "$(ls -d "$MUSTER_RUNS"/packed-* | wc -l)" 2
 
 echo "other words" >words.txt
 muster rerun "$id.capsule.tar" -q
 like "another input is told" "$out" "not the same: the input words.txt of node 0 is another one"
+echo two >images/sub/a
+muster rerun "$id.capsule.tar" -q
+like "another file in a directory, too" "$out" "not the same: the input images of node 1 is another one"
 rm words.txt
 muster rerun "$id.capsule.tar" -q
 status_is "a missing one is a failure" 1
+like "which names it" "$out$err" "words.txt'?: No such file"
+like "and is compared all the same" "$out" "was ok, is failed"
 
 mkdir again && tar -xf "$id.capsule.tar" -C again
 echo changed >"again/$id/outputs/node-0/result-0"
@@ -43,6 +52,50 @@ tar -cf changed.tar -C again "$id"
 muster rerun changed.tar
 status_is "a capsule that was changed" 2
 like "is refused" "$err" "changed.tar is no capsule: outputs/node-0/result-0 is not as it was written"
+tar -xf "$id.capsule.tar" -C again
+echo more >"again/$id/more"
+tar -cf changed.tar -C again "$id"
+muster rerun changed.tar
+like "something that was put in" "$err" "changed.tar is no capsule: more is not on its list of files"
+rm "again/$id/more"
+python3 - "again/$id/capsule.json" <<'P'
+import json, sys
+e = json.load(open(sys.argv[1]))
+e["files"] = [f for f in e["files"] if f["path"] != "plan.json"]
+json.dump(e, open(sys.argv[1], "w"))
+P
+tar -cf changed.tar -C again "$id"
+muster rerun changed.tar
+like "a plan that nobody vouches for" "$err" "changed.tar is no capsule: its list of files is without plan.json"
+tar -xf "$id.capsule.tar" -C again
+sed -i 's/"muster": "[^"]*"/"muster": "0.0.9"/' "again/$id/capsule.json"
+tar -cf older.tar -C again "$id"
+echo "some words" >words.txt
+muster rerun older.tar -q
+status_is "a capsule of an older muster" 0
+like "is done again, and it is said" "$out" "not the same: muster was 0.0.9 and is "
+head -c 8000 "$id.capsule.tar" >torn.tar
+muster rerun torn.tar
+status_is "a torn one" 2
+
+# Of a run that failed, and of one that goes on.
+cat >fails.yaml <<'J'
+name: fails
+run: {command: exit 7}
+J
+muster run -q fails.yaml
+muster export --out fails.tar
+muster rerun -q fails.tar
+status_is "a run that failed fails again" 1
+like "and it is said how" "$out" "was failed, is failed
+  then  failed: rank 0 on node 0 exited with status 7
+  now   failed: rank 0 on node 0 exited with status 7"
+start run fails.yaml --set run.command='sleep 100'
+muster export "$(basename "$(run_dir)")"
+status_is "a run that goes on" 2
+like "is none to pack" "$err" "still goes on"
+kill -INT "$started"
+start_finished 20
 echo nonsense >nonsense.tar
 muster rerun nonsense.tar
 status_is "no capsule" 2
