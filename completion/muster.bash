@@ -23,7 +23,7 @@ _muster()
 	done
 
 	case $prev in
-	--runs | --site)
+	--runs | --site | --prices | --html | --out)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -73,6 +73,13 @@ _muster()
 	run | plan | sweep)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.y*ml' -- "$cur"; compgen -d -- "$cur")
+		;;
+	compare | choose)
+		mapfile -t COMPREPLY < <(compgen -W "$(cd "$runs/sweeps" 2>/dev/null && ls -t) $([[ $command == compare ]] && cd "$runs" 2>/dev/null && ls -t)" -- "$cur")
+		;;
+	rerun)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -X '!*.tar' -- "$cur"; compgen -d -- "$cur")
 		;;
 	status | logs | report | cancel | exec | reap | attach | predict | export)
 		[[ $command == exec ]] && words=$(_muster_clusters)

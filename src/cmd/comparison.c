@@ -53,7 +53,7 @@ static void add_sweep(struct compare *c, const struct trials *t)
 		if (!tree_has(trial, "outcome"))
 			continue;
 		if (!tree_text(trial, "run"))
-			json_array_append_new(lost, mem_json("{s:i, s:s, s:s?}", "trial", (int)i, "run", "-", "why", tree_text(trial, "why")));
+			json_array_append_new(lost, mem_json("{s:i, s:s?}", "trial", (int)i, "why", tree_text(trial, "why")));
 		else if (add_run(c, t->runs, tree_text(trial, "run"), tree_text(point, "name"), json_object_get(point, "sets"), &why) < 0)
 			json_array_append_new(lost, mem_json("{s:i, s:s, s:s}", "trial", (int)i, "run", tree_text(trial, "run"), "why", why.text));
 	}

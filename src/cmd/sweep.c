@@ -131,7 +131,7 @@ static int ask(size_t count, const struct options *o, struct error *err)
 // --- what came of it ------------------------------------------------------------
 
 // Its files lie in the sweep's directory, its table is what was asked for.
-static int show(const struct options *o, const struct trials *trials, struct error *err)
+static int show(const struct options *o, const struct trials *trials, bool any, struct error *err)
 {
 	struct comparison_options options = {.runs = o->runs, .prices = o->prices};
 	autojson json_t *tree = comparison_of(&options, trials, NULL, 0, err);
@@ -140,7 +140,8 @@ static int show(const struct options *o, const struct trials *trials, struct err
 	autofree char *text = table_text(tree);
 	fputs(text, stdout);
 	fprintf(stderr, "\nwith plots: %s/compare.html; as numbers: compare.json, compare.csv, times.txt beside it\n", trials->dir);
-	fprintf(stderr, "`muster choose %s --deadline TIME` (or --budget, --cheapest, --fastest) picks one and writes its job file\n", trials->id);
+	if (any)
+		fprintf(stderr, "`muster choose %s --deadline TIME` (or --budget, --cheapest, --fastest) picks one and writes its job file\n", trials->id);
 	return 0;
 }
 
@@ -187,7 +188,7 @@ static int go(const struct options *o, struct trials *trials, const struct convo
 		return rc;
 	for (size_t i = 0; i < all; i++)
 		failed += !tree_is(trials_get(trials, i), "outcome", "ok");
-	return show(o, trials, err) < 0 ? -1 : failed ? ERROR_JOB : 0;
+	return show(o, trials, failed < all, err) < 0 ? -1 : failed ? ERROR_JOB : 0;
 }
 
 // Kept with the sweep, so that it is compared by the prices that it was made with.

@@ -21,7 +21,7 @@ void compare_free(struct compare *c);
 // -1 and err when its directory cannot be read.
 int compare_add(struct compare *c, const struct run *run, const char *name, const json_t *sets, struct error *err);
 
-// Adds a run that cannot be read, and why: a failed one. Those that can be read come first.
+// Adds a run that cannot be read, or (id is NULL) that could not even begin, and why: a failed one. Those that can be read come first.
 void compare_add_lost(struct compare *c, const char *id, const char *name, const json_t *sets, const char *why);
 
 // Two runs that did not do the same, by their commands and environments: where these differ, in *a and *b, owned by the caller. False when all
@@ -34,7 +34,7 @@ bool compare_differs(const struct compare *c, char **a, char **b);
 //      "mean": the same as the mean over the nodes, "turn": [..], "rate": samples (or iterations) a second of all ranks, "init", "overhead": what the
 //      cluster took besides: bring-up, inputs, teardown, attempts that failed, "speedup", "share": its size in smallest ones, "efficiency",
 //      "cost": [v, low, high], "expected": the job's, with "off": how much longer it took, relative, and "held": within the interval; or null,
-//      "doubts": [..], "failures": [{"run", "outcome", "why"}], "spread": [five quantiles of one turn's time]}],
+//      "doubts": [..], "failures": [{"run" (or null), "outcome", "why"}], "spread": [five quantiles of one turn's time]}],
 //    "unit": what "rate" counts, "pairs": [{"a", "b": rows, "ratio": [v, low, high] of their times, "verdict"}], "models": [{"name", "serial", "parallel",
 //      "talk", "error", "points"}]}
 // null where something is not known. Rows are in order of nodes, then of CPUs. For each cluster of at (numbers of nodes) that was not run, the model

@@ -188,7 +188,11 @@ static struct side_trial judge(struct side *s, const json_t *report, const struc
 
 static void keep_failure(struct side *s, const char *id, const char *outcome, const char *why)
 {
-	json_array_append_new(s->failures, mem_json("{s:s, s:s, s:s?}", "run", id, "outcome", outcome ? outcome : "lost", "why", why));
+	autojson json_t *failure = mem_json("{s:s?, s:s, s:s?}", "run", id, "outcome", outcome ? outcome : "lost", "why", why);
+	for (size_t i = 0; i < json_array_size(s->failures); i++)
+		if (json_equal(json_array_get(s->failures, i), failure)) // of those that were not begun
+			return;
+	json_array_append(s->failures, failure);
 }
 
 static const char *failure_of(const json_t *report)
@@ -204,7 +208,8 @@ static void add_trial(struct side *s, struct side_trial trial, const char *id)
 {
 	s->trials = mem_resize(s->trials, (s->ntrials + 1) * sizeof *s->trials);
 	s->trials[s->ntrials++] = trial;
-	json_array_append_new(s->runs, json_string(id));
+	if (id)
+		json_array_append_new(s->runs, json_string(id));
 }
 
 int side_add(struct side *s, const struct run *run, const json_t *plan, struct error *err)
@@ -233,7 +238,7 @@ int side_add(struct side *s, const struct run *run, const json_t *plan, struct e
 void side_add_lost(struct side *s, const char *id, const char *why)
 {
 	add_trial(s, (struct side_trial){.failed = true, .seconds = side_unknown, .turn = side_unknown, .init = NAN, .mean = NAN, .overhead = NAN}, id);
-	keep_failure(s, id, "lost", why);
+	keep_failure(s, id, id ? "lost" : "not begun", why);
 }
 
 // --- several repeats of one cluster ---------------------------------------------

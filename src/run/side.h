@@ -55,7 +55,7 @@ char *side_name(const json_t *plan);
 // when its directory cannot be read.
 int side_add(struct side *s, const struct run *run, const json_t *plan, struct error *err);
 
-// Adds a run of which nothing can be read: it has failed, and why.
+// Adds a run of which nothing can be read, or (id is NULL) that could not even begin: it has failed, and why.
 void side_add_lost(struct side *s, const char *id, const char *why);
 
 // What the repeats of a quantity differ by; offset is of the struct side_range in struct side_trial.

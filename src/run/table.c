@@ -160,7 +160,8 @@ static void add_failures(struct str *out, const json_t *row)
 	{
 		const char *outcome = tree_text(item, "outcome"), *why = tree_text(item, "why");
 		bool more = why && strcmp(why, outcome) != 0;
-		str_printf(out, "%s: %s: %s%s%s\n", tree_text(row, "name"), tree_text(item, "run"), outcome, more ? ": " : "", more ? why : "");
+		str_printf(out, "%s: %s%s%s%s%s\n", tree_text(row, "name"), tree_has(item, "run") ? tree_text(item, "run") : "",
+			tree_has(item, "run") ? ": " : "", outcome, more ? ": " : "", more ? why : "");
 	}
 }
 
