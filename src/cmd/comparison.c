@@ -160,7 +160,11 @@ static json_t *compare_all(const struct comparison_options *o, const struct tria
 	if (t || add_runs(c, o, names, count, err) == 0)
 		tree = compare_make(c, at, nat);
 	compare_free(c);
-	return tree;
+	if (!tree || !nat || tree_count(tree, "models"))
+		return tree;
+	json_decref(tree);
+	error_set(err, ERROR_USAGE, "--at: no kind of cluster was run with two numbers of nodes (cluster.nodes), so there is nothing to foretell others from");
+	return NULL;
 }
 
 json_t *comparison_of(const struct comparison_options *o, const struct trials *t, char *const *names, int count, struct error *err)

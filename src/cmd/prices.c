@@ -11,7 +11,7 @@
 
 static void print_table(const json_t *prices)
 {
-	static const char *const heads[] = {"EXECUTOR", "TYPE", "#PER HOUR", "#PER CPU AND HOUR", "#AT LEAST", "#BILLED BY", NULL};
+	static const char *const heads[] = {"EXECUTOR", "TYPE", "#PER HOUR", "#PER CPU AND HOUR", "#AT LEAST", "BILLED BY", NULL};
 	struct grid g = {.heads = heads};
 	autostr struct str out = {0};
 	const char *currency = tree_text(prices, "currency"), *as_of = tree_text(prices, "as_of");
@@ -26,7 +26,7 @@ static void print_table(const json_t *prices)
 		grid_take(&g, tree_number(p, "per_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_hour")) : mem_strdup(""));
 		grid_take(&g, tree_number(p, "per_cpu_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_cpu_hour")) : mem_strdup(""));
 		grid_take(&g, tree_number(p, "minimum") > 0 ? str_seconds(tree_number(p, "minimum")) : mem_strdup(""));
-		grid_take(&g, str_seconds(tree_number(p, "step")));
+		grid_add(&g, tree_number(p, "step") >= 3600 ? "hour" : tree_number(p, "step") >= 60 ? "minute" : "second");
 	}
 	grid_print(&g, &out, "");
 	fputs(out.text ? out.text : "", stdout);

@@ -287,17 +287,26 @@ static json_t *describe_side(const struct side *s, const struct side *least)
 	return row;
 }
 
+// Where nothing was repeated, what was within the runs is all that is known of how sure their times are.
+static char *verdict_of(const struct side *x, const struct side *y, struct side_range ratio, bool repeated)
+{
+	if (isnan(ratio.low))
+		return mem_strdup("one run says nothing of how much the next differs");
+	if (ratio.low <= 1 && ratio.high >= 1)
+		return mem_strdup("no difference");
+	return mem_printf("%s %s %.2f times as fast%s", ratio.value > 1 ? y->name : x->name, repeated ? "is" : "was", fmax(ratio.value, 1 / ratio.value),
+		repeated ? "" : ", but nothing was repeated");
+}
+
 // The ratio of two times. Their errors are taken for independent.
-static json_t *describe_pair(size_t a, size_t b, const struct side *x, const struct side *y)
+static json_t *describe_pair(size_t a, size_t b, const struct side *x, const struct side *y, bool repeated)
 {
 	double ratio = x->seconds.value / y->seconds.value;
 	double ex = (x->seconds.high - x->seconds.low) / 2 / x->seconds.value, ey = (y->seconds.high - y->seconds.low) / 2 / y->seconds.value;
-	double error = hypot(ex, ey), low = ratio / (1 + error), high = ratio * (1 + error);
-	autofree char *verdict = isnan(error)             ? mem_strdup("one run says nothing of how much the next differs")
-				 : low <= 1 && high >= 1 ? mem_strdup("no difference")
-							 : mem_printf("%s is %.2f times as fast", ratio > 1 ? y->name : x->name, fmax(ratio, 1 / ratio));
-	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range((struct side_range){ratio, low, high}), "verdict",
-		verdict);
+	double error = hypot(ex, ey);
+	struct side_range range = {ratio, ratio / (1 + error), ratio * (1 + error)};
+	autofree char *verdict = verdict_of(x, y, range, repeated);
+	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range(range), "verdict", verdict);
 }
 
 static int by_size(const void *a, const void *b)
@@ -350,7 +359,9 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 	json_t *rows = json_array(), *pairs = json_array(), *models = json_array();
 	struct side *sides = sum_up(c, &count, at, nat, models);
 	const struct side *least = smallest(sides, count);
-	bool samples = least && tree_number(least->plan, "samples") > 0;
+	bool repeated = false, samples = least && tree_number(least->plan, "samples") > 0;
+	for (size_t i = 0; i < count; i++)
+		repeated |= sides[i].good > 1;
 	for (size_t i = 0; i < count; i++) {
 		json_t *row = describe_side(&sides[i], least);
 		size_t k = 0;
@@ -360,12 +371,12 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 		json_array_append_new(rows, row);
 		for (k = 0; k < i; k++)
 			if (sides[i].good && sides[k].good && !sides[i].modelled && !sides[k].modelled)
-				json_array_append_new(pairs, describe_pair(k, i, &sides[k], &sides[i]));
+				json_array_append_new(pairs, describe_pair(k, i, &sides[k], &sides[i], repeated));
 	}
 	for (size_t i = 0; i < count; i++)
 		if (sides[i].modelled)
 			side_fini(&sides[i]);
 	free(sides);
-	return mem_json("{s:i, s:O?, s:O?, s:s, s:o, s:o, s:o}", "compare", 1, "currency", json_object_get(c->prices, "currency"), "as_of",
-		json_object_get(c->prices, "as_of"), "unit", samples ? "samples" : "iterations", "rows", rows, "pairs", pairs, "models", models);
+	return mem_json("{s:i, s:O?, s:O?, s:O?, s:s, s:o, s:o, s:o}", "compare", 1, "prices", json_object_get(c->prices, "file"), "currency",
+		json_object_get(c->prices, "currency"), "as_of", json_object_get(c->prices, "as_of"), "unit", samples ? "samples" : "iterations", "rows", rows, "pairs", pairs, "models", models);
 }

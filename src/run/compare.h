@@ -29,7 +29,7 @@ void compare_add_lost(struct compare *c, const char *id, const char *name, const
 bool compare_differs(const struct compare *c, char **a, char **b);
 
 // Everything, owned by the caller:
-//   {"compare": 1, "currency", "as_of", "rows": [{"name", "sets", "executor", "type", "nodes", "cpus", "memory", "size", "runs": [ids], "failed",
+//   {"compare": 1, "prices": the file's name, "currency", "as_of", "rows": [{"name", "sets", "executor", "type", "nodes", "cpus", "memory", "size", "runs": [ids], "failed",
 //      "kind": "measured"|"predicted"|"modelled"|"failed", "kind_of": the first row that differs from this one in nodes alone, "seconds": [v, low, high] of the program's run,
 //      "mean": the same as the mean over the nodes, "turn": [..], "rate": samples (or iterations) a second of all ranks, "init", "overhead": what the
 //      cluster took besides: bring-up, inputs, teardown, attempts that failed, "speedup", "share": its size in smallest ones, "efficiency",

@@ -228,9 +228,9 @@ static void put_pairs(struct str *h, const json_t *tree, const json_t *rows)
 	str_puts(h, "</section>\n");
 }
 
-static void put_notes(struct str *h, const json_t *rows)
+static void put_notes(struct str *h, const json_t *tree)
 {
-	autofree char *notes = table_notes(rows);
+	autofree char *notes = table_notes(tree);
 	if (!*notes)
 		return;
 	str_puts(h, "<section><h2>To be known</h2>");
@@ -267,7 +267,7 @@ char *leaflet_html(const json_t *tree)
 		markup_escape(&h, as_of);
 	}
 	str_puts(&h, "</p></div></header>\n<main class=\"wrap\">\n");
-	put_notes(&h, rows);
+	put_notes(&h, tree);
 	put_ranges(&h, rows, points, "seconds", "Time of the whole run", "s", number_text);
 	put_ranges(&h, rows, points, "cost", "Cost of the whole run", currency ? currency : "", money_text);
 	str_puts(&h, "<div class=\"planes\">");

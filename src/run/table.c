@@ -165,12 +165,29 @@ static void add_failures(struct str *out, const json_t *row)
 	}
 }
 
-char *table_notes(const json_t *rows)
+// A misspelt executor in the prices is a cost that is left out; it shall not be so silently.
+static void add_unpriced(struct str *out, const json_t *tree)
+{
+	size_t i, n = 0;
+	const json_t *row;
+	json_array_foreach(json_object_get(tree, "rows"), i, row)
+	{
+		if (!tree_has(tree, "prices") || !tree_has(row, "seconds") || tree_has(row, "cost"))
+			continue;
+		const char *executor = tree_text(row, "executor"), *type = tree_text(row, "type");
+		if (!n++)
+			str_printf(out, "%s says no price for %s%s%s: its cost is left out\n", tree_text(tree, "prices"), executor ? executor : "it",
+				type ? " " : "", type ? type : "");
+	}
+}
+
+char *table_notes(const json_t *tree)
 {
 	struct str out = {0};
 	size_t i, k;
-	const json_t *row, *doubt;
+	const json_t *row, *doubt, *rows = json_object_get(tree, "rows");
 	str_puts(&out, "");
+	add_unpriced(&out, tree);
 	json_array_foreach(rows, i, row)
 	{
 		add_expected(&out, row);
@@ -197,7 +214,7 @@ char *table_text(const json_t *tree)
 	grid_print(&g, &out, "");
 	add_pairs(&out, tree);
 	add_models(&out, tree);
-	autofree char *notes = table_notes(json_object_get(tree, "rows"));
+	autofree char *notes = table_notes(tree);
 	str_printf(&out, "%s%s", *notes ? "\n" : "", notes);
 	return str_steal(&out);
 }

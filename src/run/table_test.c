@@ -59,6 +59,19 @@ static void test_text(void **state)
 	holds(shown, "x=\"<b>2\": trust it less: too few\nx=\"<b>2\": d: failed: it fell\nx=\"<b>2\": not begun: no room\n");
 }
 
+static void test_what_has_no_price(void **state)
+{
+	autojson json_t *tree = make();
+	json_t *row = json_array_get(json_object_get(tree, "rows"), 1);
+	json_object_set_new(row, "cost", json_null());
+	json_object_set_new(row, "executor", json_string("ec2"));
+	autofree char *without = table_text(tree);
+	assert_null(strstr(without, "no price"));
+	json_object_set_new(tree, "prices", json_string("p.yaml"));
+	autofree char *with = table_text(tree);
+	holds(with, "\np.yaml says no price for ec2: its cost is left out\n");
+}
+
 static void test_numbers(void **state)
 {
 	autojson json_t *tree = make();
@@ -113,7 +126,7 @@ static void test_nothing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_numbers), cmocka_unit_test(test_page),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_what_has_no_price), cmocka_unit_test(test_numbers), cmocka_unit_test(test_page),
 		cmocka_unit_test(test_files), cmocka_unit_test(test_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

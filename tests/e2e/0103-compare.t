@@ -36,7 +36,7 @@ is "a verdict for each pair" "$(json_value compare.json '[len(e["pairs"]), "clus
 muster compare
 is "numbers of every plot are in the JSON" "$(json_value compare.json '[sorted(k for k in ("seconds", "cost", "speedup", "share", "spread") if not r.get(k)) for r in e["rows"]]')" '[[], [], [], ["spread"]]'
 like "as text" "$out" 'CLUSTER +NODES +RUNS +TIME IS +TIME +SAMPLES/S +SPEED-UP.*COST USD'
-like "with the model of how it scales" "$out" 'model of local: .*[0-9.]+ s / nodes, from 3 numbers of nodes, '
+like "with the model of how it scales" "$out" 'model of local: .*[0-9.]+ s / nodes.*, from 3 numbers of nodes, '
 muster compare --csv
 is "as CSV: a line for each, and as many fields" "$(awk -F, '{ print NF }' <<<"$out" | uniq -c | tr -s ' ')" " 4 23"
 muster compare --times
@@ -94,6 +94,9 @@ like "the sweep it was chosen from shows it, too" "$out" '1 x local, as chosen: 
 mkdir elsewhere && echo words >words.txt
 sed 's/^progress/inputs: [words.txt]\nprogress/; s/^name: turns/name: paths/; s/1, 2, 3/1/; s/repeat: 2/repeat: 1/' job.yaml >paths.yaml
 muster sweep paths.yaml
+muster compare paths --at 4
+status_is "a model of clusters that differ in nothing" 2
+like "is none" "$err" "no kind of cluster was run with two numbers of nodes"
 muster choose paths --fastest --out elsewhere/it.yaml
 muster run -q elsewhere/it.yaml
 status_is "a job file that lies elsewhere finds its inputs" 0
@@ -104,6 +107,9 @@ is "a budget in it that the run is known to exceed" "$(cd elsewhere && "$MUSTER"
 A=$(basename "$(ls -d "$MUSTER_RUNS"/turns-* | head -n 1)")
 muster compare "$A" "$A"
 like "a run that is named twice" "$err" "the run $A is named twice"
+muster run -q cheap.yaml --set cluster.nodes=4
+muster compare "$(basename "$(run_dir)")" "$(json_value "$(echo "$MUSTER_RUNS"/sweeps/paths-*/sweep.json)" 'e["trials"][0]["run"]')"
+like "one run each is no proof" "$out" ' was [0-9.]+ times as fast, but nothing was repeated'
 muster run -q cheap.yaml --set run.env.LR=1
 muster compare "$A" "$(basename "$(run_dir)")"
 like "another environment is another thing" "$err" "these runs did different things: '.*' and '.* with LR=1'; --different"
