@@ -316,6 +316,8 @@ static int by_size(const void *a, const void *b)
 		return x->nodes < y->nodes ? -1 : 1;
 	if (x->cpus != y->cpus && !isnan(x->cpus) && !isnan(y->cpus))
 		return x->cpus < y->cpus ? -1 : 1;
+	if (!x->sets != !y->sets) // a sweep's own come first, so that they are what others are measured by
+		return x->sets ? -1 : 1;
 	return strcmp(x->name, y->name);
 }
 
@@ -325,6 +327,18 @@ static const struct side *smallest(const struct side *sides, size_t count)
 		if (sides[i].good && !sides[i].modelled)
 			return &sides[i];
 	return NULL;
+}
+
+// On the front: no other is both faster and cheaper.
+static bool on_front(const struct side *sides, size_t count, size_t i)
+{
+	double time = sides[i].seconds.value, cost = sides[i].cost.value;
+	for (size_t k = 0; k < count; k++) {
+		double t = sides[k].seconds.value, c = sides[k].cost.value;
+		if (k != i && t <= time && c <= cost && (t < time || c < cost))
+			return false;
+	}
+	return !isnan(time + cost);
 }
 
 static struct noise *noise_of(const struct side *sides, size_t count, size_t offset)
@@ -368,6 +382,7 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 		while (!side_same_kind(&sides[k], &sides[i]) && k < i)
 			k++;
 		json_object_set_new(row, "kind_of", json_integer((json_int_t)k));
+		json_object_set_new(row, "front", json_boolean(on_front(sides, count, i)));
 		json_array_append_new(rows, row);
 		for (k = 0; k < i; k++)
 			if (sides[i].good && sides[k].good && !sides[i].modelled && !sides[k].modelled)

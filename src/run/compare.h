@@ -33,7 +33,7 @@ bool compare_differs(const struct compare *c, char **a, char **b);
 //      "kind": "measured"|"predicted"|"modelled"|"failed", "kind_of": the first row that differs from this one in nodes alone, "seconds": [v, low, high] of the program's run,
 //      "mean": the same as the mean over the nodes, "turn": [..], "rate": samples (or iterations) a second of all ranks, "init", "overhead": what the
 //      cluster took besides: bring-up, inputs, teardown, attempts that failed, "speedup", "share": its size in smallest ones, "efficiency",
-//      "cost": [v, low, high], "expected": the job's, with "off": how much longer it took, relative, and "held": within the interval; or null,
+//      "cost": [v, low, high], "front": no other is both faster and cheaper, "expected": the job's, with "off": how much longer it took, relative, and "held": within the interval; or null,
 //      "doubts": [..], "failures": [{"run" (or null), "outcome", "why"}], "spread": [five quantiles of one turn's time]}],
 //    "unit": what "rate" counts, "pairs": [{"a", "b": rows, "ratio": [v, low, high] of their times, "verdict"}], "models": [{"name", "serial", "parallel",
 //      "talk", "error", "points"}]}

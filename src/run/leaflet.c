@@ -97,18 +97,6 @@ static void put_speedup(struct str *h, const json_t *rows, struct plot_point *po
 		"speed-up", true, points, json_array_size(rows));
 }
 
-// On the front: nobody else is both faster and cheaper.
-static bool on_front(const json_t *rows, size_t i)
-{
-	double time = part(json_array_get(rows, i), "seconds", 0), cost = part(json_array_get(rows, i), "cost", 0);
-	for (size_t k = 0; k < json_array_size(rows); k++) {
-		double t = part(json_array_get(rows, k), "seconds", 0), c = part(json_array_get(rows, k), "cost", 0);
-		if (k != i && t <= time && c <= cost && (t < time || c < cost))
-			return false;
-	}
-	return !isnan(time + cost);
-}
-
 static int by_time(const void *a, const void *b)
 {
 	const struct plot_point *x = a, *y = b;
@@ -129,7 +117,7 @@ static void put_front(struct str *h, const json_t *tree, const json_t *rows, str
 		p->y = part(row, "cost", 0);
 		p->y_low = part(row, "cost", 1);
 		p->y_high = part(row, "cost", 2);
-		p->group = on_front(rows, i) ? 0 : -1;
+		p->group = json_is_true(json_object_get(row, "front")) ? 0 : -1;
 	}
 	qsort(points, n, sizeof *points, by_time);
 	autofree char *y = mem_printf("cost%s%s", currency ? ", " : "", currency ? currency : "");

@@ -212,7 +212,7 @@ static double covered(const struct plane *p, size_t i, double x, double y)
 	return sum;
 }
 
-// The number of a point stands beside it, where it covers least.
+// The number of a point stands beside it, where it covers least; in a crowd it is left out.
 static void put_name(struct str *out, struct plane *p, size_t i)
 {
 	static const double away[PLACES][2] = {{0, -16}, {0, 16}, {16, 0}, {-16, 0}, {13, -13}, {-13, -13}, {13, 13}, {-13, 13}};
@@ -224,6 +224,10 @@ static void put_name(struct str *out, struct plane *p, size_t i)
 		least = there;
 		p->names_x[i] = x + away[k][0];
 		p->names_y[i] = y + away[k][1];
+	}
+	if (least > 1) { // it could not be read; the mark's title says it
+		p->names_x[i] = p->names_y[i] = -WIDTH;
+		return;
 	}
 	str_printf(out, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%d</text>", p->names_x[i], p->names_y[i] + 5, p->points[i].number);
 }
