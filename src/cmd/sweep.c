@@ -183,7 +183,7 @@ static int go(const struct options *o, struct trials *trials, const struct convo
 		say_others(o, trials);
 	int rc = convoy_run(convoy, trials, err);
 	if (rc == ERROR_CANCELLED)
-		fprintf(stderr, "interrupted; the same command goes on with it\n");
+		fprintf(stderr, "interrupted; the same command goes on with it, and `muster compare %s` compares what is over\n", trials->id);
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; i < all; i++)

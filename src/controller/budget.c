@@ -70,6 +70,14 @@ double budget_end(const json_t *plan, double cores)
 	return isinf(most) ? time : fmin(time, affordable(plan, most, cores));
 }
 
+// How long it may take, and why no longer.
+char *budget_text(const json_t *plan, double cores)
+{
+	double end = budget_end(plan, cores);
+	autofree char *time = str_seconds(end), *most = prices_text(wish(plan, "max_cost"));
+	return end < wish(plan, "max_time") ? mem_printf("%s, which is what %s pays for", time, most) : mem_strdup(time);
+}
+
 char *budget_judge(const json_t *plan, const struct estimate_input *seen, double gone, double cores)
 {
 	double end = budget_end(plan, cores);
@@ -78,6 +86,6 @@ char *budget_judge(const json_t *plan, const struct estimate_input *seen, double
 	struct estimate e = estimate_make(seen);
 	if (!(gone + e.total_low > end))
 		return NULL;
-	autofree char *needs = str_seconds(gone + e.total), *least = str_seconds(gone + e.total_low), *has = str_seconds(end);
+	autofree char *needs = str_seconds(gone + e.total), *least = str_seconds(gone + e.total_low), *has = budget_text(plan, cores);
 	return mem_printf("over budget: it will take %s (%s at least), and may take %s", needs, least, has);
 }

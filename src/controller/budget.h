@@ -16,6 +16,9 @@ int budget_check(const json_t *plan, struct error *err);
 // Seconds after its begin at which the run has used up its budget; INFINITY when it has none. cores: of a node, for prices by CPU (0: not known).
 double budget_end(const json_t *plan, double cores);
 
+// The same as words, with the money that it is for, where that is the narrower limit: "50.0 s, which is what 0.50 pays for". Owned by the caller.
+char *budget_text(const json_t *plan, double cores);
+
 // Will it need more, by what its iterations say? gone: seconds from the run's begin to the program's. In that case the text says so, owned by
 // the caller; else NULL. Only when the lower end of the estimate is beyond the budget, so that no run is stopped for noise.
 char *budget_judge(const json_t *plan, const struct estimate_input *seen, double gone, double cores);

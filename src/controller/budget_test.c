@@ -60,6 +60,9 @@ static void test_end(void **state)
 	assert_float_equal(budget_end(time, 0), 5, 0);
 	assert_float_equal(budget_end(cost, 0), 50, 0.02);
 	assert_float_equal(budget_end(both, 0), 30, 0);
+	autofree char *by_time = budget_text(both, 0), *by_cost = budget_text(cost, 0);
+	assert_string_equal(by_time, "30.0 s");
+	assert_string_equal(by_cost, "50.0 s, which is what 1.00 pays for");
 }
 
 static void test_judge(void **state)

@@ -363,7 +363,7 @@ static void on_timeout(void *data)
 static void on_spent(void *data)
 {
 	struct course *c = data;
-	autofree char *has = str_seconds(budget_end(c->plan, course_cores(c))), *why = mem_printf("over budget: it has taken %s, which is all it may", has);
+	autofree char *has = budget_text(c->plan, course_cores(c)), *why = mem_printf("over budget: it has taken all it may, %s", has);
 	if (c->state != STATE_RUNNING)
 		return;
 	course_say(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));

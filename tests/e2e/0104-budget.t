@@ -18,7 +18,7 @@ ok "its results are kept" test -s "$(run_dir)/outputs/node-0/result"
 sed 's/echo "step $i.400"; //; s/10s/2s/' turns.yaml >silent.yaml
 muster run silent.yaml
 status_is "a run that does not say how far it is" 1
-like "is stopped when all is spent" "$err$out" 'over budget: it has taken 2.0 s, which is all it may'
+like "is stopped when all is spent" "$err$out" 'over budget: it has taken all it may, 2.0 s'
 ok "its results are kept" test -s "$(run_dir)/outputs/node-0/result"
 
 sed 's/max_time: 10s/max_cost: 0.005/' turns.yaml >cost.yaml
@@ -33,7 +33,7 @@ ok "before anything was done" test "$(ls "$MUSTER_RUNS" | wc -l)" = 2
 echo 'prices: [{executor: local, per_hour: 3.6}]' >prices.yaml
 muster run cost.yaml
 status_is "a run that will cost too much" 1
-like "is stopped as soon as that is clear" "$err$out" 'over budget: it will take .*, and may take 5.0 s'
+like "is stopped as soon as that is clear" "$err$out" 'over budget: it will take .*, and may take 5.0 s, which is what 0.00500 pays for'
 muster run cost.yaml -q --set budget.max_cost=1 --set run.command='echo "step 1/1"'
 status_is "one that fits" 0
 done_testing
