@@ -254,9 +254,10 @@ static json_t *all_sets(const struct convoy *s, size_t trial)
 static int spawn(struct convoy *s, struct active *a, json_t *sets, struct error *err)
 {
 	size_t count = json_array_size(sets), n = 0;
+	autofree char *self = realpath("/proc/self/exe", NULL);
 	autofree char **argv = mem_alloc((2 * count + 12) * sizeof *argv);
 	int out[2], says[2];
-	argv[n++] = "/proc/self/exe"; // also when another muster was put in its place meanwhile
+	argv[n++] = self ? self : "/proc/self/exe"; // another muster may have been put in its place meanwhile
 	argv[n++] = "run";
 	argv[n++] = "--json";
 	argv[n++] = "--runs";
@@ -335,7 +336,7 @@ static void read_some(struct convoy *s, struct active *a, int *fd, struct str *i
 	ssize_t n = read(*fd, block, sizeof block);
 	if (n > 0 && into->len < LINE_MAX_BYTES)
 		str_add(into, block, (size_t)n);
-	if (n <= 0 && errno != EINTR) {
+	if (n == 0 || (n < 0 && errno != EINTR)) {
 		close(*fd);
 		*fd = -1;
 	}
