@@ -393,5 +393,6 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 			side_fini(&sides[i]);
 	free(sides);
 	return mem_json("{s:i, s:O?, s:O?, s:O?, s:s, s:o, s:o, s:o}", "compare", 1, "prices", json_object_get(c->prices, "file"), "currency",
-		json_object_get(c->prices, "currency"), "as_of", json_object_get(c->prices, "as_of"), "unit", samples ? "samples" : "iterations", "rows", rows, "pairs", pairs, "models", models);
+		json_object_get(c->prices, "currency"), "as_of", json_object_get(c->prices, "as_of"),
+		"unit", samples ? "samples" : "iterations", "rows", rows, "pairs", pairs, "models", models);
 }

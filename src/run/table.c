@@ -115,7 +115,8 @@ static void add_expected(struct str *out, const json_t *row)
 	else
 		str_printf(out, ", took %s: %.1f %% %s%s", is, fabs(100 * off), off < 0 ? "less" : "more",
 			!tree_has(e, "held") ? "" : json_is_true(json_object_get(e, "held")) ? ", within the interval" : ", outside the interval");
-	autofree char *said = tree_has(e, "cost") ? prices_text(part(e, "cost", 0)) : NULL, *cost = isnan(part(row, "cost", 0)) ? NULL : prices_text(part(row, "cost", 0));
+	autofree char *said = tree_has(e, "cost") ? prices_text(part(e, "cost", 0)) : NULL;
+	autofree char *cost = isnan(part(row, "cost", 0)) ? NULL : prices_text(part(row, "cost", 0));
 	if (said && cost && !isnan(off))
 		str_printf(out, "; cost %s, was to be %s", cost, said);
 	str_puts(out, "\n");
