@@ -27,6 +27,7 @@
 #define SHM (1 << 30)   // of /dev/shm; the engine's 64 MiB are too little for MPI and data loaders
 #define PATIENCE 20.0   // seconds for an engine that is being restarted, and for what is being removed
 #define GOODBYE 2.0     // seconds for the last lines of the agents
+#define NODE_FILES 5    // the exec's connection, a pair to the tunnel, the way to the controller and the controller's end of it
 
 enum { AT_ONCE = 8 };
 
@@ -106,6 +107,8 @@ static int docker_check(const json_t *plan, struct error *err)
 			return error_set(err, ERROR_USAGE,
 				"the input '%s' is live, and the engine at %s does not see this machine's files: leave 'live' out, and it is copied",
 				text_of(item, "name"), host);
+	if (executor_check_files(plan, NODE_FILES, err))
+		return -1;
 	autofree char *agent = agent_program();
 	return access(agent, X_OK) ? error_errno(err, "cannot run the agent '%s'", agent) : 0;
 }
@@ -283,6 +286,8 @@ static int drop(struct work *w, size_t wanted, struct error *err)
 		if (!p || (p->id && k < wanted && json_object_get(running, p->id)))
 			continue;
 		d->places[k] = NULL;
+		if (p->batch->tunnels)
+			tunnel_close(p->batch->tunnels, (size_t)(p - p->batch->places));
 		if (p->id && label_remove(d->engine, "containers", p->id, err))
 			return -1;
 	}
@@ -408,7 +413,7 @@ static int on_open(size_t i, void *data, struct error *err)
 	return engine_exec(b->docker->engine, p->id, argv, err);
 }
 
-// A container that has ended does not come back; an engine that does not answer may.
+// A container that has ended does not come back, nor does an agent that was killed in one that has not; an engine that does not answer may.
 static bool on_closed(size_t i, enum tunnel_reach reach, struct error *err, void *data)
 {
 	struct batch *b = data;
@@ -416,6 +421,8 @@ static bool on_closed(size_t i, enum tunnel_reach reach, struct error *err, void
 	const struct cluster *c = b->docker->cluster;
 	p->seen = p->seen || reach == TUNNEL_READY;
 	autofree char *why = epitaph(b->docker, p);
+	if (!why && p->seen && reach == TUNNEL_GONE)
+		why = mem_strdup("its agent was killed");
 	if (!why)
 		return p->seen;
 	error_set(err, ERROR_SYSTEM, "%s", why);
@@ -425,6 +432,14 @@ static bool on_closed(size_t i, enum tunnel_reach reach, struct error *err, void
 }
 
 static const struct tunnel_ops tunnel_ops = {.open = on_open, .closed = on_closed};
+
+// A place of before whose container has ended, or is not wanted any more, stays in its batch and is nobody's.
+static bool is_current(const struct batch *b, size_t i)
+{
+	const struct docker *d = b->docker;
+	size_t node = b->places[i].node;
+	return node < d->count && d->places[node] == &b->places[i];
+}
 
 static json_t *config_of(const struct cluster *c, size_t k)
 {
@@ -440,14 +455,17 @@ static json_t *config_of(const struct cluster *c, size_t k)
 	return config;
 }
 
+// Of a batch of before this opens those whose agent has ended, and leaves the others alone.
 static int open_tunnels(const struct cluster *c, struct batch *b, struct error *err)
 {
 	struct tunnel_options options = {.url = c->url, .count = b->count, .at_once = b->count, .ops = &tunnel_ops, .data = b};
-	b->tunnels = tunnel_start(&options, err);
+	if (!b->tunnels)
+		b->tunnels = tunnel_start(&options, err);
 	if (!b->tunnels)
 		return -1;
 	for (size_t i = 0; i < b->count; i++)
-		tunnel_open(b->tunnels, i, config_of(c, b->places[i].node));
+		if (is_current(b, i))
+			tunnel_open(b->tunnels, i, config_of(c, b->places[i].node));
 	double deadline = json_number_value(json_object_get(c->plan, "deadline"));
 	size_t i = b->count;
 	if (!tunnel_wait(b->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &i, err))
@@ -455,14 +473,9 @@ static int open_tunnels(const struct cluster *c, struct batch *b, struct error *
 	return i < b->count && (!err || err->code != ERROR_CANCELLED) ? error_wrap(err, "node %zu", b->places[i].node) : -1;
 }
 
-static int bring_up(struct work *w, struct error *err)
+// The containers that are missing.
+static int make_batch(struct work *w, struct error *err)
 {
-	size_t wanted = json_array_size(nodes_of(w->c->plan));
-	if (drop(w, wanted, err))
-		return -1;
-	w->batch = add_batch(w->d, wanted);
-	if (!w->batch)
-		return 0;
 	if (!w->batch->next && adopt(w, err))
 		return -1;
 	autofree char *built = NULL;
@@ -471,9 +484,21 @@ static int bring_up(struct work *w, struct error *err)
 	w->built = built;
 	if (!engine_is_local(w->d->engine) && pack_agent(w, err))
 		return -1;
-	if (make_network(w, err) || fan_out(w->batch->count, AT_ONCE, add_node, w, err))
+	return make_network(w, err) || fan_out(w->batch->count, AT_ONCE, add_node, w, err) ? -1 : 0;
+}
+
+static int bring_up(struct work *w, struct error *err)
+{
+	size_t wanted = json_array_size(nodes_of(w->c->plan));
+	if (drop(w, wanted, err))
 		return -1;
-	return open_tunnels(w->c, w->batch, err);
+	w->batch = add_batch(w->d, wanted);
+	if (w->batch && make_batch(w, err))
+		return -1;
+	for (struct batch *b = w->d->batches; b; b = b->next)
+		if (open_tunnels(w->c, b, err))
+			return -1;
+	return 0;
 }
 
 static int docker_up(struct cluster *c, struct error *err)

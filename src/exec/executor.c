@@ -4,6 +4,9 @@
 #include "base/str.h"
 
 #include <string.h>
+#include <sys/resource.h>
+
+enum { SPARE_FILES = 64 }; // descriptors the controller needs beside those for each node
 
 extern const struct executor executor_docker;
 extern const struct executor executor_ssh;
@@ -14,6 +17,16 @@ const struct executor *const executors[] = {
 	&executor_docker,
 	NULL,
 };
+
+int executor_check_files(const json_t *plan, size_t each, struct error *err)
+{
+	size_t nodes = json_array_size(json_object_get(plan, "nodes")), files = SPARE_FILES + each * nodes;
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || files <= limit.rlim_cur)
+		return 0;
+	return error_set(err, ERROR_SYSTEM, "%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`", nodes, files,
+		(unsigned long long)limit.rlim_cur);
+}
 
 const struct executor *executor_find(const char *name, struct error *err)
 {

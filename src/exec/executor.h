@@ -37,6 +37,9 @@ struct executor {
 	int (*left)(struct cluster *c, json_t *found, struct error *err);
 };
 
+// For check: may this process open so many files for each node of the plan, beside those it needs anyway?
+int executor_check_files(const json_t *plan, size_t each, struct error *err);
+
 // NULL-ended. An unknown name is an error that lists the known ones.
 extern const struct executor *const executors[];
 extern const struct executor executor_local; // also what an agent removes things of a run by, wherever it is

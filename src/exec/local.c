@@ -20,13 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PATIENCE 10.0     // seconds for what was killed to be gone
-#define SPARE_FILES 64    // descriptors the controller needs beside one for each node
 #define ANSWER_SECONDS 60 // for the agent to read its configuration, when the plan has no deadline
 
 // --- what is asked for ------------------------------------------------------
@@ -92,10 +90,8 @@ static int local_check(const json_t *plan, struct error *err)
 	if (nodes > LOOPBACK_COUNT)
 		return error_set(
 			err, ERROR_USAGE, "%zu nodes are more than this machine has loopback addresses (%d)", nodes, LOOPBACK_COUNT);
-	struct rlimit files;
-	if (!getrlimit(RLIMIT_NOFILE, &files) && nodes + SPARE_FILES > files.rlim_cur)
-		return error_set(err, ERROR_SYSTEM, "%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`", nodes,
-			nodes + SPARE_FILES, (unsigned long long)files.rlim_cur);
+	if (executor_check_files(plan, 1, err))
+		return -1;
 	autofree char *agent = agent_program();
 	if (access(agent, X_OK))
 		return error_errno(err, "cannot run the agent '%s'", agent);

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,7 +27,6 @@
 #define LEAVING 5.0       // seconds for agents that were told to go
 #define SWEEPING 30.0     // for a host to be cleaned
 #define AGENT_MAX (256u << 20)
-#define SPARE_FILES 64    // descriptors the controller needs beside those for each node
 #define NODE_FILES 8      // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
 
 // A host may have no home that can be written, or refuse to run what lies in some place: the first one that will do is taken. The scripts
@@ -109,11 +107,8 @@ static int ssh_check(const json_t *plan, struct error *err)
 				return error_set(err, ERROR_USAGE, "the executor 'ssh' cannot limit %s to %g, expected no `%s`", limits[l],
 					json_number_value(json_object_get(node, limits[l])), limits[l]);
 	}
-	size_t files = SPARE_FILES + NODE_FILES * json_array_size(nodes_of(plan));
-	struct rlimit limit;
-	if (!getrlimit(RLIMIT_NOFILE, &limit) && files > limit.rlim_cur)
-		return error_set(err, ERROR_SYSTEM, "%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`",
-			json_array_size(nodes_of(plan)), files, (unsigned long long)limit.rlim_cur);
+	if (executor_check_files(plan, NODE_FILES, err))
+		return -1;
 	autofree char *agent = agent_program();
 	if (access(agent, X_OK))
 		return error_errno(err, "cannot run the agent '%s'", agent);

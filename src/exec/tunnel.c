@@ -44,7 +44,7 @@ struct tunnel {
 	enum tunnel_reach reach; // of the stream that is open
 	bool ready; // at least once
 	bool gone;  // its bridge said that there is no agent
-	bool asked; // somebody waits for it
+	bool wanted;
 	double retry, time; // the next pause; when to open it, or when draining is over
 	struct str in;      // what it said so far in lines
 	char *config_line;
@@ -88,7 +88,7 @@ static size_t number(const struct tunnels *t, const struct tunnel *u)
 static bool wanted_again(struct tunnels *t, struct tunnel *u)
 {
 	bool again = t->options.ops->closed ? t->options.ops->closed(number(t, u), u->reach, &u->err, t->options.data) : u->ready;
-	return again && !u->gone && !t->stopping;
+	return again && u->wanted && !u->gone && !t->stopping;
 }
 
 static void enter(struct tunnels *t, struct tunnel *u, enum state state)
@@ -176,6 +176,7 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 		enter(t, u, CARRYING);
 	} else if (str_starts(word, "gone")) {
 		u->gone = true;
+		u->reach = TUNNEL_GONE;
 		error_set(&u->err, ERROR_SYSTEM, "%s", word[4] ? word + 5 : "its bridge gives no reason");
 	}
 }
@@ -449,11 +450,11 @@ void tunnel_open(struct tunnels *t, size_t node, json_t *config)
 {
 	pthread_mutex_lock(&t->lock);
 	struct tunnel *u = &t->list[node];
-	if (u->state == CLOSED) {
+	u->wanted = true;
+	if (u->state == CLOSED || u->state == WAITING) {
 		json_decref(u->config);
 		u->config = config;
 		u->ready = u->gone = false;
-		u->asked = true;
 		u->retry = retry_first;
 		u->time = 0;
 		u->err = (struct error){0};
@@ -464,6 +465,16 @@ void tunnel_open(struct tunnels *t, size_t node, json_t *config)
 	pthread_mutex_unlock(&t->lock);
 }
 
+void tunnel_close(struct tunnels *t, size_t node)
+{
+	pthread_mutex_lock(&t->lock);
+	struct tunnel *u = &t->list[node];
+	u->wanted = false;
+	if (u->state == WAITING)
+		enter(t, u, CLOSED);
+	pthread_mutex_unlock(&t->lock);
+}
+
 // The first that will never be ready, else the first that is not yet; the count: all are.
 static size_t find_unready(const struct tunnels *t)
 {
@@ -471,9 +482,9 @@ static size_t find_unready(const struct tunnels *t)
 	for (size_t i = t->options.count; i-- > 0;) {
 		const struct tunnel *u = &t->list[i];
 		bool lost = u->state == CLOSED && (!u->ready || u->gone);
-		if (u->asked && lost)
+		if (u->wanted && lost)
 			return i;
-		if (u->asked && !u->ready)
+		if (u->wanted && !u->ready)
 			first = i;
 	}
 	return first;

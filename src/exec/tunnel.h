@@ -17,6 +17,7 @@ enum tunnel_reach {
 	TUNNEL_SILENT, // no bridge was heard: nothing was started
 	TUNNEL_TOLD,   // the bridge was given its configuration
 	TUNNEL_READY,  // the bridge had found or started the agent
+	TUNNEL_GONE,   // the bridge said that there is no agent, and will be none
 };
 
 // What the executor does. All are called on the thread of the tunnels, one at a time, and should be quick: the others wait.
@@ -44,10 +45,14 @@ struct tunnels;
 // Starts the thread; nothing is open yet. The options are copied but for ops and data.
 struct tunnels *tunnel_start(const struct tunnel_options *options, struct error *err);
 
-// Opens the tunnel of a node, unless it is open or being opened. Takes config, what the bridge is given in its first line.
+// Opens the tunnel of a node, unless it is open or being opened. Takes config, what the bridge is given in its first line. One that has lost its
+// stream and tries to get it back begins anew: if the agent has ended meanwhile, another is started.
 void tunnel_open(struct tunnels *t, size_t node, json_t *config);
 
-// Waits until every tunnel that was opened has found its agent. -1 and err (which names no node; *node is it) when one is closed for good,
+// Nobody wants this one any more: it is not opened again once its stream has ended, and nobody waits for it.
+void tunnel_close(struct tunnels *t, size_t node);
+
+// Waits until every tunnel that is wanted has found its agent. -1 and err (which names no node; *node is it) when one is closed for good,
 // when the seconds are over, or when *cancelled (may be NULL) becomes non-zero. *node is the count where it is no node's fault.
 int tunnel_wait(struct tunnels *t, double seconds, const volatile int *cancelled, size_t *node, struct error *err);
 

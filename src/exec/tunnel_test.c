@@ -25,7 +25,8 @@ struct world {
 	struct tunnels *t;
 	int far[4]; // of each node, -1 before it is opened
 	size_t opened[4], closed[4];
-	bool refuse; // open fails
+	bool ready[4]; // once, and then it is opened again
+	bool refuse;   // open fails
 	int listener;
 	char *url;
 	pthread_mutex_t lock;
@@ -56,7 +57,8 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 {
 	struct world *w = data;
 	w->closed[node]++;
-	return reach == TUNNEL_READY;
+	w->ready[node] = w->ready[node] || reach == TUNNEL_READY;
+	return w->ready[node];
 }
 
 static const struct tunnel_ops ops = {open_far, answer, closed};
@@ -277,6 +279,33 @@ static void says_which_node_fails_and_why(void **state)
 	assert_string_equal(err.text, "no way to node 1");
 }
 
+// A node that is asked for while its stream is away may get another agent; one that nobody wants does not come back.
+static void begins_anew_or_stays_away(void **state)
+{
+	struct world *w = *state;
+	size_t node = 0;
+	struct error err = {0};
+	for (size_t i = 0; i < 2; i++) {
+		tunnel_open(w->t, i, config((int)i));
+		be_ready(far_of(w, i, 1), false);
+	}
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
+	w->refuse = true;
+	tunnel_close(w->t, 1);
+	for (size_t i = 0; i < 2; i++) {
+		close(w->far[i]);
+		w->far[i] = -1;
+	}
+	for (double end = clock_mono() + 10; w->closed[0] < 2 || w->closed[1] < 1; poll(NULL, 0, 1)) // node 0 was tried again, and refused
+		assert_true(clock_mono() < end);
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
+	w->refuse = false;
+	tunnel_open(w->t, 0, config(0));
+	be_ready(far_of(w, 0, 2), false);
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
+	assert_int_equal(w->opened[1], 1);
+}
+
 static void no_more_at_once_than_asked(void **state)
 {
 	struct world *w = *state;
@@ -322,6 +351,7 @@ int main(void)
 		each(carries_all_both_ways),
 		each(comes_back),
 		each(says_which_node_fails_and_why),
+		each(begins_anew_or_stays_away),
 		each(no_more_at_once_than_asked),
 		each(noise_has_an_end),
 	};

@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "exec/executor.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -26,12 +28,19 @@
 #define DEADLINE 20.0
 #define LIMITS 4 // tests of limits
 
-static const struct executor *row; // the executor under test
+// What differs between the rows, as far as these tests see it.
+struct kind {
+	const char *name;
+	size_t things;    // that three nodes consist of, at the least
+	size_t addresses; // that two runs of three nodes have together
+	size_t many;      // nodes that cannot start, once more than can be told before somebody reads it, where that is one text for all
+	bool limits;      // else it refuses them, which check_refuses_and_touches_nothing sees
+	bool own;         // it makes addresses and control groups itself
+	void (*dress)(json_t *plan); // what its plans have besides
+};
 
-static bool is_ssh(void)
-{
-	return !strcmp(row->name, "ssh");
-}
+static const struct executor *row; // the executor under test
+static const struct kind *kind;    // of this row
 
 struct fixture {
 	char *dir, *url, *nodes, *label;
@@ -52,6 +61,44 @@ static char *token(const struct cluster *c, size_t node)
 	return mem_printf("%064zx", node);
 }
 
+static void dress_in_hosts(json_t *plan) // of the farm
+{
+	size_t k;
+	json_t *node;
+	json_array_foreach(json_object_get(plan, "nodes"), k, node) {
+		autofree char *host = mem_printf("h%zu", k % 3);
+		json_object_set_new(node, "host", mem_json("{s:s}", "host", host));
+	}
+}
+
+static void dress_in_containers(json_t *plan)
+{
+	size_t k;
+	json_t *node;
+	json_array_foreach(json_object_get(plan, "nodes"), k, node) {
+		autofree char *name = mem_printf("node-%zu", k);
+		autojson json_t *more = mem_json("{s:s, s:s, s:i, s:s}", "name", name, "role", "worker", "index", (int)k, "image", "standin:1");
+		json_object_update(node, more);
+	}
+	autofree char *volume = mem_printf("%s:/standin", getenv("STANDIN_DIR"));
+	json_object_set_new(plan, "volumes", mem_json("[s]", volume));
+}
+
+static const struct kind kinds[] = {
+	{.name = "local", .things = 7, .addresses = 6, .many = 2000, .limits = true, .own = true}, // agents, their ranks, a directory
+	{.name = "ssh", .things = 7, .addresses = 3, .many = 2, .dress = dress_in_hosts},           // a host has one address
+	{.name = "docker", .things = 4, .addresses = 6, .many = 2, .limits = true, .dress = dress_in_containers}, // containers, a network
+};
+
+static const struct kind *find_kind(const char *name)
+{
+	for (size_t i = 0; i < countof(kinds); i++)
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	fail_msg("no row of kinds[] is for the executor '%s'", name);
+	return NULL;
+}
+
 static json_t *make_plan(size_t nodes, double cpus, long long memory)
 {
 	json_t *list = json_array();
@@ -61,19 +108,19 @@ static json_t *make_plan(size_t nodes, double cpus, long long memory)
 			json_object_set_new(node, "cpus", json_real(cpus));
 		if (memory > 0)
 			json_object_set_new(node, "memory", json_integer(memory));
-		if (is_ssh()) {
-			autofree char *host = mem_printf("h%zu", k % 3); // of the farm
-			json_object_set_new(node, "host", mem_json("{s:s}", "host", host));
-		}
 		json_array_append_new(list, node);
 	}
-	return mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name, "nodes", list, "lease", 30,
+	json_t *plan = mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name, "nodes", list, "lease", 30,
 		"heartbeat", 5);
+	if (kind->dress)
+		kind->dress(plan);
+	return plan;
 }
 
 static int set_up(void **state)
 {
 	row = *state;
+	kind = find_kind(row->name);
 	static int serial;
 	char template[] = "/tmp/contract.XXXXXX";
 	if (!mkdtemp(template))
@@ -86,9 +133,6 @@ static int set_up(void **state)
 	f->label = mem_printf("contract-%d-%d", (int)getpid(), serial++);
 	setenv("MUSTER_NODES_DIR", f->nodes, 1);
 	setenv("MUSTER_AGENT", STANDIN, 1);
-	unsetenv("STANDIN_FAILS");
-	unsetenv("STANDIN_SPEAKS");
-	unsetenv("STANDIN_RUNS");
 	f->c = (struct cluster){.label = f->label,
 		.plan = make_plan(3, 0, 0),
 		.run_dir = f->dir,
@@ -121,6 +165,16 @@ static void use_plan(struct fixture *f, json_t *plan)
 	f->c.plan = plan;
 }
 
+// How the stand-ins are to behave: see standin.c. NULL: as usual.
+static void wish(const struct fixture *f, const char *name, const char *text)
+{
+	autofree char *path = fs_join(f->dir, name);
+	if (text)
+		assert_int_equal(fs_write(path, text, strlen(text), 0600, NULL), 0);
+	else
+		unlink(path);
+}
+
 // The hello of node K, NULL when it does not come before the deadline.
 static json_t *hello(const struct fixture *f, size_t k, double seconds)
 {
@@ -137,6 +191,34 @@ static json_t *hello(const struct fixture *f, size_t k, double seconds)
 static long member(const json_t *tree, const char *name)
 {
 	return (long)json_integer_value(json_object_get(tree, name));
+}
+
+// The last number of a process's NSpid: what it is called where it lives.
+static long inner_pid(const char *proc)
+{
+	autofree char *path = mem_printf("%s/status", proc);
+	autofree char *text = fs_read(path, 65536, NULL, NULL);
+	const char *line = text ? strstr(text, "\nNSpid:") : NULL;
+	if (!line)
+		return 0;
+	autofree char *own = mem_strndup(line + 1, strcspn(line + 1, "\n"));
+	return atol(strrchr(own, '\t') + 1);
+}
+
+// The process that a hello calls by this name, as this name space numbers it; 0 when there is none.
+static pid_t process(const json_t *h, const char *name)
+{
+	pid_t found = 0;
+	DIR *d = opendir("/proc");
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		char space[64] = "";
+		autofree char *proc = mem_printf("/proc/%s", e->d_name), *link = mem_printf("%s/ns/pid", proc);
+		if (isdigit((unsigned char)*e->d_name) && readlink(link, space, sizeof space - 1) > 0 &&
+			!strcmp(space, json_string_value(json_object_get(h, "space"))) && inner_pid(proc) == member(h, name))
+			found = atoi(e->d_name);
+	}
+	closedir(d);
+	return found;
 }
 
 // What a process that knows nothing but the label finds.
@@ -224,20 +306,20 @@ static void all_nodes_say_hello(void **state)
 	for (size_t k = 0; k < 3; k++) {
 		autojson json_t *h = hello(f, k, DEADLINE);
 		assert_non_null(h);
-		pids[k] = (pid_t)member(h, "pid");
-		ranks[k] = (pid_t)member(h, "rank");
-		assert_true(ranks[k] > 0);
+		pids[k] = process(h, "pid");
+		ranks[k] = process(h, "rank");
+		assert_true(pids[k] > 0 && ranks[k] > 0);
 		autofree char *want = token(&f->c, k);
 		assert_string_equal(json_string_value(json_object_get(h, "token")), want);
 		assert_string_equal(json_string_value(json_object_get(h, "label")), f->label);
 		assert_string_equal(json_string_value(json_object_get(h, "run")), f->label);
 		assert_int_equal(member(h, "nodes"), 3);
 		assert_int_equal(member(h, "lease"), 30);
-		assert_true(is_ssh() || json_is_true(json_object_get(h, "claimed")));
+		assert_true(!kind->own || json_is_true(json_object_get(h, "claimed")));
 		json_object_set_new(seen, json_string_value(json_object_get(h, "address")), json_true());
 	}
 	assert_int_equal(json_object_size(seen), 3);
-	assert_true(count_left(f->label) >= 7); // agents, their ranks, a directory
+	assert_true(count_left(f->label) >= kind->things);
 	assert_int_equal(count_live(f, false), 0);
 	assert_int_equal(elsewhere(reap, f), 0); // leaves a live run alone
 	for (size_t k = 0; k < 3; k++)
@@ -279,15 +361,16 @@ static void check_refuses_and_touches_nothing(void **state)
 static void one_node_fails_to_start(void **state)
 {
 	struct fixture *f = *state;
-	setenv("STANDIN_FAILS", "1", 1);
+	wish(f, "fails", "1");
 	up(f);
 	autojson json_t *first = hello(f, 0, DEADLINE);
 	autojson json_t *third = hello(f, 2, DEADLINE);
 	assert_non_null(first);
 	assert_non_null(third);
 	assert_null(hello(f, 1, 0));
+	pid_t before = process(first, "pid");
 	// up makes what is missing and leaves the others alone.
-	unsetenv("STANDIN_FAILS");
+	wish(f, "fails", NULL);
 	json_t *found = NULL;
 	for (double end = clock_mono() + DEADLINE; !found && clock_mono() < end;) {
 		up(f); // of a distant one that is gone it may hear a moment later
@@ -296,7 +379,7 @@ static void one_node_fails_to_start(void **state)
 	autojson json_t *second = found;
 	assert_non_null(second);
 	autojson json_t *again = hello(f, 0, 0);
-	assert_int_equal(member(again, "pid"), member(first, "pid"));
+	assert_int_equal(process(again, "pid"), before);
 	assert_string_not_equal(
 		json_string_value(json_object_get(second, "address")), json_string_value(json_object_get(first, "address")));
 	down(f);
@@ -306,9 +389,8 @@ static void one_node_fails_to_start(void **state)
 static void an_agent_that_cannot_start_says_why(void **state)
 {
 	struct fixture *f = *state;
-	setenv("STANDIN_SPEAKS", "no such library", 1);
-	// Once less, once more than can be handed over before somebody reads it.
-	for (size_t nodes = 2; nodes <= (is_ssh() ? 2 : 2000); nodes += 1998) {
+	wish(f, "speaks", "no such library");
+	for (size_t nodes = 2; nodes <= kind->many; nodes += 1998) {
 		use_plan(f, make_plan(nodes, 0, 0));
 		struct error err = {0};
 		assert_int_equal(row->up(&f->c, &err), -1);
@@ -351,10 +433,12 @@ static void down_by_a_fresh_process(void **state)
 	up(f);
 	autojson json_t *h = hello(f, 0, DEADLINE);
 	assert_non_null(h);
+	pid_t agent = process(h, "pid"), rank = process(h, "rank");
+	assert_true(agent > 0 && rank > 0);
 	assert_int_equal(elsewhere(fresh_down, f), 0);
 	assert_int_equal(count_left(f->label), 0);
-	assert_gone((pid_t)member(h, "pid"));
-	assert_gone((pid_t)member(h, "rank"));
+	assert_gone(agent);
+	assert_gone(rank);
 }
 
 static void controller_killed_in_the_middle_of_up(void **state)
@@ -378,12 +462,14 @@ static void controller_gone_after_up(void **state)
 	assert_int_equal(elsewhere(just_up, f), 0);
 	autojson json_t *h = hello(f, 1, DEADLINE);
 	assert_non_null(h);
+	pid_t agent = process(h, "pid"), rank = process(h, "rank");
+	assert_true(agent > 0 && rank > 0);
 	assert_int_equal(count_live(f, true), 0);
-	assert_true(count_live(f, false) >= 7);
+	assert_true(count_live(f, false) >= kind->things);
 	assert_int_equal(elsewhere(reap, f), 0);
 	assert_int_equal(count_left(f->label), 0);
-	assert_gone((pid_t)member(h, "pid"));
-	assert_gone((pid_t)member(h, "rank"));
+	assert_gone(agent);
+	assert_gone(rank);
 }
 
 static void agents_killed_before_down(void **state)
@@ -393,8 +479,10 @@ static void agents_killed_before_down(void **state)
 	for (size_t k = 0; k < 3; k++) {
 		autojson json_t *h = hello(f, k, DEADLINE);
 		assert_non_null(h);
-		kill((pid_t)member(h, "pid"), SIGKILL);
-		kill((pid_t)member(h, "rank"), SIGKILL);
+		pid_t agent = process(h, "pid"), rank = process(h, "rank");
+		assert_true(agent > 0 && rank > 0);
+		kill(rank, SIGKILL);
+		kill(agent, SIGKILL);
 	}
 	down(f);
 	assert_int_equal(count_left(f->label), 0);
@@ -418,10 +506,10 @@ static void two_runs_do_not_meet(void **state)
 		json_object_set_new(seen, json_string_value(json_object_get(mine, "address")), json_true());
 		json_object_set_new(seen, json_string_value(json_object_get(theirs, "address")), json_true());
 	}
-	assert_int_equal(json_object_size(seen), is_ssh() ? 3 : 6); // a host has one address
+	assert_int_equal(json_object_size(seen), kind->addresses);
 	down(f);
 	assert_int_equal(count_left(f->label), 0);
-	assert_true(count_left(label) >= 7);
+	assert_true(count_left(label) >= kind->things);
 	assert_int_equal(row->down(&other, NULL), 0);
 	assert_int_equal(count_left(label), 0);
 }
@@ -438,6 +526,19 @@ static bool can_limit(void)
 	return false;
 }
 
+// What the kernel lets the process have, version 1 or 2; -1 when there is no such limit.
+static long long memory_limit(pid_t pid)
+{
+	autofree char *path = mem_printf("/proc/%d/cgroup", (int)pid);
+	autofree char *text = fs_read(path, 65536, NULL, NULL);
+	const char *v1 = text ? strstr(text, ":memory:") : NULL, *v2 = text && !v1 ? strstr(text, "0::") : NULL;
+	const char *group = v1 ? v1 + 8 : v2 ? v2 + 3 : "";
+	autofree char *file = mem_printf("/sys/fs/cgroup%s%.*s/%s", v1 ? "/memory" : "", (int)strcspn(group, "\n"), group,
+		v1 ? "memory.limit_in_bytes" : "memory.max");
+	autofree char *limit = fs_read(file, 4096, NULL, NULL);
+	return limit && isdigit((unsigned char)*limit) ? atoll(limit) : -1;
+}
+
 // An orphan without the label in its environment is out of sight for everything but the control group.
 static void limits_hold_and_go(void **state)
 {
@@ -450,14 +551,14 @@ static void limits_hold_and_go(void **state)
 	for (size_t k = 0; k < 2; k++) {
 		autojson json_t *h = hello(f, k, DEADLINE);
 		assert_non_null(h);
-		ranks[k] = (pid_t)member(h, "rank");
+		ranks[k] = process(h, "rank");
 		assert_true(ranks[k] > 0);
+		assert_int_equal(memory_limit(ranks[k]), 64 << 20);
 		autofree char *path = mem_printf("/proc/%d/cgroup", (int)ranks[k]);
 		autofree char *text = fs_read(path, 65536, NULL, NULL);
 		autofree char *group = mem_printf("/node-%zu", k);
-		assert_non_null(strstr(text, f->label));
-		assert_non_null(strstr(text, group));
-		kill((pid_t)member(h, "pid"), SIGKILL);
+		assert_true(!kind->own || (strstr(text, f->label) && strstr(text, group)));
+		kill(process(h, "pid"), SIGKILL);
 	}
 	down(f);
 	assert_int_equal(count_left(f->label), 0);
@@ -480,9 +581,7 @@ static void too_much_memory_is_not_had(void **state)
 	struct fixture *f = *state;
 	if (!can_limit())
 		skip();
-	autofree char *script = mem_printf(
-		"head -c 200000000 /dev/zero | tail >/dev/null; echo $? >%s/new; mv %s/new %s/status; sleep 1000", f->dir, f->dir, f->dir);
-	setenv("STANDIN_RUNS", script, 1);
+	wish(f, "runs", "head -c 200000000 /dev/zero | tail >/dev/null; echo $? >new; mv new status; sleep 1000");
 	use_plan(f, make_plan(1, 0, 64 << 20));
 	up(f);
 	autojson json_t *h = hello(f, 0, DEADLINE);
@@ -490,8 +589,9 @@ static void too_much_memory_is_not_had(void **state)
 	autofree char *status = status_of_rank(f, DEADLINE);
 	assert_non_null(status);
 	assert_string_equal(status, "137\n");
-	assert_true(proc_started((pid_t)member(h, "pid")) != 0); // the agent is outside of the limit
-	assert_int_equal(cgroup_oom_kills(json_string_value(json_object_get(h, "cgroups"))), 1);
+	assert_true(process(h, "pid") > 0); // the agent is outside of the limit, or was not what used it up
+	if (kind->own)
+		assert_int_equal(cgroup_oom_kills(json_string_value(json_object_get(h, "cgroups"))), 1);
 }
 
 static void too_much_cpu_is_not_had(void **state)
@@ -499,12 +599,12 @@ static void too_much_cpu_is_not_had(void **state)
 	struct fixture *f = *state;
 	if (!can_limit())
 		skip();
-	setenv("STANDIN_RUNS", "while :; do :; done", 1);
+	wish(f, "runs", "while :; do :; done");
 	use_plan(f, make_plan(1, 0.1, 0));
 	up(f);
 	autojson json_t *h = hello(f, 0, DEADLINE);
 	assert_non_null(h);
-	autofree char *path = mem_printf("/proc/%ld/stat", member(h, "rank"));
+	autofree char *path = mem_printf("/proc/%d/stat", (int)process(h, "rank"));
 	double begin = clock_mono();
 	while (clock_mono() < begin + 1)
 		poll(NULL, 0, 50);
@@ -585,7 +685,7 @@ int main(int argc, char **argv)
 		if (!is_wanted(executors[i]->name, argc, argv))
 			continue;
 		tests = mem_resize(tests, (count + countof(contract)) * sizeof *tests);
-		bool limits = strcmp(executors[i]->name, "ssh") != 0; // it refuses them, which check_refuses_and_touches_nothing sees
+		bool limits = find_kind(executors[i]->name)->limits;
 		for (size_t j = 0; j < countof(contract) - (limits ? 0 : LIMITS); j++, count++) {
 			tests[count] = contract[j];
 			tests[count].name = mem_printf("%s: %s", executors[i]->name, contract[j].name);

@@ -1,10 +1,13 @@
 // An agent that only exists: it reads the configuration an executor hands over, says hello by a file, starts one child and waits for its
 // end. The real one is src/agent: this one lets the executor contract be tested without a controller.
 //
-// hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. As a bridge and a broom it is the real
-// one: what ssh brings to a host is one program.
+// hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. $STANDIN_DIR is /standin where nobody
+// says otherwise, a volume of a container. Files there say how it is to behave: "fails" holds the number of a node whose agent ends at once,
+// "speaks" what every agent says before it ends, "runs" the script of the child. As a bridge, a broom and a container's first process it is
+// the real one: what ssh and docker bring to a node is one program.
 #include "agent/bridge.h"
 #include "agent/broom.h"
+#include "agent/hold.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -18,13 +21,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char *own_dir(void)
+{
+	const char *dir = getenv("STANDIN_DIR");
+	return dir ? dir : "/standin";
+}
+
+static char *wish(const char *name)
+{
+	autofree char *path = fs_join(own_dir(), name);
+	return fs_read(path, 4096, NULL, NULL);
+}
+
 // One child that carries nothing in its environment and ignores requests: only killing its family gets it.
 static pid_t start_rank(const char *cgroups)
 {
-	const char *script = getenv("STANDIN_RUNS");
-	char *argv[] = {"sh", "-c", (char *)(script ? script : "exec sleep 1000"), NULL};
+	autofree char *script = wish("runs");
+	char *argv[] = {"sh", "-c", script ? script : "exec sleep 1000", NULL};
 	char *env[] = {"PATH=/usr/bin:/bin", NULL};
-	struct proc_options options = {.argv = argv, .env = env, .in = -1, .out = -1, .err = -1, .session = true, .cgroups = cgroups};
+	struct proc_options options = {
+		.argv = argv, .env = env, .dir = own_dir(), .in = -1, .out = -1, .err = -1, .session = true, .cgroups = cgroups};
 	return proc_spawn(&options, NULL, NULL);
 }
 
@@ -32,12 +48,15 @@ static void say_hello(json_t *config)
 {
 	const char *dir = json_string_value(json_object_get(config, "dir"));
 	autofree char *mine = fs_join(dir, "agent.json");
-	autofree char *hello = mem_printf("%s/hello-%s-%d", getenv("STANDIN_DIR"), json_string_value(json_object_get(config, "run")),
+	autofree char *hello = mem_printf("%s/hello-%s-%d", own_dir(), json_string_value(json_object_get(config, "run")),
 		(int)json_integer_value(json_object_get(config, "node")));
 	autojson json_t *me = mem_json("{s:i, s:I}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
 	autofree char *text = json_dumps(me, 0);
 	mkdir(dir, 0700);
 	fs_write(mine, text, strlen(text), 0600, NULL);
+	char space[64] = "";
+	if (readlink("/proc/self/ns/pid", space, sizeof space - 1) > 0)
+		json_object_set_new(config, "space", json_string(space)); // of the numbers below
 	json_object_set_new(config, "pid", json_integer(getpid()));
 	json_object_set_new(config, "rank", json_integer(start_rank(json_string_value(json_object_get(config, "cgroups")))));
 	json_object_set_new(config, "label", json_string(getenv("MUSTER_RUN")));
@@ -48,7 +67,7 @@ static void say_hello(json_t *config)
 
 static void be(json_t *config)
 {
-	const char *fail = getenv("STANDIN_FAILS");
+	autofree char *fail = wish("fails");
 	if (fail && atoi(fail) == json_integer_value(json_object_get(config, "node")))
 		_exit(1);
 	say_hello(config);
@@ -67,9 +86,10 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		return strcmp(argv[1], "bridge") ? digest() : bridge_main();
 	if (argc == 3)
-		return broom_main(argv[2], *argv[1] == 's');
-	if (getenv("STANDIN_SPEAKS")) {
-		puts(getenv("STANDIN_SPEAKS"));
+		return strcmp(argv[1], "hold") ? broom_main(argv[2], *argv[1] == 's') : hold_main(atof(argv[2]));
+	autofree char *words = wish("speaks");
+	if (words) {
+		puts(words);
 		return 1;
 	}
 	signal(SIGCHLD, SIG_IGN);

@@ -1,10 +1,11 @@
 #!/bin/bash
-# A kept cluster of containers: jobs on it, commands in it, more and fewer nodes; what is not wanted any more is removed at once.
+# A kept cluster of containers: jobs on it, commands in it, more and fewer nodes, an agent that is killed, down while a job runs; what is not wanted
+# any more is removed at once.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/engine.sh"
 export XDG_STATE_HOME=$SCRATCH/state
 engine_start
-ok "an image" engine_image tools:1 /bin/sh /bin/cat
+ok "an image" engine_image tools:1 /bin/sh /bin/cat /bin/sleep
 cat >lab.yaml <<'J'
 name: lab
 cluster: {executor: docker, nodes: 2, image: "tools:1"}
@@ -14,24 +15,41 @@ name: job
 run: {command: 'echo rank {rank} in $(cat /etc/hostname)'}
 J
 sorted() { printf '%s\n' "$1" | sort | tr '\n' ';'; }
+ls_says() { "$MUSTER" ls lab | grep -qE -- "$1"; }
+runs() { [ "$(grep -lx begun "$(run_dir)"/ranks/output-*.txt 2>/dev/null | wc -l)" = "$1" ]; }
 muster up lab.yaml
 status_is "it comes up" 0
 muster run job.yaml --on lab --set cluster.nodes=2
 is "a job on it" "$(sorted "$out")" "0| rank 0 in node-0;1| rank 1 in node-1;"
 muster exec lab -- /bin/cat /etc/hostname
 is "a command in it" "$(sorted "$out")" "0| node-0;1| node-1;"
-muster scale lab 3
+muster scale lab 4
 status_is "it grows" 0
-is "by a container" "$(engine_containers | wc -l)" 3
-muster run job.yaml --on lab --set cluster.nodes=3
-is "those before are there at once" "$(sorted "$out")" "0| rank 0 in node-0;1| rank 1 in node-1;2| rank 2 in node-2;"
+is "by two containers" "$(engine_containers | wc -l)" 4
+muster run job.yaml --on lab
+is "those before are there at once" "$(sorted "$out")" "0| rank 0 in node-0;1| rank 1 in node-1;2| rank 2 in node-2;3| rank 3 in node-3;"
 muster scale lab 1
 status_is "it shrinks" 0
 is "to one container" "$(engine_containers | wc -l)" 1
 muster scale lab 2
-muster run job.yaml --on lab --set cluster.nodes=2
+muster run job.yaml --on lab
 is "and grows again" "$(sorted "$out")" "0| rank 0 in node-0;1| rank 1 in node-1;"
+
+before=$(engine_containers | sort)
+muster exec lab --node 1 -- /bin/sh -c '(sleep 1000 &); kill -9 $PPID'
+ok "an agent that is killed where something else keeps the container is missed" wait_for 10 ls_says '1 +lost'
+muster up lab
+status_is "another is brought" 0
+is "to the container that is there" "$(engine_containers | sort)" "$before"
+muster run job.yaml --on lab
+is "a job on it" "$(sorted "$out")" "0| rank 0 in node-0;1| rank 1 in node-1;"
+
+start run job.yaml --on lab --set 'run.command=echo begun; exec sleep 1000'
+ok "a long job" wait_for 20 runs 2
 muster down lab
 status_is "it goes" 0
+start_finished 20
+is "and the job with it" "$status $(why)" "130 cancelled: the cluster it was on goes down"
 ok "the engine is empty" engine_is_empty
+
 done_testing
