@@ -23,9 +23,18 @@ static void print_host(const json_t *node, const char *cluster)
 	printf("%s\t%s-%ld%s%s\n", address, cluster, tree_whole(node, "node"), strcmp(name, address) ? " " : "", strcmp(name, address) ? name : "");
 }
 
+// A host that ssh reaches is called what the user calls it: its address may be one that only the nodes see.
 static void print_ansible(const json_t *node, const char *cluster)
 {
-	printf("%s-%ld ansible_host=%s node_rank=%ld\n", cluster, tree_whole(node, "node"), tree_text(node, "address"), tree_whole(node, "node"));
+	const json_t *host = json_object_get(node, "host");
+	printf("%s-%ld ansible_host=%s", cluster, tree_whole(node, "node"), host ? tree_text(host, "host") : tree_text(node, "address"));
+	if (tree_text(host, "user"))
+		printf(" ansible_user=%s", tree_text(host, "user"));
+	if (tree_whole(host, "port") > 0)
+		printf(" ansible_port=%ld", tree_whole(host, "port"));
+	if (tree_text(host, "key"))
+		printf(" ansible_ssh_private_key_file='%s'", tree_text(host, "key"));
+	printf(" node_rank=%ld\n", tree_whole(node, "node"));
 }
 
 static const struct format {

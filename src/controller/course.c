@@ -339,6 +339,10 @@ static void on_deadline(void *data)
 {
 	struct course *c = data;
 	size_t first = 0, missing = roster_missing(&c->roster, &first);
+	if (c->state == STATE_HOLDING && !c->up_done) { // the executor has a deadline too, and knows more
+		loop_timer_set(c->deadline, look_again);
+		return;
+	}
 	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu", missing, c->roster.nnodes,
 		plan_seconds(c->plan, "deadline"), first);
 	if (c->state == STATE_HOLDING) {

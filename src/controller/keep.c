@@ -19,7 +19,7 @@
 
 // Nodes dial to the same port after the controller has died and come back. So it is one that the kernel gives to nobody by itself; the
 // addresses' port (exec/loopback) is above them.
-enum { PORT_FIRST = 20000, PORT_COUNT = 9000, PORT_TRIES = 50, IDENTITY_MAX = 65536, NODES_MAX = 10000 };
+enum { PORT_FIRST = 20000, PORT_COUNT = 9000, PORT_TRIES = 50, IDENTITY_MAX = 65536 };
 static const double touch_every = 10;
 static const double leave_within = 20; // for nodes that are not wanted any more
 
@@ -367,8 +367,9 @@ static void resize(struct keep *k, struct conn *client, const json_t *msg)
 	json_int_t wanted = json_integer_value(json_object_get(msg, "nodes"));
 	size_t nodes = wanted ? (size_t)wanted : c->roster.nnodes; // 0: as many as there are to be
 	autofree char *why = NULL;
-	if (wanted < 0 || wanted > NODES_MAX)
-		why = mem_printf("found %lld nodes, expected 1 to %d", (long long)wanted, NODES_MAX);
+	if (wanted < 0 || nodes > plan_room(c->plan))
+		why = mem_printf("found %lld nodes, expected 1 to %zu%s", (long long)wanted, plan_room(c->plan),
+			json_object_get(c->plan, "hosts") ? ": so many hosts has the file it was made from" : "");
 	else if (c->state != STATE_HOLDING || k->draining)
 		why = mem_strdup("the cluster is not up");
 	else if (wanted == 0 && !k->waiter && (k->resizing || worker_is_busy(c->worker))) {

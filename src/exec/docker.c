@@ -287,7 +287,7 @@ static int drop(struct work *w, size_t wanted, struct error *err)
 			continue;
 		d->places[k] = NULL;
 		if (p->batch->tunnels)
-			tunnel_close(p->batch->tunnels, (size_t)(p - p->batch->places));
+			tunnel_close(p->batch->tunnels, (size_t)(p - p->batch->places), 0);
 		if (p->id && label_remove(d->engine, "containers", p->id, err))
 			return -1;
 	}

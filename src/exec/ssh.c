@@ -55,8 +55,9 @@ static const char sweep_script[] = "for d in " PLACES "; do " PLACE "if [ -x \"$
 				   "exec \"$d/agent-%s\" %s %s; fi; done; echo; echo muster-swept";
 
 struct host {
-	const json_t *where;
+	json_t *where;
 	struct secure ssh;
+	bool listed;  // written down as one on which something may be
 	bool touched; // something of ours may be there
 	bool clean;   // nothing of ours is there any more
 	bool ready;   // its bridge was, once
@@ -66,9 +67,10 @@ struct host {
 struct work {
 	struct cluster *cluster;
 	struct host *hosts;
-	size_t count;
+	size_t count; // of hosts; those of a kept cluster may be more than it has nodes
 	struct tunnels *tunnels;
 	char *agent;  // its path
+	char sum[CRYPTO_HEX];
 	char *script; // for a bridge
 	char *plain, *packed; // the agent as it is sent, with its length before it; NULL until somebody wants it
 	size_t plain_len, packed_len;
@@ -81,9 +83,16 @@ static json_t *nodes_of(const json_t *plan)
 	return json_object_get(plan, "nodes");
 }
 
-static const json_t *host_of(const json_t *plan, size_t k)
+static json_t *host_of(const json_t *plan, size_t k)
 {
-	return json_object_get(json_array_get(nodes_of(plan), k), "host");
+	json_t *node = json_array_get(nodes_of(plan), k);
+	return node ? json_object_get(node, "host") : json_array_get(json_object_get(plan, "hosts"), k);
+}
+
+static size_t count_hosts(const json_t *plan)
+{
+	const json_t *hosts = json_object_get(plan, "hosts");
+	return json_array_size(hosts ? hosts : nodes_of(plan));
 }
 
 static char *agent_program(void)
@@ -225,6 +234,8 @@ static void work_free(struct work *w)
 	if (!w)
 		return;
 	tunnel_stop(w->tunnels, LEAVING);
+	for (size_t k = 0; k < w->count; k++)
+		json_decref(w->hosts[k].where);
 	free(w->hosts);
 	free(w->agent);
 	free(w->script);
@@ -240,30 +251,45 @@ static size_t at_once(const json_t *plan)
 }
 
 // Written before any host is reached.
-static int write_intent(const struct cluster *c, const char *sum, struct error *err)
+static int write_intent(const struct work *w, struct error *err)
 {
+	const struct cluster *c = w->cluster;
 	autojson json_t *hosts = json_array();
-	for (size_t k = 0; k < json_array_size(nodes_of(c->plan)); k++)
-		json_array_append(hosts, (json_t *)host_of(c->plan, k));
+	for (size_t k = 0; k < w->count; k++)
+		if (w->hosts[k].listed)
+			json_array_append(hosts, w->hosts[k].where);
 	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
 	autojson json_t *intent = mem_json("{s:s, s:s?, s:{s:i, s:I}, s:s, s:i, s:O}", "label", c->label, "run_dir", run_dir, "controller", "pid",
-		(int)getpid(), "started", (json_int_t)proc_started(getpid()), "agent", sum, "at_once", (int)at_once(c->plan), "hosts", hosts);
+		(int)getpid(), "started", (json_int_t)proc_started(getpid()), "agent", w->sum, "at_once", (int)at_once(c->plan), "hosts", hosts);
 	return intent_save(intent, err);
+}
+
+// What a process before this one wrote down, of a kept cluster whose controller was killed.
+static void inherit(struct work *w)
+{
+	autojson json_t *intents = intent_find(w->cluster->label);
+	const json_t *hosts = json_object_get(json_array_get(intents, 0), "hosts");
+	size_t i;
+	json_t *host;
+	json_array_foreach(hosts, i, host)
+		for (size_t k = 0; k < w->count; k++)
+			if (json_equal(host, w->hosts[k].where))
+				w->hosts[k].listed = w->hosts[k].touched = true;
 }
 
 static struct work *work_new(struct cluster *c, struct error *err)
 {
 	struct work *w = mem_alloc(sizeof *w);
-	char sum[CRYPTO_HEX];
 	w->cluster = c;
 	w->agent = agent_program();
-	w->count = json_array_size(nodes_of(c->plan));
+	w->count = count_hosts(c->plan);
 	w->hosts = mem_alloc((w->count + 1) * sizeof *w->hosts);
 	for (size_t k = 0; k < w->count; k++)
-		w->hosts[k].where = host_of(c->plan, k);
+		w->hosts[k].where = json_incref(host_of(c->plan, k));
+	inherit(w);
 	struct tunnel_options options = {.url = c->url, .count = w->count, .at_once = at_once(c->plan), .ops = &ops, .data = w};
-	if (!crypto_sha256_file(w->agent, sum, err) && !write_intent(c, sum, err)) {
-		w->script = mem_printf(bridge_script, c->label, sum, sum, sum);
+	if (!crypto_sha256_file(w->agent, w->sum, err)) {
+		w->script = mem_printf(bridge_script, c->label, w->sum, w->sum, w->sum);
 		w->tunnels = tunnel_start(&options, err);
 	}
 	if (w->tunnels)
@@ -283,6 +309,18 @@ static json_t *make_config(struct cluster *c, size_t k)
 	return config;
 }
 
+// The agents of nodes that are not wanted any more have been told to go: where they have, nothing is left.
+static void leave_hosts(struct work *w, size_t wanted)
+{
+	double end = clock_mono() + LEAVING;
+	for (size_t k = wanted; k < w->count; k++) {
+		struct host *h = &w->hosts[k];
+		double left = end - clock_mono();
+		if (h->listed && tunnel_close(w->tunnels, k, left > 0 ? left : 0) && (h->clean || !h->touched))
+			h->listed = h->touched = false;
+	}
+}
+
 static int ssh_up(struct cluster *c, struct error *err)
 {
 	if (ssh_check(c->plan, err))
@@ -291,7 +329,13 @@ static int ssh_up(struct cluster *c, struct error *err)
 	c->state = w;
 	if (!w)
 		return -1;
-	for (size_t k = 0; k < w->count; k++) {
+	size_t wanted = json_array_size(nodes_of(c->plan));
+	leave_hosts(w, wanted);
+	for (size_t k = 0; k < wanted; k++)
+		w->hosts[k].listed = true;
+	if (write_intent(w, err))
+		return -1;
+	for (size_t k = 0; k < wanted; k++) {
 		if (c->cancelled && *c->cancelled)
 			return error_set(err, ERROR_CANCELLED, "cancelled before the agents were started");
 		tunnel_open(w->tunnels, k, make_config(c, k));
@@ -400,7 +444,7 @@ static void strike_clean(json_t *intent, const struct work *w)
 	json_t *stay = json_array();
 	for (size_t k = 0; k < w->count; k++)
 		if (w->hosts[k].touched && !w->hosts[k].clean)
-			json_array_append(stay, (json_t *)w->hosts[k].where);
+			json_array_append(stay, w->hosts[k].where);
 	json_object_set_new(intent, "hosts", stay);
 }
 

@@ -465,14 +465,30 @@ void tunnel_open(struct tunnels *t, size_t node, json_t *config)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void tunnel_close(struct tunnels *t, size_t node)
+// Until something changes; but not for long, as somebody may cancel without a word to us.
+static void wait_a_little(struct tunnels *t)
 {
+	struct timespec at;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_nsec += 100 * 1000 * 1000;
+	at.tv_sec += at.tv_nsec / 1000000000;
+	at.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&t->changed, &t->lock, &at);
+}
+
+bool tunnel_close(struct tunnels *t, size_t node, double seconds)
+{
+	double end = clock_mono() + seconds;
 	pthread_mutex_lock(&t->lock);
 	struct tunnel *u = &t->list[node];
 	u->wanted = false;
 	if (u->state == WAITING)
 		enter(t, u, CLOSED);
+	while (u->state != CLOSED && clock_mono() < end)
+		wait_a_little(t);
+	bool ended = u->state == CLOSED;
 	pthread_mutex_unlock(&t->lock);
+	return ended;
 }
 
 // The first that will never be ready, else the first that is not yet; the count: all are.
@@ -515,14 +531,8 @@ int tunnel_wait(struct tunnels *t, double seconds, const volatile int *cancelled
 	double end = clock_mono() + seconds;
 	pthread_mutex_lock(&t->lock);
 	int rc;
-	while ((rc = look(t, end, cancelled, node, err)) == 1) {
-		struct timespec at;
-		clock_gettime(CLOCK_MONOTONIC, &at); // somebody may cancel without a word to us
-		at.tv_nsec += 100 * 1000 * 1000;
-		at.tv_sec += at.tv_nsec / 1000000000;
-		at.tv_nsec %= 1000000000;
-		pthread_cond_timedwait(&t->changed, &t->lock, &at);
-	}
+	while ((rc = look(t, end, cancelled, node, err)) == 1)
+		wait_a_little(t);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
 }

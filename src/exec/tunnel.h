@@ -49,8 +49,9 @@ struct tunnels *tunnel_start(const struct tunnel_options *options, struct error 
 // stream and tries to get it back begins anew: if the agent has ended meanwhile, another is started.
 void tunnel_open(struct tunnels *t, size_t node, json_t *config);
 
-// Nobody wants this one any more: it is not opened again once its stream has ended, and nobody waits for it.
-void tunnel_close(struct tunnels *t, size_t node);
+// Nobody wants this one any more: it is not opened again once its stream has ended, and nobody waits for it. Waits so many seconds for that end;
+// true when it came.
+bool tunnel_close(struct tunnels *t, size_t node, double seconds);
 
 // Waits until every tunnel that is wanted has found its agent. -1 and err (which names no node; *node is it) when one is closed for good,
 // when the seconds are over, or when *cancelled (may be NULL) becomes non-zero. *node is the count where it is no node's fault.

@@ -291,7 +291,7 @@ static void begins_anew_or_stays_away(void **state)
 	}
 	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
 	w->refuse = true;
-	tunnel_close(w->t, 1);
+	assert_false(tunnel_close(w->t, 1, 0.01));
 	for (size_t i = 0; i < 2; i++) {
 		close(w->far[i]);
 		w->far[i] = -1;
@@ -300,6 +300,7 @@ static void begins_anew_or_stays_away(void **state)
 		assert_true(clock_mono() < end);
 	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
 	w->refuse = false;
+	assert_true(tunnel_close(w->t, 1, 10));
 	tunnel_open(w->t, 0, config(0));
 	be_ready(far_of(w, 0, 2), false);
 	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);

@@ -19,6 +19,7 @@ enum {
 	MAX_BYTES = 256 << 20, // of the plan's texts, which every rank repeats
 	MAX_TITLE = 60,
 	KEPT_LEASE = 3600, // seconds
+	NODES_MAX = 10000,
 };
 
 struct build {
@@ -217,8 +218,8 @@ static const struct yaml *cluster_node(const struct build *b)
 static int check_size(const struct build *b)
 {
 	const struct launch *launch = &b->launch;
-	if (launch->nodes > 10000)
-		return yaml_error(cluster_node(b), b->err, "found %zu nodes in all roles, expected at most 10000", launch->nodes);
+	if (launch->nodes > NODES_MAX)
+		return yaml_error(cluster_node(b), b->err, "found %zu nodes in all roles, expected at most %d", launch->nodes, NODES_MAX);
 	if (launch->size > MAX_RANKS)
 		return yaml_error(b->job->run.place.node, b->err, "found %zu ranks (nodes times procs_per_node), expected at most %d",
 		        launch->size, MAX_RANKS);
@@ -650,6 +651,12 @@ json_t *plan_make_cluster(const struct job *job, const json_t *site, const char 
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
 	        "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");
+	if (add_hosts(&b, json_object_get(plan, "nodes")))
+		return NULL;
+	if (job->cluster.list)
+		json_object_set(plan, "hosts", job->cluster.list);
+	if (job->cluster.at_once > 0)
+		json_object_set_new(plan, "at_once", json_integer(job->cluster.at_once));
 	if (add_times(&b, plan, site, true) || containers_of_nodes(job, dir, plan, err))
 		return NULL;
 	json_t *actions = json_object();
@@ -663,6 +670,7 @@ json_t *plan_make_cluster(const struct job *job, const json_t *site, const char 
 json_t *plan_resize(const json_t *plan, size_t nodes)
 {
 	json_t *copy = json_deep_copy(plan), *list = json_object_get(copy, "nodes");
+	const json_t *hosts = json_object_get(copy, "hosts");
 	while (json_array_size(list) > nodes)
 		json_array_remove(list, json_array_size(list) - 1);
 	for (size_t i = json_array_size(list); i < nodes; i++) {
@@ -671,9 +679,17 @@ json_t *plan_resize(const json_t *plan, size_t nodes)
 		json_object_set_new(node, "node", json_integer((json_int_t)i));
 		json_object_set_new(node, "name", json_string(name));
 		json_object_set_new(node, "index", json_integer(json_integer_value(json_object_get(node, "index")) + 1));
+		if (hosts)
+			json_object_set(node, "host", json_array_get(hosts, i));
 		json_array_append_new(list, node);
 	}
 	return copy;
+}
+
+size_t plan_room(const json_t *plan)
+{
+	const json_t *hosts = json_object_get(plan, "hosts");
+	return hosts ? json_array_size(hosts) : NODES_MAX;
 }
 
 size_t plan_nodes(const json_t *plan)

@@ -48,10 +48,14 @@ json_t *plan_progress(void);
 
 // The plan of a cluster that is kept up, from a cluster file: the same without ranks, and with
 //     "actions": {"install": [{"name": "...", "argv": [...], "once": false} ... ]}
+//     "hosts": [{"host": "..."} ... ]    where it names hosts: node K is on the K-th, however many nodes it has just now
 json_t *plan_make_cluster(const struct job *job, const json_t *site, const char *dir, struct error *err);
 
-// The same cluster with so many nodes: the last ones go, or there are more like the last one. Owned by the caller.
+// The same cluster with so many nodes, at most plan_room: the last ones go, or there are more like the last one. Owned by the caller.
 json_t *plan_resize(const json_t *plan, size_t nodes);
+
+// How many nodes a cluster may be given: as many as it has hosts, where those are named.
+size_t plan_room(const json_t *plan);
 
 size_t plan_nodes(const json_t *plan); // how many
 size_t plan_size(const json_t *plan);  // how many ranks, also of a slice

@@ -93,6 +93,27 @@ static void test_resize(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(more, "nodes"), 4), "index")), 3);
 }
 
+static const char *host_at(const json_t *plan, size_t k)
+{
+	return json_string_value(json_object_get(json_object_get(json_array_get(json_object_get(plan, "nodes"), k), "host"), "host"));
+}
+
+static void test_resize_on_hosts(void **state)
+{
+	struct error err = {0};
+	autojson json_t *plan = cluster_plan("{cluster: {executor: ssh, nodes: 2, hosts: [a, 'b[1-3]'], at_once: 2}}", &err);
+	assert_non_null(plan);
+	assert_int_equal(plan_nodes(plan), 2);
+	assert_int_equal(plan_room(plan), 4);
+	assert_int_equal(json_integer_value(json_object_get(plan, "at_once")), 2);
+	autojson json_t *less = plan_resize(plan, 1), *more = plan_resize(less, 4);
+	assert_string_equal(host_at(less, 0), "a");
+	assert_string_equal(host_at(more, 1), "b1");
+	assert_string_equal(host_at(more, 3), "b3");
+	assert_null(cluster_plan("{cluster: {executor: ssh, nodes: 3, hosts: [a, b]}}", &err));
+	assert_non_null(strstr(err.text, "found 3 nodes and 2 hosts"));
+}
+
 static void test_on_a_cluster(void **state)
 {
 	struct error err = {0};
@@ -218,7 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_getters),
-	        cmocka_unit_test(test_cluster), cmocka_unit_test(test_resize), cmocka_unit_test(test_on_a_cluster),
+	        cmocka_unit_test(test_cluster), cmocka_unit_test(test_resize), cmocka_unit_test(test_resize_on_hosts), cmocka_unit_test(test_on_a_cluster),
 	        cmocka_unit_test(test_slice),
 	        cmocka_unit_test(test_ten_thousand_nodes),
 	        cmocka_unit_test(test_too_much_text),

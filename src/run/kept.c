@@ -308,9 +308,13 @@ json_t *kept_status(const char *name, const struct run *run, struct error *err)
 	bool alive = run_alive(run, NULL);
 	size_t i;
 	json_t *node;
-	json_array_foreach(nodes, i, node)
+	json_array_foreach(nodes, i, node) {
+		json_t *host = json_object_get(json_array_get(json_object_get(plan, "nodes"), i), "host");
+		if (host)
+			json_object_set(node, "host", host);
 		if (!alive && !tree_is(node, "state", "lost"))
 			set(node, "state", "unknown");
+	}
 	add_outcomes(jobs);
 	return mem_json("{s:s, s:s, s:O, s:s, s:f, s:o, s:O, s:O, s:O}", "name", name, "id", run->id, "executor", json_object_get(plan, "executor"),
 		"state", alive ? r.state : "gone", "started", r.started, "until", alive ? json_null() : json_real(until(run)), "lease",
