@@ -1,5 +1,5 @@
 #!/bin/bash
-# A kept cluster of containers: jobs on it, commands in it, more and fewer nodes, an agent that is killed, down while a job runs; what is not wanted
+# A kept cluster of containers: jobs on it, commands in it, more and fewer nodes, an agent that is killed, an engine that is restarted, down while a job runs; what is not wanted
 # any more is removed at once.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/engine.sh"
@@ -43,6 +43,17 @@ status_is "another is brought" 0
 is "to the container that is there" "$(engine_containers | sort)" "$before"
 muster run job.yaml --on lab
 is "a job on it" "$(sorted "$out")" "0| rank 0 in node-0;1| rank 1 in node-1;"
+
+touch "$ENGINE_DIR/hold"
+engine_kill TERM
+ok "the engine is restarted, which ends its containers" wait_for 20 ls_says '0 of 2'
+rm "$ENGINE_DIR/hold"
+ok "it is back" wait_for 20 engine_answers
+muster up lab
+status_is "the cluster has its nodes again" 0
+muster run job.yaml --on lab
+is "and a job" "$(sorted "$out")" "0| rank 0 in node-0;1| rank 1 in node-1;"
+is "in no more containers than before" "$(engine_containers | wc -l)" 2
 
 start run job.yaml --on lab --set 'run.command=echo begun; exec sleep 1000'
 ok "a long job" wait_for 20 runs 2
