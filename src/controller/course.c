@@ -343,8 +343,10 @@ static void on_deadline(void *data)
 		loop_timer_set(c->deadline, look_again);
 		return;
 	}
-	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu", missing, c->roster.nnodes,
-		plan_seconds(c->plan, "deadline"), first);
+	const json_t *node = json_array_get(json_object_get(c->plan, "nodes"), first);
+	const char *host = json_string_value(json_object_get(json_object_get(node, "host"), "host"));
+	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s", missing, c->roster.nnodes,
+		plan_seconds(c->plan, "deadline"), first, host ? " on host " : "", host ? host : "");
 	if (c->state == STATE_HOLDING) {
 		course_say(c, event_make("warn", "s:s", "why", why));
 		course_phase_end(c, "bring-up");

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,19 +36,20 @@
 #define PLACES "\"${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/muster\" /var/tmp /tmp /dev/shm"
 #define PLACE "case $d in /var/tmp|/tmp|/dev/shm) d=$d/muster-agent-$(id -u);; esac; "
 
-// Arguments: label, SHA-256 three times. Runs the agent of that sum as a bridge; asks for it where it is not there.
+// Arguments: label, SHA-256 twice, the agent's size, SHA-256. Runs the agent of that sum as a bridge; asks for it where it is not there.
 static const char bridge_script[] =
-	"umask 077; export MUSTER_RUN=%s; for d in " PLACES "; do " PLACE
+	"export MUSTER_RUN=%s; for d in " PLACES "; do " PLACE
 	"if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then exec \"$d/agent-%s\" bridge; fi; done; "
-	"w=; for d in " PLACES "; do " PLACE
-	"mkdir -p \"$d\" 2>/dev/null; t=$d/new-$$; if [ -O \"$d\" ] && : 2>/dev/null >\"$t\" && chmod 700 \"$t\"; then "
-	"if [ -x \"$t\" ]; then w=$d; break; fi; rm -f \"$t\"; fi; done; "
-	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written and run from: tried\" " PLACES "; exit 11; fi; "
+	"u=$(umask); umask 077; w=; for d in " PLACES "; do " PLACE
+	"mkdir -p \"$d\" 2>/dev/null; t=$d/new-$$; if [ -O \"$d\" ] && : 2>/dev/null >\"$t\"; then "
+	"if head -c %zu /dev/zero 2>/dev/null >\"$t\" && chmod 700 \"$t\" && [ -x \"$t\" ]; then w=$d; break; fi; rm -f \"$t\"; fi; done; "
+	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written, has room and can be run from: tried\" " PLACES
+	"; exit 11; fi; "
 	"c() { rm -f \"$t\"; }; trap c EXIT; echo; "
 	"if command -v gzip >/dev/null 2>&1; then echo muster-agent wanted gzip; read n; head -c \"$n\" | gzip -dc >\"$t\"; "
 	"else echo muster-agent wanted; read n; head -c \"$n\" >\"$t\"; fi; "
 	"s=%s; r=$(\"$t\" digest 2>&1); if [ \"$r\" = \"$s\" ]; then trap - EXIT; mv -f \"$t\" \"$w/agent-$s\"; "
-	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; exec \"$w/agent-$s\" bridge; fi; "
+	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; umask \"$u\"; exec \"$w/agent-$s\" bridge; fi; "
 	"echo; echo \"the agent does not run on this $(uname -sm), or did not arrive whole in $w: $r\"; exit 11";
 
 // Arguments: SHA-256 twice, "sweep" or "list", label. Where there is no agent there was never a node.
@@ -288,8 +290,9 @@ static struct work *work_new(struct cluster *c, struct error *err)
 		w->hosts[k].where = json_incref(host_of(c->plan, k));
 	inherit(w);
 	struct tunnel_options options = {.url = c->url, .count = w->count, .at_once = at_once(c->plan), .ops = &ops, .data = w};
-	if (!crypto_sha256_file(w->agent, w->sum, err)) {
-		w->script = mem_printf(bridge_script, c->label, w->sum, w->sum, w->sum);
+	struct stat st = {0};
+	if (!crypto_sha256_file(w->agent, w->sum, err) && !stat(w->agent, &st)) {
+		w->script = mem_printf(bridge_script, c->label, w->sum, w->sum, (size_t)st.st_size, w->sum);
 		w->tunnels = tunnel_start(&options, err);
 	}
 	if (w->tunnels)

@@ -110,9 +110,18 @@ host_up() # K: starts its sshd
 	[ -z "$FARM_APART" ] || enter=(nsenter "--net=/run/netns/$(host_space "$1")")
 	# Without the test's name in its environment: the farm is not what a run may leave behind.
 	env -u MUSTER_E2E "${enter[@]}" setsid unshare --mount --propagation private \
-		sh -c 'if [ -e ~/.bashrc ]; then mount --bind /dev/null ~/.bashrc; fi; exec /usr/sbin/sshd -D -e -f "$1"' sh "$FARM/h$1/sshd" \
+		sh -c 'if [ -e ~/.bashrc ]; then mount --bind /dev/null ~/.bashrc; fi; cd "$1"; if [ -e prepare ]; then . ./prepare; fi
+			exec /usr/sbin/sshd -D -e -f "$1/sshd"' sh "$FARM/h$1" \
 		>>"$FARM/h$1/log" 2>&1 &
 	disown
+}
+
+host_prepare() # K: standard input is what its mount name space is to have besides, a script in $FARM/hK; its sshd is started anew
+{
+	cat >"$FARM/h$1/prepare"
+	host_down "$1"
+	host_up "$1"
+	wait_for 10 ssh "h$1" true
 }
 
 host_sessions() # K: the pids of its sshd's connections
