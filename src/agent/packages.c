@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ struct manager {
 	const char *program;
 	const char *query[MAX_WORDS]; // succeeds when all are installed
 	const char *says;             // and says this of each of them
+	const char *broken;           // a directory that is not empty after it was killed in the middle of its work
+	const char *repair[MAX_WORDS];
 	const char *refresh[MAX_WORDS];
 	const char *install[MAX_WORDS];
 	const char *lock; // of the lists, which the program does not wait for by itself
@@ -29,6 +32,8 @@ static const struct manager managers[] = {
 	{.program = "apt-get",
 		.query = {"dpkg-query", "-W", "-f=${db:Status-Status}\\n"},
 		.says = "installed",
+		.broken = "/var/lib/dpkg/updates",
+		.repair = {"dpkg", "--configure", "-a", "--force-confdef", "--force-confold"},
 		.refresh = {"apt-get", "update", "-q"},
 		// A package's question about its changed configuration is answered with what is there.
 		.install = {"apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=" PATIENCE, "-o", "Dpkg::Use-Pty=0", "-o",
@@ -115,6 +120,17 @@ static void wait_for_lists(const struct manager *m)
 	}
 }
 
+static bool is_broken(const struct manager *m)
+{
+	DIR *d = m->broken ? opendir(m->broken) : NULL;
+	bool found = false;
+	for (struct dirent *e; d && !found && (e = readdir(d));)
+		found = *e->d_name != '.';
+	if (d)
+		closedir(d);
+	return found;
+}
+
 int packages_install(const json_t *names)
 {
 	autofree char *program = NULL;
@@ -129,6 +145,8 @@ int packages_install(const json_t *names)
 		return 0;
 	}
 	setenv("DEBIAN_FRONTEND", "noninteractive", 0);
+	if (is_broken(m) && run(m->repair, NULL, 1) == COMMAND_OVER)
+		return COMMAND_OVER;
 	wait_for_lists(m);
 	// Lists that cannot be fetched anew may be good enough; if not, installing says so.
 	if (m->refresh[0] && run(m->refresh, NULL, 1) == COMMAND_OVER)

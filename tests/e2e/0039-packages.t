@@ -1,38 +1,16 @@
 #!/bin/bash
 # Packages as a setup step, by the real apt-get, in a mount name space with a repository and a dpkg of this test alone.
 . "$(dirname "$0")/lib.sh" || exit 1
+. "$TESTS/packages.sh"
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	skip "packages" "needs root, and Debian"
 	done_testing
 fi
 
-# --- a repository of two tiny packages, and a Debian that knows no other ---------------
-
-repo=$SCRATCH/repo system=$SCRATCH/system
-mkdir -p "$repo" "$system"/{apt/apt.conf.d,apt/preferences.d,dpkg,opt}
-package() # NAME DEPENDS CONTROL...
-{
-	local dir=$SCRATCH/deb/$1
-	mkdir -p "$dir/DEBIAN" "$dir/opt/muster-test"
-	printf 'Package: %s\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: a test\n%s' "$1" "$2" >"$dir/DEBIAN/control"
-	echo "$1" >"$dir/opt/muster-test/$1"
-	printf '#!/bin/sh\necho "%s asks $DEBIAN_FRONTEND, $WORD"\n' "$1" >"$dir/DEBIAN/postinst"
-	chmod 755 "$dir/DEBIAN/postinst"
-	dpkg-deb -b "$dir" "$repo/$1.deb" >/dev/null
-	{
-		dpkg-deb -f "$repo/$1.deb"
-		printf 'Filename: ./%s.deb\nSize: %s\nSHA256: %s\n\n' "$1" "$(stat -c %s "$repo/$1.deb")" "$(sha256sum "$repo/$1.deb" | cut -d ' ' -f 1)"
-	} >>"$repo/Packages"
-}
-package muster-test-library ''
-package muster-test-tool $'Depends: muster-test-library\n'
-echo "deb [trusted=yes] file:$repo ./" >"$system/apt/sources.list"
-cp -a /etc/apt/trusted.gpg.d "$system/apt/"
-mkdir -p "$system"/dpkg/{info,updates,triggers} "$system"/lists/partial "$system"/cache/archives/partial "$system"/log/apt
-: >"$system/dpkg/status"
-: >"$system/dpkg/available"
-chmod 755 "$SCRATCH" "$repo"
+system=$SCRATCH/system
+apt_world "$system"
+chmod 755 "$SCRATCH"
 
 program=$MUSTER
 MUSTER=$SCRATCH/elsewhere
@@ -40,9 +18,7 @@ cat >"$MUSTER" <<S
 #!/bin/sh
 [ "\$1" = inside ] || exec unshare -m "\$0" inside "\$@"
 shift
-for pair in apt:/etc/apt dpkg:/var/lib/dpkg lists:/var/lib/apt/lists cache:/var/cache/apt log:/var/log opt:/opt; do
-	mount --bind $system/\${pair%%:*} \${pair#*:} || exit 99
-done
+$APT_MOUNTS
 exec $program "\$@"
 S
 chmod 755 "$MUSTER"
