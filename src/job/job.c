@@ -541,6 +541,7 @@ int job_on(struct job *job, const char *cluster, size_t nodes, int share, struct
 		        cluster, wanted);
 	if (!wanted)
 		job->cluster.nodes = (long)nodes;
+	json_decref(steal(job->cluster.list)); // it is on other hosts
 	free(job->cluster.executor);
 	job->cluster.executor = mem_strdup("live");
 	free(job->on);

@@ -132,6 +132,13 @@ static void test_on_a_cluster(void **state)
 	autojson json_t *all = plan_make(job, NULL, "/", &err);
 	job_free(job);
 	assert_int_equal(plan_nodes(all), 3);
+	static const char elsewhere[] = "{cluster: {executor: ssh, hosts: [a, b]}, run: {command: a}}";
+	job = job_parse(elsewhere, strlen(elsewhere), "j.yaml", NULL, 0, &err);
+	assert_int_equal(job_on(job, "lab", 3, 0, &err), 0);
+	autojson json_t *here = plan_make(job, NULL, "/", &err);
+	job_free(job);
+	assert_int_equal(plan_nodes(here), 3);
+	assert_null(host_at(here, 0));
 }
 
 static void test_slice(void **state)
