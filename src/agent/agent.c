@@ -3,6 +3,7 @@
 #include "agent/collect.h"
 #include "agent/container.h"
 #include "agent/intake.h"
+#include "agent/limits.h"
 #include "agent/node.h"
 #include "agent/mpi.h"
 #include "agent/prepare.h"
@@ -388,9 +389,19 @@ static int make_dirs(struct node *node, struct error *err)
 	if (fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0)
 		return -1;
 	autofree char *path = fs_join(node->dir, "agent.json");
-	autojson json_t *me = mem_json("{s:i, s:I}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
+	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "cgroups", node->own_groups);
 	autofree char *text = json_dumps(me, JSON_COMPACT);
 	return fs_write(path, text, strlen(text), 0600, err);
+}
+
+static int make_groups(struct node *node, struct error *err)
+{
+	const json_t *limits = json_object_get(node->config, "limits");
+	if (!limits)
+		return 0;
+	node->own_procs = limits_make(limits, node->run, node->id, err);
+	node->cgroups = node->own_procs;
+	return node->own_procs ? 0 : -1;
 }
 
 // The path of a unix socket may have 107 characters, that of the node's directory many more: the socket is named as seen from there.
@@ -448,7 +459,8 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	keep_only(node->claim);
 	a->executor = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	node->machine = proc_machine();
-	if (make_dirs(node, err) < 0 || enter(node, err) < 0 || open_log(node, err) < 0 || open_listener(node, err) < 0)
+	node->own_groups = limits_where(json_object_get(config, "limits"), node->run, err);
+	if (!node->own_groups || make_dirs(node, err) < 0 || make_groups(node, err) < 0 || enter(node, err) < 0 || open_log(node, err) < 0 || open_listener(node, err) < 0)
 		return -1;
 	autofree char *id = mem_printf("%zu", node->id);
 	setenv("MUSTER_RUN", node->run, 1);
@@ -480,7 +492,7 @@ static void fini_node(struct agent *a)
 	setup_free(node);
 	container_free(node);
 	kill_descendants();
-	bool undone = !node->dir || setup_undo(node, &err) == 0; // before the line ends: who sees that removes what is left
+	bool undone = limits_remove(node->own_groups, &err) == 0 && (!node->dir || setup_undo(node, &err) == 0); // before the line ends: who sees that removes what is left
 	if (node->up)
 		uplink_stop(node->up);
 	if (node->loop) {
@@ -502,6 +514,8 @@ static void fini_node(struct agent *a)
 	free(node->mpi_nets);
 	free(node->nonce);
 	free(node->machine);
+	free(node->own_procs);
+	json_decref(node->own_groups);
 	free(node->data_dir);
 	free(node->out_dir);
 	mem_cleanup_fd(&node->listener);

@@ -1,5 +1,6 @@
 #include "agent/bridge.h"
 
+#include "agent/limits.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
@@ -219,6 +220,8 @@ static int have_agent(struct bridge *b, struct error *err)
 	}
 	if (json_is_true(json_object_get(b->config, "again")))
 		return error_set(err, ERROR_SYSTEM, "the agent has ended");
+	if (process)
+		limits_remove(json_object_get(process, "cgroups"), NULL); // of one that was killed, with what is in them
 	unlink("agent.json");
 	complete_config(b);
 	return start_agent(b, err);

@@ -21,6 +21,8 @@ struct node {
 	json_t *config;
 	const char *run, *dir, *address, *name;
 	const char *cgroups; // for the ranks, or NULL
+	json_t *own_groups;  // those that the agent makes itself
+	char *own_procs;
 	const char *limited; // the groups that this node as a whole is in, or NULL
 	const char *shared;  // a directory that all nodes of the run see, or NULL
 	bool same_files;     // the controller's files are seen here under the same names

@@ -148,7 +148,8 @@ static int kill_controller(const json_t *controller, struct error *err)
 	return 0;
 }
 
-// Is the controller of this run alive, as the run or an executor knows it? *controller is {"pid", "started"}, owned by the caller.
+// Is the controller of this run alive, as the run or an executor knows it? *controller is {"pid", "started"}, owned by the caller. Who knows
+// that it is dead is believed before who sees what another machine may still want, which this one may be to itself.
 static bool is_live(const struct run *run, const json_t *found, json_t **controller)
 {
 	*controller = NULL;
@@ -158,6 +159,9 @@ static bool is_live(const struct run *run, const json_t *found, json_t **control
 	*controller = NULL;
 	size_t i;
 	json_t *item;
+	json_array_foreach(found, i, item)
+		if (!json_is_true(json_object_get(item, "live")) && json_object_get(item, "controller"))
+			return false;
 	json_array_foreach(found, i, item)
 		if (json_is_true(json_object_get(item, "live"))) {
 			*controller = json_incref(json_object_get(item, "controller"));

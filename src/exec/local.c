@@ -7,6 +7,7 @@
 #include "exec/bare.h"
 #include "exec/box.h"
 #include "exec/executor.h"
+#include "exec/groups.h"
 #include "exec/loopback.h"
 #include "exec/mounts.h"
 #include "exec/nodesdir.h"
@@ -134,12 +135,6 @@ static json_t *process_record(pid_t pid)
 	return mem_json("{s:i, s:I}", "pid", (int)pid, "started", (json_int_t)proc_started(pid));
 }
 
-// The name says whose the group is, so that it can be told from a dead run's even without its directory.
-static char *group_name(const char *label)
-{
-	return mem_printf("muster/%s.%d.%llu", label, (int)getpid(), proc_started(getpid()));
-}
-
 // Before anything else is made, the directory exists and says what will be.
 static int prepare(struct work *w, struct error *err)
 {
@@ -150,7 +145,7 @@ static int prepare(struct work *w, struct error *err)
 		cgroup_survey(w->places);
 		if (cgroup_check(w->places, &limits, err))
 			return -1;
-		w->group = group_name(c->label);
+		w->group = groups_name(c->label);
 		json_decref(groups);
 		groups = cgroup_where(w->places, &limits, w->group);
 	}
@@ -375,18 +370,6 @@ static void remains_fini(struct remains *r)
 	json_decref(r->record);
 }
 
-// "LABEL.PID.STARTED": whose is it?
-static bool parse_group(const char *name, char **label, pid_t *pid, unsigned long long *started)
-{
-	const char *dot = strchr(name, '.');
-	int number = 0, end = 0;
-	if (!dot || dot == name || sscanf(dot, ".%d.%llu%n", &number, started, &end) != 2 || dot[end])
-		return false;
-	*pid = number;
-	*label = mem_strndup(name, (size_t)(dot - name));
-	return true;
-}
-
 static void add_once(json_t *texts, const char *text)
 {
 	size_t i;
@@ -404,34 +387,25 @@ static void add_group(struct remains *r, const char *path)
 	autofree char *label = NULL;
 	pid_t pid;
 	unsigned long long started;
-	if (!slash || !parse_group(slash + 1, &label, &pid, &started) || strcmp(label, r->label))
+	if (!slash || !groups_parse(slash + 1, &label, &pid, &started) || strcmp(label, r->label))
 		return;
 	add_once(r->groups, path);
 	r->live = r->live || proc_alive(pid, started);
 }
 
-// Calls on_group for each control group of any run that can be seen from here.
-static void each_group(void (*on_group)(const char *path, const char *label, void *data), void *data)
-{
-	autojson json_t *parents = cgroup_find("muster");
-	size_t i, j;
-	json_t *parent, *name;
-	json_array_foreach(parents, i, parent) {
-		autojson json_t *names = cgroup_below(json_string_value(parent));
-		json_array_foreach(names, j, name) {
-			autofree char *label = NULL;
-			pid_t pid;
-			unsigned long long started;
-			autofree char *path = fs_join(json_string_value(parent), json_string_value(name));
-			if (parse_group(json_string_value(name), &label, &pid, &started))
-				on_group(path, label, data);
-		}
-	}
-}
-
 static void on_group(const char *path, const char *label, void *data)
 {
 	add_group(data, path);
+}
+
+// Those that a record of ours names.
+static void add_groups(struct remains *r, const json_t *record)
+{
+	size_t i;
+	json_t *group;
+	json_array_foreach(json_object_get(record, "cgroups"), i, group)
+		if (json_is_string(group))
+			add_group(r, json_string_value(group));
 }
 
 static void add_dir(struct remains *r, const char *dir)
@@ -442,11 +416,11 @@ static void add_dir(struct remains *r, const char *dir)
 	autojson json_t *agents = agents_of(dir, record);
 	json_array_extend(r->agents, agents);
 	r->live = r->live || nodesdir_live(dir);
+	add_groups(r, record);
 	size_t i;
-	json_t *group;
-	json_array_foreach(json_object_get(record, "cgroups"), i, group)
-		if (json_is_string(group))
-			add_group(r, json_string_value(group));
+	json_t *agent;
+	json_array_foreach(agents, i, agent)
+		add_groups(r, agent);
 }
 
 static void remains_init(struct remains *r, const char *label)
@@ -462,7 +436,7 @@ static void remains_init(struct remains *r, const char *label)
 	json_t *dir;
 	json_array_foreach(r->dirs, i, dir)
 		add_dir(r, json_string_value(dir));
-	each_group(on_group, r);
+	groups_each(on_group, r);
 }
 
 static void on_label(const char *path, const char *label, void *data)
@@ -483,7 +457,7 @@ static json_t *labels(const char *label)
 	json_t *dir;
 	json_array_foreach(dirs, i, dir)
 		add_once(all, strrchr(json_string_value(dir), '/') + 1);
-	each_group(on_label, all);
+	groups_each(on_label, all);
 	return all;
 }
 
@@ -512,12 +486,8 @@ static int remove_all(struct remains *r, struct error *err)
 	// An agent that ended by itself was not swept, but may be the caller's child.
 	json_array_foreach(r->agents, i, item)
 		waitpid((pid_t)json_integer_value(json_object_get(item, "pid")), NULL, WNOHANG);
-	json_array_foreach(r->groups, i, item) {
-		rc |= cgroup_remove(json_string_value(item), PATIENCE, rc ? NULL : err);
-		autofree char *parent =
-			mem_strndup(json_string_value(item), (size_t)(strrchr(json_string_value(item), '/') - json_string_value(item)));
-		rmdir(parent); // fails while other runs have groups there
-	}
+	json_array_foreach(r->groups, i, item)
+		rc |= groups_remove(json_string_value(item), PATIENCE, rc ? NULL : err);
 	json_array_foreach(r->dirs, i, item)
 		rc |= remove_dir(json_string_value(item), rc ? NULL : err);
 	return rc ? -1 : 0;

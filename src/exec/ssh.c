@@ -28,6 +28,7 @@
 #define LEAVING 5.0       // seconds for agents that were told to go
 #define SWEEPING 30.0     // for a host to be cleaned
 #define AGENT_MAX (256u << 20)
+#define CPUS_LEAST 0.001  // as of local
 #define NODE_FILES 8      // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
 
 // A host may have no home that can be written, or refuse to run what lies in some place: the first one that will do is taken. The scripts
@@ -112,11 +113,9 @@ static int ssh_check(const json_t *plan, struct error *err)
 	json_array_foreach(nodes_of(plan), i, node) {
 		if (!json_string_value(json_object_get(json_object_get(node, "host"), "host")))
 			return error_set(err, ERROR_USAGE, "node %zu has no host, expected `cluster.hosts` or `cluster.inventory` to name one", i);
-		static const char *const limits[] = {"cpus", "memory"};
-		for (size_t l = 0; l < countof(limits); l++)
-			if (json_is_number(json_object_get(node, limits[l])))
-				return error_set(err, ERROR_USAGE, "the executor 'ssh' cannot limit %s to %g, expected no `%s`", limits[l],
-					json_number_value(json_object_get(node, limits[l])), limits[l]);
+		double cpus = json_number_value(json_object_get(node, "cpus"));
+		if (cpus > 0 && cpus < CPUS_LEAST)
+			return error_set(err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least %g", cpus, CPUS_LEAST);
 	}
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
@@ -301,11 +300,27 @@ static struct work *work_new(struct cluster *c, struct error *err)
 	return NULL;
 }
 
+// What a host can do about limits its agent finds out.
+static json_t *limits_of(const json_t *node)
+{
+	static const char *const keys[] = {"cpus", "memory"};
+	json_t *limits = NULL;
+	for (size_t i = 0; i < countof(keys); i++)
+		if (json_is_number(json_object_get(node, keys[i]))) {
+			limits = limits ? limits : json_object();
+			json_object_set(limits, keys[i], json_object_get(node, keys[i]));
+		}
+	return limits;
+}
+
 static json_t *make_config(struct cluster *c, size_t k)
 {
 	autofree char *token = c->token(c, k);
 	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:s}", "run", c->label, "node", (int)k, "nodes",
 		(int)json_array_size(nodes_of(c->plan)), "token", token, "url", c->url, "fingerprint", c->fingerprint);
+	json_t *limits = limits_of(json_array_get(nodes_of(c->plan), k));
+	if (limits)
+		json_object_set_new(config, "limits", limits);
 	static const char *const seconds[] = {"lease", "heartbeat"};
 	for (size_t i = 0; i < countof(seconds); i++)
 		json_object_set(config, seconds[i], json_object_get(c->plan, seconds[i]));

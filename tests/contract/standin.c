@@ -3,11 +3,12 @@
 //
 // hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. $STANDIN_DIR is /standin where nobody
 // says otherwise, a volume of a container. Files there say how it is to behave: "fails" holds the number of a node whose agent ends at once,
-// "speaks" what every agent says before it ends, "runs" the script of the child. As a bridge, a broom and a container's first process it is
+// "speaks" what every agent says before it ends, "runs" the script of the child. As a bridge, a broom, a container's first process and where it makes control groups it is
 // the real one: what ssh and docker bring to a node is one program.
 #include "agent/bridge.h"
 #include "agent/broom.h"
 #include "agent/hold.h"
+#include "agent/limits.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -50,10 +51,16 @@ static void say_hello(json_t *config)
 	autofree char *mine = fs_join(dir, "agent.json");
 	autofree char *hello = mem_printf("%s/hello-%s-%d", own_dir(), json_string_value(json_object_get(config, "run")),
 		(int)json_integer_value(json_object_get(config, "node")));
-	autojson json_t *me = mem_json("{s:i, s:I}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
+	const json_t *limits = json_object_get(config, "limits");
+	const char *run = json_string_value(json_object_get(config, "run"));
+	autojson json_t *groups = limits_where(limits, run, NULL);
+	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "cgroups", groups);
 	autofree char *text = json_dumps(me, 0);
 	mkdir(dir, 0700);
 	fs_write(mine, text, strlen(text), 0600, NULL);
+	autofree char *procs = limits ? limits_make(limits, run, (size_t)json_integer_value(json_object_get(config, "node")), NULL) : NULL;
+	if (procs)
+		json_object_set_new(config, "cgroups", json_string(procs));
 	char space[64] = "";
 	if (readlink("/proc/self/ns/pid", space, sizeof space - 1) > 0)
 		json_object_set_new(config, "space", json_string(space)); // of the numbers below
