@@ -389,7 +389,8 @@ static int make_dirs(struct node *node, struct error *err)
 	if (fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0)
 		return -1;
 	autofree char *path = fs_join(node->dir, "agent.json");
-	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "cgroups", node->own_groups);
+	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "cgroups",
+		node->own_groups);
 	autofree char *text = json_dumps(me, JSON_COMPACT);
 	return fs_write(path, text, strlen(text), 0600, err);
 }
@@ -460,7 +461,8 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	a->executor = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	node->machine = proc_machine();
 	node->own_groups = limits_where(json_object_get(config, "limits"), node->run, err);
-	if (!node->own_groups || make_dirs(node, err) < 0 || make_groups(node, err) < 0 || enter(node, err) < 0 || open_log(node, err) < 0 || open_listener(node, err) < 0)
+	if (!node->own_groups || make_dirs(node, err) < 0 || make_groups(node, err) < 0 || enter(node, err) < 0 || open_log(node, err) < 0 ||
+		open_listener(node, err) < 0)
 		return -1;
 	autofree char *id = mem_printf("%zu", node->id);
 	setenv("MUSTER_RUN", node->run, 1);
@@ -492,7 +494,8 @@ static void fini_node(struct agent *a)
 	setup_free(node);
 	container_free(node);
 	kill_descendants();
-	bool undone = limits_remove(node->own_groups, &err) == 0 && (!node->dir || setup_undo(node, &err) == 0); // before the line ends: who sees that removes what is left
+	// Before the line ends: who sees that removes what is left.
+	bool undone = limits_remove(node->own_groups, &err) == 0 && (!node->dir || setup_undo(node, &err) == 0);
 	if (node->up)
 		uplink_stop(node->up);
 	if (node->loop) {

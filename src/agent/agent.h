@@ -8,7 +8,8 @@
 //    url may also be "unix:PATH", as seen from dir: the bridge's socket (agent/bridge.h)
 //    "address": "127.0.0.2",          where peers reach this node; also the source address of what the agent dials
 //    "name": "127.0.0.2",             the name peers use
-//    "dir": "/tmp/muster-0/ID/node-0", made if missing (0700; its parent must be there); the agent writes agent.json {"pid", "started", "cgroups": its own}, agent.log, spool/, data/, out/ below it
+//    "dir": "/tmp/muster-0/ID/node-0", made if missing (0700; its parent must be there); the agent writes agent.json
+//                                      {"pid", "started", "cgroups": its own}, agent.log, spool/, data/, out/ below it
 //    "claim": 3,                       a descriptor that keeps the address ours, or missing
 //    "shared": "/tmp/.../ID/shared",   a directory that all nodes of the run see, or missing
 //    "live": "/.muster/live",          a directory with the live inputs by number, where the node does not see the controller's files, or missing

@@ -246,7 +246,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_getters),
-	        cmocka_unit_test(test_cluster), cmocka_unit_test(test_resize), cmocka_unit_test(test_resize_on_hosts), cmocka_unit_test(test_on_a_cluster),
+	        cmocka_unit_test(test_cluster), cmocka_unit_test(test_resize), cmocka_unit_test(test_resize_on_hosts),
+	        cmocka_unit_test(test_on_a_cluster),
 	        cmocka_unit_test(test_slice),
 	        cmocka_unit_test(test_ten_thousand_nodes),
 	        cmocka_unit_test(test_too_much_text),

@@ -637,6 +637,7 @@ static void unknown_name(void **state)
 	for (size_t i = 0; executors[i]; i++) {
 		assert_non_null(strstr(err.text, executors[i]->name));
 		assert_ptr_equal(executor_find(executors[i]->name, &err), executors[i]);
+		assert_non_null(find_kind(executors[i]->name));
 		assert_true(executors[i]->check && executors[i]->up && executors[i]->down && executors[i]->left);
 	}
 	assert_null(executor_find("locl", &err));

@@ -3,8 +3,8 @@
 //
 // hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. $STANDIN_DIR is /standin where nobody
 // says otherwise, a volume of a container. Files there say how it is to behave: "fails" holds the number of a node whose agent ends at once,
-// "speaks" what every agent says before it ends, "runs" the script of the child. As a bridge, a broom, a container's first process and where it makes control groups it is
-// the real one: what ssh and docker bring to a node is one program.
+// "speaks" what every agent says before it ends, "runs" the script of the child. As a bridge, a broom, a container's first process and where it
+// makes control groups it is the real one: what ssh and docker bring to a node is one program.
 #include "agent/bridge.h"
 #include "agent/broom.h"
 #include "agent/hold.h"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A cluster of hosts that ssh reaches and that stays up: jobs, commands, copies, more and fewer hosts; broken connections, a controller that stands still
-# or is killed, a host that is lost and comes back; down while a job runs, and reap.
+# A cluster of hosts that ssh reaches and that stays up: jobs, commands, copies, more and fewer hosts; broken connections, a controller that stands
+# still or is killed, a host that is lost and comes back; down while a job runs, and reap.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
 export XDG_STATE_HOME=$SCRATCH/state

@@ -49,7 +49,7 @@ dnf_package() # DIR NAME REQUIRES
 	{
 		printf 'Name: %s\nVersion: 1.0\nRelease: 1\nSummary: a test\nLicense: none\nBuildArch: noarch\n%s' "$2" "$3"
 		printf '%%description\na test\n%%install\nmkdir -p %%{buildroot}/opt/muster-test\necho %s >%%{buildroot}/opt/muster-test/%s\n' "$2" "$2"
-		printf '%%post -p <lua>\nprint("%s asks " .. os.getenv("WORD"))\n%%files\n/opt/muster-test/%s\n' "$2" "$2" # a shell's would need a package of a shell
+		printf '%%post -p <lua>\nprint("%s asks " .. os.getenv("WORD"))\n%%files\n/opt/muster-test/%s\n' "$2" "$2" # a script for a shell would need a package of one
 	} >"$1/$2.spec"
 	rpmbuild -bb --define "_topdir $1/build" --define "_rpmdir $1/repo" --define "_dbpath $1/none" "$1/$2.spec" >"$1/$2.log" 2>&1 || sed 's/^/# /' "$1/$2.log"
 }
