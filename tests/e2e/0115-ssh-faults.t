@@ -1,5 +1,5 @@
 #!/bin/bash
-# Hosts as they are found: a user who is not root, login shells that speak or are no POSIX shells, sudo that refuses, a home that cannot be written,
+# Hosts as they are found: behind others, by connections that are shared, a user who is not root, login shells that speak or are no POSIX shells, sudo that refuses, a home that cannot be written,
 # is full or may run nothing.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
@@ -45,6 +45,29 @@ is "a host that does not answer" "$status" 3
 like "is named" "$(why)" "1 of 2 nodes did not say hello within 2 s; the first is node 1 on host h1"
 kill -CONT "$(cat "$host/pid")"
 ok "the other one is clean" wait_for 5 h1_is_clean
+
+# The user's configuration is in force: a host behind another one, connections that are shared and stay.
+printf 'Host behind\n    HostName %s\n    Port 2222\n    ProxyJump h0\n    HostKeyAlias [%s]:2222\n' "$(host_address 1)" "$(host_address 1)" >>"$FARM/config"
+before=$(grep -c "Accepted publickey" "$FARM/h0/log")
+muster run hello.yaml --set 'cluster.hosts=[plain@behind]'
+is "a host behind another" "$status $(output 0 | head -c 5)" "0 42001"
+is "is reached through that one" "$(grep -c "Accepted publickey" "$FARM/h0/log")" $((before + 1))
+printf 'Host *\n    ControlMaster auto\n    ControlPath %s/master-%%C\n    ControlPersist 60\n' "$FARM" >>"$FARM/config"
+for i in 1 2; do
+	muster run hello.yaml
+	is "run $i by a connection that is shared" "$status $(output 1 | head -c 5)" "0 42001"
+done
+ok "which is there" test -n "$(ls "$FARM"/master-*)"
+start run hello.yaml --set 'run.command=sleep 1000'
+wait_for 20 event_seen start
+ssh -O exit h0 2>/dev/null
+ssh -O exit plain@h1 2>/dev/null
+"$MUSTER" cancel latest >/dev/null
+start_finished 30
+is "it ends in the middle of a run, which is cancelled later" "$status" 130
+ok "nothing is left on the hosts" wait_for 5 h1_is_clean
+for user in h0 plain@h1; do ssh -O exit $user 2>/dev/null; done
+sed -i '/^    Control/d' "$FARM/config"
 
 for name in plain noisy csh fish; do
 	muster run hello.yaml --set "cluster.hosts=[h0, $name@h1]"
