@@ -98,17 +98,30 @@ static bool leave_memory(struct spool *s)
 	return true;
 }
 
-// Takes what it can; returns how much.
+static size_t put_in_memory(struct spool *s, const char *bytes, size_t len)
+{
+	size_t room = memory_max > s->memory.len ? memory_max - s->memory.len : 0;
+	len = len < room ? len : room;
+	str_add(&s->memory, bytes, len);
+	return len;
+}
+
+// Takes what it can; returns how much. A full disk must not end everything: what fits into memory goes on as it is acknowledged, and a file whose bytes
+// are all acknowledged is given up for it.
 static size_t put(struct spool *s, const char *bytes, size_t len)
 {
-	if (s->fd < 0 && s->memory.len + len <= memory_max)
-		str_add(&s->memory, bytes, len);
-	else if (s->fd < 0 && !leave_memory(s))
-		return 0;
+	size_t done = 0;
+	if (s->fd < 0 && (s->memory.len + len <= memory_max || !leave_memory(s)))
+		done = put_in_memory(s, bytes, len);
 	else
-		len = write_at(s->fd, bytes, len, s->end);
-	s->end += len;
-	return len;
+		done = write_at(s->fd, bytes, len, s->end);
+	if (done == 0 && s->fd >= 0 && !s->path && s->acked == s->end) {
+		close(steal_fd(&s->fd));
+		s->punched = 0;
+		done = put_in_memory(s, bytes, len);
+	}
+	s->end += done;
+	return done;
 }
 
 int spool_add(struct spool *spool, const void *bytes, size_t len)

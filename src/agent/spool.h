@@ -19,7 +19,8 @@ struct spool *spool_new(const char *dir, struct error *err);
 struct spool *spool_of_file(const char *path, uint64_t size);
 void spool_free(struct spool *spool);
 
-// Appends. -1 when the disk is full: what did not fit is kept in memory, and the caller should stop producing until spool_flush returns 0.
+// Appends. -1 when the disk is full: what did not fit is kept in memory, and the caller should stop producing until spool_flush returns 0, which it
+// does as what was before is acknowledged even if the disk stays full.
 int spool_add(struct spool *spool, const void *bytes, size_t len);
 int spool_flush(struct spool *spool);
 

@@ -162,6 +162,7 @@ static void test_full_disk_with_bytes_in_memory(void **state)
 	struct place *p = *state;
 	struct spool *s = spool_new(p->dir, NULL);
 	struct rlimit before, none;
+	enum { MEMORY = 64 << 10 }; // as much as is kept there
 	static char text[60 * 1000], buf[120 * 1000];
 	memset(text, 'x', sizeof text);
 	assert_int_equal(spool_add(s, text, sizeof text), 0);
@@ -172,14 +173,47 @@ static void test_full_disk_with_bytes_in_memory(void **state)
 	setrlimit(RLIMIT_FSIZE, &none);
 	assert_int_equal(spool_add(s, text, sizeof text), -1);
 	uint64_t offset;
-	assert_int_equal(spool_next(s, &offset, buf, sizeof buf), sizeof text);
+	assert_int_equal(spool_next(s, &offset, buf, sizeof buf), MEMORY);
 	setrlimit(RLIMIT_FSIZE, &before);
 	assert_int_equal(spool_flush(s), 0);
 	assert_int_equal(spool_end(s), 2 * sizeof text);
-	assert_int_equal(spool_next(s, &offset, buf, sizeof buf), sizeof text);
-	assert_int_equal(offset, sizeof text);
-	assert_memory_equal(buf, text, sizeof text);
+	assert_int_equal(spool_next(s, &offset, buf, sizeof buf), 2 * sizeof text - MEMORY);
+	assert_int_equal(offset, MEMORY);
+	assert_memory_equal(buf, text, 2 * sizeof text - MEMORY);
 	spool_free(s);
+}
+
+// A disk that stays full ends nothing: what is acknowledged makes room in memory for what waits.
+static void test_full_disk_for_good(void **state)
+{
+	struct place *p = *state;
+	struct rlimit before, small;
+	static char text[500 * 1000], got[sizeof text];
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = (char)('A' + i % 26);
+	getrlimit(RLIMIT_FSIZE, &before);
+	signal(SIGXFSZ, SIG_IGN);
+	for (size_t limit = 0; limit < sizeof text; limit += sizeof text / 4) {
+		struct spool *s = spool_new(p->dir, NULL);
+		small = (struct rlimit){.rlim_cur = limit, .rlim_max = before.rlim_max};
+		setrlimit(RLIMIT_FSIZE, &small);
+		int rc = spool_add(s, text, sizeof text);
+		size_t read = 0;
+		for (int round = 0; round < 1000 && read < sizeof text; round++) {
+			uint64_t offset = 0;
+			size_t n = spool_next(s, &offset, got + read, sizeof got - read);
+			if (n)
+				spool_ack(s, offset + n);
+			read += n;
+			spool_flush(s);
+		}
+		setrlimit(RLIMIT_FSIZE, &before);
+		assert_int_equal(rc, -1);
+		assert_int_equal(read, sizeof text);
+		assert_memory_equal(got, text, sizeof text);
+		assert_true(spool_is_done(s));
+		spool_free(s);
+	}
 }
 
 static void test_file(void **state)
@@ -213,6 +247,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_holes_do_not_hurt_what_is_not_acknowledged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full_disk_with_bytes_in_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_full_disk_for_good, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_grows_out_of_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
 	};

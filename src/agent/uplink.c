@@ -90,14 +90,17 @@ static void on_lease_time(void *data)
 
 static void check_room(struct uplink *up)
 {
-	bool room = false;
+	bool room = false, some = false;
 	for (size_t i = 0; i < up->nstreams; i++) {
 		struct stream *s = &up->streams[i];
+		some = some || s->full;
 		if (s->full && spool_flush(s->spool) == 0 && spool_end(s->spool) - spool_acked(s->spool) < ahead_max / 2) {
 			s->full = false;
 			room = true;
 		}
 	}
+	if (some && up->conn)
+		conn_wake(up->conn); // some of what waited may be on its way now, even if there is no room yet
 	if (room)
 		up->ops->on_room(up->data);
 }

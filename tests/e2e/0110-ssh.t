@@ -64,6 +64,22 @@ host_up 2
 wait_for 10 ssh h2 true
 ok "and is clean" wait_for 5 hosts_are_clean
 
+# One that becomes full in the middle of a run, by the run itself: what is printed comes all the same.
+mkdir -p "$FARM/h2/nodes"
+host_prepare 2 <<<'mount -t tmpfs -o size=20m,mode=700 tmpfs nodes'
+cat >full.yaml <<'Y'
+cluster: {executor: ssh, hosts: [h0, h2]}
+run: {command: 'if [ {rank} = 1 ]; then cat /dev/zero >full; seq 300000; fi', timeout: 60s}
+Y
+muster run full.yaml
+is "a disk that a rank fills" "$status $(output 1 | grep -v '^cat:' | md5sum)" "0 $(seq 300000 | md5sum)"
+like "the rank is told" "$(output 1 | head -n 1)" "No space left"
+rm "$FARM/h2/prepare"
+host_down 2
+host_up 2
+wait_for 10 ssh h2 true
+ok "and the host is clean" wait_for 5 hosts_are_clean
+
 # The link may break as often as it likes: the output comes whole.
 cat >long.yaml <<'Y'
 cluster: {executor: ssh, hosts: [h0, h3]}

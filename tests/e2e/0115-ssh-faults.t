@@ -1,6 +1,6 @@
 #!/bin/bash
-# Hosts as they are found: behind others, by connections that are shared, a user who is not root, login shells that speak or are no POSIX shells, sudo that refuses, a home that cannot be written,
-# is full or may run nothing.
+# Hosts as they are found: behind others, by connections that are shared, a user who is not root, login shells that speak or are no POSIX shells,
+# sudo that refuses, a home that cannot be written, is full or may run nothing.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
 export XDG_STATE_HOME=$SCRATCH/state
