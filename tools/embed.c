@@ -1,4 +1,5 @@
-// Writes files as a C source: embed OUT FILE...; FILE page.css becomes `const char page_css[]`, ended by NUL.
+// Writes files as a C source: embed OUT HEADER FILE...; FILE page.css becomes `const char page_css[]`, ended by NUL, and its length
+// `const unsigned long page_css_size`. HEADER declares them.
 #include <stdio.h>
 #include <string.h>
 
@@ -9,27 +10,28 @@ static int write_one(FILE *out, const char *path)
 		perror(path);
 		return 1;
 	}
-	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	fputs("const char ", out);
-	for (; *name; name++)
-		fputc(*name == '.' || *name == '-' ? '_' : *name, out);
-	fputs("[] = {", out);
+	char name[256];
+	snprintf(name, sizeof name, "%s", strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
+	for (char *c = name; *c; c++)
+		if (*c == '.' || *c == '-')
+			*c = '_';
+	fprintf(out, "const char %s[] = {", name);
 	long count = 0;
 	for (int c; (c = fgetc(in)) != EOF; count++)
 		fprintf(out, "%s%d,", count % 20 ? "" : "\n", c > 127 ? c - 256 : c);
-	fputs("0};\n", out);
+	fprintf(out, "0};\nconst unsigned long %s_size = %ld;\n", name, count);
 	return fclose(in);
 }
 
 int main(int argc, char **argv)
 {
-	FILE *out = argc > 2 ? fopen(argv[1], "wb") : NULL;
+	FILE *out = argc > 3 ? fopen(argv[1], "wb") : NULL;
 	if (!out) {
-		fputs("usage: embed OUT FILE...\n", stderr);
+		fputs("usage: embed OUT HEADER FILE...\n", stderr);
 		return 1;
 	}
-	fputs("#include \"run/page.h\"\n\n", out);
-	for (int i = 2; i < argc; i++)
+	fprintf(out, "#include \"%s\"\n\n", argv[2]);
+	for (int i = 3; i < argc; i++)
 		if (write_one(out, argv[i]))
 			return 1;
 	return fclose(out);

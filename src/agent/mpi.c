@@ -1,5 +1,5 @@
 #include "agent/mpi.h"
-
+#include "agent/parting.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
@@ -13,6 +13,8 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -310,6 +312,32 @@ static void add_open_mpi(const struct node *node, size_t rank, const json_t *ope
 		set(env, "OMPI_MCA_mpi_yield_when_idle", "1");
 }
 
+// Do ranks reach each other by the network?
+static bool are_apart(const struct node *node)
+{
+	for (size_t i = 1; node->mpi == FAMILY_MPICH && i < node->size; i++)
+		if (node->machines[i] != node->machines[0])
+			return true;
+	return false;
+}
+
+// MPI_Finalize must not hang (preload/parting.c). What is to be loaded goes before what the user has loaded. Its name must be one for the loader, which takes blanks and colons for the end of a
+// name and complains in the rank's output about what it cannot load.
+static void add_parting(const struct node *node, json_t *env)
+{
+	autofree char *path = fs_join(node->dir, "parting.so");
+	struct statvfs v;
+	struct stat st;
+	if (path[strcspn(path, " \t\n:")] || statvfs(node->dir, &v) < 0 || v.f_flag & ST_NOEXEC)
+		return;
+	if (stat(path, &st) < 0 && fs_write(path, parting_so, parting_so_size, 0755, &(struct error){0}) < 0)
+		return;
+	const char *own = text_of(env, "LD_PRELOAD");
+	own = own ? own : getenv("LD_PRELOAD");
+	autofree char *all = own && *own ? mem_printf("%s:%s", path, own) : mem_strdup(path);
+	json_object_set_new(env, "LD_PRELOAD", json_string(all));
+}
+
 // UCX, which MPICH talks through, would offer the others every device there is, and MPI_Init then fails where two nodes have one in common
 // that connects nothing (docker0): it is told the one that peers reach us by. Within a machine it shares memory all the same.
 void mpi_add_env(const struct node *node, size_t rank, const json_t *open_mpi, json_t *env)
@@ -320,6 +348,8 @@ void mpi_add_env(const struct node *node, size_t rank, const json_t *open_mpi, j
 	struct way way;
 	if (!getenv("UCX_NET_DEVICES") && find_way(node->address, &way))
 		set(env, "UCX_NET_DEVICES", way.device);
+	if (are_apart(node))
+		add_parting(node, env);
 	if (open_mpi)
 		add_open_mpi(node, rank, open_mpi, env);
 }

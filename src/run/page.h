@@ -4,6 +4,8 @@
 #define RUN_PAGE_H
 
 extern const char page_css[];
+extern const unsigned long page_css_size;
 extern const char page_js[];
+extern const unsigned long page_js_size;
 
 #endif
