@@ -1,6 +1,7 @@
 #include "agent/uplink.h"
 
 #include "agent/spool.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "wire/conn.h"
 #include "wire/event.h"
@@ -190,8 +191,10 @@ static void on_close(struct conn *conn, const char *why, void *data)
 	up->conn = NULL;
 	if (up->over)
 		return;
-	if (up->greeted)
-		loop_timer_set(up->lease_timer, up->lease);
+	if (up->greeted) {
+		double left = conn_heard(conn) + up->lease - clock_mono();
+		loop_timer_set(up->lease_timer, left > 0 ? left : 0);
+	}
 	up->greeted = false;
 	loop_timer_set(up->redial_timer, up->redial);
 	up->redial = up->redial * 2 < redial_max ? up->redial * 2 : redial_max;

@@ -34,7 +34,7 @@ struct uplink_ops {
 struct uplink_options {
 	const char *url, *fingerprint;
 	const char *dir;            // for the spools
-	double lease;               // seconds
+	double lease;               // seconds, from the controller's last sign of life
 	unsigned heartbeat;         // seconds
 	const struct uplink_ops *ops;
 	void *data;

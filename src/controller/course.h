@@ -47,7 +47,7 @@ struct course {
 	json_t *unmatched; // pattern of an output -> how many nodes had no file for it
 	struct loop_timer *deadline, *timeout, *silence, *watch, *spend;
 	struct loop_watch *signals, *leash;
-	double *away_since; // by node; 0: it is not away
+	double *away_since; // by node: its last sign of life; 0: it is not away
 	bool up_done, down_wanted;
 	// The outcome, set once.
 	const char *outcome, *stop_why;

@@ -250,7 +250,7 @@ static void on_complete(size_t node, void *data)
 	course_check_gone(c);
 }
 
-static void on_away(size_t node, const char *why, void *data)
+static void on_away(size_t node, double heard, const char *why, void *data)
 {
 	struct course *c = data;
 	struct roster_node *n = &c->roster.nodes[node];
@@ -263,7 +263,7 @@ static void on_away(size_t node, const char *why, void *data)
 	n->away = true;
 	if (c->keep)
 		keep_swept(c->keep, node);
-	c->away_since[node] = clock_mono();
+	c->away_since[node] = heard;
 	course_say(c, event_make("warn", "s:i, s:s", "node", (int)node, "why", why));
 	course_look_soon(c);
 }

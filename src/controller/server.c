@@ -189,7 +189,7 @@ static void on_node_close(struct conn *conn, const char *why, void *data)
 	m->conn = NULL;
 	supply_away(m->server->supply, m->node);
 	if (!m->server->stopped)
-		m->server->ops->on_away(m->node, why, m->server->data);
+		m->server->ops->on_away(m->node, conn_heard(conn), why, m->server->data);
 }
 
 static void ignore_open(struct conn *conn, void *data)

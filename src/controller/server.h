@@ -20,7 +20,7 @@ struct server_ops {
 	void (*on_event)(size_t node, json_t *event, const char *line, size_t len, void *data); // borrowed; "node" is the right one
 	void (*on_fence)(size_t node, const char *name, json_t *brought, void *data);
 	void (*on_complete)(size_t node, void *data);              // its last event and all its bytes have arrived
-	void (*on_away)(size_t node, const char *why, void *data); // the line is down
+	void (*on_away)(size_t node, double heard, const char *why, void *data); // the line is down; heard: the node's last sign of life (clock_mono)
 	void (*on_refused)(const char *peer, const char *why, void *data);
 	void (*on_trouble)(const char *why, void *data); // the run directory cannot be written
 	void (*on_activity)(void *data);                 // bytes came from some node

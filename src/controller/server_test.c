@@ -51,7 +51,7 @@ static void on_node(size_t node, void *data)
 {
 }
 
-static void on_away(size_t node, const char *why, void *data)
+static void on_away(size_t node, double heard, const char *why, void *data)
 {
 }
 

@@ -63,8 +63,8 @@ static const struct field cluster_fields[] = {
         {"memory", FIELD_BYTES, offsetof(struct job_cluster, memory), .example = "125Mi",
                 .help = "memory each node may use; default: no limit"},
         {"lease", FIELD_SECONDS, offsetof(struct job_cluster, lease), .min = 5, .max = YEAR, .example = "2h",
-                .help = "how long a node lives that cannot reach its controller; default: 30s or what the site file says, and 1h for a cluster "
-                        "that `muster up` keeps"},
+                .help = "how long a node lives that cannot reach its controller; default: what the site file says, else 30s, with `launch: mpi` "
+                        "three heartbeats (15s), and 1h for a cluster that `muster up` keeps"},
         {"image", FIELD_TEXT, offsetof(struct job_cluster, image), .pattern = IMAGE,
                 .help = "docker: what the containers are made of; it is pulled only when the engine does not have it"},
         {"build", FIELD_OBJECT, offsetof(struct job_cluster, build), .shape = &build_shape,

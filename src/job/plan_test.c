@@ -51,6 +51,29 @@ static void test_getters(void **state)
 	assert_string_equal(json_string_value(json_object_get(plan, "name")), "my-job-v2");
 }
 
+static double lease_of(const char *text, const char *site_text)
+{
+	struct error err;
+	struct job *job = job_parse(text, strlen(text), "a.yaml", NULL, 0, &err);
+	autojson json_t *site = site_text ? json_loads(site_text, 0, NULL) : NULL;
+	assert_non_null(job);
+	autojson json_t *plan = plan_make(job, site, "/", &err);
+	job_free(job);
+	return plan_seconds(plan, "lease");
+}
+
+// An MPI job waits for a silent node no longer than it must, unless somebody has said how long.
+static void test_lease(void **state)
+{
+	assert_true(lease_of("{run: {command: a}}", NULL) == 30);
+	assert_true(lease_of("{run: {command: a, launch: torch}}", "{\"heartbeat\": 1}") == 30);
+	assert_true(lease_of("{run: {command: a, launch: mpi}}", NULL) == 15);
+	assert_true(lease_of("{run: {command: a, launch: mpi}}", "{\"heartbeat\": 1}") == 3);
+	assert_true(lease_of("{run: {command: a, launch: mpi}}", "{\"heartbeat\": 1, \"lease\": 40}") == 40);
+	assert_true(lease_of("{cluster: {lease: 6s}, run: {command: a}}", NULL) == 6);
+	assert_true(lease_of("{cluster: {lease: 1m}, run: {command: a, launch: mpi}}", "{\"lease\": 40}") == 60);
+}
+
 static json_t *cluster_plan(const char *text, struct error *err)
 {
 	struct job *job = job_parse_cluster(text, strlen(text), "lab.yaml", NULL, 0, err);
@@ -245,7 +268,7 @@ static void test_progress(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_getters),
+	        cmocka_unit_test(test_getters), cmocka_unit_test(test_lease),
 	        cmocka_unit_test(test_cluster), cmocka_unit_test(test_resize), cmocka_unit_test(test_resize_on_hosts),
 	        cmocka_unit_test(test_on_a_cluster),
 	        cmocka_unit_test(test_slice),

@@ -1,5 +1,6 @@
 #include "wire/conn.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -7,9 +8,11 @@
 #include <libwebsockets.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024, PIECE = 16 * 1024, CLOSE_WITHIN = 10, HEARTBEAT_MAX = 10000 };
 
+static const double look_again = 0.1; // at one that has something to say after all
 static const char protocol_name[] = "muster-1";
 
 // A message that is printed; LWS_PRE bytes of room stand before it. Connections may share one: lws puts the same head before it each time.
@@ -41,12 +44,15 @@ struct conn {
 	size_t header_len;
 	uint64_t offset;
 	char *close_why;
+	double heard, silence; // the last sign of life, and how long there may be none
+	struct loop_timer *silent;
 	bool open, dialling, closing;
 };
 
 static struct conn gone; // stands for a connection that was told off already and that lws is about to forget
 
 struct listener {
+	struct loop *loop;
 	const struct conn_ops *ops;
 	void (*on_refused)(const char *peer, void *data);
 	void *data;
@@ -76,20 +82,11 @@ static void conn_free(struct conn *conn)
 {
 	while (conn->first)
 		drop_frame(conn);
+	loop_timer_free(conn->silent);
 	str_fini(&conn->text);
 	free(conn->fingerprint);
 	free(conn->close_why);
 	free(conn);
-}
-
-static struct conn *conn_new(const struct conn_ops *ops, void *data)
-{
-	struct conn *conn = mem_alloc(sizeof *conn);
-	conn->ops = ops;
-	conn->data = data;
-	conn->last = &conn->first;
-	conn->limit = TEXT_LIMIT;
-	return conn;
 }
 
 static int refuse(struct conn *conn, const char *why)
@@ -97,6 +94,35 @@ static int refuse(struct conn *conn, const char *why)
 	if (!conn->close_why)
 		conn->close_why = mem_strdup(why);
 	return -1; // lws closes the connection
+}
+
+// lws can do this too, but takes leave of the other side first, for seconds. After a pause of this process there may be something to read.
+static void on_silence(void *data)
+{
+	struct conn *conn = data;
+	double left = conn->heard + conn->silence - clock_mono();
+	char byte;
+	if (left <= 0 && recv(lws_get_socket_fd(conn->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		left = look_again;
+	if (left > 0) {
+		loop_timer_set(conn->silent, left);
+		return;
+	}
+	autofree char *why = mem_printf("nothing was heard for %g s", conn->silence);
+	refuse(conn, why);
+	shutdown(lws_get_socket_fd(conn->wsi), SHUT_RDWR);
+}
+
+static struct conn *conn_new(struct loop *loop, const lws_retry_bo_t *beat, const struct conn_ops *ops, void *data)
+{
+	struct conn *conn = mem_alloc(sizeof *conn);
+	conn->silence = 2 * beat->secs_since_valid_ping;
+	conn->silent = loop_timer_new(loop, on_silence, conn);
+	conn->ops = ops;
+	conn->data = data;
+	conn->last = &conn->first;
+	conn->limit = TEXT_LIMIT;
+	return conn;
 }
 
 // --- in -----------------------------------------------------------------------
@@ -310,6 +336,8 @@ static int on_established(struct conn *conn, struct lws *wsi)
 	if (conn->fingerprint && !crypto_peer_matches(lws_get_ssl(wsi), conn->fingerprint))
 		return refuse(conn, "the controller's certificate is not the one that was announced");
 	conn->open = true;
+	conn->heard = clock_mono();
+	loop_timer_set(conn->silent, conn->silence);
 	if (!conn->closing)
 		conn->ops->on_open(conn, conn->data);
 	lws_callback_on_writable(wsi);
@@ -338,7 +366,7 @@ static void find_peer(char *peer, size_t size, int fd)
 
 static void on_accepted(struct lws *wsi, struct listener *l)
 {
-	struct conn *conn = conn_new(l->ops, l->data);
+	struct conn *conn = conn_new(l->loop, &l->retry, l->ops, l->data);
 	conn->wsi = wsi;
 	memcpy(conn->peer, l->peer, sizeof conn->peer);
 	lws_set_opaque_user_data(wsi, conn);
@@ -388,7 +416,12 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		return on_established(conn, wsi);
 	case LWS_CALLBACK_CLIENT_RECEIVE:
 	case LWS_CALLBACK_RECEIVE:
+		conn->heard = clock_mono();
 		return on_receive(conn, in, len);
+	case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+	case LWS_CALLBACK_RECEIVE_PONG:
+		conn->heard = clock_mono();
+		return 0;
 	case LWS_CALLBACK_CLIENT_WRITEABLE:
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return on_writable(conn);
@@ -410,7 +443,7 @@ static lws_retry_bo_t beat(unsigned heartbeat)
 {
 	if (heartbeat > HEARTBEAT_MAX)
 		heartbeat = HEARTBEAT_MAX;
-	return (lws_retry_bo_t){.secs_since_valid_ping = (uint16_t)heartbeat, .secs_since_valid_hangup = (uint16_t)(2 * heartbeat + (heartbeat + 1) / 2)};
+	return (lws_retry_bo_t){.secs_since_valid_ping = (uint16_t)heartbeat, .secs_since_valid_hangup = (uint16_t)(3 * heartbeat)};
 }
 
 static const struct lws_protocols client_protocols[] = {
@@ -464,9 +497,10 @@ struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerpri
 		error_set(err, ERROR_SYSTEM, "cannot prepare a TLS connection");
 		return NULL;
 	}
-	struct conn *conn = conn_new(ops, data);
+	lws_retry_bo_t retry = beat(heartbeat);
+	struct conn *conn = conn_new(loop, &retry, ops, data);
 	conn->fingerprint = mem_strdup(fingerprint);
-	conn->retry = beat(heartbeat);
+	conn->retry = retry;
 	snprintf(conn->peer, sizeof conn->peer, "%s", strchr(url, ':') + (port ? 3 : 1));
 	struct lws_client_connect_info info = {
 		.context = context,
@@ -498,7 +532,7 @@ struct listener *conn_listen(struct loop *loop, const char *address, int *port, 
 	const struct conn_ops *ops, void (*on_refused)(const char *peer, void *data), void *data, struct error *err)
 {
 	struct listener *l = mem_alloc(sizeof *l);
-	*l = (struct listener){.ops = ops, .on_refused = on_refused, .data = data, .retry = beat(heartbeat)};
+	*l = (struct listener){.loop = loop, .ops = ops, .on_refused = on_refused, .data = data, .retry = beat(heartbeat)};
 	l->protocols[0] = (struct lws_protocols){.name = protocol_name, .callback = on_event, .rx_buffer_size = PROTOCOL_RX};
 	struct lws_context_creation_info info = {
 		.port = *port,
@@ -578,4 +612,9 @@ void conn_close(struct conn *conn, const char *why)
 const char *conn_peer(const struct conn *conn)
 {
 	return conn->peer;
+}
+
+double conn_heard(const struct conn *conn)
+{
+	return conn->heard;
 }

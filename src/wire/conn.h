@@ -31,7 +31,7 @@ struct conn_ops {
 enum { CONN_CHUNK = 60 * 1024 }; // the most bytes fill is asked for
 
 // Dials url: "wss://HOST:PORT", or "unix:PATH" for the same through a unix socket. NULL and err when the url is not one; everything later comes through ops. heartbeat: seconds of silence
-// after which a ping goes out; twice that and half a beat more without any answer closes the connection.
+// after which a ping goes out; twice that without any answer closes the connection.
 struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerprint, unsigned heartbeat, const struct conn_ops *ops, void *data,
 	struct error *err);
 
@@ -59,5 +59,6 @@ size_t conn_queued(const struct conn *conn); // bytes waiting
 void conn_wake(struct conn *conn);           // fill has something now
 void conn_close(struct conn *conn, const char *why); // after what is queued is sent, or some seconds; on_close follows
 const char *conn_peer(const struct conn *conn);      // "127.0.0.2:4711"
+double conn_heard(const struct conn *conn);          // when the other side last gave a sign of life, by clock_mono; 0: never
 
 #endif

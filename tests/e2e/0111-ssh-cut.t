@@ -32,9 +32,13 @@ start run stay.yaml
 wait_for 20 in_state running
 wait_for 20 test -e "$FARM/h1/nodes/$(basename "$(run_dir)")/node-1/agent.json"
 pid=$(pid_in "$FARM/h1/nodes/$(basename "$(run_dir)")/node-1/agent.json")
+moment=$(date +%s.%N)
 host_cut 1
 ok "the agent behind a wire that stays cut ends itself" wait_for 20 gone "$pid"
+at_most "when its lease is over: after seconds" "$(date +%s.%N | awk -v from="$moment" '{ printf "%.2f", $1 - from }')" 7.5
 start_finished 90
+at_most "and that is when the run calls the node lost" \
+	"$(events 'e["ts"] if e["type"] == "lost" else None' | awk -v from="$moment" '{ printf "%.2f", $1 - from }')" 7.5
 is "and the run is lost" "$status $(outcome)" "3 lost"
 like "which names the node" "$(why)" "node 1 is lost"
 ok "the host is remembered" test -s "$XDG_STATE_HOME/muster/ssh/$(basename "$(run_dir)").json"

@@ -20,8 +20,16 @@ int main(int argc, char **argv)
 	MPI_Bcast(big, sizeof big, MPI_CHAR, 0, MPI_COMM_WORLD);
 	printf("rank %d of %d sum %d\n", rank, size, sum);
 	fflush(stdout);
-	while (argc > 1)
+	for (int i = 0; argc > 1; i++) { // "lines": so many, then it ends; else it does not
 		MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+		if (argv[1][0] != 'l')
+			continue;
+		printf("rank %d line %d\n", rank, i);
+		fflush(stdout);
+		usleep(100 * 1000);
+		if (i == 50)
+			break;
+	}
 	MPI_Finalize();
 	return 0;
 }
@@ -31,10 +39,7 @@ cluster: {executor: ssh, hosts: ["h[0-2]"]}
 inputs: [{from: sum}]
 run: {launch: mpi, procs_per_node: 2, command: ["{data}/sum"], timeout: 60s}
 J
-cat >site.yaml <<'J'
-heartbeat: 1
-lease: 3
-J
+echo 'heartbeat: 1' >site.yaml
 
 all_up() # all ranks have met
 {
@@ -49,6 +54,20 @@ run_processes() # what carries the newest run's name, on whichever side of a cut
 		pid=${file//[!0-9]/}
 		gone "$pid" || echo "$pid"
 	done
+}
+
+no_processes_behind() # K: none is left in the network name space of that host
+{
+	local space pid
+	space=$(stat -Lc %i "/run/netns/$(host_space "$1")")
+	for pid in $(run_processes); do
+		[ "$(stat -Lc %i "/proc/$pid/ns/net" 2>/dev/null)" != "$space" ] || return 1
+	done
+}
+
+since() # FROM TO: seconds
+{
+	awk -v from="$1" -v to="$2" 'BEGIN { printf "%.2f", to - from }'
 }
 
 no_run_processes()
@@ -67,14 +86,34 @@ for family in mpich openmpi; do
 	ok "$family: nothing is left on the hosts" wait_for 5 hosts_are_clean
 done
 
+# By default a wire that is cut for 10 s is waited for, although nobody is waited for longer than an MPI job must.
+start run sum.yaml --set 'run.command=["{data}/sum", lines]'
+ok "all ranks run" wait_for 15 all_up
+host_cut 1
+sleep 10 # this is what is tested
+host_mend 1
+start_finished 60
+is "a wire that was cut for 10 s: the run goes on" "$status $(outcome)" "0 ok"
+for rank in 0 2 5; do
+	is "rank $rank lost and doubled nothing" "$(output $rank)" \
+		"$(echo "rank $rank of 6 sum 15"; for ((i = 0; i <= 50; i++)); do echo "rank $rank line $i"; done)"
+done
+ok "nothing is left on the hosts" wait_for 5 hosts_are_clean
+
 start run sum.yaml --site site.yaml --set 'run.command=["{data}/sum", on]'
 ok "all ranks run" wait_for 15 all_up
 ok "and are seen" test "$(run_processes | wc -l)" -ge 6
+lease=$(json_value "$(run_dir)/plan.json" 'e["lease"]')
+is "three heartbeats" "$lease" 3
 moment=$(date +%s.%N)
 host_cut 2
+# Silence is counted from the last sign of life; a second is for looking and for ending the ranks.
+ok "a host is cut off: its ranks end" wait_for 20 no_processes_behind 2
+at_most "behind the cut: seconds until the last of them has" "$(since "$moment" "$(date +%s.%N)")" "$((lease + 1))"
 start_finished 60
-at_most "a host is cut off: seconds until the run ends its ranks" \
-	"$(events 'e["ts"] if e["type"] == "phase" and e["name"] == "teardown" else None' | head -n 1 | awk -v from="$moment" '{ printf "%.2f", $1 - from }')" 12
+at_most "on this side: seconds until the run says so" "$(since "$moment" "$(events 'e["ts"] if e["type"] == "lost" else None')")" "$((lease + 1))"
+at_most "on this side: seconds until the last rank has ended" \
+	"$(since "$moment" "$(events 'e["ts"] if e["type"] == "exit" else None' | sort -n | tail -n 1)")" "$((lease + 2))"
 is "the run is lost" "$status $(outcome)" "3 lost"
 like "which names the node" "$(why)" "node 2"
 ok "and no process is left on either side" wait_for 15 no_run_processes
