@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include "agent/address.h"
 #include "agent/collect.h"
 #include "agent/container.h"
 #include "agent/intake.h"
@@ -66,10 +67,11 @@ static json_t *hello(void *data)
 {
 	struct agent *a = data;
 	struct node *node = &a->node;
-	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b, s:s, s:s*}", "msg", "hello", "run", node->run, "node", (int)node->id, "token",
+	const json_t *others = json_array_size(node->offered) > 1 ? node->offered : NULL;
+	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b, s:s, s:s*, s:O*}", "msg", "hello", "run", node->run, "node", (int)node->id, "token",
 		json_object_get(node->config, "token"), "address", node->address, "name", node->name, "port", node->port, "machine", node->machine,
 		"facts", facts_of(node), "attempt", (int)node->attempt, "leaving", a->leaving, "dir",
-		node->dir, "cgroups", node->cgroups);
+		node->dir, "cgroups", node->cgroups, "addresses", others);
 }
 
 // --- leaving ----------------------------------------------------------------------
@@ -365,17 +367,25 @@ static int check_config(const json_t *config, struct error *err)
 	return 0;
 }
 
+// Who may be reached at one address only listens at that one.
 static int open_listener(struct node *node, struct error *err)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t len = sizeof a;
-	if (inet_pton(AF_INET, node->address, &a.sin_addr) != 1)
-		a.sin_addr.s_addr = htonl(INADDR_ANY);
-	node->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (node->listener < 0 || bind(node->listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(node->listener, SOMAXCONN) < 0 ||
-		getsockname(node->listener, (struct sockaddr *)&a, &len) < 0)
+	node->offered = address_offer(node->address);
+	if (json_array_size(node->offered) == 1 && inet_pton(AF_INET, node->address, &a.sin_addr) == 1) {
+		node->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (node->listener < 0 || bind(node->listener, (struct sockaddr *)&a, sizeof a) < 0 ||
+			getsockname(node->listener, (struct sockaddr *)&a, &len) < 0)
+			return error_errno(err, "cannot listen on %s", node->address);
+		node->port = ntohs(a.sin_port);
+	} else {
+		node->listener = address_bind(true, &node->port, err);
+		if (node->listener < 0)
+			return -1;
+	}
+	if (listen(node->listener, SOMAXCONN) < 0 || fcntl(node->listener, F_SETFL, O_NONBLOCK) < 0)
 		return error_errno(err, "cannot listen on %s", node->address);
-	node->port = ntohs(a.sin_port);
 	return 0;
 }
 
@@ -510,6 +520,8 @@ static void fini_node(struct agent *a)
 		fs_remove(node->dir, NULL);
 	json_decref(node->plan);
 	json_decref(node->peers);
+	json_decref(node->offered);
+	json_decref(node->moved);
 	json_decref(node->ports);
 	json_decref(a->next_launch);
 	free(node->machines);

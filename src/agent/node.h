@@ -19,7 +19,8 @@
 struct node {
 	// From the executor.
 	json_t *config;
-	const char *run, *dir, *address, *name;
+	const char *run, *dir, *address, *name; // address: where peers reach us; the preflight may settle on another than the executor says
+	json_t *offered; // addresses that we can be tried at, address first
 	const char *cgroups; // for the ranks, or NULL
 	json_t *own_groups;  // those that the agent makes itself
 	char *own_procs;
@@ -37,7 +38,8 @@ struct node {
 
 	// From the controller's launch.
 	json_t *plan;  // our slice
-	json_t *peers; // of all nodes: {node, name, address, port}
+	json_t *peers; // of all nodes: {node, name, address, port}, and addresses where there are several
+	json_t *moved; // "K": the address of node K where it is not the first one
 	char *nonce;
 	size_t attempt; // 0 before the first launch
 	bool preflight_only;
@@ -57,6 +59,7 @@ struct node {
 	bool failed; // a fatal thing was said; wait for bye
 
 	struct prepare *prepare;
+	struct meeting *meeting;
 	struct setup *setup;
 	struct container *container; // NULL where there is none
 	struct intake *intake; // while the stager is at work and may want what the controller has

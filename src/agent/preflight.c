@@ -48,6 +48,7 @@ struct row {
 	int fd;
 	enum step step;
 	bool done;
+	double since, deadline; // when it was dialled, and until when it has to answer
 	char in[ANSWER];
 	size_t have;
 	double sent, latency, offset, bandwidth;
@@ -71,6 +72,7 @@ struct preflight {
 	char ask[CRYPTO_HEX], answer[CRYPTO_HEX];
 	struct row *rows;
 	size_t nrows, left;
+	double deadline; // the first of a row
 	struct guest *guests;
 	size_t strangers;
 };
@@ -236,6 +238,20 @@ static void end_row(struct preflight *p, struct row *row)
 	p->left--;
 }
 
+static void hurry(struct preflight *p, struct row *row, double deadline)
+{
+	row->deadline = deadline < row->deadline ? deadline : row->deadline;
+	p->deadline = row->deadline < p->deadline ? row->deadline : p->deadline;
+}
+
+// Its other addresses are no better.
+static void be_impatient(struct preflight *p, const struct row *answered)
+{
+	for (size_t i = 0; p->options->patience > 0 && i < p->nrows; i++)
+		if (!p->rows[i].done && p->rows[i].peer->node == answered->peer->node)
+			hurry(p, &p->rows[i], clock_mono() + p->options->patience);
+}
+
 static void fail_row(struct preflight *p, struct row *row, const char *why)
 {
 	const struct preflight_peer *peer = row->peer;
@@ -277,6 +293,9 @@ static struct addrinfo *resolve(struct preflight *p, struct row *row, struct add
 
 static void dial(struct preflight *p, struct row *row)
 {
+	if (row->peer->within > 0)
+		hurry(p, row, clock_mono() + row->peer->within);
+	row->since = clock_mono();
 	struct addrinfo *list = NULL, *a = resolve(p, row, &list);
 	if (!a)
 		return;
@@ -370,6 +389,7 @@ static void on_pong(struct preflight *p, struct row *row, const char *pong)
 		watch(p, row->fd, EPOLLIN | EPOLLOUT, row, EPOLL_CTL_MOD);
 	} else {
 		end_row(p, row);
+		be_impatient(p, row);
 	}
 }
 
@@ -422,17 +442,24 @@ static void on_row(struct preflight *p, struct row *row, unsigned events)
 		flood(p, row);
 }
 
+// Those whose time is over; the first of the others is the next deadline.
 static void give_up(struct preflight *p)
 {
+	double now = clock_mono();
+	p->deadline = INFINITY;
 	for (size_t i = 0; i < p->nrows; i++) {
 		struct row *row = &p->rows[i];
 		if (row->done)
 			continue;
+		if (row->deadline > now) {
+			hurry(p, row, row->deadline);
+			continue;
+		}
 		if (!row->where)
 			set_where(row, row->peer->address);
 		autofree char *why = mem_printf(row->step == CONNECTING ? "no connection within %g s: its packets or ours are dropped"
 		                                                        : "it accepts the connection but does not answer within %g s",
-		        p->options->deadline);
+		        round((row->deadline - row->since) * 10) / 10);
 		fail_row(p, row, why);
 	}
 }
@@ -508,9 +535,9 @@ static void dispatch(struct preflight *p, const struct epoll_event *ev)
 		serve(p, (struct guest *)ptr);
 }
 
-static int wait_milliseconds(const struct preflight *p, double deadline)
+static int wait_milliseconds(const struct preflight *p)
 {
-	double left = deadline - clock_mono();
+	double left = p->deadline - clock_mono();
 	return p->left == 0 ? -1 : left <= 0 ? 0 : (int)ceil(left * 1000);
 }
 
@@ -519,18 +546,22 @@ static int run(struct preflight *p, struct error *err)
 	// A guest that accept_guests dismisses may still have an event in the same batch: one event at a time has no such trap, and costs
 	// one system call more.
 	struct epoll_event ev;
-	double deadline = clock_mono() + p->options->deadline;
 	bool reported = false;
+	p->deadline = clock_mono() + p->options->deadline;
+	for (size_t i = 0; i < p->nrows; i++) {
+		p->rows[i].since = clock_mono();
+		p->rows[i].deadline = p->deadline;
+	}
 	for (size_t next = 0;;) {
 		next = dial_next(p, next);
-		if (p->left > 0 && clock_mono() >= deadline)
+		if (p->left > 0 && clock_mono() >= p->deadline)
 			give_up(p);
 		if (p->left == 0 && !reported) {
 			if (report(p, err) < 0)
 				return -1;
 			reported = true;
 		}
-		int n = epoll_wait(p->epoll, &ev, 1, wait_milliseconds(p, deadline));
+		int n = epoll_wait(p->epoll, &ev, 1, wait_milliseconds(p));
 		if (n < 0 && errno != EINTR)
 			return error_errno(err, "preflight cannot wait");
 		if (n > 0 && !ev.data.ptr)

@@ -45,7 +45,7 @@ struct world {
 	int listeners[NODES], controls[NODES], outs[NODES];
 	pid_t pids[NODES];
 	bool bandwidth;
-	double deadline;
+	double deadline, patience;
 };
 
 static void init(struct world *w)
@@ -82,6 +82,7 @@ static void start(struct world *w, size_t k, const char *nonce)
 		        .dir = "/",
 		        .bandwidth = w->bandwidth,
 		        .deadline = w->deadline,
+		        .patience = w->patience,
 		        .control = control[0],
 		        .out = out[1],
 		};
@@ -274,9 +275,35 @@ static void garbage_has_no_effect(void **state)
 	stop(&w);
 }
 
+// A node that is tried at several addresses, of which one answers, is not waited for at the others until the deadline.
+static void other_addresses_are_not_waited_for(void **state)
+{
+	struct world w;
+	init(&w);
+	w.deadline = 60;
+	w.patience = 0.3;
+	w.peers[3] = w.peers[2]; // the same node, by a listener that does not answer
+	w.peers[3].port = 0;
+	close(w.listeners[3]);
+	w.listeners[3] = listen_on(&w.peers[3].port);
+	w.peers[1].within = 0.3; // this one has less time from the beginning
+	for (size_t k = 0; k < 3; k += 2)
+		start(&w, k, "nonce");
+	double begin = clock_mono();
+	autojson json_t *event = result(&w, 0);
+	assert_true(clock_mono() - begin < 20);
+	const json_t *rows = json_object_get(event, "rows");
+	assert_int_equal(json_array_size(rows), 3);
+	assert_why(json_array_get(rows, 0), "does not answer within 0.3 s");
+	assert_true(json_is_true(json_object_get(json_array_get(rows, 1), "ok")));
+	assert_why(json_array_get(rows, 2), "it accepts the connection but does not answer within");
+	stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(other_addresses_are_not_waited_for),
 	        cmocka_unit_test(every_node_reaches_every_other),
 	        cmocka_unit_test(bandwidth_is_measured_when_asked_for),
 	        cmocka_unit_test(who_cannot_be_reached_is_named),

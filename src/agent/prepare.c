@@ -2,43 +2,23 @@
 
 #include "agent/container.h"
 #include "agent/intake.h"
-#include "agent/preflight.h"
+#include "agent/meeting.h"
 #include "agent/setup.h"
 #include "agent/stage.h"
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "wire/event.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <math.h>
-#include <netinet/in.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-// Less than this is no room to work in.
-static const double disk_min = 16 << 20, memory_min = 16 << 20;
-static const double clock_max = 0.5;      // seconds that clocks may differ before we say so
-static const double peer_deadline = 15;   // seconds a peer has to answer the preflight
 
 struct prepare {
 	void (*on_ready)(struct node *node);
-	struct child *server; // the preflight, which also answers the others
-	struct child *client; // the preflight that measures bandwidth
 	struct child *stager;
-	bool checked;        // the preflight's rows have come
-	int *held;           // sockets that keep our ports ours until the ranks start
-	size_t nheld, turn;
 };
 
-static void rendezvous(struct node *node);
-static void next_turn(struct node *node);
-static void stage(struct node *node);
 static void contain(struct node *node);
 static void finish(struct node *node);
 
@@ -50,256 +30,6 @@ static bool flag(const json_t *tree, const char *name)
 static bool stopped(const struct node *node)
 {
 	return !node->prepare || node->failed;
-}
-
-// --- preflight ----------------------------------------------------------------
-
-struct preflight_work {
-	struct node *node;
-	bool bandwidth;
-};
-
-static int preflight_work(int out, int control, void *data)
-{
-	struct preflight_work *w = data;
-	struct node *node = w->node;
-	size_t n = json_array_size(node->peers);
-	struct preflight_peer *peers = mem_alloc(n * sizeof *peers);
-	for (size_t i = 0; i < n; i++) {
-		const json_t *p = json_array_get(node->peers, i);
-		peers[i] = (struct preflight_peer){.node = i,
-			.name = json_string_value(json_object_get(p, "name")),
-			.address = json_string_value(json_object_get(p, "address")),
-			.port = (int)json_integer_value(json_object_get(p, "port"))};
-	}
-	struct preflight_options options = {.node = node->id,
-		.listener = 5,
-		.peers = peers,
-		.npeers = n,
-		.nonce = node->nonce,
-		.dir = node->dir,
-		.bandwidth = w->bandwidth,
-		.deadline = peer_deadline,
-		.control = control,
-		.out = out};
-	struct error err = {0};
-	if (preflight_run(&options, &err) == 0)
-		return 0;
-	autojson json_t *line = event_make("fail", "s:s", "why", err.text);
-	autofree char *text = event_print(line);
-	fs_write_fd(out, text, strlen(text), NULL);
-	return 1;
-}
-
-static void judge_row(struct node *node, const json_t *row)
-{
-	const json_t *offset = json_object_get(row, "offset");
-	double latency = json_number_value(json_object_get(row, "latency")); // the offset is not known better than this
-	if (!flag(row, "ok"))
-		node_fail(node, -1, json_string_value(json_object_get(row, "why")));
-	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max + latency) {
-		autofree char *why = mem_printf("the clock of node %d is %+.3f s off ours", (int)json_integer_value(json_object_get(row, "to")),
-			json_number_value(offset));
-		node_event(node, event_make("warn", "s:s", "why", why));
-	}
-}
-
-static void judge_room(struct node *node, const char *what, const json_t *value, double min)
-{
-	if (!json_is_number(value) || json_number_value(value) >= min)
-		return;
-	autofree char *there = str_bytes(json_number_value(value)), *wanted = str_bytes(min);
-	autofree char *why = mem_printf("node %zu has only %s of %s free in '%s'; at least %s is needed", node->id, there, what, node->dir, wanted);
-	node_fail(node, -1, why);
-}
-
-static void on_preflight_line(json_t *line, void *data)
-{
-	struct node *node = data;
-	if (stopped(node))
-		return;
-	if (event_is(line, "fail")) {
-		node_fail(node, -1, json_string_value(json_object_get(line, "why")));
-		return;
-	}
-	node_event(node, json_incref(line));
-	size_t i;
-	json_t *row;
-	json_array_foreach(json_object_get(line, "rows"), i, row)
-		judge_row(node, row);
-	judge_room(node, "disk", json_object_get(line, "disk"), disk_min);
-	judge_room(node, "memory", json_object_get(line, "memory"), memory_min);
-	if (node->failed)
-		return;
-	if (node->prepare->checked)
-		next_turn(node);
-	else {
-		node->prepare->checked = true;
-		rendezvous(node);
-	}
-}
-
-static void judge_exit(struct node *node, int status)
-{
-	if (!stopped(node) && status != 0) {
-		autofree char *why = mem_printf("the preflight check of node %zu ended with status %d", node->id, status);
-		node_fail(node, -1, why);
-	}
-}
-
-static void on_server_exit(int status, void *data)
-{
-	struct node *node = data;
-	if (node->prepare)
-		node->prepare->server = NULL;
-	judge_exit(node, status);
-}
-
-static void on_client_exit(int status, void *data)
-{
-	struct node *node = data;
-	if (node->prepare)
-		node->prepare->client = NULL;
-	judge_exit(node, status);
-}
-
-static struct child *start_preflight(struct node *node, bool bandwidth)
-{
-	struct preflight_work work = {node, bandwidth};
-	struct child_options options = {.work = preflight_work,
-		.work_data = &work,
-		.keep = node->listener,
-		.on_line = on_preflight_line,
-		.on_exit = bandwidth ? on_client_exit : on_server_exit,
-		.data = node};
-	struct error err;
-	struct child *child = child_start(node->loop, &options, &err);
-	if (!child)
-		node_fail(node, -1, err.text);
-	return child;
-}
-
-// --- rendezvous ---------------------------------------------------------------
-
-static json_t *hold_ports(struct node *node)
-{
-	json_t *ports = json_array();
-	if (!flag(node->plan, "ports"))
-		return ports;
-	struct prepare *p = node->prepare;
-	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
-	p->held = mem_alloc(n * sizeof *p->held);
-	for (; p->nheld < n; p->nheld++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-		struct sockaddr_in a = {.sin_family = AF_INET};
-		socklen_t len = sizeof a;
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-		if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || getsockname(fd, (struct sockaddr *)&a, &len) < 0)
-			node_fail(node, -1, "there is no free port");
-		p->held[p->nheld] = fd;
-		json_array_append_new(ports, json_integer(ntohs(a.sin_port)));
-	}
-	return ports;
-}
-
-static void release_ports(struct prepare *p)
-{
-	for (size_t i = 0; i < p->nheld; i++)
-		close(p->held[i]);
-	free(steal(p->held));
-	p->nheld = 0;
-}
-
-// Numbers the machines in the order they appear, once for each rank.
-static void number_machines(struct node *node, const json_t *all)
-{
-	autojson json_t *numbers = json_object();
-	node->size = (size_t)json_integer_value(json_object_get(node->plan, "size"));
-	node->machines = mem_resize(node->machines, node->size * sizeof *node->machines);
-	size_t rank = 0, i;
-	const json_t *brought;
-	json_array_foreach(all, i, brought) {
-		const char *machine = json_string_value(json_object_get(brought, "machine"));
-		if (!json_object_get(numbers, machine))
-			json_object_set_new(numbers, machine, json_integer((json_int_t)json_object_size(numbers)));
-		json_int_t ranks = json_integer_value(json_object_get(brought, "ranks"));
-		for (json_int_t r = 0; r < ranks && rank < node->size; r++)
-			node->machines[rank++] = (size_t)json_integer_value(json_object_get(numbers, machine));
-	}
-}
-
-static int write_hostfile(struct node *node)
-{
-	autostr struct str s = {0};
-	for (size_t i = 0; i < json_array_size(node->peers); i++)
-		str_printf(&s, "%s\n", json_string_value(json_object_get(json_array_get(node->peers, i), "address")));
-	autofree char *path = fs_join(node->dir, "hosts");
-	struct error err;
-	if (fs_write(path, s.text, s.len, 0644, &err) < 0) {
-		node_fail(node, -1, err.text);
-		return -1;
-	}
-	return 0;
-}
-
-static void on_rendezvous(struct node *node, const json_t *all, void *data)
-{
-	if (stopped(node))
-		return;
-	json_decref(node->ports);
-	node->ports = json_array();
-	size_t i;
-	json_t *brought;
-	json_array_foreach(all, i, brought)
-		json_array_extend(node->ports, json_object_get(brought, "ports"));
-	number_machines(node, all);
-	if (write_hostfile(node) < 0)
-		return;
-	if (node->preflight_only)
-		next_turn(node);
-	else {
-		child_end(node->prepare->server);
-		stage(node);
-	}
-}
-
-// A container shares no memory with another one, wherever that is.
-static char *machine_of(const struct node *node)
-{
-	return json_object_get(node->plan, "container") ? mem_printf("%s, node %zu", node->machine, node->id) : mem_strdup(node->machine);
-}
-
-static void rendezvous(struct node *node)
-{
-	autofree char *name = mem_printf("rendezvous-%zu", node->attempt), *machine = machine_of(node);
-	json_t *ports = hold_ports(node);
-	node_fence(node, name,
-		mem_json("{s:o, s:s, s:i}", "ports", ports, "machine", machine, "ranks",
-			(int)json_array_size(json_object_get(node->plan, "ranks"))),
-		on_rendezvous, NULL);
-}
-
-// --- bandwidth, one node after the other ----------------------------------------
-
-static void on_turn(struct node *node, const json_t *all, void *data)
-{
-	if (stopped(node))
-		return;
-	size_t turn = node->prepare->turn++;
-	if (turn == node->count) { // the last one has had its turn too: nobody needs our answers any more
-		child_end(node->prepare->server);
-		finish(node);
-	} else if (turn == node->id)
-		node->prepare->client = start_preflight(node, true); // its line calls next_turn
-	else
-		next_turn(node);
-}
-
-static void next_turn(struct node *node)
-{
-	child_end(node->prepare->client);
-	autofree char *name = mem_printf("turn-%zu", node->prepare->turn);
-	node_fence(node, name, json_null(), on_turn, NULL);
 }
 
 // --- inputs -------------------------------------------------------------------
@@ -487,8 +217,16 @@ static void contain(struct node *node)
 static void finish(struct node *node)
 {
 	void (*on_ready)(struct node *) = node->prepare->on_ready;
-	release_ports(node->prepare);
+	meeting_release(node);
 	on_ready(node);
+}
+
+static void on_met(struct node *node)
+{
+	if (node->preflight_only)
+		finish(node);
+	else
+		stage(node);
 }
 
 void prepare_start(struct node *node, void (*on_ready)(struct node *node))
@@ -496,11 +234,7 @@ void prepare_start(struct node *node, void (*on_ready)(struct node *node))
 	struct prepare *p = node->prepare = mem_alloc(sizeof *p);
 	p->on_ready = on_ready;
 	node_phase(node, "preflight");
-	if (node->attempt > 1 || (!flag(node->plan, "preflight") && !node->preflight_only)) {
-		rendezvous(node);
-		return;
-	}
-	p->server = start_preflight(node, false);
+	meeting_start(node, on_met);
 }
 
 void prepare_stop(struct node *node)
@@ -509,11 +243,9 @@ void prepare_stop(struct node *node)
 	if (!p)
 		return;
 	node->prepare = NULL;
-	child_kill(p->server);
-	child_kill(p->client);
+	meeting_stop(node);
 	child_kill(p->stager);
 	intake_free(steal(node->intake));
 	setup_stop(node);
-	release_ports(p);
 	free(p);
 }

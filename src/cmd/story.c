@@ -142,6 +142,13 @@ static enum story_kind tell_mpi(struct story *s, const json_t *event, struct str
 	return STORY_NEWS;
 }
 
+static enum story_kind tell_address(struct story *s, const json_t *event, struct str *out)
+{
+	str_printf(out, "node %lld is spoken to at %s, not at %s: %s", integer(event, "node"), text(event, "address"), text(event, "instead"),
+		text(event, "why"));
+	return STORY_NEWS;
+}
+
 static enum story_kind tell_preflight(struct story *s, const json_t *event, struct str *out)
 {
 	size_t i;
@@ -329,6 +336,7 @@ static const struct teller {
         {"back", tell_back},
         {"preflight", tell_preflight},
         {"mpi", tell_mpi},
+        {"address", tell_address},
         {"image", tell_image},
         {"input", tell_input},
         {"setup", tell_setup},

@@ -127,8 +127,8 @@ static struct conn_message *peers_of(struct course *c)
 	json_t *peers = json_array();
 	for (size_t i = 0; i < c->roster.nnodes; i++) {
 		const json_t *h = c->roster.nodes[i].said;
-		json_array_append_new(peers, mem_json("{s:i, s:O, s:O, s:O}", "node", (int)i, "name", json_object_get(h, "name"), "address",
-			json_object_get(h, "address"), "port", json_object_get(h, "port")));
+		json_array_append_new(peers, mem_json("{s:i, s:O, s:O, s:O, s:O*}", "node", (int)i, "name", json_object_get(h, "name"), "address",
+			json_object_get(h, "address"), "port", json_object_get(h, "port"), "addresses", json_object_get(h, "addresses")));
 	}
 	autojson json_t *msg = mem_json("{s:s, s:o}", "msg", "peers", "peers", peers);
 	return conn_message_new(msg);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 64 << 20, NAME_MAX_BYTES = 255, ERRANDS = 1 << 29 }; // the ids of our own commands, above those of clients
+enum { MESSAGE_MAX = 64 << 20, NAME_MAX_BYTES = 255, ADDRESSES_MAX = 8, ERRANDS = 1 << 29 }; // the ids of our own commands, above those of clients
 static const uint32_t stream_shells = 1u << 31;
 static const size_t ack_bytes = 1 << 20; // acknowledge at least this often
 static const double ack_delay = 0.02;
@@ -282,11 +282,24 @@ static bool is_name(const json_t *text)
 	return name && *name && strlen(name) <= NAME_MAX_BYTES && name[strspn(name, allowed)] == '\0';
 }
 
+static bool are_names(const json_t *list)
+{
+	size_t i;
+	const json_t *name;
+	if (!json_is_array(list) || json_array_size(list) > ADDRESSES_MAX)
+		return false;
+	json_array_foreach(list, i, name)
+		if (!is_name(name))
+			return false;
+	return true;
+}
+
 static bool is_hello(const json_t *msg)
 {
+	const json_t *addresses = json_object_get(msg, "addresses");
 	json_int_t port = json_integer_value(json_object_get(msg, "port"));
 	return is_name(json_object_get(msg, "name")) && is_name(json_object_get(msg, "address")) && json_is_string(json_object_get(msg, "machine")) &&
-		json_is_object(json_object_get(msg, "facts")) && port > 0 && port < 65536;
+		json_is_object(json_object_get(msg, "facts")) && port > 0 && port < 65536 && (!addresses || are_names(addresses));
 }
 
 static void welcome_node(struct server *s, struct conn *conn, json_t *hello, size_t node)

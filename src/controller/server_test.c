@@ -264,7 +264,17 @@ static void test_hellos_that_are_none(void **state)
 		w->say = make_hello(w, 1, "secret");
 		json_object_set_new(w->say, "address", json_string(addresses[i]));
 		expect_refused(w, "without a name");
+		json_object_set_new(w->say, "address", json_string("fd00::1%eth0"));
+		json_object_set_new(w->say, "addresses", mem_json("[s, s]", "10.0.0.1", addresses[i]));
+		expect_refused(w, "without a name");
 	}
+	json_t *many = json_array();
+	for (int i = 0; i < 9; i++)
+		json_array_append_new(many, json_string("10.0.0.1"));
+	json_object_set_new(w->say, "addresses", many);
+	expect_refused(w, "without a name");
+	json_object_set_new(w->say, "addresses", json_string("10.0.0.1"));
+	expect_refused(w, "without a name");
 }
 
 static void test_not_a_hello(void **state)

@@ -38,6 +38,7 @@ static const struct kind {
         {"left", false, true},
         {"checked", false, true},
         {"mpi", false, true},
+        {"address", false, true},
         {"warn", false, true},
         {"fail", false, true},
         {"refused", false, false},

@@ -5,7 +5,8 @@
 #
 # FARM_ENV (NAME=VALUE...) is in the environment of what ssh runs there.
 #
-# sshd has a mount name space in which root's .bashrc is empty, or that would be most of the time.
+# sshd has a mount name space in which root's .bashrc is empty, or that would be most of the time; and in which /sys shows the network devices of its
+# own network name space.
 
 FARM=
 FARM_COUNT=0
@@ -110,8 +111,8 @@ host_up() # K: starts its sshd
 	[ -z "$FARM_APART" ] || enter=(nsenter "--net=/run/netns/$(host_space "$1")")
 	# Without the test's name in its environment: the farm is not what a run may leave behind.
 	env -u MUSTER_E2E "${enter[@]}" setsid unshare --mount --propagation private \
-		sh -c 'if [ -e ~/.bashrc ]; then mount --bind /dev/null ~/.bashrc; fi; cd "$1"; if [ -e prepare ]; then . ./prepare; fi
-			exec /usr/sbin/sshd -D -e -f "$1/sshd"' sh "$FARM/h$1" \
+		sh -c 'if [ -e ~/.bashrc ]; then mount --bind /dev/null ~/.bashrc; fi; [ -z "$2" ] || mount -t sysfs sysfs /sys; cd "$1"
+			if [ -e prepare ]; then . ./prepare; fi; exec /usr/sbin/sshd -D -e -f "$1/sshd"' sh "$FARM/h$1" "$FARM_APART" \
 		>>"$FARM/h$1/log" 2>&1 &
 	disown
 }
@@ -150,6 +151,34 @@ host_cut() # K: the wire
 host_mend() # K
 {
 	ip -n "$FARM_SWITCH" link set "h$1" up
+}
+
+# A second network, of the hosts alone. The first one may then be one that leads from each host to this machine and to no other host.
+hosts_second() # hosts_start apart comes first
+{
+	local k
+	ip -n "$FARM_SWITCH" link add second type bridge
+	ip -n "$FARM_SWITCH" link set second up
+	for ((k = 0; k < FARM_COUNT; k++)); do host_second "$k"; done
+}
+
+host_second_address() # K
+{
+	echo "10.98.$FARM_NET.$(($1 + 2))"
+}
+
+host_second() # K: a wire to the second switch
+{
+	local ns=$(host_space "$1")
+	ip link add "s$1" netns "$FARM_SWITCH" type veth peer name eth1 netns "$ns"
+	ip -n "$FARM_SWITCH" link set "s$1" master second up
+	ip -n "$ns" address add "$(host_second_address "$1")/24" dev eth1
+	ip -n "$ns" link set eth1 up
+}
+
+host_isolate() # K on|off: on the first network it sees those that are not isolated, no more
+{
+	ip -n "$FARM_SWITCH" link set "h$1" type bridge_slave isolated "$2"
 }
 
 host_fill() # K: its disk for nodes is full from now on, until its sshd is started anew
