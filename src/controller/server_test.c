@@ -117,6 +117,8 @@ static void peer_bytes(struct conn *conn, uint32_t stream, uint64_t offset, cons
 static void peer_close(struct conn *conn, const char *why, void *data)
 {
 	struct world *w = data;
+	if (conn != w->conn)
+		return; // of a conversation before
 	w->closed = true;
 	loop_stop(w->loop);
 }
