@@ -70,7 +70,8 @@ static struct preflight_peer *list_peers(const struct preflight_work *w, size_t 
 {
 	struct preflight_peer *peers = mem_alloc((n + 1) * sizeof *peers);
 	for (size_t i = 0; i < n; i++) {
-		const json_t *asked = json_array_get(w->asked, i), *p = asked ? peer_of(w->node, json_object_get(asked, "node")) : json_array_get(w->node->peers, i);
+		const json_t *asked = json_array_get(w->asked, i);
+		const json_t *p = asked ? peer_of(w->node, json_object_get(asked, "node")) : json_array_get(w->node->peers, i);
 		peers[i] = (struct preflight_peer){.node = asked ? (size_t)json_integer_value(json_object_get(asked, "node")) : i,
 			.name = json_string_value(json_object_get(asked ? asked : p, asked ? "address" : "name")),
 			.address = json_string_value(json_object_get(asked ? asked : p, "address")),

@@ -321,8 +321,8 @@ static bool are_apart(const struct node *node)
 	return false;
 }
 
-// MPI_Finalize must not hang (preload/parting.c). What is to be loaded goes before what the user has loaded. Its name must be one for the loader, which takes blanks and colons for the end of a
-// name and complains in the rank's output about what it cannot load.
+// MPI_Finalize must not hang (preload/parting.c). What is to be loaded goes before what the user has loaded. Its name must be one for the
+// loader, which takes blanks and colons for the end of a name and complains in the rank's output about what it cannot load.
 static void add_parting(const struct node *node, json_t *env)
 {
 	autofree char *path = fs_join(node->dir, "parting.so");
