@@ -37,7 +37,8 @@
 #define PLACES "\"${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/muster\" /var/tmp /tmp /dev/shm"
 #define PLACE "case $d in /var/tmp|/tmp|/dev/shm) d=$d/muster-agent-$(id -u);; esac; "
 
-// Arguments: label, SHA-256 twice, the agent's size, SHA-256. Runs the agent of that sum as a bridge; asks for it where it is not there.
+// Arguments: label, SHA-256 twice, the agent's size, SHA-256. Runs the agent of that sum as a bridge; asks for it where it is not there. Others may
+// bring it to the same place at that moment (a home that hosts share): the first one stays, because it may be running by then.
 static const char bridge_script[] =
 	"export MUSTER_RUN=%s; for d in " PLACES "; do " PLACE
 	"if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then exec \"$d/agent-%s\" bridge; fi; done; "
@@ -49,8 +50,9 @@ static const char bridge_script[] =
 	"c() { rm -f \"$t\"; }; trap c EXIT; echo; "
 	"if command -v gzip >/dev/null 2>&1; then echo muster-agent wanted gzip; read n; head -c \"$n\" | gzip -dc >\"$t\"; "
 	"else echo muster-agent wanted; read n; head -c \"$n\" >\"$t\"; fi; "
-	"s=%s; r=$(\"$t\" digest 2>&1); if [ \"$r\" = \"$s\" ]; then trap - EXIT; mv -f \"$t\" \"$w/agent-$s\"; "
-	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; umask \"$u\"; exec \"$w/agent-$s\" bridge; fi; "
+	"s=%s; r=$(\"$t\" digest 2>&1); a=$w/agent-$s; if [ \"$r\" = \"$s\" ]; then trap - EXIT; "
+	"ln \"$t\" \"$a\" 2>/dev/null || [ -x \"$a\" ] || mv -f \"$t\" \"$a\"; rm -f \"$t\"; "
+	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; umask \"$u\"; exec \"$a\" bridge; fi; "
 	"echo; echo \"the agent does not run on this $(uname -sm), or did not arrive whole in $w: $r\"; exit 11";
 
 // Arguments: SHA-256 twice, "sweep" or "list", label. Where there is no agent there was never a node.

@@ -27,6 +27,15 @@ muster run hello.yaml
 status_is "a second run" 0
 is "brings no agent" "$(stat -c %i "$FARM"/h*/cache/muster/*)" "$before"
 
+# Two names of one host, or hosts that share a home: both bring the agent at once, and it must not be taken away under the one that runs.
+printf 'Host twin\n    HostName %s\n    Port 2222\n' "$(host_address 0)" >>"$FARM/config"
+rm -rf "$FARM/h0/cache"
+muster run hello.yaml --set cluster.hosts=[h0,twin] --set 'run.command=readlink /proc/$PPID/exe; umask'
+status_is "two nodes on a host that never saw an agent" 0
+for k in 0 1; do
+	is "rank $k: its agent is the one that stays, and the umask is the host's" "$(output $k)" "$(ls "$FARM"/h0/cache/muster/*)"$'\n'"$(ssh h0 umask)"
+done
+
 # An agent that is not what its name says is never run: it is named after its sum, and only its owner writes there.
 cat >two.yaml <<'Y'
 cluster: {executor: ssh, hosts: [h0, h1, nowhere.invalid]}
