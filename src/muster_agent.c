@@ -1,7 +1,7 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
 // (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run left here
-// (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for
-// Open MPI (agent/shim.h); "step FILE" does a setup step as root or has an image, "unmount DIR" takes its mounts back (agent/step.h);
+// (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI (agent/shim.h);
+// "step FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take care of its mounts (agent/step.h);
 // "inside SOCKET" is a container's first process and "enter SOCKET" stands for a rank in it (agent/inside.h, agent/enter.h);
 // "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
 #include "agent/agent.h"
@@ -111,6 +111,8 @@ int main(int argc, char **argv)
 		return inside_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "enter") == 0)
 		return enter_main(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "unblock") == 0)
+		return step_unblock(argv[2]);
 	if (argc == 3 && (strcmp(argv[1], "send") == 0 || strcmp(argv[1], "receive") == 0))
 		return copy(argv[1][0] == 's', argv[2]);
 	return agent_main();

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,8 @@
 #include <unistd.h>
 
 static const double sample_every = 1;
+static const double patience = 5; // seconds for what was killed to be gone
+static const int unblocks = 8;    // seconds for what waits for a server after that
 enum { CONFIG_MAX = 1 << 20 };
 
 struct agent {
@@ -76,8 +79,8 @@ static json_t *hello(void *data)
 
 // --- leaving ----------------------------------------------------------------------
 
-// What a process of the job started and left to itself came to us: nothing stays.
-static void kill_descendants(void)
+// What a process of the job started and left to itself came to us: nothing stays. False: killed, but not gone yet.
+static bool kill_descendants(void)
 {
 	pid_t *pids;
 	for (int round = 0; round < 10; round++) {
@@ -86,13 +89,30 @@ static void kill_descendants(void)
 		while ((gone = waitpid(-1, NULL, WNOHANG)) > 0)
 			;
 		if (gone < 0 && errno == ECHILD)
-			return;
+			return true;
 		size_t n = proc_tree(getpid(), &pids);
 		for (size_t i = 0; i < n; i++)
 			if (pids[i] != getpid())
 				kill(pids[i], SIGKILL);
 		free(pids);
 	}
+	return false;
+}
+
+static bool wait_descendants(double seconds)
+{
+	bool gone;
+	for (double end = clock_mono() + seconds; !(gone = kill_descendants()) && clock_mono() < end;)
+		poll(NULL, 0, 20);
+	return gone;
+}
+
+// What waits for the server of a mount cannot be killed until its requests are given up, which may make it send others.
+static void end_descendants(const struct node *node)
+{
+	bool gone = wait_descendants(patience);
+	for (int i = 0; !gone && i < unblocks && setup_unblock(node); i++)
+		gone = wait_descendants(1);
 }
 
 static void end(struct agent *a, int status)
@@ -503,7 +523,7 @@ static void fini_node(struct agent *a)
 	struct error err;
 	setup_free(node);
 	container_free(node);
-	kill_descendants();
+	end_descendants(node);
 	// Before the line ends: who sees that removes what is left.
 	bool undone = limits_remove(node->own_groups, &err) == 0 && (!node->dir || setup_undo(node, &err) == 0);
 	if (node->up)

@@ -25,6 +25,7 @@ struct rank {
 	struct str metric;
 };
 
+static const double patience = 1; // seconds for a killed rank to be gone
 static const double linger_seconds = 2;
 static char read_buffer[READ_SIZE]; // one thread, one loop
 
@@ -280,7 +281,7 @@ void rank_free(struct rank *rank)
 		return;
 	if (rank->running) {
 		rank_signal(rank, SIGKILL);
-		waitpid(rank->pid, NULL, 0);
+		proc_reap(rank->pid, patience);
 	}
 	loop_timer_free(rank->linger);
 	loop_unwatch(rank->exit);

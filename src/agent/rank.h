@@ -29,7 +29,7 @@ struct rank_options {
 };
 
 struct rank *rank_start(struct loop *loop, const struct rank_options *options, struct error *err);
-void rank_free(struct rank *rank); // kills it if it still runs; takes NULL
+void rank_free(struct rank *rank); // kills it if it still runs, and waits a second for its end; takes NULL
 pid_t rank_pid(const struct rank *rank);
 void rank_signal(struct rank *rank, int signal); // to all its process group
 void rank_resume(struct rank *rank);

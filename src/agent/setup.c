@@ -384,3 +384,9 @@ int setup_undo(const struct node *node, struct error *err)
 	autofree char *program = own_program();
 	return mounts_clean(node->dir, program, err);
 }
+
+bool setup_unblock(const struct node *node)
+{
+	autofree char *program = own_program();
+	return mounts_unblock(node->dir, program);
+}

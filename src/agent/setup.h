@@ -18,4 +18,7 @@ void setup_free(struct node *node);
 // Takes back what was mounted; for when nothing of the run is left running here.
 int setup_undo(const struct node *node, struct error *err);
 
+// For processes that were killed and do not end: they may wait for the server of something mounted. False when nothing is.
+bool setup_unblock(const struct node *node);
+
 #endif

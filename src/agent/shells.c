@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20, TAKEN_STEP = 64 * 1024, WINDOW = 1 << 20 }; // so much output may be on its way
+static const double patience = 1; // seconds for a killed command to be gone
 static const double slow_line = 0.02; // seconds until we look again whether the line takes more
 
 // What a command says, on its way up.
@@ -58,7 +59,7 @@ static void shell_free(struct shell *s)
 	*at = s->next;
 	if (!s->exited) {
 		kill(-s->pid, SIGKILL);
-		waitpid(s->pid, NULL, 0);
+		proc_reap(s->pid, patience);
 	}
 	loop_unwatch(s->out.watch);
 	loop_unwatch(s->err.watch);

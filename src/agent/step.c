@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,6 +102,7 @@ static int make_mount(const json_t *step)
 		dprintf(1, "%s\n", why);
 		return 0;
 	}
+	umask(022); // the node's user must get there, whatever is his
 	if (mounts_note(dir, to, &err) < 0)
 		return fail(&err);
 	if (what)
@@ -249,6 +251,12 @@ int step_unmount(const char *dir)
 {
 	struct error err;
 	return mounts_undo(dir, &err) < 0 ? fail(&err) : 0;
+}
+
+int step_unblock(const char *dir)
+{
+	mounts_abort(dir);
+	return 0;
 }
 
 int step_main(const char *file)

@@ -19,6 +19,9 @@ int step_main(const char *file);
 // The life of `muster-agent unmount DIR`, as root: takes back what exec/mounts.h notes there.
 int step_unmount(const char *dir);
 
+// The life of `muster-agent unblock DIR`, as root: see mounts_abort.
+int step_unblock(const char *dir);
+
 // Does the step need root?
 bool step_needs_root(const json_t *step);
 

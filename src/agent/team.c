@@ -4,6 +4,7 @@
 #include "agent/mpi.h"
 #include "agent/mpirun.h"
 #include "agent/sampler.h"
+#include "agent/setup.h"
 #include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 enum { PMI_READS = 64 }; // of one rank in one turn
+static const double patience = 20; // seconds for killed ranks to be gone: they may still have to write back what they wrote
+static const double look_again = 1; // seconds after that until requests are given up once more
 
 // One rank of the team.
 struct member {
@@ -43,6 +46,7 @@ struct team {
 	struct scan *scan;
 	struct sampler *sampler;
 	struct loop_timer *grace;
+	bool killed;     // the grace is over
 	const char *why; // they were told to stop
 	long oom_kills;  // in the node's control groups, as far as they are accounted for
 	void (*on_end)(struct node *node);
@@ -303,9 +307,21 @@ static int on_mpirun_rank(struct node *node, size_t rank, const json_t *env, str
 	return 0;
 }
 
+static void kill_all(struct node *node)
+{
+	node->team->killed = true;
+	team_signal(node, SIGKILL);
+	loop_timer_set(node->team->grace, patience);
+}
+
+// A killed rank that waits for the server of a mount ends when its requests are given up; it may send others then.
 static void on_grace(void *data)
 {
-	team_signal(data, SIGKILL);
+	struct node *node = data;
+	if (!node->team->killed)
+		kill_all(node);
+	else if (setup_unblock(node))
+		loop_timer_set(node->team->grace, look_again);
 }
 
 static int open_streams(struct node *node, size_t count)
@@ -373,9 +389,11 @@ void team_stop(struct node *node, double grace, const char *why, void (*on_end)(
 	if (t->running && !t->why)
 		t->why = strcmp(why, "timeout") == 0 ? "timeout" : strcmp(why, "cancelled") == 0 ? "cancelled" : "told to stop";
 	mpirun_stop(t->mpirun);
-	team_signal(node, grace > 0 ? SIGTERM : SIGKILL);
-	if (grace > 0)
+	if (grace > 0) {
+		team_signal(node, SIGTERM);
 		loop_timer_set(t->grace, grace);
+	} else
+		kill_all(node);
 	check_end(node);
 }
 

@@ -1,5 +1,6 @@
 #include "base/proc.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -51,6 +53,15 @@ unsigned long long proc_started(pid_t pid)
 bool proc_alive(pid_t pid, unsigned long long started)
 {
 	return pid > 0 && started != 0 && proc_started(pid) == started;
+}
+
+bool proc_reap(pid_t pid, double seconds)
+{
+	double end = clock_mono() + seconds;
+	pid_t gone;
+	for (int wait = 1; (gone = waitpid(pid, NULL, WNOHANG)) == 0 && clock_mono() < end; wait = wait < 50 ? wait * 2 : 50)
+		poll(NULL, 0, wait);
+	return gone != 0;
 }
 
 // What the child needs, prepared by the parent: the child shares its memory and must not allocate.

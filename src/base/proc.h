@@ -12,6 +12,9 @@
 unsigned long long proc_started(pid_t pid);
 bool proc_alive(pid_t pid, unsigned long long started);
 
+// Waits for a child that was killed. False: it is not gone yet, as one that waits for a disk or a file server is not.
+bool proc_reap(pid_t pid, double seconds);
+
 struct proc_options {
 	char *const *argv;   // NULL-ended; argv[0] is searched in the PATH of env
 	char *const *env;    // NULL-ended "K=V"; NULL means the caller's own

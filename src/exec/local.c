@@ -13,7 +13,6 @@
 #include "exec/nodesdir.h"
 #include "exec/sweep.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -26,6 +25,7 @@
 #include <unistd.h>
 
 #define PATIENCE 10.0     // seconds for what was killed to be gone
+#define UNBLOCKS 8        // seconds for what waits for a server after that
 #define ANSWER_SECONDS 60 // for the agent to read its configuration, when the plan has no deadline
 
 // --- what is asked for ------------------------------------------------------
@@ -336,16 +336,16 @@ static json_t *agents_of(const char *dir, const json_t *record)
 	json_t *first = json_object_get(record, "agent");
 	if (first)
 		json_array_append(agents, first);
-	DIR *d = opendir(dir);
-	for (struct dirent *e; d && (e = readdir(d));) {
-		autofree char *path = str_starts(e->d_name, "node-") ? mem_printf("%s/%s/agent.json", dir, e->d_name) : NULL;
-		autofree char *text = path ? fs_read(path, 4096, NULL, NULL) : NULL;
+	autojson json_t *nodes = nodesdir_nodes(dir);
+	size_t i;
+	json_t *node;
+	json_array_foreach(nodes, i, node) {
+		autofree char *path = fs_join(json_string_value(node), "agent.json");
+		autofree char *text = fs_read(path, 4096, NULL, NULL);
 		json_t *process = text ? json_loads(text, 0, NULL) : NULL;
 		if (process)
 			json_array_append_new(agents, process);
 	}
-	if (d)
-		closedir(d);
 	return agents;
 }
 
@@ -466,21 +466,41 @@ static int remove_dir(const char *dir, struct error *err)
 {
 	int rc = 0;
 	autofree char *agent = agent_program();
-	DIR *d = opendir(dir);
-	for (struct dirent *e; d && (e = readdir(d));) {
-		autofree char *node = str_starts(e->d_name, "node-") ? fs_join(dir, e->d_name) : NULL;
-		if (node)
-			rc |= mounts_clean(node, agent, rc ? NULL : err);
-	}
-	if (d)
-		closedir(d);
+	autojson json_t *nodes = nodesdir_nodes(dir);
+	size_t i;
+	json_t *node;
+	json_array_foreach(nodes, i, node)
+		rc |= mounts_clean(json_string_value(node), agent, rc ? NULL : err);
 	return rc ? -1 : nodesdir_remove(dir, err);
+}
+
+static bool unblock(const struct remains *r)
+{
+	bool some = false;
+	autofree char *agent = agent_program();
+	size_t i, k;
+	json_t *dir, *node;
+	json_array_foreach(r->dirs, i, dir) {
+		autojson json_t *nodes = nodesdir_nodes(json_string_value(dir));
+		json_array_foreach(nodes, k, node)
+			some |= mounts_unblock(json_string_value(node), agent);
+	}
+	return some;
+}
+
+// What waits for the server of a mount cannot be killed until its requests are given up, which may make it send others.
+static int kill_all(const struct remains *r, struct error *err)
+{
+	int rc = sweep_kill(r->word, r->agents, PATIENCE, err);
+	for (int i = 0; rc && i < UNBLOCKS && unblock(r); i++)
+		rc = sweep_kill(r->word, r->agents, 1, err);
+	return rc;
 }
 
 // Tries everything; err has the first failure.
 static int remove_all(struct remains *r, struct error *err)
 {
-	int rc = sweep_kill(r->word, r->agents, PATIENCE, err);
+	int rc = kill_all(r, err);
 	size_t i;
 	json_t *item;
 	// An agent that ended by itself was not swept, but may be the caller's child.

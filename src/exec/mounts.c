@@ -237,6 +237,19 @@ int mounts_undo(const char *dir, struct error *err)
 	return 0;
 }
 
+void mounts_abort(const char *dir)
+{
+	autojson json_t *notes = read_notes(dir);
+	size_t i;
+	json_t *note;
+	json_array_foreach(notes, i, note) {
+		const char *path = json_string_value(json_object_get(note, "to"));
+		const json_t *id = json_object_get(note, "id");
+		if (path && id && json_integer_value(id) == find_mount(path, NULL))
+			umount2(path, UMOUNT_NOFOLLOW | MNT_FORCE); // fails while it is in use, and has made them fail by then
+	}
+}
+
 // Waits for a process, but not for ever. Its exit status, or -1.
 static int wait_for(pid_t pid, int pidfd)
 {
@@ -249,26 +262,37 @@ static int wait_for(pid_t pid, int pidfd)
 	return -1;
 }
 
-int mounts_clean(const char *dir, const char *program, struct error *err)
+// `muster-agent WHAT DIR` as root.
+static int run_agent(const char *what, const char *dir, const char *program, struct error *err)
 {
-	autofree char *path = fs_join(dir, "mounts.json");
-	if (!fs_exists(path))
-		return 0;
 	char self[PATH_MAX] = "";
 	if (!fs_exists(program) && readlink("/proc/self/exe", self, sizeof self - 1) < 0)
 		return error_errno(err, "cannot find the agent's program");
-	const char *const argv[] = {"sudo", "-n", "--", *self ? self : program, "unmount", dir, NULL};
+	const char *const argv[] = {"sudo", "-n", "--", *self ? self : program, what, dir, NULL};
 	autoclose int words = memfd_create("words", MFD_CLOEXEC), pidfd = -1;
 	struct proc_options options = {.argv = (char *const *)argv + (geteuid() == 0 ? 3 : 0), .in = -1, .out = words, .err = words};
 	pid_t pid = proc_spawn(&options, &pidfd, err);
 	if (pid < 0)
-		return error_wrap(err, "what is noted in '%s' cannot be unmounted", path);
+		return -1;
 	int status = wait_for(pid, pidfd);
 	char text[512] = "";
 	ssize_t len = pread(words, text, sizeof text - 1, 0);
 	text[len > 0 ? len : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
-	if (status == 0)
+	return status == 0 ? 0 : error_set(err, ERROR_SYSTEM, "%s", *text ? text : "it takes too long");
+}
+
+int mounts_clean(const char *dir, const char *program, struct error *err)
+{
+	autofree char *path = fs_join(dir, "mounts.json");
+	if (!fs_exists(path) || run_agent("unmount", dir, program, err) == 0)
 		return 0;
-	return error_set(err, ERROR_SYSTEM, "what is noted in '%s' cannot be unmounted: %s", path, *text ? text : "it takes too long");
+	return error_wrap(err, "what is noted in '%s' cannot be unmounted", path);
+}
+
+bool mounts_unblock(const char *dir, const char *program)
+{
+	struct error err;
+	autofree char *path = fs_join(dir, "mounts.json");
+	return fs_exists(path) && run_agent("unblock", dir, program, &err) == 0;
 }

@@ -30,8 +30,15 @@ int mounts_done(const char *dir, const char *to, struct error *err);
 // once, and away when nobody uses it any more. Directories go only when they are empty.
 int mounts_undo(const char *dir, struct error *err);
 
-// The same by anybody, in a process of its own, by sudo where this one is not root. program: the agent's; where it is not there
+// As root: who waits for the server of something that dir notes waits no longer, its requests fail. The kernel ends no process before that,
+// not even a killed one. What nobody uses is unmounted by it. Without the lock, which one of those may hold.
+void mounts_abort(const char *dir);
+
+// mounts_undo by anybody, in a process of its own, by sudo where this one is not root. program: the agent's; where it is not there
 // this one is taken for it. Nothing noted is no error.
 int mounts_clean(const char *dir, const char *program, struct error *err);
+
+// mounts_abort likewise; false when nothing is noted, or it could not be done.
+bool mounts_unblock(const char *dir, const char *program);
 
 #endif

@@ -157,6 +157,20 @@ json_t *nodesdir_find(const char *label)
 	return found;
 }
 
+json_t *nodesdir_nodes(const char *dir)
+{
+	json_t *all = json_array();
+	DIR *d = opendir(dir);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		autofree char *node = str_starts(e->d_name, "node-") ? fs_join(dir, e->d_name) : NULL;
+		if (node)
+			json_array_append_new(all, json_string(node));
+	}
+	if (d)
+		closedir(d);
+	return all;
+}
+
 bool nodesdir_live(const char *dir)
 {
 	autojson json_t *record = nodesdir_record(dir);

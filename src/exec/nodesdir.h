@@ -36,6 +36,9 @@ bool nodesdir_alive(const json_t *process);
 // The directories of a run (label) or of all runs (NULL) below every base: an array of absolute paths, owned by the caller.
 json_t *nodesdir_find(const char *label);
 
+// The directories of the nodes in a run's directory: an array of paths, owned by the caller.
+json_t *nodesdir_nodes(const char *dir);
+
 // Does the controller of this run live? One that is elsewhere does: its agents' lease knows better. A directory without a record counts as live for its first seconds: it may be about to get one.
 bool nodesdir_live(const char *dir);
 
