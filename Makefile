@@ -32,6 +32,12 @@ check:
 	@.ci/deps
 	@.ci/check $(BUILD) $(ASAN) $(JOBS)
 
+# Shared directories on real NFS, between two guests under QEMU: needs root, and a minute more the first time, when it makes their image.
+check-nfs:
+	@.ci/deps build trainers nfs
+	@$(MAKE) --no-print-directory build
+	@MUSTER=$(MUSTER) tests/nfs/run $(BUILD)/nfs
+
 # One suite: make unit, make e2e ...
 unit golden contract e2e fuzz-corpus layers trainers: build
 	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite $(subst fuzz-corpus,fuzz,$@)
@@ -53,4 +59,4 @@ install: build
 clean:
 	rm -rf $(BUILD) $(ASAN) $(FUZZ)
 
-.PHONY: all deps build demo check unit golden contract e2e fuzz-corpus layers trainers fuzz bench install clean
+.PHONY: all deps build demo check check-nfs unit golden contract e2e fuzz-corpus layers trainers fuzz bench install clean
