@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024, PIECE = 16 * 1024, CLOSE_WITHIN = 10, HEARTBEAT_MAX = 10000 };
+enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024, PIECE = 16 * 1024, CLOSE_WITHIN = 10 };
 
 static const double look_again = 0.1; // at one that has something to say after all
 static const char protocol_name[] = "muster-1";
@@ -34,7 +34,6 @@ struct conn {
 	const struct conn_ops *ops;
 	void *data;
 	char *fingerprint; // of a dialled connection
-	lws_retry_bo_t retry;
 	char peer[80];
 	struct frame *first, **last;
 	size_t sent; // of the first message
@@ -44,9 +43,9 @@ struct conn {
 	size_t header_len;
 	uint64_t offset;
 	char *close_why;
-	double heard, silence; // the last sign of life, and how long there may be none
+	double heard, heartbeat; // the last sign of life, and after how long without one it is asked for
 	struct loop_timer *silent;
-	bool open, dialling, closing;
+	bool open, dialling, closing, ping;
 };
 
 static struct conn gone; // stands for a connection that was told off already and that lws is about to forget
@@ -56,7 +55,7 @@ struct listener {
 	const struct conn_ops *ops;
 	void (*on_refused)(const char *peer, void *data);
 	void *data;
-	lws_retry_bo_t retry;
+	unsigned heartbeat;
 	struct lws_protocols protocols[2];
 	char peer[80]; // of the connection that is being accepted: lws tells first the descriptor, then what it made of it
 };
@@ -96,27 +95,32 @@ static int refuse(struct conn *conn, const char *why)
 	return -1; // lws closes the connection
 }
 
-// lws can do this too, but takes leave of the other side first, for seconds. After a pause of this process there may be something to read.
+// lws can do this too, but hears a ping without telling anybody, and takes leave of a silent side for seconds. After a pause of this process there
+// may be something to read.
 static void on_silence(void *data)
 {
 	struct conn *conn = data;
-	double left = conn->heard + conn->silence - clock_mono();
+	double quiet = clock_mono() - conn->heard, most = 2 * conn->heartbeat;
 	char byte;
-	if (left <= 0 && recv(lws_get_socket_fd(conn->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
-		left = look_again;
-	if (left > 0) {
-		loop_timer_set(conn->silent, left);
-		return;
+	if (quiet < conn->heartbeat)
+		loop_timer_set(conn->silent, conn->heartbeat - quiet);
+	else if (quiet < most) {
+		conn->ping = true;
+		lws_callback_on_writable(conn->wsi);
+		loop_timer_set(conn->silent, most - quiet);
+	} else if (recv(lws_get_socket_fd(conn->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		loop_timer_set(conn->silent, look_again);
+	else {
+		autofree char *why = mem_printf("nothing was heard for %g s", most);
+		refuse(conn, why);
+		shutdown(lws_get_socket_fd(conn->wsi), SHUT_RDWR);
 	}
-	autofree char *why = mem_printf("nothing was heard for %g s", conn->silence);
-	refuse(conn, why);
-	shutdown(lws_get_socket_fd(conn->wsi), SHUT_RDWR);
 }
 
-static struct conn *conn_new(struct loop *loop, const lws_retry_bo_t *beat, const struct conn_ops *ops, void *data)
+static struct conn *conn_new(struct loop *loop, unsigned heartbeat, const struct conn_ops *ops, void *data)
 {
 	struct conn *conn = mem_alloc(sizeof *conn);
-	conn->silence = 2 * beat->secs_since_valid_ping;
+	conn->heartbeat = heartbeat;
 	conn->silent = loop_timer_new(loop, on_silence, conn);
 	conn->ops = ops;
 	conn->data = data;
@@ -307,8 +311,18 @@ static int send_stream(struct conn *conn)
 	return 0;
 }
 
+static int send_ping(struct conn *conn)
+{
+	unsigned char buf[LWS_PRE + 1] = {0}; // lws forgets to answer a ping with nothing in it
+	conn->ping = false;
+	lws_callback_on_writable(conn->wsi); // for what else there is
+	return lws_write(conn->wsi, buf + LWS_PRE, 1, LWS_WRITE_PING) < 0 ? refuse(conn, "cannot write to the connection") : 0;
+}
+
 static int on_writable(struct conn *conn)
 {
+	if (conn->ping)
+		return send_ping(conn);
 	if (conn->first) {
 		if (send_frame(conn) < 0)
 			return -1;
@@ -337,7 +351,7 @@ static int on_established(struct conn *conn, struct lws *wsi)
 		return refuse(conn, "the controller's certificate is not the one that was announced");
 	conn->open = true;
 	conn->heard = clock_mono();
-	loop_timer_set(conn->silent, conn->silence);
+	loop_timer_set(conn->silent, conn->heartbeat);
 	if (!conn->closing)
 		conn->ops->on_open(conn, conn->data);
 	lws_callback_on_writable(wsi);
@@ -366,7 +380,7 @@ static void find_peer(char *peer, size_t size, int fd)
 
 static void on_accepted(struct lws *wsi, struct listener *l)
 {
-	struct conn *conn = conn_new(l->loop, &l->retry, l->ops, l->data);
+	struct conn *conn = conn_new(l->loop, l->heartbeat, l->ops, l->data);
 	conn->wsi = wsi;
 	memcpy(conn->peer, l->peer, sizeof conn->peer);
 	lws_set_opaque_user_data(wsi, conn);
@@ -439,12 +453,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 	return 0;
 }
 
-static lws_retry_bo_t beat(unsigned heartbeat)
-{
-	if (heartbeat > HEARTBEAT_MAX)
-		heartbeat = HEARTBEAT_MAX;
-	return (lws_retry_bo_t){.secs_since_valid_ping = (uint16_t)heartbeat, .secs_since_valid_hangup = (uint16_t)(3 * heartbeat)};
-}
+// lws is to ping nobody and to give nobody up: on_silence does.
+static const lws_retry_bo_t never = {.secs_since_valid_ping = UINT16_MAX - 1, .secs_since_valid_hangup = UINT16_MAX};
 
 static const struct lws_protocols client_protocols[] = {
 	{.name = protocol_name, .callback = on_event, .rx_buffer_size = PROTOCOL_RX}, {0}};
@@ -497,10 +507,8 @@ struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerpri
 		error_set(err, ERROR_SYSTEM, "cannot prepare a TLS connection");
 		return NULL;
 	}
-	lws_retry_bo_t retry = beat(heartbeat);
-	struct conn *conn = conn_new(loop, &retry, ops, data);
+	struct conn *conn = conn_new(loop, heartbeat, ops, data);
 	conn->fingerprint = mem_strdup(fingerprint);
-	conn->retry = retry;
 	snprintf(conn->peer, sizeof conn->peer, "%s", strchr(url, ':') + (port ? 3 : 1));
 	struct lws_client_connect_info info = {
 		.context = context,
@@ -513,7 +521,7 @@ struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerpri
 		.local_protocol_name = protocol_name,
 		.ssl_connection = LCCSCF_USE_SSL | LCCSCF_ALLOW_SELFSIGNED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK | LCCSCF_ALLOW_INSECURE,
 		.opaque_user_data = conn,
-		.retry_and_idle_policy = &conn->retry,
+		.retry_and_idle_policy = &never,
 		.alpn = "http/1.1",
 		.pwsi = &conn->wsi,
 	};
@@ -532,7 +540,7 @@ struct listener *conn_listen(struct loop *loop, const char *address, int *port, 
 	const struct conn_ops *ops, void (*on_refused)(const char *peer, void *data), void *data, struct error *err)
 {
 	struct listener *l = mem_alloc(sizeof *l);
-	*l = (struct listener){.loop = loop, .ops = ops, .on_refused = on_refused, .data = data, .retry = beat(heartbeat)};
+	*l = (struct listener){.loop = loop, .ops = ops, .on_refused = on_refused, .data = data, .heartbeat = heartbeat};
 	l->protocols[0] = (struct lws_protocols){.name = protocol_name, .callback = on_event, .rx_buffer_size = PROTOCOL_RX};
 	struct lws_context_creation_info info = {
 		.port = *port,
@@ -549,7 +557,7 @@ struct listener *conn_listen(struct loop *loop, const char *address, int *port, 
 		.ssl_options_set = SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_TLSv1_2,
 		.tls1_3_plus_cipher_list = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
 		.alpn = "http/1.1",
-		.retry_and_idle_policy = &l->retry,
+		.retry_and_idle_policy = &never,
 		.timeout_secs = 10,
 		.max_http_header_pool = 64,
 	};

@@ -275,10 +275,48 @@ static void test_shared_message(void **state)
 	crypto_identity_fini(&id);
 }
 
+// --- silence ----------------------------------------------------------------------
+
+enum { IDLE = 5 }; // heartbeats, of a second
+
+static void idle_open(struct conn *c, void *data)
+{
+	((struct world *)data)->opened++;
+}
+
+static void on_idle_over(void *data)
+{
+	loop_stop(((struct world *)data)->loop);
+}
+
+static const struct conn_ops idle_ops = {idle_open, server_text, ignore_bytes, NULL, client_close};
+
+// Neither end has anything to say: both stay. Each must hear of the other by itself, because a ping that comes in is told to nobody.
+static void test_idle_ends_stay(void **state)
+{
+	struct world w = {0};
+	struct crypto_identity id;
+	struct error err = {0};
+	w.loop = loop_new(256, &err);
+	assert_int_equal(crypto_identity_make(&id, &err), 0);
+	struct listener *l = conn_listen(w.loop, "127.0.0.1", &w.port, &id, 1, &idle_ops, on_refused, &w, &err);
+	assert_non_null(l);
+	autofree char *url = mem_printf("wss://127.0.0.1:%d", w.port);
+	assert_non_null(conn_dial(w.loop, url, id.fingerprint, 1, &idle_ops, &w, &err));
+	struct loop_timer *over = loop_timer_new(w.loop, on_idle_over, &w);
+	loop_timer_set(over, IDLE);
+	loop_run(w.loop);
+	assert_int_equal(w.opened, 2);
+	assert_string_equal(w.why, "");
+	assert_int_equal(w.closed, 0);
+	loop_timer_free(over);
+	stop(&w, l, &id);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_exchange), cmocka_unit_test(test_wrong_certificate),
 		cmocka_unit_test(test_long_message_is_refused), cmocka_unit_test(test_garbage_is_refused), cmocka_unit_test(test_bad_url),
-		cmocka_unit_test(test_shared_message)};
+		cmocka_unit_test(test_shared_message), cmocka_unit_test(test_idle_ends_stay)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
