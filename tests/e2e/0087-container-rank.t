@@ -146,7 +146,8 @@ status_is "cancelled while the engine is gone" 130
 is "the ranks are told all the same" "$(output 0 | tail -n 1) $(output 1 | tail -n 1)" "told told"
 like "that containers could not be removed is said" "$(events 'e["why"] if e["type"] == "warn" else None')" "container of node 0.*cannot be removed: "
 rm "$ENGINE_DIR/hold"
-ok "the engine removes them when it is back" wait_for 30 gone_too
+ok "the engine is back" wait_for 30 engine_answers
+ok "and removes them" wait_for 30 gone_too
 
 begin "a controller that is killed" --set cluster.lease=6s
 kill -9 "$(controller_pid)"
