@@ -419,7 +419,7 @@ static bool on_closed(size_t i, enum tunnel_reach reach, struct error *err, void
 	struct batch *b = data;
 	struct place *p = &b->places[i];
 	const struct cluster *c = b->docker->cluster;
-	p->seen = p->seen || reach == TUNNEL_READY;
+	p->seen = p->seen || reach == TUNNEL_READY || reach == TUNNEL_CUT;
 	autofree char *why = epitaph(b->docker, p);
 	if (!why && p->seen && reach == TUNNEL_GONE)
 		why = mem_strdup("its agent was killed");

@@ -23,7 +23,7 @@
 
 #define AT_ONCE 32        // hosts, when the plan does not say
 #define CONNECT 20.0      // seconds for a first connection
-#define CONNECT_AGAIN 3.0 // for one that is to come back: a new try is sooner through than an old one
+#define CONNECT_AGAIN 3.0 // for one that is to come back: a new try is sooner through than an old one; and where the last one was in vain
 #define TRIES 3           // of a first connection that a busy sshd threw away
 #define LEAVING 5.0       // seconds for agents that were told to go
 #define SWEEPING 30.0     // for a host to be cleaned
@@ -66,6 +66,7 @@ struct host {
 	bool touched; // something of ours may be there
 	bool clean;   // nothing of ours is there any more
 	bool ready;   // its bridge was, once
+	bool cut;     // and has been out of reach since
 	int tries;
 };
 
@@ -211,10 +212,11 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	struct host *h = &w->hosts[node];
 	autofree char *words = NULL;
 	bool started = h->ssh.pid != 0;
-	int status = secure_end(&h->ssh, 0.5, &words);
+	int status = secure_end(&h->ssh, reach == TUNNEL_CUT ? 0 : 0.5, &words);
 	// 0, 10, 11: the bridge's own (agent/bridge.h), or the script's.
 	bool spoken = status == 0 || status == 10 || status == 11;
-	h->ready = h->ready || reach == TUNNEL_READY;
+	h->ready = h->ready || reach == TUNNEL_READY || reach == TUNNEL_CUT;
+	h->cut = reach == TUNNEL_CUT || (h->ready && reach == TUNNEL_SILENT);
 	h->touched = h->touched || reach != TUNNEL_SILENT;
 	h->clean = status == 0;
 	if (started && words && *words && (!spoken || !*err->text))
@@ -373,9 +375,11 @@ static int ssh_up(struct cluster *c, struct error *err)
 // One command on many hosts.
 struct errand {
 	const json_t *host;
+	double connect; // seconds for that
 	struct secure ssh;
 	int out; // a file in memory
 	bool done;
+	bool silent; // it was not reached, or has not ended
 	char *text, *words;
 };
 
@@ -385,6 +389,7 @@ static void finish(struct errand *e, double seconds)
 	int status = secure_end(&e->ssh, seconds, &e->words);
 	e->text = read_all(e->out, &len);
 	e->done = status == 0 && strstr(e->text, "muster-swept");
+	e->silent = status == 255;
 	const char *last = strstr(e->text, "muster-trouble ");
 	if (!e->done && last) {
 		free(e->words);
@@ -402,7 +407,7 @@ static void run_all(struct errand *all, size_t count, const char *script, size_t
 			struct errand *e = &all[started];
 			struct error err = {0};
 			e->out = memfd_create("ssh", MFD_CLOEXEC);
-			secure_start(&e->ssh, e->host, script, -1, e->out, CONNECT, &err);
+			secure_start(&e->ssh, e->host, script, -1, e->out, e->connect, &err);
 		}
 		double left = end - clock_mono();
 		finish(&all[i], left > 0 ? left : 0);
@@ -420,7 +425,7 @@ static size_t errands_of(const json_t *hosts, struct errand **all)
 	size_t count = json_array_size(hosts);
 	*all = mem_alloc((count + 1) * sizeof **all);
 	for (size_t i = 0; i < count; i++)
-		(*all)[i] = (struct errand){.host = json_array_get(hosts, i), .out = -1};
+		(*all)[i] = (struct errand){.host = json_array_get(hosts, i), .connect = CONNECT, .out = -1};
 	return count;
 }
 
@@ -430,13 +435,23 @@ static void errand_fini(struct errand *e)
 	free(e->words);
 }
 
-// Cleans the hosts of an intent and strikes out those that are clean.
-static int sweep_hosts(json_t *intent, struct error *err)
+static bool is_cut(const struct work *w, const json_t *where)
 {
-	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array();
+	for (size_t k = 0; w && k < w->count; k++)
+		if (w->hosts[k].cut && json_equal(w->hosts[k].where, where))
+			return true;
+	return false;
+}
+
+// Cleans the hosts of an intent and strikes out those that are clean. w: what this process knows of them, or NULL.
+static int sweep_hosts(json_t *intent, const struct work *w, struct error *err)
+{
+	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array(), *silent = json_array();
 	struct errand *all;
 	size_t count = errands_of(hosts, &all), at_a_time = at_once(intent);
 	autofree char *script = sweep_command(intent, "sweep");
+	for (size_t i = 0; i < count; i++)
+		all[i].connect = is_cut(w, all[i].host) ? CONNECT_AGAIN : CONNECT;
 	run_all(all, count, script, at_a_time);
 	for (size_t i = 0; i < count; i++) {
 		if (!all[i].done) {
@@ -445,11 +460,14 @@ static int sweep_hosts(json_t *intent, struct error *err)
 				error_set(err, ERROR_SYSTEM, "host '%s' cannot be cleaned: %s", name,
 					all[i].words && *all[i].words ? all[i].words : "no answer in time");
 			json_array_append(stay, (json_t *)all[i].host);
+			if (all[i].silent)
+				json_array_append(silent, (json_t *)all[i].host);
 		}
 		errand_fini(&all[i]);
 	}
 	free(all);
 	json_object_set_new(intent, "hosts", stay);
+	json_object_set_new(intent, "silent", mem_json("{s:i, s:I, s:o}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "hosts", silent));
 	if (json_array_size(stay)) {
 		intent_save(intent, NULL);
 		return -1;
@@ -487,7 +505,7 @@ static int ssh_down(struct cluster *c, struct error *err)
 			continue;
 		if (w)
 			strike_clean(intent, w);
-		rc |= sweep_hosts(intent, rc ? NULL : err);
+		rc |= sweep_hosts(intent, w, rc ? NULL : err);
 	}
 	work_free(w);
 	return rc;
@@ -516,10 +534,38 @@ static void note_lines(json_t *found, const json_t *intent, const char *name, co
 	}
 }
 
+static bool holds(const json_t *hosts, const json_t *host)
+{
+	size_t i;
+	const json_t *one;
+	json_array_foreach(hosts, i, one)
+		if (json_equal(one, host))
+			return true;
+	return false;
+}
+
+// Takes those that have just not answered this process's question, in down, out of the hosts, and names them.
+static json_t *note_silent(json_t *found, const json_t *intent)
+{
+	const json_t *silent = json_object_get(intent, "silent");
+	bool ours = json_integer_value(json_object_get(silent, "pid")) == getpid() && nodesdir_alive(silent);
+	json_t *others = json_array(), *host;
+	size_t i;
+	json_array_foreach(json_object_get(intent, "hosts"), i, host) {
+		autofree char *name = secure_name(host);
+		if (ours && holds(json_object_get(silent, "hosts"), host))
+			note(found, intent, "host", name);
+		else
+			json_array_append(others, host);
+	}
+	return others;
+}
+
 static void list_hosts(json_t *found, const json_t *intent)
 {
 	struct errand *all;
-	size_t count = errands_of(json_object_get(intent, "hosts"), &all);
+	autojson json_t *hosts = note_silent(found, intent);
+	size_t count = errands_of(hosts, &all);
 	autofree char *script = sweep_command(intent, "list");
 	run_all(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {

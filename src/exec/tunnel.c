@@ -114,7 +114,8 @@ static void shut(struct tunnels *t, struct tunnel *u)
 		enter(t, u, CLOSED);
 		return;
 	}
-	u->retry = u->reach == TUNNEL_READY ? retry_first : u->retry * 2 < retry_max ? u->retry * 2 : retry_max;
+	bool ready = u->reach == TUNNEL_READY || u->reach == TUNNEL_CUT;
+	u->retry = ready ? retry_first : u->retry * 2 < retry_max ? u->retry * 2 : retry_max;
 	u->time = clock_mono() + u->retry;
 	enter(t, u, WAITING);
 }
@@ -309,8 +310,11 @@ static void drain(struct tunnels *t, struct tunnel *u)
 	ssize_t n;
 	while ((n = read(u->fd, bytes, sizeof bytes)) > 0)
 		;
-	if (n == 0 || !later() || clock_mono() > u->time)
-		shut(t, u);
+	bool ended = n == 0 || !later();
+	if (!ended && clock_mono() <= u->time)
+		return;
+	u->reach = ended ? u->reach : TUNNEL_CUT;
+	shut(t, u);
 }
 
 // --- the thread -------------------------------------------------------------------

@@ -17,6 +17,7 @@ enum tunnel_reach {
 	TUNNEL_SILENT, // no bridge was heard: nothing was started
 	TUNNEL_TOLD,   // the bridge was given its configuration
 	TUNNEL_READY,  // the bridge had found or started the agent
+	TUNNEL_CUT,    // that, but when the controller hung up the other end did not: it is out of reach
 	TUNNEL_GONE,   // the bridge said that there is no agent, and will be none
 };
 

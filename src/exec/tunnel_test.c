@@ -26,6 +26,7 @@ struct world {
 	int far[4]; // of each node, -1 before it is opened
 	size_t opened[4], closed[4];
 	bool ready[4]; // once, and then it is opened again
+	enum tunnel_reach reach[4]; // of the last one that was closed
 	bool refuse;   // open fails
 	int listener;
 	char *url;
@@ -57,7 +58,8 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 {
 	struct world *w = data;
 	w->closed[node]++;
-	w->ready[node] = w->ready[node] || reach == TUNNEL_READY;
+	w->reach[node] = reach;
+	w->ready[node] = w->ready[node] || reach == TUNNEL_READY || reach == TUNNEL_CUT;
 	return w->ready[node];
 }
 
@@ -280,6 +282,28 @@ static void says_which_node_fails_and_why(void **state)
 }
 
 // A node that is asked for while its stream is away may get another agent; one that nobody wants does not come back.
+// The controller hangs up because it has heard nothing: so does whoever is there at the other end, and who is out of reach does not.
+static void tells_who_is_out_of_reach(void **state)
+{
+	struct world *w = *state;
+	for (size_t node = 0; node < 2; node++) {
+		tunnel_open(w->t, node, config((int)node));
+		int fd = far_of(w, node, 1);
+		be_ready(fd, false);
+		put(fd, "hello");
+		int line = accept(w->listener, NULL, NULL);
+		char got[16];
+		assert_int_equal(read(line, got, sizeof got), 5);
+		close(line);
+		ends(fd); // told so; this is the moment
+		if (node == 0)
+			shutdown(fd, SHUT_RDWR);
+		far_of(w, node, 2);
+		assert_int_equal(w->reach[node], node == 0 ? TUNNEL_READY : TUNNEL_CUT);
+		close(fd);
+	}
+}
+
 static void begins_anew_or_stays_away(void **state)
 {
 	struct world *w = *state;
@@ -352,7 +376,7 @@ int main(void)
 		each(carries_all_both_ways),
 		each(comes_back),
 		each(says_which_node_fails_and_why),
-		each(begins_anew_or_stays_away),
+		each(tells_who_is_out_of_reach), each(begins_anew_or_stays_away),
 		each(no_more_at_once_than_asked),
 		each(noise_has_an_end),
 	};

@@ -111,9 +111,13 @@ host_cut 2
 ok "a host is cut off: its ranks end" wait_for 20 no_processes_behind 2
 at_most "behind the cut: seconds until the last of them has" "$(since "$moment" "$(date +%s.%N)")" "$((lease + 1))"
 start_finished 60
+finished=$(date +%s.%N)
 at_most "on this side: seconds until the run says so" "$(since "$moment" "$(events 'e["ts"] if e["type"] == "lost" else None')")" "$((lease + 1))"
 at_most "on this side: seconds until the last rank has ended" \
 	"$(since "$moment" "$(events 'e["ts"] if e["type"] == "exit" else None' | sort -n | tail -n 1)")" "$((lease + 2))"
+# The host that was cut off is asked once more, and that is all.
+at_most "seconds from there until the command returns" \
+	"$(since "$(events 'e["ts"] if e["type"] == "exit" else None' | sort -n | tail -n 1)" "$finished")" 10
 is "the run is lost" "$status $(outcome)" "3 lost"
 like "which names the node" "$(why)" "node 2"
 ok "and no process is left on either side" wait_for 15 no_run_processes
