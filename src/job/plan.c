@@ -20,7 +20,7 @@ enum {
 	MAX_TITLE = 60,
 	KEPT_LEASE = 3600, // seconds
 	NODES_MAX = 10000,
-	MPI_BEATS = 3,     // heartbeats that an MPI job waits for a silent node: it cannot go on without it
+	BEATS = 3,         // heartbeats in a lease: at least; and in that of an MPI job, which cannot go on without a silent node
 };
 
 struct build {
@@ -575,12 +575,12 @@ static int add_times(const struct build *b, json_t *plan, const json_t *site, bo
 		return yaml_error(yaml_find(cluster_node(b), "lease"), b->err, "found a lease of %g s, expected more than the heartbeat of %g s", lease,
 		        heartbeat);
 	if (lease < 0)
-		lease = kept ? KEPT_LEASE : site_seconds(site, "lease", b->launch.mode == JOB_MPI ? MPI_BEATS * heartbeat : 30);
+		lease = kept ? KEPT_LEASE : site_seconds(site, "lease", b->launch.mode == JOB_MPI ? BEATS * heartbeat : 30);
 	if (heartbeat >= lease)
 		return error_set(b->err, ERROR_USAGE,
 		        "found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease", heartbeat, lease);
-	if (heartbeat > lease / 2) // a broken line is given up after two: a new one must have its chance before the lease is over
-		heartbeat = lease / 2;
+	if (heartbeat > lease / BEATS) // a broken line is given up after two: a new one must have its chance before the lease is over
+		heartbeat = lease / BEATS;
 	json_object_set_new(plan, "timeout", number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
 	json_object_set_new(plan, "grace", number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));

@@ -51,7 +51,7 @@ static void test_getters(void **state)
 	assert_string_equal(json_string_value(json_object_get(plan, "name")), "my-job-v2");
 }
 
-static double lease_of(const char *text, const char *site_text)
+static double seconds_of(const char *what, const char *text, const char *site_text)
 {
 	struct error err;
 	struct job *job = job_parse(text, strlen(text), "a.yaml", NULL, 0, &err);
@@ -59,7 +59,12 @@ static double lease_of(const char *text, const char *site_text)
 	assert_non_null(job);
 	autojson json_t *plan = plan_make(job, site, "/", &err);
 	job_free(job);
-	return plan_seconds(plan, "lease");
+	return plan_seconds(plan, what);
+}
+
+static double lease_of(const char *text, const char *site_text)
+{
+	return seconds_of("lease", text, site_text);
 }
 
 // An MPI job waits for a silent node no longer than it must, unless somebody has said how long.
@@ -71,6 +76,8 @@ static void test_lease(void **state)
 	assert_true(lease_of("{run: {command: a, launch: mpi}}", "{\"heartbeat\": 1}") == 3);
 	assert_true(lease_of("{run: {command: a, launch: mpi}}", "{\"heartbeat\": 1, \"lease\": 40}") == 40);
 	assert_true(lease_of("{cluster: {lease: 6s}, run: {command: a}}", NULL) == 6);
+	assert_true(seconds_of("heartbeat", "{cluster: {lease: 6s}, run: {command: a}}", NULL) == 2);
+	assert_true(seconds_of("heartbeat", "{run: {command: a, launch: mpi}}", NULL) == 5);
 	assert_true(lease_of("{cluster: {lease: 1m}, run: {command: a, launch: mpi}}", "{\"lease\": 40}") == 60);
 }
 
