@@ -16,8 +16,8 @@ static int look(struct cluster *cluster, json_t *found, struct error *err)
 
 static int clean(struct cluster *cluster, struct error *err)
 {
-	int rc = box_sweep(cluster->label, err);
-	return executor_local.down(cluster, rc ? NULL : err) || rc ? -1 : 0;
+	int rc = executor_local.down(cluster, err); // first: an engine that does not answer must not keep this from being done
+	return box_sweep(cluster->label, rc ? NULL : err) || rc ? -1 : 0;
 }
 
 int broom_main(const char *label, bool sweep)
