@@ -19,10 +19,16 @@ static const char *text_of(const json_t *tree, const char *name)
 	return json_string_value(json_object_get(tree, name));
 }
 
-// Where the nodes of this run on this machine tell each other what was built. The directory above is the run's.
+// In the run's directory, which is the one above: what the nodes of this run on this machine share.
+static char *beside(const char *node_dir, const char *name)
+{
+	return mem_printf("%.*s/%s", (int)(strrchr(node_dir, '/') - node_dir), node_dir, name);
+}
+
+// Where they tell each other what was built.
 static char *note_path(const char *node_dir)
 {
-	return mem_printf("%.*s/image.txt", (int)(strrchr(node_dir, '/') - node_dir), node_dir);
+	return beside(node_dir, "image.txt");
 }
 
 // NULL while nobody has built it.
@@ -101,11 +107,10 @@ static int take(struct engine *e, const json_t *step, struct error *err)
 int picture_take(const json_t *step)
 {
 	struct error err = {0};
-	const char *node_dir = text_of(step, "node_dir");
-	autofree char *above = mem_strndup(node_dir, (size_t)(strrchr(node_dir, '/') - node_dir));
-	autoclose int turn = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofree char *lock = beside(text_of(step, "node_dir"), "image.lock");
+	autoclose int turn = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	struct engine *e = turn < 0 || flock(turn, LOCK_EX) ? NULL : box_engine(&err);
-	int rc = e ? take(e, step, &err) : err.code ? -1 : error_errno(&err, "cannot lock '%s'", above);
+	int rc = e ? take(e, step, &err) : err.code ? -1 : error_errno(&err, "cannot lock '%s'", lock);
 	engine_free(e);
 	if (rc)
 		on_line(NULL, err.text);
