@@ -17,11 +17,6 @@
 
 // --- what a node offers -----------------------------------------------------------
 
-bool address_is_six(const char *address)
-{
-	return strchr(address, ':') != NULL;
-}
-
 static bool is_loopback(const char *address)
 {
 	return str_starts(address, "127.") || strcmp(address, "::1") == 0;

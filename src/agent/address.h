@@ -18,8 +18,6 @@ json_t *address_offer(const char *first);
 // A TCP socket bound to a port of its own on every address of this machine, of both families where six; -1 and err when there is none.
 int address_bind(bool six, int *port, struct error *err);
 
-bool address_is_six(const char *address);
-
 // Which address of node is everybody's. offered: its own list. tried: an array by node, of each what it has found, {"reached": {"K": [address,
 // ...]}, "why": {"K": why it does not reach the first of those that it does not}}; node's own entry is passed over. Borrowed from offered; *why is then
 // what is wrong with those before it. NULL and err, which names the pair and the reason, when there is none; *who is then the node that should
