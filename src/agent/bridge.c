@@ -166,13 +166,6 @@ static int open_listener(struct bridge *b, struct error *err)
 
 // --- the agent --------------------------------------------------------------------
 
-static char *own_program(void)
-{
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	return n > 0 ? mem_strndup(path, (size_t)n) : mem_strdup("muster-agent");
-}
-
 // What the agent says before it keeps to its log; nothing when it came so far.
 static char *read_complaint(int fd)
 {
@@ -192,7 +185,7 @@ static int start_agent(struct bridge *b, struct error *err)
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		return error_errno(err, "cannot make a pipe for the agent");
 	autoclose int theirs = in[0], to = in[1], from = out[0], said = out[1];
-	autofree char *program = own_program();
+	autofree char *program = proc_program();
 	setenv("MUSTER_RUN", text_of(b, "run"), 1);
 	char *argv[] = {program, NULL};
 	struct proc_options options = {.argv = argv, .dir = b->dir, .in = theirs, .out = said, .err = said, .session = true};

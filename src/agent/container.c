@@ -10,7 +10,6 @@
 #include "wire/event.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,13 +38,6 @@ static const char *text_of(const json_t *tree, const char *name)
 static char *socket_of(const struct node *node)
 {
 	return fs_join(node->dir, "container.sock");
-}
-
-static char *own_program(void)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	return mem_strndup(path, n > 0 ? (size_t)n : 0);
 }
 
 // --- the child ------------------------------------------------------------------
@@ -84,7 +76,7 @@ static char *make(const struct work *w, struct engine *e, const char *number, st
 {
 	const struct node *node = w->node;
 	const json_t *container = json_object_get(node->plan, "container");
-	autofree char *image = picture_name(container, node->dir, err), *program = own_program(), *socket = socket_of(node);
+	autofree char *image = picture_name(container, node->dir, err), *program = proc_program(), *socket = socket_of(node);
 	autojson json_t *dirs = dirs_of(node);
 	struct box box = {.label = node->run,
 		.node = number,
@@ -271,7 +263,7 @@ void container_free(struct node *node)
 json_t *container_enter(const struct node *node, const json_t *argv, const json_t *env, int *in, struct error *err)
 {
 	autojson json_t *rank = mem_json("{s:O, s:O, s:s}", "argv", argv, "env", env, "dir", node->out_dir);
-	autofree char *text = json_dumps(rank, JSON_COMPACT), *program = own_program(), *socket = socket_of(node);
+	autofree char *text = json_dumps(rank, JSON_COMPACT), *program = proc_program(), *socket = socket_of(node);
 	autoclose int fd = memfd_create("rank", MFD_CLOEXEC);
 	if (fd < 0 || fs_write_fd(fd, text, strlen(text), err) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
 		error_errno(err, "cannot write down the rank");

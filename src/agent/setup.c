@@ -5,12 +5,12 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "exec/mounts.h"
 #include "wire/event.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -190,13 +190,6 @@ static bool is_apart(const json_t *step)
 	return step_needs_root(step) || json_object_get(step, "image");
 }
 
-static char *own_program(void)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	return mem_strndup(path, n > 0 ? (size_t)n : 0);
-}
-
 // A line to the process that is to be started: its end is the word to end, and the only one that reaches what root runs.
 static int open_line(struct setup *s, struct error *err)
 {
@@ -219,7 +212,7 @@ static char *save_step(struct node *node, const json_t *step, struct error *err)
 // What does the step in this process's place.
 static json_t *apart_argv(struct node *node, const json_t *step, struct error *err)
 {
-	autofree char *path = save_step(node, step, err), *program = own_program();
+	autofree char *path = save_step(node, step, err), *program = proc_program();
 	return path ? mem_json("[s, s, s]", program, "step", path) : NULL;
 }
 
@@ -381,12 +374,12 @@ void setup_free(struct node *node)
 
 int setup_undo(const struct node *node, struct error *err)
 {
-	autofree char *program = own_program();
+	autofree char *program = proc_program();
 	return mounts_clean(node->dir, program, err);
 }
 
 bool setup_unblock(const struct node *node)
 {
-	autofree char *program = own_program();
+	autofree char *program = proc_program();
 	return mounts_unblock(node->dir, program);
 }

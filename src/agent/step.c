@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -226,9 +225,7 @@ static int start_keeper(const json_t *step, struct error *err)
 // This program again, as root.
 static int ask_sudo(const char *file, struct error *err)
 {
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	path[n > 0 ? n : 0] = '\0';
+	autofree char *path = proc_program();
 	execlp("sudo", "sudo", "-n", "--", path, "step", file, (char *)NULL);
 	return error_errno(err, "cannot run 'sudo'");
 }

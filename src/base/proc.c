@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
@@ -357,6 +358,13 @@ size_t proc_trees(const pid_t *roots, size_t count, pid_t **pids)
 size_t proc_tree(pid_t pid, pid_t **pids)
 {
 	return proc_trees(&pid, 1, pids);
+}
+
+char *proc_program(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	return n > 0 ? mem_strndup(path, (size_t)n) : mem_strdup("/proc/self/exe");
 }
 
 char *proc_machine(void)

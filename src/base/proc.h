@@ -47,6 +47,9 @@ size_t proc_tree(pid_t pid, pid_t **pids);
 // The same for many at once; each process is there once.
 size_t proc_trees(const pid_t *roots, size_t count, pid_t **pids);
 
+// The path of the program that this process runs. Owned by the caller.
+char *proc_program(void);
+
 // The same text for processes that share memory (one kernel, one IPC name space, one /dev/shm); where that cannot be known a text that no
 // other process has. Owned by the caller.
 char *proc_machine(void);

@@ -265,10 +265,8 @@ static int wait_for(pid_t pid, int pidfd)
 // `muster-agent WHAT DIR` as root.
 static int run_agent(const char *what, const char *dir, const char *program, struct error *err)
 {
-	char self[PATH_MAX] = "";
-	if (!fs_exists(program) && readlink("/proc/self/exe", self, sizeof self - 1) < 0)
-		return error_errno(err, "cannot find the agent's program");
-	const char *const argv[] = {"sudo", "-n", "--", *self ? self : program, what, dir, NULL};
+	autofree char *self = fs_exists(program) ? NULL : proc_program();
+	const char *const argv[] = {"sudo", "-n", "--", self ? self : program, what, dir, NULL};
 	autoclose int words = memfd_create("words", MFD_CLOEXEC), pidfd = -1;
 	struct proc_options options = {.argv = (char *const *)argv + (geteuid() == 0 ? 3 : 0), .in = -1, .out = words, .err = words};
 	pid_t pid = proc_spawn(&options, &pidfd, err);
