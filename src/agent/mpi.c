@@ -333,7 +333,7 @@ static void add_parting(const struct node *node, json_t *env)
 	if (stat(path, &st) < 0 && fs_write(path, parting_so, parting_so_size, 0755, &(struct error){0}) < 0)
 		return;
 	const char *own = text_of(env, "LD_PRELOAD");
-	own = own ? own : getenv("LD_PRELOAD");
+	own = own || node->container ? own : getenv("LD_PRELOAD"); // what this user loads is not in a container
 	autofree char *all = own && *own ? mem_printf("%s:%s", path, own) : mem_strdup(path);
 	json_object_set_new(env, "LD_PRELOAD", json_string(all));
 }
@@ -346,7 +346,7 @@ void mpi_add_env(const struct node *node, size_t rank, const json_t *open_mpi, j
 	json_object_set_new(env, "PMI_RANK", json_string(number));
 	json_object_set_new(env, "PMI_SIZE", json_string(size));
 	struct way way;
-	if (!getenv("UCX_NET_DEVICES") && find_way(node->address, &way))
+	if ((node->container || !getenv("UCX_NET_DEVICES")) && find_way(node->address, &way))
 		set(env, "UCX_NET_DEVICES", way.device);
 	if (are_apart(node))
 		add_parting(node, env);

@@ -218,6 +218,7 @@ like "torch" "$(output 1)" "1 of 2 127"
 cat >ring.c <<'C'
 #include <mpi.h>
 #include <stdio.h>
+#include <stdlib.h>
 int main(int argc, char **argv)
 {
 	int rank, size, sum = 0;
@@ -226,6 +227,8 @@ int main(int argc, char **argv)
 	MPI_Comm_size(MPI_COMM_WORLD, &size);
 	MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
 	printf("rank %d of %d sum %d\n", rank, size, sum);
+	for (int i = 1; i < argc; i++)
+		printf("%s\n", getenv(argv[i]));
 	MPI_Finalize();
 	return 0;
 }
@@ -239,6 +242,11 @@ if command -v mpicc.mpich >/dev/null; then
 	status_is "MPICH" 0
 	is "the ranks have found each other" "$(cat "$(run_dir)"/ranks/output-*.txt | sort | tr '\n' ' ')" \
 		"rank 0 of 3 sum 3 rank 1 of 3 sum 3 rank 2 of 3 sum 3 "
+	# Containers share no memory, so ranks load what MPI_Finalize needs to end. What the agent's user loads is not there.
+	LD_PRELOAD=libc.so.6 muster run ring.yaml --set cluster.nodes=2 --set run.procs_per_node=2 --set 'run.command=[/ring, LD_PRELOAD]'
+	status_is "MPICH in two containers" 0
+	is "the ranks have found each other" "$(cat "$(run_dir)"/ranks/output-*.txt | grep -c '^rank [0-3] of 4 sum 6$')" 4
+	like "and have loaded one thing" "$(output 3 | tail -n 1)" "^/[^:]*/node-1/parting\.so$"
 else
 	skip "MPICH" "no mpicc.mpich"
 fi
@@ -281,6 +289,18 @@ sed -i '$d' context/Dockerfile
 muster run build.yaml --set 'cluster={executor: ssh, hosts: [h0, h1]}' --set 'run.container.build.args.WORD=far' --set name=far
 status_is "over ssh, from a directory that is sent there" 0
 is "an image of it, without what is left out" "$(output 0 | tr '\n' ' ')" "far /context/Dockerfile /context/in "
+# A cluster of hosts with limits: a job's containers are in the groups of its nodes.
+echo 'cluster: {executor: ssh, hosts: [h0, h1], memory: 64Mi}' >lab.yaml
+muster up -q lab.yaml
+if [ "$status" = 0 ]; then
+	muster run limits.yaml --on lab --set cluster={}
+	is "on a cluster of hosts: more memory than allowed" "$status" 1
+	like "why: rank and memory" "$(why)" "rank 1.*out of memory"
+	ok "its containers go" wait_for 10 engine_is_empty
+	muster down lab
+else
+	skip "limits on hosts" "control groups cannot be written here"
+fi
 start run wait.yaml --set 'cluster={executor: ssh, hosts: [h0, h1]}'
 ok "ranks run on hosts" wait_for 20 running
 kill -9 "$(pid_in "$FARM/h1/nodes/$(basename "$(run_dir)")/node-1/agent.json")"
