@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,11 @@ json_t *mem_json(const char *fmt, ...)
 		abort();
 	}
 	return tree;
+}
+
+json_t *mem_number(double value)
+{
+	return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value) : json_real(value);
 }
 
 void mem_cleanup_free(void *ptr)

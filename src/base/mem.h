@@ -16,6 +16,8 @@ char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // The json_pack of a caller whose format is right: aborts rather than return NULL.
 json_t *mem_json(const char *fmt, ...);
 
+json_t *mem_number(double value); // an integer where it is one
+
 void mem_cleanup_free(void *ptr);
 void mem_cleanup_fd(int *fd);
 void mem_cleanup_file(FILE **file);

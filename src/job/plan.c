@@ -8,8 +8,9 @@
 #include "job/input.h"
 #include "job/job.h"
 #include "job/launch.h"
+#include "job/scope.h"
+#include "job/steps.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,6 @@
 enum {
 	MAX_RANKS = 32768,
 	MAX_BYTES = 256 << 20, // of the plan's texts, which every rank repeats
-	MAX_TITLE = 60,
 	KEPT_LEASE = 3600, // seconds
 	NODES_MAX = 10000,
 	BEATS = 3,         // heartbeats in a lease: at least; and in that of an MPI job, which cannot go on without a silent node
@@ -30,146 +30,6 @@ struct build {
 	bool ports; // some text holds {port...}
 	struct error *err;
 };
-
-// Whose placeholders are filled. rank -1: a setup command, of any node.
-struct scope {
-	struct build *build;
-	const struct launch_role *role;
-	long rank;
-};
-
-static json_t *number(double value)
-{
-	return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value) : json_real(value);
-}
-
-// --- placeholders ---------------------------------------------------------------
-
-static char *check_index(const char *name, long index, size_t count, const char *what, struct error *err)
-{
-	if (index >= 0 && (size_t)index >= count)
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: the number of %s is %zu", name, index, name,
-		        count - 1, what, count);
-	return NULL;
-}
-
-static char *look_up_list(const struct scope *scope, const char *name, long index, struct error *err)
-{
-	const struct launch *launch = &scope->build->launch;
-	bool port = !strcmp(name, "port");
-	if (port)
-		scope->build->ports = true;
-	if (index >= 0)
-		return check_index(name, index, port ? launch->size : launch->nodes, port ? "ranks" : "nodes", err);
-	if (port && scope->rank < 0)
-		error_set(err, ERROR_USAGE, "found {port}, expected {port[R]}: a setup command belongs to no rank");
-	if (!port && scope->rank >= 0)
-		return mem_printf("{addr[%zu]}", (size_t)scope->rank / launch->procs);
-	return NULL;
-}
-
-static char *look_up_rank(const struct scope *scope, const char *name, bool *known)
-{
-	const struct launch *launch = &scope->build->launch;
-	size_t rank = (size_t)scope->rank;
-	*known = true;
-	if (!strcmp(name, "rank"))
-		return mem_printf("%zu", rank);
-	if (!strcmp(name, "local_rank"))
-		return mem_printf("%zu", rank % launch->procs);
-	if (!strcmp(name, "node"))
-		return mem_printf("%zu", rank / launch->procs);
-	if (!strcmp(name, "role"))
-		return mem_strdup(scope->role->name);
-	if (!strcmp(name, "index"))
-		return mem_printf("%zu", rank - scope->role->first * launch->procs);
-	*known = false;
-	return NULL;
-}
-
-static bool is_one_of(const char *name, const char *const *names)
-{
-	for (; *names; names++)
-		if (!strcmp(*names, name))
-			return true;
-	return false;
-}
-
-static char *look_up(const char *name, long index, void *data, struct error *err)
-{
-	static const char *const of_rank[] = {"rank", "local_rank", "node", "role", "index", NULL};
-	static const char *const of_run[] = {"nodes", "size", NULL};
-	static const char *const live[] = {"data", "out", "hosts", "hostfile", NULL};
-	const struct scope *scope = data;
-	if (!strcmp(name, "addr") || !strcmp(name, "port"))
-		return look_up_list(scope, name, index, err);
-	bool mine = is_one_of(name, of_rank);
-	if (!mine && !is_one_of(name, of_run) && !is_one_of(name, live))
-		return NULL;
-	if (index >= 0) {
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected {%s}, or {{%s[%ld]}} for the text itself", name, index, name, name,
-		        index);
-		return NULL;
-	}
-	if (mine && scope->rank < 0) {
-		if (!strcmp(name, "rank") || !strcmp(name, "local_rank"))
-			error_set(err, ERROR_USAGE, "found {%s}, expected {node}: a setup command belongs to no rank", name);
-		return NULL; // plan_slice knows the node
-	}
-	if (mine)
-		return look_up_rank(scope, name, &mine);
-	if (!strcmp(name, "nodes"))
-		return mem_printf("%zu", scope->build->launch.nodes);
-	return strcmp(name, "size") ? NULL : mem_printf("%zu", scope->build->launch.size);
-}
-
-// The expanded text; NULL and the build's error, at the place of the node.
-static json_t *expanded(const struct scope *scope, const char *text, const struct yaml *node)
-{
-	struct error why = {0};
-	autofree char *result = expand_text(text, 0, look_up, (void *)scope, &why);
-	if (result)
-		return json_string(result);
-	yaml_error(node, scope->build->err, "%s", why.text);
-	return NULL;
-}
-
-// Takes value; -1 when there is none.
-static int add(json_t *tree, const char *key, json_t *value)
-{
-	return value ? json_object_set_new(tree, key, value) : -1;
-}
-
-static json_t *make_argv(const struct scope *scope, const struct field_command *command, const struct yaml *node)
-{
-	json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
-	for (size_t i = 0; i < command->words.count; i++) {
-		json_t *word = expanded(scope, command->words.items[i], command->shell ? node : node->entries[i].value);
-		if (!word) {
-			json_decref(argv);
-			return NULL;
-		}
-		json_array_append_new(argv, word);
-	}
-	return argv;
-}
-
-// What the user sets goes over what is there.
-static int add_env(const struct scope *scope, json_t *env, const struct field_env *from, const struct yaml *node)
-{
-	for (size_t i = 0; i < from->count; i++) {
-		const struct yaml_entry *entry = &node->entries[i];
-		const char *name = from->items[i].name;
-		if (str_starts(name, "MUSTER_"))
-			return yaml_error_at(entry->value->file, entry->line, entry->column, scope->build->err,
-			        "found the variable '%s', expected a name that does not begin with MUSTER_: those are muster's", name);
-		json_t *value = expanded(scope, from->items[i].value, entry->value);
-		if (!value)
-			return -1;
-		json_object_set_new(env, name, value);
-	}
-	return 0;
-}
 
 // --- nodes and ranks --------------------------------------------------------------
 
@@ -251,7 +111,7 @@ static json_t *make_node(const struct build *b, size_t r, size_t index)
 	const char *image = from && from->image ? from->image : cluster->image;
 	autofree char *name = mem_printf("node-%zu", role->first + index);
 	return mem_json("{s:I, s:s, s:s, s:I, s:o, s:o, s:s*}", "node", (json_int_t)(role->first + index), "name", name, "role", role->name,
-	        "index", (json_int_t)index, "cpus", cpus >= 0 ? number(cpus) : json_null(), "memory",
+	        "index", (json_int_t)index, "cpus", cpus >= 0 ? mem_number(cpus) : json_null(), "memory",
 	        memory >= 0 ? json_integer(memory) : json_null(), "image", image);
 }
 
@@ -298,13 +158,13 @@ static json_t *make_rank(struct build *b, size_t r, size_t index)
 	const struct job_role *from = job_role(b, r);
 	const struct job_run *run = &b->job->run;
 	size_t rank = role->first * b->launch.procs + index;
-	struct scope scope = {b, role, (long)rank};
+	struct scope scope = {&b->launch, role, (long)rank, &b->ports, b->err};
 	bool own = from && from->command.words.count;
 	autojson json_t *env = launch_env(&b->launch, role, rank);
-	if (add_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
+	if (scope_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
 		return NULL;
 	json_t *argv =
-	        make_argv(&scope, own ? &from->command : &run->command, yaml_find(own ? from->place.node : run->place.node, "command"));
+	        scope_argv(&scope, own ? &from->command : &run->command, yaml_find(own ? from->place.node : run->place.node, "command"));
 	if (!argv)
 		return NULL;
 	return mem_json("{s:I, s:I, s:I, s:s, s:I, s:b, s:o, s:O}", "rank", (json_int_t)rank, "node", (json_int_t)(rank / b->launch.procs),
@@ -331,102 +191,7 @@ static json_t *make_ranks(struct build *b)
 	return NULL;
 }
 
-// --- setup, metrics, outputs ------------------------------------------------
-
-// The beginning of a command, for messages.
-static char *title(const struct field_command *command)
-{
-	autostr struct str s = {0};
-	for (size_t i = 0; i < command->words.count && s.len < MAX_TITLE; i++)
-		str_printf(&s, "%s%s", i ? " " : "", command->words.items[i]);
-	char *text = str_steal(&s);
-	text[strcspn(text, "\r\n")] = 0;
-	if (strlen(text) > MAX_TITLE)
-		text[str_utf8_valid(text, MAX_TITLE)] = 0;
-	return text;
-}
-
-static json_t *make_texts(const struct field_texts *texts)
-{
-	json_t *list = json_array();
-	for (size_t i = 0; i < texts->count; i++)
-		json_array_append_new(list, json_string(texts->items[i]));
-	return list;
-}
-
-static json_t *make_packages(const struct job_setup *setup)
-{
-	autostr struct str name = {0};
-	str_puts(&name, "packages");
-	for (size_t i = 0; i < setup->packages.count; i++)
-		str_printf(&name, " %s", setup->packages.items[i]);
-	return mem_json("{s:s, s:o}", "name", setup->name ? setup->name : name.text, "packages", make_texts(&setup->packages));
-}
-
-static json_t *make_order(const struct scope *scope, const struct job_setup *setup)
-{
-	const struct yaml *node = setup->place.node;
-	autofree char *name = setup->name ? mem_strdup(setup->name) : title(&setup->run);
-	autojson json_t *step = mem_json("{s:s}", "name", name);
-	if (add(step, "argv", make_argv(scope, &setup->run, yaml_find(node, "run"))))
-		return NULL;
-	if (setup->become)
-		json_object_set_new(step, "become", json_true());
-	if (setup->creates && add(step, "creates", expanded(scope, setup->creates, yaml_find(node, "creates"))))
-		return NULL;
-	return steal(step);
-}
-
-static json_t *make_mount(const struct scope *scope, const struct job_setup *setup, const struct job_mount *mount)
-{
-	autostr struct str options = {0};
-	for (size_t i = 0; i < mount->options.count; i++)
-		str_printf(&options, "%s%s", i ? "," : "", mount->options.items[i]);
-	autofree char *name = setup->name ? mem_strdup(setup->name) : mem_printf("mount %s on %s", mount->from, mount->to);
-	json_t *from = expanded(scope, mount->from, yaml_find(mount->place.node, "from"));
-	return from ? mem_json("{s:s, s:{s:s, s:o, s:s, s:s*}}", "name", name, "mount", "type", mount->type, "from", from, "to", mount->to, "options",
-	                      options.len ? options.text : NULL)
-	            : NULL;
-}
-
-// What all kinds of steps have. Takes step, which may be NULL.
-static int add_step(const struct scope *scope, json_t *list, const struct job_setup *setup, json_t *made)
-{
-	autojson json_t *step = made;
-	autojson json_t *env = mem_json(
-	        "{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}", "MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
-	autofree char *nodes = mem_printf("%zu", scope->build->launch.nodes), *size = mem_printf("%zu", scope->build->launch.size);
-	json_object_set_new(env, "MUSTER_NODES", json_string(nodes));
-	json_object_set_new(env, "MUSTER_SIZE", json_string(size));
-	if (!step || add_env(scope, env, &setup->env, yaml_find(setup->place.node, "env")))
-		return -1;
-	json_object_set(step, "env", env);
-	json_object_set_new(step, "once", json_boolean(setup->once));
-	json_object_set_new(step, "timeout", number(setup->timeout));
-	return json_array_append(list, step);
-}
-
-static int add_steps(const struct scope *scope, json_t *list, const struct job_setup *setup)
-{
-	const struct job_mount *mounts = setup->mounts.items;
-	if (!setup->mounts.count)
-		return add_step(scope, list, setup, setup->packages.count ? make_packages(setup) : make_order(scope, setup));
-	for (size_t i = 0; i < setup->mounts.count; i++)
-		if (add_step(scope, list, setup, make_mount(scope, setup, &mounts[i])))
-			return -1;
-	return 0;
-}
-
-static json_t *make_setup(struct build *b)
-{
-	struct scope scope = {b, NULL, -1};
-	autojson json_t *list = json_array();
-	const struct job_setup *steps = b->job->setup.items;
-	for (size_t i = 0; i < b->job->setup.count; i++)
-		if (add_steps(&scope, list, &steps[i]))
-			return NULL;
-	return steal(list);
-}
+// --- metrics, progress, outputs ---------------------------------------------
 
 static json_t *make_metrics(const struct build *b)
 {
@@ -508,9 +273,9 @@ static json_t *make_budget(const struct job_budget *budget)
 {
 	json_t *made = json_object();
 	if (budget->max_time > 0)
-		json_object_set_new(made, "max_time", number(budget->max_time));
+		json_object_set_new(made, "max_time", mem_number(budget->max_time));
 	if (budget->max_cost)
-		json_object_set_new(made, "max_cost", number(strtod(budget->max_cost, NULL)));
+		json_object_set_new(made, "max_cost", mem_number(strtod(budget->max_cost, NULL)));
 	return made;
 }
 
@@ -520,7 +285,7 @@ static json_t *make_expected(const struct job_expected *e)
 	const double times[] = {e->time, e->low, e->high, e->cost ? strtod(e->cost, NULL) : -1};
 	static const char *const names[] = {"time", "low", "high", "cost"};
 	for (size_t i = 0; i < countof(times); i++)
-		json_object_set_new(made, names[i], times[i] >= 0 ? number(times[i]) : json_null());
+		json_object_set_new(made, names[i], times[i] >= 0 ? mem_number(times[i]) : json_null());
 	return made;
 }
 
@@ -581,18 +346,25 @@ static int add_times(const struct build *b, json_t *plan, const json_t *site, bo
 		        "found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease", heartbeat, lease);
 	if (heartbeat > lease / BEATS) // a broken line is given up after two: a new one must have its chance before the lease is over
 		heartbeat = lease / BEATS;
-	json_object_set_new(plan, "timeout", number(run->timeout));
+	json_object_set_new(plan, "timeout", mem_number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
-	json_object_set_new(plan, "grace", number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
-	json_object_set_new(plan, "deadline", number(site_seconds(site, "deadline", 60)));
-	json_object_set_new(plan, "heartbeat", number(heartbeat));
-	json_object_set_new(plan, "lease", number(lease));
+	json_object_set_new(plan, "grace", mem_number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
+	json_object_set_new(plan, "deadline", mem_number(site_seconds(site, "deadline", 60)));
+	json_object_set_new(plan, "heartbeat", mem_number(heartbeat));
+	json_object_set_new(plan, "lease", mem_number(lease));
 	return 0;
+}
+
+// Takes value; -1 when there is none.
+static int add(json_t *tree, const char *key, json_t *value)
+{
+	return value ? json_object_set_new(tree, key, value) : -1;
 }
 
 static json_t *make_plan(struct build *b, const json_t *site)
 {
 	const struct job *job = b->job;
+	struct scope setup = {&b->launch, NULL, -1, &b->ports, b->err};
 	if (check_size(b))
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
@@ -602,7 +374,7 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	if (job->cluster.at_once > 0)
 		json_object_set_new(plan, "at_once", json_integer(job->cluster.at_once));
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
-	        add(plan, "setup", make_setup(b)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
+	        add(plan, "setup", steps_make(job, &setup)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
 	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site, false) ||
 	        containers_of_nodes(job, b->dir, plan, b->err) || containers_of_ranks(job, b->dir, plan, b->err))
 		return NULL;
@@ -636,7 +408,7 @@ static json_t *make_action(const struct job_action *action)
 	const struct job_step *steps = action->steps.items;
 	for (size_t i = 0; i < action->steps.count; i++) {
 		const struct field_command *command = &steps[i].run;
-		autofree char *name = steps[i].name ? mem_strdup(steps[i].name) : title(command);
+		autofree char *name = steps[i].name ? mem_strdup(steps[i].name) : steps_title(command);
 		json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
 		for (size_t w = 0; w < command->words.count; w++)
 			json_array_append_new(argv, json_string(command->words.items[w]));

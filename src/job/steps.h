@@ -1,0 +1,17 @@
+// The setup steps of a plan, from those of a job.
+// It does none of them: agent/setup does. That of an image is containers'.
+#ifndef JOB_STEPS_H
+#define JOB_STEPS_H
+
+#include "job/job.h"
+#include "job/scope.h"
+
+#include <jansson.h>
+
+// "setup" of plan.h, owned by the caller; NULL and the scope's error, see there. scope: that of a setup command.
+json_t *steps_make(const struct job *job, const struct scope *scope);
+
+// The beginning of a command, for messages; owned by the caller.
+char *steps_title(const struct field_command *command);
+
+#endif
