@@ -57,6 +57,15 @@ int fs_write_fd(int fd, const void *bytes, size_t len, struct error *err)
 	return 0;
 }
 
+char *fs_read_all(int fd, size_t *len)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	char *bytes = mem_alloc(size > 0 ? (size_t)size + 1 : 1);
+	ssize_t n = size > 0 ? pread(fd, bytes, (size_t)size, 0) : 0;
+	*len = n > 0 ? (size_t)n : 0;
+	return bytes;
+}
+
 int fs_write(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err)
 {
 	autofree char *beside = mem_printf("%s.tmp%d", path, (int)getpid());

@@ -12,6 +12,9 @@
 // The whole file, NUL-ended, owned by the caller; *len (may be NULL) without the NUL. NULL on error, also when larger than max bytes.
 char *fs_read(const char *path, size_t max, size_t *len, struct error *err);
 
+// The whole of a file that is in memory, NUL-ended, owned by the caller.
+char *fs_read_all(int fd, size_t *len);
+
 // Writes all bytes or fails. fs_write: beside the target, then renamed, mode as given.
 int fs_write_fd(int fd, const void *bytes, size_t len, struct error *err);
 int fs_write(const char *path, const void *bytes, size_t len, mode_t mode, struct error *err);

@@ -5,6 +5,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "exec/bare.h"
+#include "exec/errand.h"
 #include "exec/executor.h"
 #include "exec/intent.h"
 #include "exec/nodesdir.h"
@@ -26,7 +27,6 @@
 #define CONNECT_AGAIN 3.0 // for one that is to come back: a new try is sooner through than an old one; and where the last one was in vain
 #define TRIES 3           // of a first connection that a busy sshd threw away
 #define LEAVING 5.0       // seconds for agents that were told to go
-#define SWEEPING 30.0     // for a host to be cleaned
 #define AGENT_MAX (256u << 20)
 #define CPUS_LEAST 0.001  // as of local
 #define NODE_FILES 8      // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
@@ -142,14 +142,6 @@ static char *framed(const char *bytes, size_t len, size_t *total)
 	return str_steal(&s);
 }
 
-static char *read_all(int fd, size_t *len)
-{
-	*len = (size_t)lseek(fd, 0, SEEK_END);
-	char *bytes = mem_alloc(*len + 1);
-	*len = (size_t)pread(fd, bytes, *len, 0);
-	return bytes;
-}
-
 static void pack(struct work *w)
 {
 	char *argv[] = {"gzip", "-1", "-c", w->agent, NULL};
@@ -160,7 +152,7 @@ static void pack(struct work *w)
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
 		return;
 	size_t len;
-	autofree char *bytes = read_all(out, &len);
+	autofree char *bytes = fs_read_all(out, &len);
 	w->packed = framed(bytes, len, &w->packed_len);
 }
 
@@ -372,67 +364,10 @@ static int ssh_up(struct cluster *c, struct error *err)
 
 // --- down and left ----------------------------------------------------------
 
-// One command on many hosts.
-struct errand {
-	const json_t *host;
-	double connect; // seconds for that
-	struct secure ssh;
-	int out; // a file in memory
-	bool done;
-	bool silent; // it was not reached, or has not ended
-	char *text, *words;
-};
-
-static void finish(struct errand *e, double seconds)
-{
-	size_t len;
-	int status = secure_end(&e->ssh, seconds, &e->words);
-	e->text = read_all(e->out, &len);
-	e->done = status == 0 && strstr(e->text, "muster-swept");
-	e->silent = status == 255;
-	const char *last = strstr(e->text, "muster-trouble ");
-	if (!e->done && last) {
-		free(e->words);
-		e->words = mem_strndup(last + strlen("muster-trouble "), strcspn(last, "\n") - strlen("muster-trouble "));
-	}
-	mem_cleanup_fd(&e->out);
-}
-
-// Starts as many as may be under way, waits for them in their order.
-static void run_all(struct errand *all, size_t count, const char *script, size_t at_a_time)
-{
-	double end = clock_mono() + SWEEPING * (double)(1 + count / at_a_time);
-	for (size_t i = 0, started = 0; i < count; i++) {
-		for (; started < count && started < i + at_a_time; started++) {
-			struct errand *e = &all[started];
-			struct error err = {0};
-			e->out = memfd_create("ssh", MFD_CLOEXEC);
-			secure_start(&e->ssh, e->host, script, -1, e->out, e->connect, &err);
-		}
-		double left = end - clock_mono();
-		finish(&all[i], left > 0 ? left : 0);
-	}
-}
-
 static char *sweep_command(const json_t *intent, const char *what)
 {
 	const char *sum = json_string_value(json_object_get(intent, "agent"));
 	return mem_printf(sweep_script, sum, sum, what, json_string_value(json_object_get(intent, "label")));
-}
-
-static size_t errands_of(const json_t *hosts, struct errand **all)
-{
-	size_t count = json_array_size(hosts);
-	*all = mem_alloc((count + 1) * sizeof **all);
-	for (size_t i = 0; i < count; i++)
-		(*all)[i] = (struct errand){.host = json_array_get(hosts, i), .connect = CONNECT, .out = -1};
-	return count;
-}
-
-static void errand_fini(struct errand *e)
-{
-	free(e->text);
-	free(e->words);
 }
 
 static bool is_cut(const struct work *w, const json_t *where)
@@ -447,12 +382,12 @@ static bool is_cut(const struct work *w, const json_t *where)
 static int sweep_hosts(json_t *intent, const struct work *w, struct error *err)
 {
 	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array(), *silent = json_array();
-	struct errand *all;
-	size_t count = errands_of(hosts, &all), at_a_time = at_once(intent);
+	size_t count = json_array_size(hosts);
+	struct errand *all = errand_list(hosts, CONNECT);
 	autofree char *script = sweep_command(intent, "sweep");
 	for (size_t i = 0; i < count; i++)
 		all[i].connect = is_cut(w, all[i].host) ? CONNECT_AGAIN : CONNECT;
-	run_all(all, count, script, at_a_time);
+	errand_run(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {
 		if (!all[i].done) {
 			autofree char *name = secure_name(all[i].host);
@@ -463,9 +398,8 @@ static int sweep_hosts(json_t *intent, const struct work *w, struct error *err)
 			if (all[i].silent)
 				json_array_append(silent, (json_t *)all[i].host);
 		}
-		errand_fini(&all[i]);
 	}
-	free(all);
+	errand_free(all, count);
 	json_object_set_new(intent, "hosts", stay);
 	json_object_set_new(intent, "silent", mem_json("{s:i, s:I, s:o}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "hosts", silent));
 	if (json_array_size(stay)) {
@@ -563,20 +497,19 @@ static json_t *note_silent(json_t *found, const json_t *intent)
 
 static void list_hosts(json_t *found, const json_t *intent)
 {
-	struct errand *all;
 	autojson json_t *hosts = note_silent(found, intent);
-	size_t count = errands_of(hosts, &all);
+	size_t count = json_array_size(hosts);
+	struct errand *all = errand_list(hosts, CONNECT);
 	autofree char *script = sweep_command(intent, "list");
-	run_all(all, count, script, at_once(intent));
+	errand_run(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {
 		autofree char *name = secure_name(all[i].host);
 		if (all[i].done)
 			note_lines(found, intent, name, all[i].text);
 		else
 			note(found, intent, "host", name);
-		errand_fini(&all[i]);
 	}
-	free(all);
+	errand_free(all, count);
 }
 
 // Of a run that goes on somebody else takes care: its hosts are named and left in peace.
