@@ -38,7 +38,7 @@ setup:
   - {name: mine, creates: "{data}/made", run: echo never}
   - {name: other, creates: made, run: echo made; touch made}
   - {name: stays, become: true, run: 'setsid sleep 4000 </dev/null >/dev/null 2>&1 & echo $! >{data}/pid'}
-run: {command: "stat -c %u {data}/made; grep -c sleep /proc/$(cat {data}/pid)/comm"}
+run: {command: "stat -c %u {data}/made; pid=$(cat {data}/pid); for i in $(seq 100); do grep -q sleep /proc/$pid/comm && break; /bin/sleep 0.05; done; grep -c sleep /proc/$pid/comm"}
 J
 last() { events "' | '.join(e['last']) if e['type'] == 'setup' and e['name'] == '$1' else None"; }
 muster run job.yaml
