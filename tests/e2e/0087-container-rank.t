@@ -247,6 +247,18 @@ if command -v mpicc.mpich >/dev/null; then
 	status_is "MPICH in two containers" 0
 	is "the ranks have found each other" "$(cat "$(run_dir)"/ranks/output-*.txt | grep -c '^rank [0-3] of 4 sum 6$')" 4
 	like "and have loaded one thing" "$(output 3 | tail -n 1)" "^/[^:]*/node-1/parting\.so$"
+	if command -v mpicc.openmpi >/dev/null; then
+		printf '%s\n' '#include <mpi.h>' '#include <unistd.h>' 'int main(int n, char **v) { if (n > 1) MPI_Init(&n, &v); pause(); }' >stranger.c
+		mpicc.openmpi -o stranger stranger.c
+		env -u MUSTER_E2E ./stranger &
+		stranger=$!
+		CLEANUP="kill $stranger 2>/dev/null${CLEANUP:+; $CLEANUP}"
+		muster run ring.yaml --set run.procs_per_node=1 --set run.command='[/bin/sleep, "1"]' --set run.container=tools:1
+		status_is "somebody else's program of Open MPI on the same machine is not the run's" 0
+		kill $stranger
+	else
+		skip "somebody else's program of Open MPI" "no mpicc.openmpi"
+	fi
 else
 	skip "MPICH" "no mpicc.mpich"
 fi
