@@ -13,6 +13,7 @@
 #include "wire/event.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -178,7 +179,7 @@ static int on_first(json_t *event, void *data)
 
 static int on_any(json_t *event, void *data)
 {
-	*(double *)data = json_number_value(json_object_get(event, "ts"));
+	*(double *)data = fmax(*(double *)data, json_number_value(json_object_get(event, "ts")));
 	return 0;
 }
 
@@ -188,10 +189,12 @@ static double seconds_of(const struct run *run)
 	double first = 0, last = 0;
 	uint64_t offset = 0;
 	run_read(run, false, &offset, on_first, &first, NULL);
-	autofree char *path = run_path(run, "events.jsonl");
-	struct stat st;
-	offset = !stat(path, &st) && st.st_size > TAIL ? (uint64_t)st.st_size - TAIL : 0;
-	run_read(run, false, &offset, on_any, &last, NULL);
+	for (int metrics = 0; metrics < 2; metrics++) { // ranks that work long make no events
+		autofree char *path = run_path(run, metrics ? "metrics.jsonl" : "events.jsonl");
+		struct stat st;
+		offset = !stat(path, &st) && st.st_size > TAIL ? (uint64_t)st.st_size - TAIL : 0;
+		run_read(run, metrics, &offset, on_any, &last, NULL);
+	}
 	return last > first ? last - first : 0;
 }
 
