@@ -248,8 +248,7 @@ static char *find(const char *program)
 }
 
 // One MPI family: its launcher stands for the library, which it is packaged with.
-static bool check_mpi(
-	json_t *checks, const char *family, const char *const *programs, const char *mark, enum state state, const char *advice)
+static bool check_mpi(json_t *checks, const char *family, const char *const *programs, const char *mark)
 {
 	for (; *programs; programs++) {
 		autofree char *path = find(*programs);
@@ -259,7 +258,7 @@ static bool check_mpi(
 			continue;
 		autofree char *version = word_after(text, mark);
 		autofree char *line = mem_printf("%s %s (%s)", family, version, path);
-		add(checks, LAUNCH, "mpi", state, line, advice);
+		add(checks, LAUNCH, "mpi", OK, line, NULL);
 		return true;
 	}
 	return false;
@@ -270,10 +269,10 @@ static void check_launch(json_t *checks)
 	static const char *const mpich[] = {"mpiexec.mpich", "mpiexec.hydra", "mpiexec", NULL};
 	static const char *const openmpi[] = {"mpirun.openmpi", "mpirun", NULL};
 	add(checks, LAUNCH, "none, ps", OK, "need nothing", NULL);
-	if (!check_mpi(checks, "MPICH", mpich, "Version:", OK, NULL))
+	if (!check_mpi(checks, "MPICH", mpich, "Version:"))
 		add(checks, LAUNCH, "mpi", WARN, "no MPICH found",
 			"install MPICH to build and run MPI programs; muster itself does not need its mpiexec");
-	check_mpi(checks, "Open MPI", openmpi, "(Open MPI)", WARN, "this version starts programs of the MPICH family only");
+	check_mpi(checks, "Open MPI", openmpi, "(Open MPI)");
 	autofree char *python = find("python3");
 	char *argv[] = {python, "-c", "import importlib.util as u; print('torch' if u.find_spec('torch') else 'none')", NULL};
 	autofree char *torch = python ? output_of(argv) : NULL;
