@@ -129,7 +129,7 @@ static void put_tiles(struct str *h, const json_t *report)
 	tile(h, "Mean iteration", iteration_text(report));
 	tile(h, "Ranks that ended well", mem_printf("%zu of %zu", ok, json_array_size(ranks)));
 	if (json_array_size(outputs))
-		tile(h, "Outputs", mem_printf("%zu, %s", json_array_size(outputs), size));
+		tile(h, "Outputs", mem_printf("%zu file%s, %s", json_array_size(outputs), json_array_size(outputs) == 1 ? "" : "s", size));
 	if (tree_number(report, "attempt") > 1)
 		tile(h, "Attempts", markup_count(report, "attempt"));
 	str_puts(h, "</dl>\n");

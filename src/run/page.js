@@ -42,7 +42,7 @@ function seconds(v) {
 }
 function clock(v) {
 	if (v < 60)
-		return +v.toFixed(1) + " s";
+		return +v.toFixed(v < 2 ? 2 : 1) + " s";
 	const s = Math.round(v), two = n => String(n).padStart(2, "0");
 	return s < 3600 ? Math.floor(s / 60) + ":" + two(s % 60) : Math.floor(s / 3600) + ":" + two(Math.floor(s % 3600 / 60)) + ":" + two(s % 60);
 }
@@ -168,8 +168,12 @@ function chart(place, chosen) {
 		if (c.limit && c.limit <= b.y1)
 			picture.append(svg("line", {class: "limit", x1: left, x2: right, y1: y(c.limit), y2: y(c.limit)}),
 				svg("text", {x: left + 4, y: y(c.limit) - 4}, "limit " + c.format(c.limit)));
-		for (const s of shown)
+		for (const s of shown) {
+			const seen = s.points.filter(p => p[0] !== null && p[1] !== null);
+			if (seen.length === 1) // of a single value there is no curve
+				picture.append(svg("circle", {cx: x(seen[0][0]), cy: y(seen[0][1]), r: 2.5, fill: colour(s)}));
 			picture.append(svg("path", {d: trace(s.points, x, y), stroke: colour(s), "stroke-dasharray": dash(s), "stroke-opacity": c.series.length > 8 ? 0.6 : 0.9}));
+		}
 		if (shown.length <= 8)
 			name(picture, y, right);
 		follow(picture, b, x, left, right);

@@ -195,8 +195,8 @@ void sections_ranks(struct str *h, const json_t *report)
 		markup_cell_take(h, "n", markup_bytes(rank, "bytes"));
 		str_puts(h, "<td>");
 		if (tree_count(rank, "last")) {
-			str_printf(h, "<details%s><summary>%zu lines</summary>",
-			        tree_is(rank, "state", "failed") && (long)k != told ? " open" : "", tree_count(rank, "last"));
+			str_printf(h, "<details%s><summary>%zu line%s</summary>", tree_is(rank, "state", "failed") && (long)k != told ? " open" : "",
+			        tree_count(rank, "last"), tree_count(rank, "last") == 1 ? "" : "s");
 			markup_lines(h, json_object_get(rank, "last"));
 			str_puts(h, "</details>");
 		}
@@ -348,7 +348,8 @@ static void put_setup(struct str *h, const json_t *report)
 			markup_escape(h, tree_text(item, "skipped"));
 		}
 		if (tree_count(item, "last")) {
-			str_printf(h, "<details%s><summary>%zu lines</summary>", ok ? "" : " open", tree_count(item, "last"));
+			str_printf(h, "<details%s><summary>%zu line%s</summary>", ok ? "" : " open", tree_count(item, "last"),
+			        tree_count(item, "last") == 1 ? "" : "s");
 			markup_lines(h, json_object_get(item, "last"));
 			str_puts(h, "</details>");
 		}
