@@ -55,7 +55,7 @@ static const struct field cluster_fields[] = {
         {"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local", .pattern = "^[a-z][a-z0-9-]{0,30}$",
                 .expected = "the name of an executor", .example = "local", .help = "what makes the nodes"},
         {"nodes", FIELD_INT, offsetof(struct job_cluster, nodes), .min = 1, .max = 10000, .example = "4",
-                .help = "how many nodes, all of one role called `worker`; not together with `roles`; default: 1"},
+                .help = "how many nodes, all of one role called `worker`; not together with `roles`; default: 1, or as many as hosts are named"},
         {"roles", FIELD_NAMED, offsetof(struct job_cluster, roles), .max = 100, .shape = &role_shape, .pattern = NAME,
                 .expected = "a name of lower-case letters, digits and '-'", .example = "{ps: 1, worker: 2}",
                 .help = "nodes by role, in this order: a name and how many, or a name and a map that says more"},
