@@ -74,6 +74,14 @@ static int place(const struct options *o, struct job *job, struct error *err)
 	return rc;
 }
 
+// Who lists four hosts and runs on two should know.
+static void note_spare_hosts(const struct job *job, const json_t *plan)
+{
+	size_t hosts = json_array_size(job->cluster.list), nodes = json_array_size(json_object_get(plan, "nodes"));
+	if (hosts > nodes && plan)
+		fprintf(stderr, "muster: %zu hosts are named and the first %zu are taken, as `cluster.nodes` says\n", hosts, nodes);
+}
+
 // What the job file asks for, as a plan; the file's text is kept for the record.
 static json_t *load(const struct options *o, char **text, size_t *len, struct error *err)
 {
@@ -92,6 +100,8 @@ static json_t *load(const struct options *o, char **text, size_t *len, struct er
 		*strrchr(path, '/') = '\0';
 		plan = plan_make(job, site, *path ? path : "/", err);
 	}
+	if (!o->quiet && !o->json && !o->on)
+		note_spare_hosts(job, plan);
 	job_free(job);
 	return plan;
 }

@@ -416,9 +416,10 @@ static char *beside(const char *job, const char *file)
 	return slash && *file != '/' ? mem_printf("%.*s/%s", (int)(slash - job), job, file) : mem_strdup(file);
 }
 
-static int read_inventory(struct job_cluster *cluster, const struct yaml *node, struct error *err)
+// file: the job file, also where `--set` names the inventory: that is as if it stood there.
+static int read_inventory(const char *file, struct job_cluster *cluster, const struct yaml *node, struct error *err)
 {
-	autofree char *path = beside(node->file, cluster->inventory);
+	autofree char *path = beside(file, cluster->inventory);
 	struct error why = {0};
 	size_t len;
 	autofree char *text = fs_read(path, YAML_MAX_BYTES, &len, &why);
@@ -441,7 +442,7 @@ static int list_hosts(struct job *job, struct error *err)
 	if (cluster->group && !inventory)
 		return yaml_error(yaml_find(cluster->place.node, "group"), err, "found 'cluster.group' without 'cluster.inventory', expected both");
 	if (inventory)
-		return read_inventory(cluster, inventory, err);
+		return read_inventory(job->sources[0], cluster, inventory, err);
 	if (cluster->hosts.count)
 		cluster->list = json_array();
 	for (size_t i = 0; i < cluster->hosts.count; i++) {
