@@ -35,7 +35,7 @@ static int read_source(const struct wish *w, const char *name, struct iterations
 		return logfile_read(name, w->pattern, w->total, it, found, err);
 	struct run *run = run_open(w->runs, name, err);
 	if (!run)
-		return -1;
+		return error_wrap(err, "'%s' is no file", name);
 	uint64_t events = 0, metrics = 0;
 	int rc = run_read(run, false, &events, on_event, it, err);
 	if (rc == 0)

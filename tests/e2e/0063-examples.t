@@ -27,6 +27,11 @@ else
 	skip "allreduce" "no mpirun.openmpi or no python3-mpi4py"
 fi
 
+# Its image needs a registry; what it runs does not.
+muster run "$root/examples/docker-build.yaml" --set cluster.executor=local --set cluster.build= --set cluster.memory=
+status_is "docker-build, without the image" 0
+like "docker-build: rank 3" "$(output 3)" "^RANK=3 WORLD_SIZE=4 MASTER_ADDR=127\."
+
 muster up "$root/examples/cluster.yaml"
 status_is "cluster" 0
 muster run "$root/examples/hello.yaml" --on lab
