@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char about[] = "run JOB [OPTION]...\n"
 			    "Brings the job's cluster together, runs the job on it, collects what it leaves under runs/ID and leaves\n"
@@ -122,13 +123,29 @@ static int add_prices(json_t *plan, const char *file, struct error *err)
 	return 0;
 }
 
+// A path that is wrong is better said before nodes are made than by each of them.
+static int check_inputs(const json_t *plan, struct error *err)
+{
+	size_t i;
+	json_t *input;
+	json_array_foreach(json_object_get(plan, "inputs"), i, input) {
+		const char *kind = json_string_value(json_object_get(input, "kind")), *from = json_string_value(json_object_get(input, "from"));
+		if ((strcmp(kind, "path") && strcmp(kind, "live")) || access(from, R_OK) == 0)
+			continue;
+		error_errno(err, "input '%s': cannot read '%s'", json_string_value(json_object_get(input, "name")), from);
+		err->code = ERROR_USAGE;
+		return -1;
+	}
+	return 0;
+}
+
 static int run(const struct options *o, struct error *err)
 {
 	autofree char *text = NULL;
 	size_t len = 0;
 	autojson json_t *plan = load(o, &text, &len, err);
 	const struct executor *executor = !plan ? NULL : o->on ? &executor_live : executor_find(plan_executor(plan), err);
-	if (!executor || executor->check(plan, err) < 0 || add_prices(plan, o->prices, err) < 0 || budget_check(plan, err) < 0)
+	if (!executor || executor->check(plan, err) < 0 || check_inputs(plan, err) < 0 || add_prices(plan, o->prices, err) < 0 || budget_check(plan, err) < 0)
 		return -1;
 	struct run *run = run_create(o->runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
 	if (!run)

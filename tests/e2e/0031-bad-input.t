@@ -27,7 +27,7 @@ run: {command: "true"}
 J
 muster run missing.yaml
 like "a file that is missing: named" "$err $out" "nowhere\.txt"
-ok "a file that is missing: fails" test "$status" -eq 1 -o "$status" -eq 2
+status_is "a file that is missing: before any node is made" 2
 nothing_is_left "a file that is missing: nothing is left"
 
 fails "wrong sum" "good\.txt.*(sha256|SHA-256|sum)" <<'J'

@@ -92,11 +92,14 @@ fails() # NAME WHY < JOB
 	event_seen start && fail "$1: nothing was started"
 }
 
-fails "not there" "nowhere.*No such file" <<'J'
+job bad.yaml <<'J'
 cluster: {nodes: 2}
 inputs: [nowhere]
 run: {command: "true"}
 J
+muster run bad.yaml
+status_is "not there: no node is made" 2
+like "not there: says why" "$err" "nowhere.*No such file"
 mkdir special && mkfifo special/pipe
 fails "a pipe in a directory" "special/pipe' is neither" <<'J'
 cluster: {nodes: 2}
