@@ -193,6 +193,8 @@ static void say_progress(struct scan *s, size_t local, const struct wanted *w)
 		return;
 	if (s->now == 0)
 		s->now = s->offset + clock_mono();
+	if (head.anew)
+		tell_progress(s, local);
 	h->total = head.total;
 	h->epoch = head.epoch;
 	h->found = true;

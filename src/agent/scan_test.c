@@ -137,6 +137,22 @@ static void progress_comes_once_a_second_and_at_the_end(void **state)
 }
 
 // Lines that came in one piece count as the last of them; the end of the output tells what was kept back.
+static void loops_are_told_apart(void **state)
+{
+	struct scan *s = start(mem_json("{s:o}", "progress", plan_progress()));
+	say(s, 0, "step 1/3 of setup\n");
+	say(s, 0, "step 2/3 of setup\nstep 3/3 of setup\nstep 1/50\nbatch 2/4\n");
+	say(s, 0, "batch 3/4\n");
+	scan_end(s, 0);
+	static const double expected[][2] = {{1, 3}, {3, 3}, {1, 50}};
+	assert_int_equal(json_array_size(events), countof(expected));
+	for (size_t i = 0; i < countof(expected); i++) {
+		assert_float_equal(json_number_value(json_object_get(json_array_get(events, i), "done")), expected[i][0], 0);
+		assert_float_equal(json_number_value(json_object_get(json_array_get(events, i), "total")), expected[i][1], 0);
+	}
+	scan_free(s);
+}
+
 static void heads_are_of_pieces_and_the_last_are_told(void **state)
 {
 	struct scan *s = start(mem_json("{s:[s], s:i}", "progress", "turn (\\d+)", "total", 50));
@@ -346,6 +362,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(it_is_said_in_time_that_no_line_matches, setup, teardown),
 	        cmocka_unit_test_setup_teardown(epochs_are_counted_as_programs_do, setup, teardown),
 	        cmocka_unit_test_setup_teardown(progress_comes_once_a_second_and_at_the_end, setup, teardown),
+	        cmocka_unit_test_setup_teardown(loops_are_told_apart, setup, teardown),
 	        cmocka_unit_test_setup_teardown(heads_are_of_pieces_and_the_last_are_told, setup, teardown),
 	        cmocka_unit_test_setup_teardown(heads_are_thinned, setup, teardown),
 	        cmocka_unit_test_setup_teardown(it_is_said_that_no_line_matches, setup, teardown),

@@ -1,6 +1,7 @@
 #include "run/iterations.h"
 
 #include "base/mem.h"
+#include "job/tally.h"
 #include "run/series.h"
 #include "run/tree.h"
 #include "wire/event.h"
@@ -83,10 +84,9 @@ void iterations_head(struct iterations *it, long rank, double at, double done, d
 	struct rank *r = rank_of(it, rank);
 	if (!r || !isfinite(at) || !isfinite(done) || done < 0 || at < r->start) // of an attempt that is over
 		return;
-	r->total = total;
-	r->epoch = epoch;
-	if (!r->headed) {
+	if (!r->headed || tally_is_anew(done, total, r->done, r->total)) {
 		r->headed = true;
+		r->count = 0;
 		r->first_at = at;
 		r->first_done = done;
 	} else if (done > r->done && at >= r->at) {
@@ -96,6 +96,8 @@ void iterations_head(struct iterations *it, long rank, double at, double done, d
 	}
 	r->at = at;
 	r->done = done;
+	r->total = total;
+	r->epoch = epoch;
 }
 
 void iterations_start(struct iterations *it, long rank, double at)

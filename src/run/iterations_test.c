@@ -71,6 +71,23 @@ static void test_another_attempt_begins_anew(void **state)
 	iterations_free(it);
 }
 
+// A loop that was over (steps of a setup) was not what the run is about; one inside of it is passed over with its total.
+static void test_another_loop(void **state)
+{
+	struct iterations *it = iterations_new();
+	struct estimate_input in;
+	add(it, "start", 100, 0);
+	add_heads(it, 0, 101, 1, 8, 8);
+	add_heads(it, 0, 110, 1, 4, 80);
+	add_heads(it, 0, 112, 3, 1, 9);
+	assert_int_equal(iterations_input(it, 0, &in), 1);
+	assert_float_equal(in.before, 10, 1e-9);
+	assert_float_equal(in.done, 1, 0);
+	assert_float_equal(in.total, 80, 0);
+	assert_int_equal(in.count, 3);
+	iterations_free(it);
+}
+
 static void test_nonsense_is_passed_over(void **state)
 {
 	static const char *const events[] = {"{}", "{\"rank\":0}", "{\"rank\":-1,\"heads\":[[1,1]]}", "{\"rank\":99999999,\"heads\":[[1,1]]}",
@@ -129,6 +146,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_heads_become_turns),
 		cmocka_unit_test(test_another_attempt_begins_anew),
+		cmocka_unit_test(test_another_loop),
 		cmocka_unit_test(test_nonsense_is_passed_over),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_description),

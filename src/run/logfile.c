@@ -137,6 +137,8 @@ static bool read_head(struct reader *r, struct pattern *p, struct head *h)
 	struct tally_head head;
 	if (!tally_read(&r->tally, p, r->total, &head))
 		return false;
+	if (head.anew)
+		r->count = 0;
 	*h = (struct head){.done = head.done, .total = head.total, .epoch = head.epoch};
 	h->stamp = number(p, "at", NAN);
 	h->took = number(p, "seconds", NAN);

@@ -193,23 +193,48 @@ static const struct form forms[] = {
 		938, 1407, 469, 9.38, 469, 1}, // Keras 3
 };
 
+static void expect_form(const struct form *f)
+{
+	struct reading r = reading_of(f->text, NULL, NAN);
+	if ((r.rc == 0) != (f->count > 0) || r.in.count != f->count)
+		fail_msg("%s: %zu turns, not %zu: %s", f->text, r.in.count, f->count, r.rc ? r.err.text : "");
+	double done = r.in.done;
+	for (size_t k = 0; k < r.in.count; k++) {
+		done += r.in.turns[k].count;
+		if (!isnan(f->each) && (r.in.turns[k].count != f->each || (!isnan(f->seconds) && fabs(r.in.turns[k].seconds - f->seconds) > 1e-6)))
+			fail_msg("%s: %g turns in %g s", f->text, r.in.turns[k].count, r.in.turns[k].seconds);
+	}
+	if (f->count && (done != f->done || r.in.epoch != f->epoch || (isnan(f->total) ? !isnan(r.in.total) : r.in.total != f->total)))
+		fail_msg("%s: %g of %g, %g an epoch", f->text, done, r.in.total, r.in.epoch);
+	iterations_free(r.it);
+}
+
 static void test_known_programs(void **state)
 {
-	for (size_t i = 0; i < countof(forms); i++) {
-		const struct form *f = &forms[i];
-		struct reading r = reading_of(f->text, NULL, NAN);
-		if ((r.rc == 0) != (f->count > 0) || r.in.count != f->count)
-			fail_msg("%s: %zu turns, not %zu: %s", f->text, r.in.count, f->count, r.rc ? r.err.text : "");
-		double done = r.in.done;
-		for (size_t k = 0; k < r.in.count; k++) {
-			done += r.in.turns[k].count;
-			if (!isnan(f->each) && (r.in.turns[k].count != f->each || fabs(r.in.turns[k].seconds - f->seconds) > 1e-6))
-				fail_msg("%s: %g turns in %g s", f->text, r.in.turns[k].count, r.in.turns[k].seconds);
-		}
-		if (f->count && (done != f->done || r.in.epoch != f->epoch || (isnan(f->total) ? !isnan(r.in.total) : r.in.total != f->total)))
-			fail_msg("%s: %g of %g, %g an epoch", f->text, done, r.in.total, r.in.epoch);
-		iterations_free(r.it);
-	}
+	for (size_t i = 0; i < countof(forms); i++)
+		expect_form(&forms[i]);
+}
+
+// Which of the loops that a log shows counts: the longer one that comes after another is over, none that lies within it, no download.
+static void test_other_loops(void **state)
+{
+	static const struct form cases[] = {
+		{"10:00:00 step 1/3 of setup\n10:00:01 step 2/3 of setup\n10:00:02 step 3/3 of setup\n10:00:20 step 1/900\n10:00:22 step 2/900\n10:00:24 step "
+		 "3/900\n",
+			3, 900, 0, 2, 1, 2},
+		{"10:00:00 step 10/900\n10:00:02 step 20/900\n10:00:03 batch 3/9\n10:00:04 batch 9/9\n10:00:06 step 30/900\n10:00:07 batch 3/9\n", 30, 900, 0, NAN,
+			10, 2},
+		{"10:00:00 [0] step 99/100\n10:00:01 [0] step 100/100\n10:00:02 [1] step 100/101\n10:00:03 [1] step 101/101\n", 101, 101, 0, NAN, 1, 2}, // ranks
+		{"  0%|  | 0/9912422 [00:00<?, ?it/s]\r 53%|# | 5242880/9912422 [00:02<00:02, 2.6e6it/s]\r100%|##| 9912422/9912422 [00:04<00:00, 2.5e6it/s]\n"
+		 "  0%|  | 0/4542 [00:00<?, ?it/s]\r100%|##| 4542/4542 [00:00<00:00, 9.1e6it/s]\n"
+		 " 25%|# | 512/2048 [00:10<00:30, 51.2it/s]\r 50%|# | 1024/2048 [00:20<00:20, 51.2it/s]\r",
+			1024, 2048, 0, 10, 512, 1},
+		{"    8192/11490434 [....................] - ETA: 0s\r11490434/11490434 [====================] - 1s 0us/step\nEpoch 1/3\n"
+		 "1875/1875 [====================] - 10s 20ms/step\nEpoch 2/3\n1875/1875 [====================] - 10s 20ms/step\n",
+			3750, 5625, 1875, 37.5, 1875, 1},
+	};
+	for (size_t i = 0; i < countof(cases); i++)
+		expect_form(&cases[i]);
 }
 
 // How exact times are is in their digits.
@@ -270,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_own_pattern),
 		cmocka_unit_test(test_ranks_in_one_log),
 		cmocka_unit_test(test_known_programs),
+		cmocka_unit_test(test_other_loops),
 		cmocka_unit_test(test_grain),
 		cmocka_unit_test(test_errors),
 	};
