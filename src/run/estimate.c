@@ -395,7 +395,7 @@ static struct part paused(const struct paces *p, size_t first, double at, double
 	struct part r = {0};
 	if (e->pauses == 0)
 		return r;
-	double sum = 0, squares = 0, last = 0, n = (double)e->pauses, seen = at - p->all[first].end + 1, left = total - at;
+	double sum = 0, squares = 0, last = 0, n = (double)e->pauses, seen = at - p->all[first].end + 1, left = fmax(total - at, 0);
 	for (size_t i = first; i < p->count; i++)
 		if (p->all[i].pause) {
 			double more = (p->all[i].seconds - e->turn) * p->all[i].count;
@@ -405,7 +405,7 @@ static struct part paused(const struct paces *p, size_t first, double at, double
 		}
 	double mean = sum / n, variance = n > 1 ? fmax(squares / n - mean * mean, 0) * n / (n - 1) : mean * mean / 4;
 	e->every = regular_pauses(p, first, e->pauses);
-	double come = e->every > 0 ? floor((total - last) / e->every) : n * left / seen;
+	double come = e->every > 0 ? floor(fmax(total - last, 0) / e->every) : n * left / seen;
 	r.seconds = come * mean;
 	if (e->every > 0)
 		r.low = r.high = estimate_student(n - 1) * sqrt(variance * (come * come / n + come));
@@ -428,11 +428,14 @@ static struct part epoch_ends(const struct estimate_input *in, struct paces *p, 
 			p->scratch[n++] = (p->all[i].seconds - e->turn) * in->turns[i].count;
 	if (come <= 0)
 		return r;
-	if (n == 0) {
-		double less = isnan(in->last) ? 0 : 1 - in->last;
-		r.seconds = -come * less * e->turn;
-		bool matters = come > 0.005 * (in->total - at); // each is off by one turn at most, unless it brings an evaluation
-		e->doubts |= isnan(in->last) && matters ? ESTIMATE_EPOCH_END : 0;
+	if (n == 0 && !isnan(in->last)) {
+		r.seconds = -come * (1 - in->last) * e->turn;
+		return r;
+	}
+	if (n == 0) { // each takes a turn less at most, unless it brings an evaluation; one that is the end of the run too is not to be seen before
+		r.low = come * e->turn;
+		bool matters = come > 0.005 * (in->total - at), last = come < 2 && fmod(in->total + 1e-9, in->epoch) < 1e-6;
+		e->doubts |= matters && !last ? ESTIMATE_EPOCH_END : 0;
 		return r;
 	}
 	for (size_t i = 0; i < n; i++) {

@@ -30,7 +30,7 @@ enum {
 	ESTIMATE_TREND = 2,      // they grow longer or shorter
 	ESTIMATE_TWO_MODES = 4,  // two kinds of turns, or a machine that is sometimes slower
 	ESTIMATE_PAUSES = 8,     // rare long turns without a rule: too few were seen to know how many come
-	ESTIMATE_EPOCH_END = 16, // the run has ends of epochs and none has been seen
+	ESTIMATE_EPOCH_END = 16, // the run has ends of epochs besides its own, and none has been seen
 	ESTIMATE_NOTHING = 32,   // no turn has been seen: there is no estimate
 };
 

@@ -160,6 +160,39 @@ static void test_partial_batch_known(void **state)
 	assert_near(e.total, s.truth, 0.4);
 }
 
+// The one end of an epoch that is the run's own cannot be seen before: it is no reason to wait, and may take a turn less.
+static void test_one_epoch(void **state)
+{
+	struct stream s;
+	fill(&s, 100, steady);
+	double without = estimate_make(&s.input).total_low;
+	s.input.epoch = 100;
+	struct estimate e = estimate_make(&s.input);
+	assert_int_equal(e.doubts, 0);
+	assert_true(e.total_low < without);
+	assert_near(e.total - e.total_low, e.turn, 0.1);
+	s.input.epoch = 80; // there is one that will be seen
+	assert_int_equal(estimate_make(&s.input).doubts, ESTIMATE_EPOCH_END);
+}
+
+// A log may say that more was done than the run has.
+static void test_more_than_all(void **state)
+{
+	struct stream s;
+	fill(&s, 1000, now_and_then);
+	s.input.total = 20;
+	struct estimate e = estimate_make(&s.input);
+	double gone = s.input.before;
+	for (size_t i = 0; i < SEEN; i++)
+		gone += s.turns[i].seconds;
+	assert_near(e.total, gone, 1e-9);
+	assert_near(e.total_low, gone, 1e-9);
+	assert_near(e.total_high, gone, 1e-9);
+	fill(&s, 1000, checkpoints);
+	s.input.total = 20;
+	assert_false(isnan(estimate_make(&s.input).total_high));
+}
+
 static double longer_and_longer(size_t i)
 {
 	return 0.5 + 0.002 * (double)i + noise(i);
@@ -312,6 +345,8 @@ int main(void)
 		cmocka_unit_test(test_pauses_without_a_rule_widen_the_interval),
 		cmocka_unit_test(test_partial_batch_seen),
 		cmocka_unit_test(test_partial_batch_known),
+		cmocka_unit_test(test_one_epoch),
+		cmocka_unit_test(test_more_than_all),
 		cmocka_unit_test(test_doubts),
 		cmocka_unit_test(test_turns_put_together),
 		cmocka_unit_test(test_no_spread_at_all),
