@@ -58,8 +58,10 @@ static double measure(const struct wish *w, const json_t *row, bool priced)
 	bool time = w->fastest || (!w->cheapest && isnan(w->deadline));
 	if (time)
 		return whole(row, 0);
-	double cpus = part(row, "cpus", 0);
-	return priced ? cost(row, 0) : part(row, "nodes", 0) * (isnan(cpus) ? 1 : cpus);
+	double cpus = part(row, "cpus", 0), price = cost(row, 0);
+	if (priced)
+		return isnan(price) ? INFINITY : price; // what nobody knows the price of may be dear
+	return part(row, "nodes", 0) * (isnan(cpus) ? 1 : cpus);
 }
 
 static const json_t *choose(const struct wish *w, const json_t *rows, bool priced)

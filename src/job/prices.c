@@ -129,6 +129,8 @@ double prices_cost(const json_t *prices, const json_t *plan, double seconds, dou
 	double sum = 0;
 	size_t i;
 	const json_t *node;
+	if (isnan(seconds)) // fmax would take the minimum for it
+		return NAN;
 	json_array_foreach(json_object_get(plan, "nodes"), i, node)
 	{
 		const json_t *p = executor ? find(prices, executor, json_string_value(json_object_get(node, "type"))) : NULL;

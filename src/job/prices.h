@@ -21,8 +21,8 @@ json_t *prices_parse(const char *text, size_t len, const char *name, struct erro
 // The file to use: given (may be NULL), else $MUSTER_PRICES, else prices.yaml in the current directory when it is there. NULL without err: none.
 json_t *prices_find(const char *given, struct error *err);
 
-// What the nodes of a plan cost when each exists for so many seconds: billed by the step, at least the minimum. NAN when prices is NULL or a
-// node has no price: one of its executor and type, or of its executor alone. per_cpu_hour counts the node's CPU limit; without one, cores
+// What the nodes of a plan cost when each exists for so many seconds: billed by the step, at least the minimum. NAN when prices is NULL, seconds
+// is NAN, or a node has no price: one of its executor and type, or of its executor alone. per_cpu_hour counts the node's CPU limit; without one, cores
 // (0: not known).
 double prices_cost(const json_t *prices, const json_t *plan, double seconds, double cores);
 

@@ -45,6 +45,7 @@ static void test_cost(void **state)
 	assert_float_equal(cost(p, plan_of("ec2", "small", 0, 3), 3601, 0), 3 * 2 * 0.036, 1e-12);
 	assert_float_equal(cost(p, plan_of("local", NULL, 0.5, 2), 10, 8), 2 * 10 * 0.001 * 0.5, 1e-12);
 	assert_float_equal(cost(p, plan_of("local", NULL, 0, 1), 10, 8), 10 * 0.001 * 8, 1e-12);
+	assert_true(isnan(cost(p, plan_of("ec2", "big", 0, 1), NAN, 0)));
 	assert_true(isnan(cost(p, plan_of("local", NULL, 0, 1), 10, 0)));
 	assert_true(isnan(cost(p, plan_of("slurm", NULL, 1, 1), 10, 0)));
 	assert_true(isnan(cost(p, plan_of("ec2", NULL, 1, 0), 10, 0)));

@@ -288,7 +288,7 @@ static struct side_range mean_of(const struct side *s, size_t offset, const stru
 	double half = sqrt(inside) / (double)group.count; // NAN from whole runs that show no iterations
 	if (noise)
 		half = fmax(half, mean * noise_half(noise, &group));
-	return (struct side_range){mean, fmax(mean - half, 0), mean + half};
+	return (struct side_range){mean, isnan(half) ? NAN : fmax(mean - half, 0), mean + half};
 }
 
 static double plain_mean(const struct side *s, size_t offset)

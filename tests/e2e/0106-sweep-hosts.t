@@ -59,6 +59,21 @@ muster sweep boxes.yaml
 status_is "a sweep over containers, two runs at a time" 0
 is "each point was run" "$(json_value "$(echo "$MUSTER_RUNS"/sweeps/boxes-*)/compare.json" 'sorted([(r["nodes"], r["cpus"], r["kind"]) for r in e["rows"]])')" \
 	'[[1, 0.5, "predicted"], [1, 1, "predicted"], [2, 0.5, "predicted"], [2, 1, "predicted"]]'
+
+# Only one of two executors has a price, and the other one has no interval.
+cat >priced.yaml <<'J'
+name: priced
+run: {command: sleep 0.1}
+sweep: {include: [{cluster.executor: docker, cluster.image: "tools:1"}, {cluster.nodes: 1}]}
+J
+echo 'prices: [{executor: local, per_hour: 36, minimum: 60s}]' >prices.yaml
+muster sweep priced.yaml --prices prices.yaml
+status_is "a sweep over executors of which one has a price" 0
+like "what the other one costs is left out" "$out" "says no price for docker: its cost is left out"
+is "the cost has no interval where the time has none" "$(json_value "$(echo "$MUSTER_RUNS"/sweeps/priced-*)/compare.json" '[r["cost"] for r in e["rows"]]')" \
+	'[null, [0.6, null, null]]'
+muster choose priced --cheapest --out cheap.yaml
+like "it is not taken for the cheapest" "$out" '^cluster.nodes=1'
 ok "and nothing is left in the engine" wait_for 10 engine_is_empty
 engine_stop
 done_testing
