@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLAN_BYTES = 1 << 30, QUANTILES = 5 };
+enum { PLAN_BYTES = 1 << 30, QUANTILES = 5, ALL_PAIRS = 100 };
 
 struct compare {
 	const json_t *prices;
@@ -198,8 +198,8 @@ static struct side *add_modelled(const struct compare *c, struct side *sides, si
 	for (size_t i = 0; i < had; i++) {
 		struct scaling model;
 		bool first = true;
-		for (size_t k = 0; k < i; k++)
-			first &= !side_same_kind(&sides[k], &sides[i]);
+		for (size_t k = 0; k < i && first; k++)
+			first = !side_same_kind(&sides[k], &sides[i]);
 		if (!first || scaling_fit(&model, points, points_of(sides, had, &sides[i], points)) < 0)
 			continue;
 		autofree char *name = kind_name(&sides[i]);
@@ -309,6 +309,12 @@ static json_t *describe_pair(size_t a, size_t b, const struct side *x, const str
 	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range(range), "verdict", verdict);
 }
 
+// Both were run; and one of them is that which all are measured by, where pairs of any two would be too many.
+static bool is_pair(const struct side *x, const struct side *y, const struct side *only)
+{
+	return x->good && y->good && !x->modelled && !y->modelled && (!only || x == only || y == only);
+}
+
 static int by_size(const void *a, const void *b)
 {
 	const struct side *x = a, *y = b;
@@ -385,7 +391,7 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 		json_object_set_new(row, "front", json_boolean(on_front(sides, count, i)));
 		json_array_append_new(rows, row);
 		for (k = 0; k < i; k++)
-			if (sides[i].good && sides[k].good && !sides[i].modelled && !sides[k].modelled)
+			if (is_pair(&sides[k], &sides[i], count > ALL_PAIRS ? least : NULL))
 				json_array_append_new(pairs, describe_pair(k, i, &sides[k], &sides[i], repeated));
 	}
 	for (size_t i = 0; i < count; i++)

@@ -37,7 +37,7 @@ bool compare_differs(const struct compare *c, char **a, char **b);
 //      "doubts": [..], "failures": [{"run" (or null), "outcome", "why"}], "spread": [five quantiles of one turn's time]}],
 //    "unit": what "rate" counts, "pairs": [{"a", "b": rows, "ratio": [v, low, high] of their times, "verdict"}], "models": [{"name", "serial", "parallel",
 //      "talk", "error", "points"}]}
-// null where something is not known. Rows are in order of nodes, then of CPUs. For each cluster of at (numbers of nodes) that was not run, the model
+// null where something is not known. Pairs are of any two rows that were run; of more than 100 rows, each with the smallest cluster. Rows are in order of nodes, then of CPUs. For each cluster of at (numbers of nodes) that was not run, the model
 // of its kind adds a row. Speed-up and efficiency are against the smallest cluster, efficiency for each of its CPUs where they are limited, else
 // for each node. Intervals are 95 %.
 json_t *compare_make(const struct compare *c, const size_t *at, size_t nat);
