@@ -158,8 +158,8 @@ static bool is_enough(const json_t *stop, const struct estimate_input *input)
 		seen += input->turns[i].count;
 	if (json_is_integer(iterations) && seen >= json_number_value(iterations))
 		return true;
-	if (!json_is_number(within) || input->count < WITHIN_LEAST)
-		return false;
+	if (!json_is_number(within) || input->count < WITHIN_LEAST || input->done + seen >= input->total)
+		return false; // of a loop that is over there is nothing to foretell: the run ends, or another one begins
 	struct estimate e = estimate_make(input);
 	bool known = !isnan(e.total);
 	double value = known ? e.total : e.turn, low = known ? e.total_low : e.turn_low, high = known ? e.total_high : e.turn_high;
