@@ -120,7 +120,7 @@ static void add_row(struct grid *g, const json_t *p)
 	grid_add(g, json_string_value(json_object_get(p, "name")));
 	grid_take(g, isnan(turns) ? mem_printf("%.0f", at(p, "done", 0)) : mem_printf("%.0f of %.0f", at(p, "done", 0), turns));
 	grid_take(g, seconds_text(turn));
-	grid_take(g, isnan(turn) ? mem_strdup("") : mem_printf("%.2g %%", 50 * (at(p, "turn", 2) - at(p, "turn", 1)) / turn));
+	grid_take(g, !(turn > 0) ? mem_strdup("") : mem_printf("%.2g %%", 50 * (at(p, "turn", 2) - at(p, "turn", 1)) / turn));
 	grid_take(g, seconds_text(at(p, "init", 0)));
 	grid_take(g, seconds_text(at(p, "total", 0)));
 	grid_take(g, *low ? mem_printf("%s to %s", low, high) : mem_strdup(""));

@@ -47,7 +47,7 @@ struct reader {
 	double stamp_grain, took_grain; // the finest that was seen
 	struct head *heads;
 	size_t count, size, lines;
-	char *nearest; // the longest line with a number, where none is one of an iteration
+	char *nearest; // a line with a number, a long one if there is one, where none is one of an iteration
 };
 
 // --- one line -------------------------------------------------------------------
@@ -154,6 +154,9 @@ static void keep_nearest(struct reader *r, const char *line, size_t len)
 		return;
 	free(r->nearest);
 	r->nearest = str_utf8_clean(line, len < NEAREST_BYTES ? len : NEAREST_BYTES);
+	for (char *at = r->nearest; *at; at++)
+		if (*at > 0 && *at < ' ') // it is for a terminal
+			*at = ' ';
 }
 
 static void read_line(struct reader *r, const char *line, size_t len)

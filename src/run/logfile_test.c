@@ -266,6 +266,7 @@ static void test_errors(void **state)
 	static const char *const cases[][3] = {
 		{"", NULL, "none of its 0 lines is one of an iteration; say with --pattern"},
 		{"hello\nloss 7 at last\n", NULL, "none of its 2 lines is one of an iteration, such as 'loss 7 at last'"},
+		{"loss \033[31m7\033[0m\n", NULL, "such as 'loss  [31m7 [0m'"},
 		{"step 1/9\nstep 2/9\n", NULL, "have neither a time stamp nor say what an iteration took"},
 		{"x", "(", "pattern '(' at character 2: "},
 		{"x", "x", "has no group, expected one around the number of the iteration"},

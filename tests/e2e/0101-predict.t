@@ -70,6 +70,10 @@ echo 'loss 7' >nothing.log
 muster predict nothing.log
 status_is "no line of an iteration" 2
 like "is said with a line that is there" "$err" "nothing.log: none of its 1 lines is one of an iteration, such as 'loss 7'; say with --pattern"
+for i in 1 2 3 4 5 6; do echo "step $i/40 time: 0.00"; done >still.log
+muster predict still.log
+status_is "iterations that took no time" 0
+unlike "have no part of it" "$out" 'inf|nan'
 muster predict --total 4000 --pattern 'iteration: (\d+)' stamped.log
 like "an own pattern and total" "$out" '400 of 4000'
 done_testing
