@@ -51,10 +51,25 @@ static char *deed_of(const json_t *plan)
 	return str_steal(&s);
 }
 
+// All that alike ones have in common: everything but the number of nodes. NULL when nothing is known of it.
+static char *kind_of(const json_t *plan, const json_t *sets)
+{
+	const json_t *node = json_array_get(json_object_get(plan, "nodes"), 0), *set;
+	autojson json_t *rest = json_array();
+	size_t i;
+	json_array_foreach(sets, i, set)
+		if (!str_starts(json_string_value(set), "cluster.nodes="))
+			json_array_append(rest, (json_t *)set);
+	autojson json_t *kind = mem_json("[s?, O?, O?, O?, O, O?]", tree_text(plan, "executor"), json_object_get(node, "cpus"), json_object_get(node, "memory"),
+		json_object_get(node, "type"), rest, json_object_get(plan, "command"));
+	return tree_text(plan, "executor") ? json_dumps(kind, 0) : NULL;
+}
+
 struct side side_make(const char *name, json_t *plan, json_t *sets)
 {
 	return (struct side){.name = mem_strdup(name),
 		.does = deed_of(plan),
+		.kind = kind_of(plan, sets),
 		.plan = json_incref(plan),
 		.sets = json_incref(sets),
 		.runs = json_array(),
@@ -72,6 +87,7 @@ void side_fini(struct side *s)
 		json_decref(trees[i]);
 	free(s->name);
 	free(s->does);
+	free(s->kind);
 	free(s->differs);
 	free(s->trials);
 	free(s->turns);
@@ -329,42 +345,7 @@ void side_sum(struct side *s, const struct noise *seconds, const struct noise *t
 	s->cost = side_cost(s, prices, cores);
 }
 
-// --- which are alike ------------------------------------------------------------
-
-static bool is_nodes(const json_t *set)
-{
-	return str_starts(json_string_value(set), "cluster.nodes=");
-}
-
-// Were both varied in the same way, but for the number of nodes?
-static bool same_sets(const json_t *a, const json_t *b)
-{
-	size_t i, k = 0;
-	const json_t *set;
-	json_array_foreach(a, i, set)
-	{
-		if (is_nodes(set))
-			continue;
-		while (k < json_array_size(b) && is_nodes(json_array_get(b, k)))
-			k++;
-		if (k == json_array_size(b) || !json_equal(set, json_array_get(b, k++)))
-			return false;
-	}
-	while (k < json_array_size(b) && is_nodes(json_array_get(b, k)))
-		k++;
-	return k == json_array_size(b);
-}
-
-// Do they differ in the number of nodes alone?
 bool side_same_kind(const struct side *a, const struct side *b)
 {
-	static const char *const members[] = {"cpus", "memory", "type"};
-	const json_t *x = json_array_get(json_object_get(a->plan, "nodes"), 0), *y = json_array_get(json_object_get(b->plan, "nodes"), 0);
-	for (size_t i = 0; i < countof(members); i++) {
-		const json_t *one = json_object_get(x, members[i]), *other = json_object_get(y, members[i]);
-		if (one != other && !json_equal(one, other)) // neither may have it
-			return false;
-	}
-	return tree_text(a->plan, "executor") && tree_is(b->plan, "executor", tree_text(a->plan, "executor")) && same_sets(a->sets, b->sets) &&
-		json_equal(json_object_get(a->plan, "command"), json_object_get(b->plan, "command"));
+	return a->kind && b->kind && strcmp(a->kind, b->kind) == 0;
 }

@@ -28,6 +28,7 @@ struct side_trial {
 
 struct side {
 	char *name, *does; // the cluster's; what its first run did: command and environment
+	char *kind;        // the same for those that differ in the number of nodes alone; NULL: not known
 	char *differs;     // what another of its runs did, when that was something else
 	json_t *plan, *sets, *runs, *doubts, *expected, *failures;
 	struct side_trial *trials;
