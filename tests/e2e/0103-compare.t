@@ -49,26 +49,30 @@ unlike "that runs no script" "$(cat page.html)" '<script>|<script src'
 muster prices
 like "prices" "$out" 'in USD, 2026-11-01.*local +any +36'
 
+# Which one is the fastest or the cheapest may depend on how busy the machine was.
+best() { json_value compare.json "min(e['rows'][:3], key=lambda r: $1)['name']"; }
+fastest=$(best "r['seconds'][0] + r['overhead']") cheapest=$(best "r['cost'][0]")
 muster choose --fastest
 status_is "choose" 0
-like "the fastest" "$out" '^cluster.nodes=3'
-like "and writes its job file" "$(cat turns-chosen.yaml)" 'nodes: 3'
+like "the fastest" "$out" "^$fastest"
+like "and writes its job file" "$(cat turns-chosen.yaml)" "nodes: ${fastest#*=}"
 unlike "without the sweep" "$(cat turns-chosen.yaml)" 'sweep:'
 muster choose --cheapest --out cheap.yaml
-like "the cheapest" "$out" '^cluster.nodes=1'
+like "the cheapest" "$out" "^$cheapest"
 muster choose --deadline "$(json_value compare.json 'e["rows"][1]["seconds"][2] + e["rows"][1]["overhead"] + 0.05' | cut -c 1-6)"
 like "the cheapest in time" "$out" '^cluster.nodes=2'
+nearest=$(best "r['seconds'][2] + r['overhead']") least=$(best "r['cost'][2]")
 muster choose --deadline 100ms
 status_is "none in time" 1
-like "is said, with the nearest" "$err" 'no cluster is sure to do it in 100 ms: the nearest is cluster.nodes=3 with [0-9.]+ s, [0-9.]+ s at most .95 %.; --at N,N looks'
+like "is said, with the nearest" "$err" "no cluster is sure to do it in 100 ms: the nearest is $nearest with [0-9.]+ s, [0-9.]+ s at most .95 %.; --at N,N looks"
 muster choose --budget 0.001
-like "none so cheap" "$err" 'no cluster is sure to cost no more than 0.00100: the cheapest is cluster.nodes=1 with 0.0[0-9]+, '
+like "none so cheap" "$err" "no cluster is sure to cost no more than 0.00100: the cheapest is $least with 0.0[0-9]+, "
 muster choose --deadline 100ms --budget 0.001
-like "neither" "$err" 'in 100 ms within the budget: the nearest is cluster.nodes=3 .*; the cheapest is cluster.nodes=1 with'
+like "neither" "$err" "in 100 ms within the budget: the nearest is $nearest .*; the cheapest is $least with"
 muster choose --deadline 1m --budget 1 --fastest
-like "both: the fastest of those that fit" "$out" '^cluster.nodes=3'
+like "both: the fastest of those that fit" "$out" "^$fastest"
 muster choose --deadline 1m --budget 1
-like "both: the cheapest of those that fit" "$out" '^cluster.nodes=1'
+like "both: the cheapest of those that fit" "$out" "^$cheapest"
 muster choose "$(basename "$(run_dir)")" --fastest
 like "of a run there is nothing to choose" "$err" 'is a run, expected a sweep'
 muster choose nothing-like-it --fastest
@@ -150,4 +154,16 @@ muster compare --at 0
 status_is "no such number of nodes" 2
 muster compare no-such-sweep
 status_is "no such sweep or run" 2
+
+# Of very many clusters each is held against the smallest one only.
+/usr/bin/python3 - "$(echo "$MUSTER_RUNS"/sweeps/paths-*/sweep.json)" <<'P'
+import json, sys
+e = json.load(open(sys.argv[1]))
+e["points"] = [{"name": "n=%d" % i, "sets": ["n=%d" % i]} for i in range(120)]
+e["trials"] = [dict(e["trials"][0], point=i) for i in range(120)]
+json.dump(e, open(sys.argv[1], "w"))
+P
+muster compare paths --json
+printf '%s' "$out" >many.json
+is "pairs of many clusters" "$(json_value many.json '[len(e["rows"]) >= 120, len(e["pairs"]) == len(e["rows"]) - 1, set(p["a"] for p in e["pairs"]) == {0}]')" "[true, true, true]"
 done_testing
