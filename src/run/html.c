@@ -84,6 +84,30 @@ static void put_failure(struct str *h, const json_t *report)
 	str_puts(h, "</section>\n");
 }
 
+// What the iterations foretell of a run that was stopped before its end or still goes on.
+static void put_estimate(struct str *h, const json_t *report)
+{
+	autofree char *text = markup_estimate(report);
+	size_t k;
+	const json_t *doubt;
+	if (!text)
+		return;
+	str_puts(h, "<section><h2>Estimate</h2><p>");
+	if (tree_is(report, "outcome", "ok") && tree_text(report, "why")) {
+		markup_escape(h, tree_text(report, "why"));
+		str_puts(h, "; ");
+	}
+	markup_escape(h, text);
+	str_puts(h, "</p>");
+	json_array_foreach(json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt)
+	{
+		str_puts(h, "<p>Not to be trusted: ");
+		markup_escape(h, json_string_value(doubt));
+		str_puts(h, "</p>");
+	}
+	str_puts(h, "</section>\n");
+}
+
 // Takes value.
 static void tile(struct str *h, const char *name, char *value)
 {
@@ -120,7 +144,8 @@ static void put_tiles(struct str *h, const json_t *report)
 	size_t k, ok = 0;
 	double bytes = 0;
 	json_t *item;
-	json_array_foreach(ranks, k, item) ok += tree_is(item, "state", "ok");
+	bool well = tree_is(report, "outcome", "ok"); // then those that were told to stop had done what they were for
+	json_array_foreach(ranks, k, item) ok += tree_is(item, "state", "ok") || (well && tree_is(item, "state", "stopped"));
 	json_array_foreach(outputs, k, item) bytes += tree_number(item, "bytes");
 	autofree char *size = str_bytes(bytes);
 	str_puts(h, "<dl class=\"tiles\">\n");
@@ -261,6 +286,7 @@ char *html_make(const json_t *report, const struct run *run)
 	str_puts(&h, "<main class=\"wrap\">\n");
 	put_failure(&h, report);
 	put_tiles(&h, report);
+	put_estimate(&h, report);
 	put_metrics(&h, report);
 	put_images(&h, report, run);
 	sections_timeline(&h, report);

@@ -85,6 +85,17 @@ char *markup_value(const json_t *object, const char *name)
 	return tree_has(object, name) ? mem_printf("%.5g", tree_number(object, name)) : mem_strdup("–");
 }
 
+char *markup_estimate(const json_t *report)
+{
+	const json_t *estimate = json_object_get(report, "estimate"), *total = json_object_get(estimate, "total"), *turn = json_object_get(estimate, "turn");
+	if (!tree_has(estimate, "turns") || tree_number(estimate, "gone") >= tree_number(estimate, "turns") || !json_is_number(json_array_get(total, 0)))
+		return NULL;
+	autofree char *whole = str_seconds(json_number_value(json_array_get(total, 0))), *low = str_seconds(json_number_value(json_array_get(total, 1))),
+		      *high = str_seconds(json_number_value(json_array_get(total, 2)));
+	return mem_printf("the whole takes %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole, low, high, tree_number(estimate, "gone"),
+		tree_number(estimate, "turns"), json_number_value(json_array_get(turn, 0)));
+}
+
 const char *markup_node(const json_t *report, const json_t *item)
 {
 	const json_t *node = json_array_get(json_object_get(report, "nodes"), (size_t)tree_whole(item, "node"));

@@ -32,6 +32,9 @@ char *markup_bytes(const json_t *object, const char *name);
 char *markup_count(const json_t *object, const char *name);
 char *markup_value(const json_t *object, const char *name);
 
+// What the iterations foretell, as text for people, owned by the caller; NULL where they say nothing or the run came to its end.
+char *markup_estimate(const json_t *report);
+
 // The name of the node that item is about, NULL when it is about none; owned by the report.
 const char *markup_node(const json_t *report, const json_t *item);
 

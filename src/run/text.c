@@ -46,17 +46,13 @@ static void put_failure(struct str *out, const json_t *report)
 // What the iterations foretell, where the run was stopped before its end or still goes on.
 static void put_estimate(struct str *out, const json_t *report)
 {
-	const json_t *estimate = json_object_get(report, "estimate"), *total = json_object_get(estimate, "total"), *turn = json_object_get(estimate, "turn");
-	if (!tree_has(estimate, "turns") || tree_number(estimate, "gone") >= tree_number(estimate, "turns") || !json_is_number(json_array_get(total, 0)))
+	autofree char *line = markup_estimate(report);
+	if (!line)
 		return;
-	autofree char *whole = str_seconds(json_number_value(json_array_get(total, 0))), *low = str_seconds(json_number_value(json_array_get(total, 1))),
-		      *high = str_seconds(json_number_value(json_array_get(total, 2)));
-	autofree char *line = mem_printf("the whole takes %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole, low, high,
-		tree_number(estimate, "gone"), tree_number(estimate, "turns"), json_number_value(json_array_get(turn, 0)));
 	field(out, "estimate", line);
 	size_t k;
 	json_t *doubt;
-	json_array_foreach(json_object_get(estimate, "doubts"), k, doubt)
+	json_array_foreach(json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt)
 	{
 		autofree char *text = mem_printf("not to be trusted: %s", json_string_value(doubt));
 		field(out, "", text);

@@ -24,6 +24,7 @@ is "the whole run would take 0.3 and 40 times 0.05 s" "$(json_value "$report" '(
 
 muster report
 like "the report says it in words" "$out" 'estimate +the whole takes .* iterations seen'
+like "so does its page" "$(cat "$(run_dir)/report.html")" '<h2>Estimate</h2><p>enough iterations were seen; the whole takes .* iterations seen'
 
 muster run turns.yaml --set stop.within=40% --set progress.total=4000
 status_is "a run that stops when the time is known well enough" 0
