@@ -131,7 +131,7 @@ static void put_range(struct str *h, const json_t *row, const char *name, char *
 {
 	autofree char *value = text(part(row, name, 0)), *low = text(part(row, name, 1)), *high = text(part(row, name, 2));
 	str_printf(h, "<td class=\"n\">%s", value);
-	if (*low)
+	if (*low && strcmp(low, high) != 0)
 		str_printf(h, "<br><small>%s to %s</small>", low, high);
 	str_puts(h, "</td>");
 }
