@@ -151,9 +151,15 @@ J
 mkdir far && head -c 100M /dev/urandom >far.bin && cp far.bin far/one && cp far.bin far/two
 start run broken.yaml
 line=$(grep -oE '127\.0\.0\.1:[0-9]+' "$(run_dir)/control.json")
+times_back() { events '1 if e["type"] == "back" else None' | wc -l; }
+break_lines() # SO-OFTEN: true when a node has come back once more
+{
+	ss -K dst 127.0.0.1 dport = "${line#*:}" >/dev/null 2>&1
+	wait_for 1 eval '[ "$(times_back)" -gt '"$1"' ]'
+}
 for input in far.bin far; do
 	wait_for 30 eval 'test -n "$(find "$MUSTER_NODES_DIR" -path "*.muster-input*" -type f -size +1M)"'
-	ss -K dst 127.0.0.1 dport = "${line#*:}" >/dev/null 2>&1
+	wait_for 5 break_lines "$(times_back)"
 	wait_for 30 eval '[ -n "$(events "1 if e[\"type\"] == \"input\" and e.get(\"ok\") and e[\"name\"] == \"'$input'\" else None")" ]'
 done
 start_finished 60
