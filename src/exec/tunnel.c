@@ -8,6 +8,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -260,7 +262,9 @@ static bool is_empty(const struct way *way)
 
 static bool connect_local(const struct tunnels *t, struct tunnel *u)
 {
+	int at_once = 1; // what comes in small pieces would wait 40 ms for an acknowledgement that comes late
 	u->local = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(u->local, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
 	if (u->local < 0 || connect(u->local, (const struct sockaddr *)&t->controller, sizeof t->controller))
 		return false;
 	set_nonblocking(u->local);
