@@ -350,6 +350,8 @@ void mpi_add_env(const struct node *node, size_t rank, const json_t *open_mpi, j
 		set(env, "UCX_NET_DEVICES", way.device);
 	if (are_apart(node))
 		add_parting(node, env);
+	// At its start Open MPI tries POSIX shared memory, and a rank that is killed just then (also one that was taken for MPICH's) leaves it behind.
+	set(env, "OMPI_MCA_shmem", "mmap");
 	if (open_mpi)
 		add_open_mpi(node, rank, open_mpi, env);
 }
