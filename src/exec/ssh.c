@@ -44,7 +44,7 @@ static const char bridge_script[] =
 	"if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then exec \"$d/agent-%s\" bridge; fi; done; "
 	"u=$(umask); umask 077; w=; for d in " PLACES "; do " PLACE
 	"mkdir -p \"$d\" 2>/dev/null; t=$d/new-$$; if [ -O \"$d\" ] && : 2>/dev/null >\"$t\"; then "
-	"if head -c %zu /dev/zero 2>/dev/null >\"$t\" && chmod 700 \"$t\" && [ -x \"$t\" ]; then w=$d; break; fi; rm -f \"$t\"; fi; done; "
+	"if head -c %zu /dev/zero 2>/dev/null >\"$t\" && chmod 700 \"$t\" && [ -x \"$t\" ]; then w=$d; break; fi; rm -f \"$t\"; fi; rmdir \"$d\" 2>/dev/null; done; "
 	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written, has room and can be run from: tried\" " PLACES
 	"; exit 11; fi; "
 	"c() { rm -f \"$t\"; }; trap c EXIT; echo; "
