@@ -1,7 +1,9 @@
-// measure [-t SECONDS] COMMAND...: how long a command took and what it cost. It does not judge: prints "WALL CPU STATUS" on descriptor 3.
+// measure [-t SECONDS] COMMAND...: how long a command took and what it cost. It does not judge: prints "WALL CPU
+// STATUS" on descriptor 3.
 //
-// WALL is seconds from start to the command's exit. CPU is user and system seconds of the command and of everything it left behind, whoever
-// became its parent: orphans come to us, and we wait for them. STATUS is the exit status, 128 + a signal, or "hang" when SECONDS were over.
+// WALL is seconds from start to the command's exit. CPU is user and system seconds of the command and of everything it
+// left behind, whoever became its parent: orphans come to us, and we wait for them. STATUS is the exit status, 128 + a
+// signal, or "hang" when SECONDS were over.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>

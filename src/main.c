@@ -59,8 +59,8 @@ static const struct command *find_command(const char *name, struct error *err)
 		names[i] = commands[i].name;
 	}
 	const char *near = str_nearest(name, names);
-	error_set(err, ERROR_USAGE, "unknown command '%s'%s%s%s; `muster --help` lists them", name, near ? ", did you mean '" : "", near ? near : "",
-		near ? "'?" : "");
+	error_set(err, ERROR_USAGE, "unknown command '%s'%s%s%s; `muster --help` lists them", name,
+		near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
 	return NULL;
 }
 

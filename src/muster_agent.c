@@ -1,9 +1,9 @@
-// The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an agent
-// (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run left here
-// (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI (agent/shim.h);
-// "step FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take care of its mounts (agent/step.h);
-// "inside SOCKET" is a container's first process and "enter SOCKET" stands for a rank in it (agent/inside.h, agent/enter.h);
-// "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
+// The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an
+// agent (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run
+// left here (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI (agent/shim.h); "step FILE"
+// does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take care of its mounts (agent/step.h);
+// "inside SOCKET" is a container's first process and "enter SOCKET" stands for a rank in it (agent/inside.h,
+// agent/enter.h); "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
 #include "agent/agent.h"
 #include "agent/bridge.h"
 #include "agent/broom.h"
@@ -25,8 +25,8 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-// libwebsockets does not start without /dev/urandom, which an empty root does not have. The linker of the static agent (see meson.build) sends
-// its two calls here, and the random bytes come from the system call instead.
+// libwebsockets does not start without /dev/urandom, which an empty root does not have. The linker of the static agent
+// (see meson.build) sends its two calls here, and the random bytes come from the system call instead.
 struct lws_context;
 int __real_lws_open(const char *path, int flags, ...);
 int __wrap_lws_open(const char *path, int flags, ...);

@@ -110,4 +110,11 @@ check "nothing is left to do" "$(
 		--include=meson.build --include=Makefile 2>/dev/null
 )"
 
+check "the sources are as clang-format makes them" "$(
+	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>&1 | grep 'error:'
+)"
+check "no line of the sources is longer than 120 columns" "$(
+	git ls-files '*.c' '*.h' | xargs awk '{ line = $0; gsub(/\t/, "        ", line) } length(line) > 120 { print FILENAME ":" FNR }'
+)"
+
 echo "1..$count"

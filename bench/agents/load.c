@@ -1,8 +1,9 @@
-// load: N agents in one process. It stands where muster-agent stands (MUSTER_AGENT), takes the same lines on standard input and speaks the
-// protocol over as many connections, but prepares nothing and starts nothing: each rank begins and ends in words only.
+// load: N agents in one process. It stands where muster-agent stands (MUSTER_AGENT), takes the same lines on standard
+// input and speaks the protocol over as many connections, but prepares nothing and starts nothing: each rank begins and
+// ends in words only.
 //
-// LOAD_REPORT names a file that gets, at the end, one JSON line of what our parent, the controller, has used: seconds of CPU when everybody had
-// been launched and when everybody had left, and its memory's high water mark.
+// LOAD_REPORT names a file that gets, at the end, one JSON line of what our parent, the controller, has used: seconds
+// of CPU when everybody had been launched and when everybody had left, and its memory's high water mark.
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -79,10 +80,12 @@ static void report(const struct load *l)
 	if (!f)
 		return;
 	pid_t parent = getppid();
-	fprintf(f, "{\"agents\":%zu,\"open_s\":%.3f,\"launched_s\":%.3f,\"left_s\":%.3f,\"cpu_open_s\":%.2f,\"cpu_launched_s\":%.2f,\"cpu_left_s\":%.2f,"
-		   "\"open_rss_kib\":%ld,\"hwm_kib\":%ld}\n",
-		l->count, l->all_open - l->began, l->all_launched - l->began, clock_mono() - l->began, l->cpu_open, l->cpu_launched, cpu_of(parent),
-		l->rss_open, memory_of(parent, "VmHWM:"));
+	fprintf(f,
+		"{\"agents\":%zu,\"open_s\":%.3f,\"launched_s\":%.3f,\"left_s\":%.3f,\"cpu_open_s\":%.2f,\"cpu_"
+		"launched_s\":%.2f,\"cpu_left_s\":%.2f,"
+		"\"open_rss_kib\":%ld,\"hwm_kib\":%ld}\n",
+		l->count, l->all_open - l->began, l->all_launched - l->began, clock_mono() - l->began, l->cpu_open,
+		l->cpu_launched, cpu_of(parent), l->rss_open, memory_of(parent, "VmHWM:"));
 	fclose(f);
 }
 
@@ -111,10 +114,12 @@ static void on_open(struct conn *conn, void *data)
 {
 	struct member *m = data;
 	conn_limit(conn, MESSAGE_MAX);
-	json_t *facts = mem_json("{s:s, s:i, s:I}", "hostname", "load", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
-	autojson json_t *hello = mem_json("{s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:s, s:o, s:i, s:b}", "msg", "hello", "run", text_of(m, "run"), "node",
-		node_of(m), "token", text_of(m, "token"), "address", text_of(m, "address"), "name", text_of(m, "name"), "port", 9, "machine",
-		m->load->machine, "facts", facts, "attempt", 0, "leaving", 0);
+	json_t *facts = mem_json("{s:s, s:i, s:I}", "hostname", "load", "pid", (int)getpid(), "started",
+		(json_int_t)proc_started(getpid()));
+	autojson json_t *hello = mem_json("{s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:s, s:o, s:i, s:b}", "msg", "hello",
+		"run", text_of(m, "run"), "node", node_of(m), "token", text_of(m, "token"), "address",
+		text_of(m, "address"), "name", text_of(m, "name"), "port", 9, "machine", m->load->machine, "facts",
+		facts, "attempt", 0, "leaving", 0);
 	conn_send(conn, hello);
 	if (++m->load->open == m->load->count) {
 		m->load->all_open = clock_mono();
@@ -127,8 +132,8 @@ static void on_launch(struct member *m, const json_t *msg)
 {
 	m->ranks = json_incref(json_object_get(json_object_get(msg, "plan"), "ranks"));
 	say(m, event_make("phase", "s:s, s:s", "name", "preflight", "edge", "begin"));
-	autojson json_t *fence = mem_json("{s:s, s:s, s:{s:[], s:s, s:i}}", "msg", "fence", "name", "rendezvous-1", "data", "ports", "machine",
-		m->load->machine, "ranks", (int)json_array_size(m->ranks));
+	autojson json_t *fence = mem_json("{s:s, s:s, s:{s:[], s:s, s:i}}", "msg", "fence", "name", "rendezvous-1",
+		"data", "ports", "machine", m->load->machine, "ranks", (int)json_array_size(m->ranks));
 	conn_send(m->conn, fence);
 	if (++m->load->launched == m->load->count) {
 		m->load->all_launched = clock_mono();
@@ -142,12 +147,12 @@ static void on_fence(struct member *m)
 	say(m, event_make("phase", "s:s, s:s", "name", "run", "edge", "begin"));
 	size_t i;
 	json_t *rank;
-	json_array_foreach(m->ranks, i, rank)
-		say(m, event_make("start", "s:O, s:i, s:i, s:O", "rank", json_object_get(rank, "rank"), "pid", (int)getpid(), "attempt", 1, "argv",
-			json_object_get(rank, "argv")));
-	json_array_foreach(m->ranks, i, rank)
-		say(m, event_make("exit", "s:O, s:i, s:n, s:n, s:f, s:i, s:[]", "rank", json_object_get(rank, "rank"), "status", 0, "signal", "why",
-			"seconds", 0.0, "attempt", 1, "last"));
+	json_array_foreach (m->ranks, i, rank)
+		say(m, event_make("start", "s:O, s:i, s:i, s:O", "rank", json_object_get(rank, "rank"), "pid",
+			       (int)getpid(), "attempt", 1, "argv", json_object_get(rank, "argv")));
+	json_array_foreach (m->ranks, i, rank)
+		say(m, event_make("exit", "s:O, s:i, s:n, s:n, s:f, s:i, s:[]", "rank", json_object_get(rank, "rank"),
+			       "status", 0, "signal", "why", "seconds", 0.0, "attempt", 1, "last"));
 }
 
 static void on_bye(struct member *m)
@@ -179,7 +184,8 @@ static void on_text(struct conn *conn, json_t *msg, void *data)
 	else if (strcmp(kind, "ack") == 0)
 		on_ack(m, msg);
 	else if (strcmp(kind, "refused") == 0)
-		fprintf(stderr, "load: agent %d: refused: %s\n", node_of(m), json_string_value(json_object_get(msg, "why")));
+		fprintf(stderr, "load: agent %d: refused: %s\n", node_of(m),
+			json_string_value(json_object_get(msg, "why")));
 }
 
 static void on_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)

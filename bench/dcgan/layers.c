@@ -1,6 +1,6 @@
-// layers [BATCH [RUNS]]: DCGAN's layers one by one, ours and oneDNN's direct ones, and what a matrix product does on the same threads.
-// It does not train: prints a table. A layer's three computations are timed warm, the median of RUNS; GFLOPS are counted as of a direct
-// convolution, for either.
+// layers [BATCH [RUNS]]: DCGAN's layers one by one, ours and oneDNN's direct ones, and what a matrix product does on
+// the same threads. It does not train: prints a table. A layer's three computations are timed warm, the median of RUNS;
+// GFLOPS are counted as of a direct convolution, for either.
 #include "common/layer.h"
 #include "common/mem.h"
 #include "common/op.h"
@@ -81,7 +81,8 @@ static void ours_weights(void *arg)
 	layer_backward(o->layer, o->batch, LAYER_WEIGHTS | LAYER_LAST);
 }
 
-static void time_ours(const struct bench *b, const struct layer_spec *spec, struct layer_shape in, double seconds[PASSES], const char **way)
+static void time_ours(const struct bench *b, const struct layer_spec *spec, struct layer_shape in,
+	double seconds[PASSES], const char **way)
 {
 	struct layer_device *device = layer_device_new();
 	struct layer_shape out = layer_shape_out(spec, in);
@@ -122,10 +123,11 @@ static dnnl_memory_desc_t any(struct layer_shape s)
 	return md;
 }
 
-static void init_pass(
-        struct op *op, struct op_device *device, const struct layer_spec *s, struct layer_shape in, enum pass pass, const struct op *forward)
+static void init_pass(struct op *op, struct op_device *device, const struct layer_spec *s, struct layer_shape in,
+	enum pass pass, const struct op *forward)
 {
-	dnnl_memory_desc_t from = any(in), to = any(layer_shape_out(s, in)), w = any((struct layer_shape){s->channels, in.c, s->kernel, s->kernel});
+	dnnl_memory_desc_t from = any(in), to = any(layer_shape_out(s, in)),
+			   w = any((struct layer_shape){s->channels, in.c, s->kernel, s->kernel});
 	dnnl_dims_t stride = {s->stride, s->stride}, pad = {s->pad, s->pad};
 	const dnnl_alg_kind_t con = dnnl_convolution_direct, dec = dnnl_deconvolution_direct;
 	union {
@@ -133,17 +135,20 @@ static void init_pass(
 		dnnl_deconvolution_desc_t d;
 	} u;
 	if (s->kind == LAYER_CONV && pass == FORWARD)
-		op_must(dnnl_convolution_forward_desc_init(&u.c, dnnl_forward_training, con, &from, &w, NULL, &to, stride, pad, pad));
+		op_must(dnnl_convolution_forward_desc_init(
+			&u.c, dnnl_forward_training, con, &from, &w, NULL, &to, stride, pad, pad));
 	else if (s->kind == LAYER_CONV && pass == DATA)
 		op_must(dnnl_convolution_backward_data_desc_init(&u.c, con, &from, &w, &to, stride, pad, pad));
 	else if (s->kind == LAYER_CONV)
 		op_must(dnnl_convolution_backward_weights_desc_init(&u.c, con, &from, &w, NULL, &to, stride, pad, pad));
 	else if (pass == FORWARD)
-		op_must(dnnl_deconvolution_forward_desc_init(&u.d, dnnl_forward_training, dec, &from, &w, NULL, &to, stride, pad, pad));
+		op_must(dnnl_deconvolution_forward_desc_init(
+			&u.d, dnnl_forward_training, dec, &from, &w, NULL, &to, stride, pad, pad));
 	else if (pass == DATA)
 		op_must(dnnl_deconvolution_backward_data_desc_init(&u.d, dec, &from, &w, &to, stride, pad, pad));
 	else
-		op_must(dnnl_deconvolution_backward_weights_desc_init(&u.d, dec, &from, &w, NULL, &to, stride, pad, pad));
+		op_must(dnnl_deconvolution_backward_weights_desc_init(
+			&u.d, dec, &from, &w, NULL, &to, stride, pad, pad));
 	op_init(op, device, &u, forward);
 }
 
@@ -157,12 +162,12 @@ static double time_pass(const struct bench *b, struct op *op, struct op_device *
 	static const struct {
 		int arg;
 		dnnl_query_t md;
-	} all[PASSES][3] = {
-	        {{DNNL_ARG_SRC, dnnl_query_src_md}, {DNNL_ARG_WEIGHTS, dnnl_query_weights_md}, {DNNL_ARG_DST, dnnl_query_dst_md}},
-	        {{DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md}, {DNNL_ARG_WEIGHTS, dnnl_query_weights_md},
-	                {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md}},
-	        {{DNNL_ARG_SRC, dnnl_query_src_md}, {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md},
-	                {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md}}};
+	} all[PASSES][3] = {{{DNNL_ARG_SRC, dnnl_query_src_md}, {DNNL_ARG_WEIGHTS, dnnl_query_weights_md},
+				    {DNNL_ARG_DST, dnnl_query_dst_md}},
+		{{DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md}, {DNNL_ARG_WEIGHTS, dnnl_query_weights_md},
+			{DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md}},
+		{{DNNL_ARG_SRC, dnnl_query_src_md}, {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md},
+			{DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md}}};
 	dnnl_memory_t memory[3];
 	float *data[3];
 	for (int i = 0; i < 3; i++) {
@@ -180,7 +185,8 @@ static double time_pass(const struct bench *b, struct op *op, struct op_device *
 	return seconds;
 }
 
-static void time_direct(const struct bench *b, const struct layer_spec *spec, struct layer_shape in, double seconds[PASSES])
+static void time_direct(
+	const struct bench *b, const struct layer_spec *spec, struct layer_shape in, double seconds[PASSES])
 {
 	struct op_device device;
 	struct op op[PASSES] = {0};
@@ -209,7 +215,8 @@ static void bench_layer(struct bench *b, const char *name, struct layer_spec spe
 	time_direct(b, &spec, in, direct);
 	printf("| %s | %dx%dx%d to %dx%dx%d | %s |", name, in.c, in.h, in.w, out.c, out.h, out.w, way);
 	for (int p = 0; p < PASSES; p++) {
-		printf(" %.1f, %.0f | %.1f, %.0f |", ours[p] * 1e3, gflop / ours[p], direct[p] * 1e3, gflop / direct[p]);
+		printf(" %.1f, %.0f | %.1f, %.0f |", ours[p] * 1e3, gflop / ours[p], direct[p] * 1e3,
+			gflop / direct[p]);
 		b->total[0][p] += ours[p];
 		b->total[1][p] += direct[p];
 	}
@@ -263,7 +270,8 @@ int main(int argc, char **argv)
 	net_init_generator(&generator, 1, 64);
 	net_init_discriminator(&discriminator, 1, 64);
 	printf("sgemm_gflops %.0f (%d threads, %s)\n\n", sgemm_gflops(b.runs), omp_get_max_threads(), op_isa());
-	printf("| layer | from, to | way | forward: ours ms, GFLOPS | oneDNN | backward, data: ours | oneDNN | backward, weights: ours | oneDNN |\n");
+	printf("| layer | from, to | way | forward: ours ms, GFLOPS | oneDNN | backward, data: ours | oneDNN | "
+	       "backward, weights: ours | oneDNN |\n");
 	printf("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
 	bench_net(&b, &discriminator, 'D');
 	bench_net(&b, &generator, 'G');

@@ -1,5 +1,5 @@
-// Streams of iterations of known shape and known length: how far off an estimate from the first ones is, and how often its interval holds the
-// truth. Prints a table, estimates beside the usual rules of thumb.
+// Streams of iterations of known shape and known length: how far off an estimate from the first ones is, and how often
+// its interval holds the truth. Prints a table, estimates beside the usual rules of thumb.
 //
 //     simulate [RUNS [TURNS_SEEN [TURNS]]]
 #include "base/mem.h"
@@ -14,9 +14,9 @@
 enum { MOST_SEEN = 1000, LEAST_SEEN = 6 };
 
 struct stream {
-	size_t i; // turns so far
+	size_t i;           // turns so far
 	double state, gone; // of what shapes remember, and seconds so far
-	unsigned kinds; // of turns so far, a bit each, where a shape has several
+	unsigned kinds;     // of turns so far, a bit each, where a shape has several
 };
 
 // How a log shows a stream: as it is, or in lines that are fewer or less exact.
@@ -30,8 +30,8 @@ struct shape {
 	const char *name;
 	double (*turn)(struct stream *s);
 	double epoch, last;
-	unsigned kinds;   // what the first turns must have shown for anybody to know
-	bool unruly;      // an estimate must say that it is not to be trusted
+	unsigned kinds; // what the first turns must have shown for anybody to know
+	bool unruly;    // an estimate must say that it is not to be trusted
 	struct view view;
 };
 
@@ -128,7 +128,8 @@ static double first_tenfold(struct stream *s)
 	return (s->i == 1 ? 10 : 1) * (1 + 0.02 * normal());
 }
 
-// A quota of CPU time: so much of each period, and what the program does then is wait for the next one. It starts with some that was saved up.
+// A quota of CPU time: so much of each period, and what the program does then is wait for the next one. It starts with
+// some that was saved up.
 static double quota(struct stream *s, double period, double share, double saved, double work)
 {
 	double begin = s->gone, at = begin;
@@ -281,13 +282,14 @@ static struct run run_make(const struct shape *shape, size_t seen, size_t total)
 	return r;
 }
 
-// What the log shows of the first turns. The line of each is printed at its end, so the first one is part of what comes before the first head. Of
-// lines with the same stamp the first counts, as logfile.c takes them.
+// What the log shows of the first turns. The line of each is printed at its end, so the first one is part of what comes
+// before the first head. Of lines with the same stamp the first counts, as logfile.c takes them.
 static struct estimate_input look(const struct run *r, const struct view *v, size_t seen, struct estimate_turn *turns)
 {
 	size_t every = v->every ? v->every : 1, told = 0;
 	double at = r->init, head = v->stamps > 2 * r->first[0] ? floor(r->init + r->first[0]) : (double)NAN;
-	struct estimate_input in = {.last = NAN, .turns = turns, .grain = fmax(v->digits, v->stamps), .stamped = v->stamps > 0};
+	struct estimate_input in = {
+		.last = NAN, .turns = turns, .grain = fmax(v->digits, v->stamps), .stamped = v->stamps > 0};
 	for (size_t i = 0; i < seen; i++) {
 		at += v->digits > 0 ? round(r->first[i] / v->digits) * v->digits : r->first[i];
 		double stamp = v->stamps > 0 ? floor(at / v->stamps) * v->stamps : at;
@@ -319,8 +321,8 @@ static void try_run(struct sums *t, const struct shape *shape, size_t at, size_t
 	struct estimate e = estimate_make(&in);
 	double n = (double)total;
 	size_t end = seen < 11 ? seen : 11;
-	double guesses[METHODS] = {e.total, (r.init + mean_of(r.first, 0, seen) * (double)seen) / (double)seen * n, r.init + n * mean_of(r.first, 1, end),
-		r.init + n * median_of(r.first, 1, end)};
+	double guesses[METHODS] = {e.total, (r.init + mean_of(r.first, 0, seen) * (double)seen) / (double)seen * n,
+		r.init + n * mean_of(r.first, 1, end), r.init + n * median_of(r.first, 1, end)};
 	for (size_t k = 0; k < METHODS; k++)
 		t->errors[k].values[at] = 100 * fabs(guesses[k] / r.truth - 1);
 	bool held = e.total_low <= r.truth && r.truth <= e.total_high;
@@ -340,8 +342,9 @@ static void try_shape(const struct shape *shape, size_t runs, size_t seen, size_
 		t.errors[k] = (struct errors){mem_alloc(runs * sizeof(double)), runs};
 	for (size_t i = 0; i < runs; i++)
 		try_run(&t, shape, i, seen, total);
-	printf("%-17s %7.2f %7.2f %7.1f %7.1f %7.1f %7.1f %7.2f   ", shape->name, quantile(&t.errors[0], 0.5), quantile(&t.errors[0], 1), t.held / hundredth,
-		t.shown > 0 ? 100 * t.held_shown / t.shown : (double)NAN, t.doubted / hundredth, t.trusted / hundredth, quantile(&t.widths, 0.5));
+	printf("%-17s %7.2f %7.2f %7.1f %7.1f %7.1f %7.1f %7.2f   ", shape->name, quantile(&t.errors[0], 0.5),
+		quantile(&t.errors[0], 1), t.held / hundredth, t.shown > 0 ? 100 * t.held_shown / t.shown : (double)NAN,
+		t.doubted / hundredth, t.trusted / hundredth, quantile(&t.widths, 0.5));
 	for (size_t k = 1; k < METHODS; k++)
 		printf(" %7.2f %7.2f", quantile(&t.errors[k], 0.5), quantile(&t.errors[k], 1));
 	printf("%s\n", shape->unruly ? "   (not to be trusted)" : "");
@@ -358,10 +361,13 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: simulate [RUNS [TURNS_SEEN [TURNS]]], at least %d turns seen\n", LEAST_SEEN);
 		return 2;
 	}
-	printf("%zu runs of %zu turns of each shape, estimated from the first %zu; errors of the whole run's time in %%\n", runs, total, seen);
-	printf("shown: of the runs whose first turns had every kind that there is; told: held or doubted; +-: half of the interval, median\n");
-	printf("%-17s %15s %7s %7s %7s %7s %7s   %16s %15s %15s\n", "", "estimate", "held", "shown", "doubted", "told", "+-", "mean from zero",
-		"mean of 2-11", "median of 2-11");
+	printf("%zu runs of %zu turns of each shape, estimated from the first %zu; errors of the whole run's time in "
+	       "%%\n",
+		runs, total, seen);
+	printf("shown: of the runs whose first turns had every kind that there is; told: held or doubted; +-: half of "
+	       "the interval, median\n");
+	printf("%-17s %15s %7s %7s %7s %7s %7s   %16s %15s %15s\n", "", "estimate", "held", "shown", "doubted", "told",
+		"+-", "mean from zero", "mean of 2-11", "median of 2-11");
 	printf("%-17s %7s %7s %7s %7s %7s %7s %7s   ", "shape", "median", "worst", "%", "%", "%", "%", "%");
 	printf(" %7s %7s %7s %7s %7s %7s\n", "median", "worst", "median", "worst", "median", "worst");
 	for (size_t i = 0; i < countof(shapes); i++)

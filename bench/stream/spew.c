@@ -1,6 +1,8 @@
-// spew SEED BYTES: prints lines of text as fast as they are taken, the same for the same seed. It waits for nothing and measures nothing.
+// spew SEED BYTES: prints lines of text as fast as they are taken, the same for the same seed. It waits for nothing and
+// measures nothing.
 //
-// A block is made once and printed again and again with a running number in each line, so making it costs little next to moving it.
+// A block is made once and printed again and again with a running number in each line, so making it costs little next
+// to moving it.
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>

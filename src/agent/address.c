@@ -29,7 +29,8 @@ static bool print_usable(const struct ifaddrs *i, char *text, size_t size)
 		return false;
 	if (i->ifa_addr->sa_family == AF_INET) {
 		const struct in_addr *a = &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr;
-		return ntohl(a->s_addr) >> 16 != 0xa9fe && inet_ntop(AF_INET, a, text, (socklen_t)size); // 169.254: of the link only
+		return ntohl(a->s_addr) >> 16 != 0xa9fe &&
+		       inet_ntop(AF_INET, a, text, (socklen_t)size); // 169.254: of the link only
 	}
 	if (i->ifa_addr->sa_family != AF_INET6)
 		return false;
@@ -51,7 +52,7 @@ static bool has(const json_t *list, const char *text)
 {
 	size_t i;
 	const json_t *value;
-	json_array_foreach(list, i, value)
+	json_array_foreach (list, i, value)
 		if (strcmp(json_string_value(value), text) == 0)
 			return true;
 	return false;
@@ -70,8 +71,9 @@ json_t *address_offer(const char *first)
 	char text[INET6_ADDRSTRLEN];
 	for (size_t t = 0; t < countof(turns); t++)
 		for (struct ifaddrs *i = all; i; i = i->ifa_next)
-			if (print_usable(i, text, sizeof text) && i->ifa_addr->sa_family == turns[t].family && is_bridge(i->ifa_name) == turns[t].bridge &&
-			        !has(list, text) && json_array_size(list) < ADDRESS_MAX)
+			if (print_usable(i, text, sizeof text) && i->ifa_addr->sa_family == turns[t].family &&
+				is_bridge(i->ifa_name) == turns[t].bridge && !has(list, text) &&
+				json_array_size(list) < ADDRESS_MAX)
 				json_array_append_new(list, json_string(text));
 	freeifaddrs(all);
 	return list;
@@ -129,12 +131,13 @@ static const char *reason(const json_t *tried, size_t who, size_t node)
 	return why ? why : "it has not said why";
 }
 
-const char *address_choose(const json_t *offered, size_t node, const json_t *tried, const char **why, size_t *who, struct error *err)
+const char *address_choose(
+	const json_t *offered, size_t node, const json_t *tried, const char **why, size_t *who, struct error *err)
 {
 	size_t i, count = json_array_size(tried);
 	const json_t *value;
 	*why = NULL;
-	json_array_foreach(offered, i, value) {
+	json_array_foreach (offered, i, value) {
 		if (all_reach(tried, node, json_string_value(value), who))
 			return json_string_value(value);
 		*why = *why ? *why : reason(tried, *who, node);
@@ -143,15 +146,15 @@ const char *address_choose(const json_t *offered, size_t node, const json_t *tri
 		if (i == node || json_array_size(found_by(tried, i, "reached", node)) > 0)
 			continue;
 		*who = i;
-		error_set(err, ERROR_JOB, "node %zu cannot reach node %zu at any of its %zu addresses: %s", i, node, json_array_size(offered),
-		        reason(tried, i, node));
+		error_set(err, ERROR_JOB, "node %zu cannot reach node %zu at any of its %zu addresses: %s", i, node,
+			json_array_size(offered), reason(tried, i, node));
 		return NULL;
 	}
 	autostr struct str s = {0};
 	for (i = 0; i < count; i++)
 		if (i != node)
 			str_printf(&s, "%snode %zu reaches it at %s", s.len ? ", " : "", i,
-			        json_string_value(json_array_get(found_by(tried, i, "reached", node), 0)));
+				json_string_value(json_array_get(found_by(tried, i, "reached", node), 0)));
 	*who = node;
 	error_set(err, ERROR_JOB, "node %zu has no address that all others reach: %s", node, s.text);
 	return NULL;

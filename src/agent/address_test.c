@@ -25,7 +25,8 @@ static void the_first_leads_and_none_comes_twice(void **state)
 	assert_in_range(json_array_size(list), 1, ADDRESS_MAX);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const char *one = json_string_value(json_array_get(list, i));
-		assert_true(strncmp(one, "127.", 4) != 0 && strncmp(one, "169.254.", 8) != 0 && strncmp(one, "fe80:", 5) != 0);
+		assert_true(strncmp(one, "127.", 4) != 0 && strncmp(one, "169.254.", 8) != 0 &&
+			    strncmp(one, "fe80:", 5) != 0);
 		for (size_t k = 0; k < i; k++)
 			assert_string_not_equal(one, json_string_value(json_array_get(list, k)));
 	}
@@ -64,12 +65,15 @@ static void the_first_that_all_reach(void **state)
 	struct error err = {0};
 	const char *why;
 	size_t who;
-	assert_string_equal(choose("[{\"reached\": {\"1\": [\"10.1.0.2\", \"10.2.0.2\"]}}, null, {\"reached\": {\"1\": [\"10.1.0.2\"]}}]", &why, &who, &err),
+	assert_string_equal(choose("[{\"reached\": {\"1\": [\"10.1.0.2\", \"10.2.0.2\"]}}, null, {\"reached\": {\"1\": "
+				   "[\"10.1.0.2\"]}}]",
+				    &why, &who, &err),
 		"10.1.0.2");
 	assert_string_equal(why, "");
-	assert_string_equal(choose("[{\"reached\": {\"1\": [\"10.1.0.2\", \"fd00::2\"]}}, {\"reached\": {}},"
-				   " {\"reached\": {\"1\": [\"10.2.0.2\", \"fd00::2\"]}, \"why\": {\"1\": \"no route\"}}]",
-				    &why, &who, &err),
+	assert_string_equal(
+		choose("[{\"reached\": {\"1\": [\"10.1.0.2\", \"fd00::2\"]}}, {\"reached\": {}},"
+		       " {\"reached\": {\"1\": [\"10.2.0.2\", \"fd00::2\"]}, \"why\": {\"1\": \"no route\"}}]",
+			&why, &who, &err),
 		"fd00::2");
 	assert_string_equal(why, "no route");
 }
@@ -79,14 +83,19 @@ static void none_for_all(void **state)
 	struct error err = {0};
 	const char *why;
 	size_t who = 9;
-	assert_null(choose("[{\"reached\": {\"1\": [\"10.1.0.2\"]}}, null, {\"reached\": {\"1\": [\"10.2.0.2\"]}}]", &why, &who, &err));
-	assert_string_equal(err.text, "node 1 has no address that all others reach: node 0 reaches it at 10.1.0.2, node 2 reaches it at 10.2.0.2");
+	assert_null(choose("[{\"reached\": {\"1\": [\"10.1.0.2\"]}}, null, {\"reached\": {\"1\": [\"10.2.0.2\"]}}]",
+		&why, &who, &err));
+	assert_string_equal(err.text, "node 1 has no address that all others reach: node 0 reaches it at 10.1.0.2, "
+				      "node 2 reaches it at 10.2.0.2");
 	assert_int_equal(who, 1);
-	assert_null(choose("[{\"reached\": {\"1\": [\"10.1.0.2\"]}}, null, {\"reached\": {\"1\": []}, \"why\": {\"1\": \"no route\"}}]", &why, &who, &err));
+	assert_null(choose("[{\"reached\": {\"1\": [\"10.1.0.2\"]}}, null, {\"reached\": {\"1\": []}, \"why\": {\"1\": "
+			   "\"no route\"}}]",
+		&why, &who, &err));
 	assert_string_equal(err.text, "node 2 cannot reach node 1 at any of its 3 addresses: no route");
 	assert_int_equal(who, 2);
 	// A node that says nothing, or something else, reaches nobody.
-	assert_null(choose("[{\"reached\": {\"1\": [\"10.1.0.2\"]}}, null, {\"reached\": 7, \"why\": []}]", &why, &who, &err));
+	assert_null(choose(
+		"[{\"reached\": {\"1\": [\"10.1.0.2\"]}}, null, {\"reached\": 7, \"why\": []}]", &why, &who, &err));
 	assert_int_equal(who, 2);
 }
 

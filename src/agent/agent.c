@@ -5,8 +5,8 @@
 #include "agent/container.h"
 #include "agent/intake.h"
 #include "agent/limits.h"
-#include "agent/node.h"
 #include "agent/mpi.h"
+#include "agent/node.h"
 #include "agent/prepare.h"
 #include "agent/setup.h"
 #include "agent/shells.h"
@@ -61,9 +61,10 @@ static json_t *facts_of(const struct node *node)
 	uname(&u);
 	sysinfo(&s);
 	statvfs(node->dir, &disk);
-	return mem_json("{s:s, s:i, s:I, s:I, s:s, s:s, s:i, s:I}", "hostname", u.nodename, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "memory",
-		(json_int_t)s.totalram * s.mem_unit, "disk", (json_int_t)disk.f_bavail * (json_int_t)disk.f_frsize, "kernel", u.release, "version",
-		MUSTER_VERSION, "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
+	return mem_json("{s:s, s:i, s:I, s:I, s:s, s:s, s:i, s:I}", "hostname", u.nodename, "cores",
+		(int)sysconf(_SC_NPROCESSORS_ONLN), "memory", (json_int_t)s.totalram * s.mem_unit, "disk",
+		(json_int_t)disk.f_bavail * (json_int_t)disk.f_frsize, "kernel", u.release, "version", MUSTER_VERSION,
+		"pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
 }
 
 static json_t *hello(void *data)
@@ -71,10 +72,11 @@ static json_t *hello(void *data)
 	struct agent *a = data;
 	struct node *node = &a->node;
 	const json_t *others = json_array_size(node->offered) > 1 ? node->offered : NULL;
-	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b, s:s, s:s*, s:O*}", "msg", "hello", "run", node->run, "node", (int)node->id, "token",
-		json_object_get(node->config, "token"), "address", node->address, "name", node->name, "port", node->port, "machine", node->machine,
-		"facts", facts_of(node), "attempt", (int)node->attempt, "leaving", a->leaving, "dir",
-		node->dir, "cgroups", node->cgroups, "addresses", others);
+	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b, s:s, s:s*, s:O*}", "msg", "hello",
+		"run", node->run, "node", (int)node->id, "token", json_object_get(node->config, "token"), "address",
+		node->address, "name", node->name, "port", node->port, "machine", node->machine, "facts",
+		facts_of(node), "attempt", (int)node->attempt, "leaving", a->leaving, "dir", node->dir, "cgroups",
+		node->cgroups, "addresses", others);
 }
 
 // --- leaving ----------------------------------------------------------------------
@@ -84,7 +86,8 @@ static bool kill_descendants(void)
 {
 	pid_t *pids;
 	for (int round = 0; round < 10; round++) {
-		// Orphans below us become our children, so nobody is left once we have none; a look at all processes costs much more.
+		// Orphans below us become our children, so nobody is left once we have none; a look at all processes
+		// costs much more.
 		pid_t gone;
 		while ((gone = waitpid(-1, NULL, WNOHANG)) > 0)
 			;
@@ -132,11 +135,12 @@ static void check_left(struct agent *a)
 		end(a, 0);
 }
 
-static void bring_back(struct node *node, uint32_t stream, const char *path, const char *name, uint64_t size, unsigned mode)
+static void bring_back(
+	struct node *node, uint32_t stream, const char *path, const char *name, uint64_t size, unsigned mode)
 {
 	uplink_file(node->up, stream, path, size);
-	node_event(node, event_make("output", "s:s, s:I, s:I, s:i, s:b", "path", name, "bytes", (json_int_t)size, "stream", (json_int_t)stream, "mode",
-		(int)mode, "ok", 1));
+	node_event(node, event_make("output", "s:s, s:I, s:I, s:i, s:b", "path", name, "bytes", (json_int_t)size,
+				 "stream", (json_int_t)stream, "mode", (int)mode, "ok", 1));
 }
 
 static void bring_log(struct node *node, uint32_t stream, const char *name)
@@ -156,13 +160,14 @@ static void bring_outputs(struct node *node, json_t *unmatched)
 		node_event(node, event_make("warn", "s:s", "why", err.text));
 	size_t i;
 	json_t *file, *glob;
-	json_array_foreach(json_object_get(node->plan, "outputs"), i, glob)
+	json_array_foreach (json_object_get(node->plan, "outputs"), i, glob)
 		if (files && !collect_any(files, json_string_value(glob)))
 			json_array_append(unmatched, glob);
-	json_array_foreach(files, i, file) {
+	json_array_foreach (files, i, file) {
 		const char *name = json_string_value(json_object_get(file, "path"));
 		autofree char *path = fs_join(node->out_dir, name);
-		bring_back(node, (uint32_t)(UPLINK_FILES + 1 + i), path, name, (uint64_t)json_integer_value(json_object_get(file, "size")),
+		bring_back(node, (uint32_t)(UPLINK_FILES + 1 + i), path, name,
+			(uint64_t)json_integer_value(json_object_get(file, "size")),
 			(unsigned)json_integer_value(json_object_get(file, "mode")));
 	}
 	bring_log(node, UPLINK_FILES, "setup.log");
@@ -176,7 +181,8 @@ static void say_left(struct node *node, json_t *unmatched)
 	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
 	for (size_t i = 0; i < n; i++) {
 		autofree char *name = mem_printf("%zu", UPLINK_RANKS + i);
-		json_object_set_new(streams, name, json_integer((json_int_t)uplink_end(node->up, (uint32_t)(UPLINK_RANKS + i))));
+		json_object_set_new(
+			streams, name, json_integer((json_int_t)uplink_end(node->up, (uint32_t)(UPLINK_RANKS + i))));
 	}
 	node_phase(node, NULL);
 	node_event(node, event_make("left", "s:o, s:O", "streams", streams, "unmatched", unmatched));
@@ -331,7 +337,8 @@ static void on_message(json_t *msg, void *data)
 	else if (strcmp(kind, "bye") == 0)
 		leave(a, msg);
 	else if (strcmp(kind, "refused") == 0) {
-		autofree char *why = mem_printf("refused by the controller: %s", json_string_value(json_object_get(msg, "why")));
+		autofree char *why =
+			mem_printf("refused by the controller: %s", json_string_value(json_object_get(msg, "why")));
 		fprintf(stderr, "%s\n", why);
 		end(a, 3);
 	} else if (strcmp(kind, "exec") == 0 && a->shells)
@@ -413,14 +420,15 @@ static int make_dirs(struct node *node, struct error *err)
 {
 	node->data_dir = fs_join(node->dir, "data");
 	node->out_dir = fs_join(node->dir, "out");
-	// Not its parents: where they are gone the executor has taken the run down already, and this agent comes too late.
+	// Not its parents: where they are gone the executor has taken the run down already, and this agent comes too
+	// late.
 	if (mkdir(node->dir, 0700) < 0 && errno != EEXIST)
 		return error_errno(err, "cannot make directory '%s'", node->dir);
 	if (fs_mkdirs(node->data_dir, 0755, err) < 0 || fs_mkdirs(node->out_dir, 0755, err) < 0)
 		return -1;
 	autofree char *path = fs_join(node->dir, "agent.json");
-	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "cgroups",
-		node->own_groups);
+	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started",
+		(json_int_t)proc_started(getpid()), "cgroups", node->own_groups);
 	autofree char *text = json_dumps(me, JSON_COMPACT);
 	return fs_write(path, text, strlen(text), 0600, err);
 }
@@ -435,7 +443,8 @@ static int make_groups(struct node *node, struct error *err)
 	return node->own_procs ? 0 : -1;
 }
 
-// The path of a unix socket may have 107 characters, that of the node's directory many more: the socket is named as seen from there.
+// The path of a unix socket may have 107 characters, that of the node's directory many more: the socket is named as
+// seen from there.
 static int enter(const struct node *node, struct error *err)
 {
 	if (str_starts(json_string_value(json_object_get(node->config, "url")), "unix:") && chdir(node->dir) < 0)
@@ -491,8 +500,8 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	a->executor = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	node->machine = proc_machine();
 	node->own_groups = limits_where(json_object_get(config, "limits"), node->run, err);
-	if (!node->own_groups || make_dirs(node, err) < 0 || make_groups(node, err) < 0 || enter(node, err) < 0 || open_log(node, err) < 0 ||
-		open_listener(node, err) < 0)
+	if (!node->own_groups || make_dirs(node, err) < 0 || make_groups(node, err) < 0 || enter(node, err) < 0 ||
+		open_log(node, err) < 0 || open_listener(node, err) < 0)
 		return -1;
 	autofree char *id = mem_printf("%zu", node->id);
 	setenv("MUSTER_RUN", node->run, 1);
@@ -567,7 +576,8 @@ static int run_node(json_t *config)
 	if (init_node(&a, config, &err) == 0)
 		loop_run(a.node.loop);
 	else {
-		dprintf(a.executor, "muster-agent: node %zu: %s\n", a.node.id, err.text); // our own log goes with our directory
+		dprintf(a.executor, "muster-agent: node %zu: %s\n", a.node.id,
+			err.text); // our own log goes with our directory
 		a.status = err.code;
 	}
 	fini_node(&a);
@@ -620,6 +630,7 @@ int agent_main(void)
 	}
 	if (!alone && !err.code)
 		return 0;
-	fprintf(stderr, "muster-agent: %s\n", err.code ? err.text : "expected its configuration on standard input, one JSON object a line");
+	fprintf(stderr, "muster-agent: %s\n",
+		err.code ? err.text : "expected its configuration on standard input, one JSON object a line");
 	return err.code ? err.code : ERROR_USAGE;
 }

@@ -79,21 +79,24 @@ static json_t *read_config(struct error *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if ((rc > 0 && n <= 0) || clock_mono() > end || line.len > CONFIG_MAX) {
-			error_set(err, ERROR_USAGE, "expected the configuration of a node on standard input, one JSON object in a line");
+			error_set(err, ERROR_USAGE,
+				"expected the configuration of a node on standard input, one JSON object in a line");
 			return NULL;
 		}
 		if (n > 0)
 			str_add(&line, bytes, (size_t)n);
 	}
 	json_t *config = json_loads(line.text, JSON_REJECT_DUPLICATES, NULL);
-	if (json_is_object(config) && json_is_string(json_object_get(config, "run")) && json_is_integer(json_object_get(config, "node")))
+	if (json_is_object(config) && json_is_string(json_object_get(config, "run")) &&
+		json_is_integer(json_object_get(config, "node")))
 		return config;
 	json_decref(config);
 	error_set(err, ERROR_USAGE, "the configuration is no JSON object with 'run' and 'node'");
 	return NULL;
 }
 
-// Where others reach this machine, as far as can be seen from here: where the executor reached it, else the first address that is no loopback.
+// Where others reach this machine, as far as can be seen from here: where the executor reached it, else the first
+// address that is no loopback.
 static char *own_address(void)
 {
 	const char *ssh = getenv("SSH_CONNECTION"); // client, port, server, port
@@ -116,13 +119,15 @@ static char *own_address(void)
 static int make_node_dir(struct bridge *b, struct error *err)
 {
 	if (!text_of(b, "dir")) {
-		autojson json_t *record = mem_json("{s:O, s:b}", "label", json_object_get(b->config, "run"), "remote", 1);
+		autojson json_t *record =
+			mem_json("{s:O, s:b}", "label", json_object_get(b->config, "run"), "remote", 1);
 		if (!fs_is_inside(text_of(b, "run")) || strchr(text_of(b, "run"), '/'))
 			return error_set(err, ERROR_USAGE, "'%s' is no run's id", text_of(b, "run"));
 		b->run_dir = nodesdir_make(text_of(b, "run"), record, err);
 		if (!b->run_dir)
 			return -1;
-		autofree char *dir = mem_printf("%s/node-%d", b->run_dir, (int)json_integer_value(json_object_get(b->config, "node")));
+		autofree char *dir = mem_printf(
+			"%s/node-%d", b->run_dir, (int)json_integer_value(json_object_get(b->config, "node")));
 		json_object_set_new(b->config, "dir", json_string(dir));
 	}
 	b->dir = mem_strdup(text_of(b, "dir"));
@@ -145,7 +150,8 @@ static void complete_config(struct bridge *b)
 
 // --- the socket -----------------------------------------------------------------
 
-// The socket appears under its name when it can be dialled. A bridge before this one holds a line that nobody is at the other end of.
+// The socket appears under its name when it can be dialled. A bridge before this one holds a line that nobody is at the
+// other end of.
 static int open_listener(struct bridge *b, struct error *err)
 {
 	autojson json_t *before = read_record(b->dir, record_name);
@@ -155,7 +161,8 @@ static int open_listener(struct bridge *b, struct error *err)
 	snprintf(a.sun_path, sizeof a.sun_path, "%s.%d", socket_name, (int)getpid());
 	unlink(a.sun_path);
 	b->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (b->listener < 0 || bind(b->listener, (struct sockaddr *)&a, sizeof a) || listen(b->listener, 8) || rename(a.sun_path, socket_name))
+	if (b->listener < 0 || bind(b->listener, (struct sockaddr *)&a, sizeof a) || listen(b->listener, 8) ||
+		rename(a.sun_path, socket_name))
 		return error_errno(err, "cannot listen on '%s/%s'", b->dir, socket_name);
 	if (fs_write(record_name, text, strlen(text), 0600, err))
 		return -1;
@@ -188,7 +195,8 @@ static int start_agent(struct bridge *b, struct error *err)
 	autofree char *program = proc_program();
 	setenv("MUSTER_RUN", text_of(b, "run"), 1);
 	char *argv[] = {program, NULL};
-	struct proc_options options = {.argv = argv, .dir = b->dir, .in = theirs, .out = said, .err = said, .session = true};
+	struct proc_options options = {
+		.argv = argv, .dir = b->dir, .in = theirs, .out = said, .err = said, .session = true};
 	b->agent = proc_spawn(&options, &b->agent_fd, err);
 	if (b->agent < 0)
 		return -1;
@@ -214,7 +222,8 @@ static int have_agent(struct bridge *b, struct error *err)
 	if (json_is_true(json_object_get(b->config, "again")))
 		return error_set(err, ERROR_SYSTEM, "the agent has ended");
 	if (process)
-		limits_remove(json_object_get(process, "cgroups"), NULL); // of one that was killed, with what is in them
+		limits_remove(
+			json_object_get(process, "cgroups"), NULL); // of one that was killed, with what is in them
 	unlink("agent.json");
 	complete_config(b);
 	return start_agent(b, err);
@@ -266,7 +275,8 @@ static void set_nonblocking(int fd)
 static int accept_agent(const struct bridge *b)
 {
 	for (double end = clock_mono() + answer_within; clock_mono() < end;) {
-		struct pollfd fds[] = {{.fd = b->listener, .events = POLLIN}, {.fd = 0}, {.fd = b->agent_fd, .events = POLLIN}};
+		struct pollfd fds[] = {
+			{.fd = b->listener, .events = POLLIN}, {.fd = 0}, {.fd = b->agent_fd, .events = POLLIN}};
 		poll(fds, countof(fds), 1000);
 		if (fds[0].revents)
 			return accept4(b->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -284,7 +294,8 @@ static bool carry(int line)
 		struct pollfd fds[] = {
 			{.fd = down.at < down.end ? -1 : 0, .events = POLLIN},
 			{.fd = up.at < up.end ? 1 : -1, .events = POLLOUT},
-			{.fd = line, .events = (short)((up.at < up.end ? 0 : POLLIN) | (down.at < down.end ? POLLOUT : 0))},
+			{.fd = line,
+				.events = (short)((up.at < up.end ? 0 : POLLIN) | (down.at < down.end ? POLLOUT : 0))},
 		};
 		poll(fds, countof(fds), -1);
 		if (!move(&up, line, 1) || !move(&down, 0, line) || done(&down))
@@ -360,7 +371,9 @@ int bridge_main(void)
 	signal(SIGHUP, SIG_IGN);
 	say("config", NULL);
 	b.config = read_config(&err);
-	int status = !b.config || make_node_dir(&b, &err) || open_listener(&b, &err) || have_agent(&b, &err) ? give_up(&b, &err) : serve(&b);
+	int status = !b.config || make_node_dir(&b, &err) || open_listener(&b, &err) || have_agent(&b, &err)
+			     ? give_up(&b, &err)
+			     : serve(&b);
 	mem_cleanup_fd(&b.agent_fd);
 	mem_cleanup_fd(&b.listener);
 	json_decref(b.config);

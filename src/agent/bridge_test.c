@@ -1,5 +1,4 @@
 #include "agent/bridge.h"
-
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -226,8 +225,8 @@ static void agent_that_cannot_start_says_why(void **state)
 
 static void bad_configuration(void **state)
 {
-	static const char *const bad[] = {"\n", "[]\n", "{\"run\": \"r\"}\n", "{\"run\": 1, \"node\": 0}\n", "{\"run\": \"../r\", \"node\": 0}\n",
-		"{\"run\": \"a/b\", \"node\": 0}\n"};
+	static const char *const bad[] = {"\n", "[]\n", "{\"run\": \"r\"}\n", "{\"run\": 1, \"node\": 0}\n",
+		"{\"run\": \"../r\", \"node\": 0}\n", "{\"run\": \"a/b\", \"node\": 0}\n"};
 	for (size_t i = 0; i < countof(bad); i++) {
 		int fd;
 		pid_t pid = start(&fd);

@@ -1,5 +1,5 @@
-// What a run has left on this machine, for a controller elsewhere: `muster-agent list LABEL` and `muster-agent sweep LABEL`.
-// It knows nothing but the label.
+// What a run has left on this machine, for a controller elsewhere: `muster-agent list LABEL` and `muster-agent sweep
+// LABEL`. It knows nothing but the label.
 #ifndef AGENT_BROOM_H
 #define AGENT_BROOM_H
 

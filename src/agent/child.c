@@ -89,7 +89,8 @@ static void run_child(const struct child_options *o, int out, int control, pid_t
 	if (getppid() != parent)
 		_exit(1);
 	// The agent's connection must not live on in a copy: put what is needed at 3, 4 and 5 and close the rest.
-	int keep[3] = {fcntl(out, F_DUPFD, 100), fcntl(control, F_DUPFD, 100), o->keep >= 0 ? fcntl(o->keep, F_DUPFD, 100) : -1};
+	int keep[3] = {fcntl(out, F_DUPFD, 100), fcntl(control, F_DUPFD, 100),
+		o->keep >= 0 ? fcntl(o->keep, F_DUPFD, 100) : -1};
 	for (int i = 0; i < 3; i++)
 		if (keep[i] >= 0)
 			dup2(keep[i], 3 + i);

@@ -1,5 +1,5 @@
-// A child of the agent that runs one function in a copy of the agent: straight-line work that may block, and that can be killed.
-// What it has to say it writes as JSON lines; they arrive here as trees.
+// A child of the agent that runs one function in a copy of the agent: straight-line work that may block, and that can
+// be killed. What it has to say it writes as JSON lines; they arrive here as trees.
 #ifndef AGENT_CHILD_H
 #define AGENT_CHILD_H
 
@@ -12,13 +12,13 @@
 struct child;
 
 struct child_options {
-	// Runs in the child: out is where lines go, control becomes readable when the child should end, keep is what it was given. Its return
-	// value is the child's exit status.
+	// Runs in the child: out is where lines go, control becomes readable when the child should end, keep is what it
+	// was given. Its return value is the child's exit status.
 	int (*work)(int out, int control, void *data);
 	void *work_data;
-	int keep; // one more descriptor the child may use, or -1
-	void (*on_line)(json_t *line, void *data);           // borrowed
-	void (*on_exit)(int status, void *data);             // exit status, or 128 + signal; the child is freed after it
+	int keep;                                  // one more descriptor the child may use, or -1
+	void (*on_line)(json_t *line, void *data); // borrowed
+	void (*on_exit)(int status, void *data);   // exit status, or 128 + signal; the child is freed after it
 	void *data;
 };
 

@@ -43,7 +43,7 @@ static bool wanted(const struct search *s, const char *path)
 {
 	size_t i;
 	const json_t *glob;
-	json_array_foreach(s->globs, i, glob)
+	json_array_foreach (s->globs, i, glob)
 		if (matches(json_string_value(glob), path))
 			return true;
 	return false;
@@ -63,7 +63,8 @@ static int add_file(struct search *s, const char *path, const struct stat *st)
 	json_t *name = json_string(path);
 	if (!name)
 		return 0; // no UTF-8: it cannot be named in an event
-	return json_array_append_new(s->found, mem_json("{s:o, s:I, s:i}", "path", name, "size", (json_int_t)st->st_size, "mode", (int)(st->st_mode & 0777)));
+	return json_array_append_new(s->found, mem_json("{s:o, s:I, s:i}", "path", name, "size",
+						       (json_int_t)st->st_size, "mode", (int)(st->st_mode & 0777)));
 }
 
 static int walk(struct search *s, int dirfd, const char *prefix, int depth);
@@ -126,7 +127,7 @@ bool collect_any(const json_t *files, const char *glob)
 {
 	size_t i;
 	const json_t *file;
-	json_array_foreach(files, i, file)
+	json_array_foreach (files, i, file)
 		if (matches(glob, json_string_value(json_object_get(file, "path"))))
 			return true;
 	return false;

@@ -8,8 +8,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-// An array of {"path" (below dir), "size", "mode"}, sorted by path, of regular files only; symbolic links are not followed. globs: an array of
-// patterns with *, ?, [...] within one name and ** over any number of directories. At most 100,000 files: more is an error.
+// An array of {"path" (below dir), "size", "mode"}, sorted by path, of regular files only; symbolic links are not
+// followed. globs: an array of patterns with *, ?, [...] within one name and ** over any number of directories. At most
+// 100,000 files: more is an error.
 json_t *collect_find(const char *dir, const json_t *globs, struct error *err);
 
 // Does the pattern match the path of any of these files?

@@ -27,12 +27,13 @@ static int setup(void **state)
 {
 	strcpy(root, "/tmp/collect-test-XXXXXX");
 	assert_non_null(mkdtemp(root));
-	static const char *const names[] = {
-	        "a.png", "b.png", "b.txt", ".hidden.png", "img/1.png", "img/10.png", "img/2.png", "img/deep/er/x.png", "log/img/y.png"};
+	static const char *const names[] = {"a.png", "b.png", "b.txt", ".hidden.png", "img/1.png", "img/10.png",
+		"img/2.png", "img/deep/er/x.png", "log/img/y.png"};
 	for (size_t i = 0; i < countof(names); i++)
 		put(names[i], 0644);
 	put("run.sh", 0755);
-	autofree char *fifo = fs_join(root, "pipe.png"), *out = fs_join(root, "out.png"), *dir = fs_join(root, "elsewhere");
+	autofree char *fifo = fs_join(root, "pipe.png"), *out = fs_join(root, "out.png"),
+		      *dir = fs_join(root, "elsewhere");
 	assert_int_equal(mkfifo(fifo, 0644), 0);
 	assert_int_equal(symlink("/etc/passwd", out), 0);
 	assert_int_equal(symlink("/etc", dir), 0);
@@ -55,7 +56,8 @@ static void expect(const char *glob, const char *want)
 	str_puts(&list, "");
 	size_t i;
 	json_t *file;
-	json_array_foreach(found, i, file) str_printf(&list, "%s%s", i ? " " : "", json_string_value(json_object_get(file, "path")));
+	json_array_foreach (found, i, file)
+		str_printf(&list, "%s%s", i ? " " : "", json_string_value(json_object_get(file, "path")));
 	assert_string_equal(list.text, want);
 }
 
@@ -88,8 +90,7 @@ static void a_file_is_listed_once_with_what_it_is(void **state)
 	int seen = 0;
 	size_t i;
 	json_t *file;
-	json_array_foreach(found, i, file)
-	{
+	json_array_foreach (found, i, file) {
 		if (strcmp(json_string_value(json_object_get(file, "path")), "run.sh") != 0)
 			continue;
 		seen++;
@@ -112,9 +113,9 @@ static void no_globs_find_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(globs_match_as_told),
-	        cmocka_unit_test(a_file_is_listed_once_with_what_it_is),
-	        cmocka_unit_test(no_globs_find_nothing),
+		cmocka_unit_test(globs_match_as_told),
+		cmocka_unit_test(a_file_is_listed_once_with_what_it_is),
+		cmocka_unit_test(no_globs_find_nothing),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

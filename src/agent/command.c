@@ -17,7 +17,13 @@ bool command_pause(double seconds)
 
 int command_run(const char *const *argv, const char *dir, int out)
 {
-	struct proc_options options = {.argv = (char *const *)argv, .dir = dir, .in = -1, .out = out, .err = 2, .group = true, .die_with_parent = true};
+	struct proc_options options = {.argv = (char *const *)argv,
+		.dir = dir,
+		.in = -1,
+		.out = out,
+		.err = 2,
+		.group = true,
+		.die_with_parent = true};
 	struct error err;
 	autoclose int pidfd = -1;
 	int status;

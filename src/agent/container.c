@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-// A child of the agent makes the container and has the line to the process inside. That line's end is the container's, so that whatever ends the
-// agent ends the container too; and the engine removes what has ended.
+// A child of the agent makes the container and has the line to the process inside. That line's end is the container's,
+// so that whatever ends the agent ends the container too; and the engine removes what has ended.
 
 static const double answer_within = 30; // seconds for the first process of a container to say that it is there
 static const int look_every = 500;      // milliseconds, for whether it is there at all
@@ -65,7 +65,7 @@ static json_t *dirs_of(const struct node *node)
 		json_array_append_new(dirs, json_string(node->shared));
 	size_t i;
 	json_t *input;
-	json_array_foreach(json_object_get(node->plan, "inputs"), i, input)
+	json_array_foreach (json_object_get(node->plan, "inputs"), i, input)
 		if (!strcmp(text_of(input, "kind"), "live"))
 			json_array_append(dirs, json_object_get(input, "from"));
 	return dirs;
@@ -76,7 +76,8 @@ static char *make(const struct work *w, struct engine *e, const char *number, st
 {
 	const struct node *node = w->node;
 	const json_t *container = json_object_get(node->plan, "container");
-	autofree char *image = picture_name(container, node->dir, err), *program = proc_program(), *socket = socket_of(node);
+	autofree char *image = picture_name(container, node->dir, err), *program = proc_program(),
+		      *socket = socket_of(node);
 	autojson json_t *dirs = dirs_of(node);
 	struct box box = {.label = node->run,
 		.node = number,
@@ -99,7 +100,8 @@ static int meet(struct work *w, struct engine *e, const char *id, struct error *
 		if (fds[0].revents)
 			w->inside = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
 		else if (some == 0 && (clock_mono() > end || !box_runs(e, id)))
-			return error_set(err, ERROR_SYSTEM, "its first process, the agent's program, has ended or does not answer");
+			return error_set(err, ERROR_SYSTEM,
+				"its first process, the agent's program, has ended or does not answer");
 	}
 	struct ucred who = {0};
 	socklen_t len = sizeof who;
@@ -132,7 +134,8 @@ static void hand_over(const struct work *w)
 	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof line)}};
 	memcpy(CMSG_DATA(&control.head), &line, sizeof line);
 	struct iovec bytes = {&word, 1};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	if (line >= 0)
 		sendmsg(w->inside, &message, MSG_NOSIGNAL); // where it has ended the line's other end hears so
 }
@@ -141,12 +144,14 @@ static void hand_over(const struct work *w)
 static int serve(const struct work *w, struct error *err)
 {
 	for (;;) {
-		struct pollfd fds[] = {{.fd = w->control, .events = POLLIN}, {.fd = w->inside, .events = POLLIN}, {.fd = w->listener, .events = POLLIN}};
+		struct pollfd fds[] = {{.fd = w->control, .events = POLLIN}, {.fd = w->inside, .events = POLLIN},
+			{.fd = w->listener, .events = POLLIN}};
 		poll(fds, countof(fds), -1);
 		if (fds[0].revents)
 			return 0;
 		if (fds[1].revents)
-			return error_set(err, ERROR_JOB, "it has ended: somebody has removed or killed it, or stopped the engine");
+			return error_set(err, ERROR_JOB,
+				"it has ended: somebody has removed or killed it, or stopped the engine");
 		if (fds[2].revents)
 			hand_over(w);
 	}
@@ -190,8 +195,11 @@ static void on_line(json_t *line, void *data)
 	struct node *node = data;
 	struct container *c = node->container;
 	const char *fail = text_of(line, "fail"), *stays = text_of(line, "stays");
-	autofree char *why = mem_printf("the container of node %zu (%s)%s: %s", node->id, host_name(node), stays ? " cannot be removed" : "",
-		stays ? stays : fail ? fail : "");
+	autofree char *why = mem_printf("the container of node %zu (%s)%s: %s", node->id, host_name(node),
+		stays ? " cannot be removed" : "",
+		stays  ? stays
+		: fail ? fail
+		       : "");
 	if (stays)
 		node_event(node, event_make("warn", "s:s", "why", why));
 	else if (fail && !c->on_gone)
@@ -223,8 +231,12 @@ void container_start(struct node *node, void (*on_ready)(struct node *node))
 	struct error err = {0};
 	autofree char *socket = socket_of(node);
 	autoclose int listener = sock_listen(socket, &err);
-	struct child_options options = {
-		.work = container_work, .work_data = node, .keep = listener, .on_line = on_line, .on_exit = on_exit_of, .data = node};
+	struct child_options options = {.work = container_work,
+		.work_data = node,
+		.keep = listener,
+		.on_line = on_line,
+		.on_exit = on_exit_of,
+		.data = node};
 	c->child = listener < 0 ? NULL : child_start(node->loop, &options, &err);
 	if (!c->child)
 		node_fail(node, -1, err.text);

@@ -53,7 +53,8 @@ static int send_rank(int line, int rank, int extra, struct error *err)
 	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(size)}};
 	memcpy(CMSG_DATA(&control.head), fds, size);
 	struct iovec bytes = {&word, 1};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(size)};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(size)};
 	if (sendmsg(line, &message, MSG_NOSIGNAL) != 1)
 		return error_errno(err, "cannot reach the container");
 	for (int i = 0; i < extra; i++)

@@ -14,8 +14,8 @@
 // Enough for any program there is, and little enough for an agent to read.
 enum { SECTIONS_MAX = 4096, PART_MAX = 4 << 20 };
 
-// len bytes of the file from offset on, owned by the caller; NULL when they are not all there. Read and not mapped: a file that shrinks
-// meanwhile must not kill the agent.
+// len bytes of the file from offset on, owned by the caller; NULL when they are not all there. Read and not mapped: a
+// file that shrinks meanwhile must not kill the agent.
 static void *part(int fd, uint64_t offset, uint64_t len)
 {
 	if (len == 0 || len > PART_MAX || offset > INT64_MAX - PART_MAX)
@@ -35,16 +35,18 @@ static enum family family_of_library(const char *name)
 	static const struct {
 		const char *prefix;
 		enum family family;
-	} known[] = {{"libmpi.so.40", FAMILY_OPENMPI}, {"libmpi.so.20", FAMILY_OPENMPI}, {"libopen-rte.so", FAMILY_OPENMPI},
-	        {"libopen-pal.so", FAMILY_OPENMPI}, {"libmpi_cxx.so.40", FAMILY_OPENMPI}, {"libmpich", FAMILY_MPICH},
-	        {"libmpi.so.12", FAMILY_MPICH}, {"libmpifort.so.12", FAMILY_MPICH}, {"libmpicxx.so.12", FAMILY_MPICH}};
+	} known[] = {{"libmpi.so.40", FAMILY_OPENMPI}, {"libmpi.so.20", FAMILY_OPENMPI},
+		{"libopen-rte.so", FAMILY_OPENMPI}, {"libopen-pal.so", FAMILY_OPENMPI},
+		{"libmpi_cxx.so.40", FAMILY_OPENMPI}, {"libmpich", FAMILY_MPICH}, {"libmpi.so.12", FAMILY_MPICH},
+		{"libmpifort.so.12", FAMILY_MPICH}, {"libmpicxx.so.12", FAMILY_MPICH}};
 	for (size_t i = 0; i < countof(known); i++)
 		if (str_starts(name, known[i].prefix))
 			return known[i].family;
 	return FAMILY_NONE;
 }
 
-// Sections, not segments: a section says where its strings are in the file, a segment only where they will be in memory.
+// Sections, not segments: a section says where its strings are in the file, a segment only where they will be in
+// memory.
 static enum family search_dynamic(int fd, const Elf64_Shdr *dynamic, const Elf64_Shdr *strings)
 {
 	autofree char *names = part(fd, strings->sh_offset, strings->sh_size);
@@ -69,7 +71,8 @@ enum family family_of(const char *path)
 		return FAMILY_NONE;
 	autofree Elf64_Ehdr *head = part(fd, 0, sizeof *head);
 	if (!head || memcmp(head->e_ident, ELFMAG, SELFMAG) != 0 || head->e_ident[EI_CLASS] != ELFCLASS64 ||
-	        head->e_ident[EI_DATA] != ELFDATA2LSB || head->e_shentsize != sizeof(Elf64_Shdr) || head->e_shnum > SECTIONS_MAX)
+		head->e_ident[EI_DATA] != ELFDATA2LSB || head->e_shentsize != sizeof(Elf64_Shdr) ||
+		head->e_shnum > SECTIONS_MAX)
 		return FAMILY_NONE;
 	autofree Elf64_Shdr *sections = part(fd, head->e_shoff, head->e_shnum * sizeof *sections);
 	for (size_t i = 0; sections && i < head->e_shnum; i++)

@@ -10,7 +10,8 @@ enum family { FAMILY_NONE, FAMILY_MPICH, FAMILY_OPENMPI };
 // Of an ELF file; FAMILY_NONE for everything else, whatever the bytes.
 enum family family_of(const char *path);
 
-// Of a process that lives, by the libraries it has loaded: also what an interpreter has loaded, and nothing before it has.
+// Of a process that lives, by the libraries it has loaded: also what an interpreter has loaded, and nothing before it
+// has.
 enum family family_of_process(pid_t pid);
 
 #endif

@@ -31,9 +31,12 @@ static struct program make(const char *first, const char *second)
 	p.head.e_shoff = offsetof(struct program, sections);
 	p.head.e_shentsize = sizeof p.sections[0];
 	p.head.e_shnum = countof(p.sections);
-	p.sections[0] =
-	        (Elf64_Shdr){.sh_type = SHT_DYNAMIC, .sh_offset = offsetof(struct program, needs), .sh_size = sizeof p.needs, .sh_link = 1};
-	p.sections[1] = (Elf64_Shdr){.sh_type = SHT_STRTAB, .sh_offset = offsetof(struct program, strings), .sh_size = sizeof p.strings};
+	p.sections[0] = (Elf64_Shdr){.sh_type = SHT_DYNAMIC,
+		.sh_offset = offsetof(struct program, needs),
+		.sh_size = sizeof p.needs,
+		.sh_link = 1};
+	p.sections[1] = (Elf64_Shdr){
+		.sh_type = SHT_STRTAB, .sh_offset = offsetof(struct program, strings), .sh_size = sizeof p.strings};
 	strcpy(p.strings + 1, first);
 	size_t at = 2 + strlen(first);
 	strcpy(p.strings + at, second);
@@ -135,10 +138,10 @@ static void a_process_is_known_by_what_it_has_loaded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(the_library_tells_the_family),
-	        cmocka_unit_test(what_is_no_program_has_none),
-	        cmocka_unit_test(damaged_programs_have_none),
-	        cmocka_unit_test(a_process_is_known_by_what_it_has_loaded),
+		cmocka_unit_test(the_library_tells_the_family),
+		cmocka_unit_test(what_is_no_program_has_none),
+		cmocka_unit_test(damaged_programs_have_none),
+		cmocka_unit_test(a_process_is_known_by_what_it_has_loaded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

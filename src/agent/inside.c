@@ -21,7 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// As long as agent/rank.c waits for what a rank that has ended left writing. The number of its group is in use as long as one of those lives.
+// As long as agent/rank.c waits for what a rank that has ended left writing. The number of its group is in use as long
+// as one of those lives.
 static const double linger_seconds = 2;
 
 // A rank, and the process that stands for it outside.
@@ -46,7 +47,8 @@ static int receive(int line, int *fds, size_t room)
 		char bytes[CMSG_SPACE(ENTER_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec bytes = {&word, 1};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	ssize_t n = recvmsg(line, &message, MSG_CMSG_CLOEXEC);
 	if (n <= 0)
 		return n < 0 && errno == EINTR ? 0 : -1;
@@ -75,7 +77,7 @@ static char **make_argv(const json_t *words)
 	char **list = mem_alloc((json_array_size(words) + 1) * sizeof *list);
 	size_t i;
 	json_t *word;
-	json_array_foreach(words, i, word)
+	json_array_foreach (words, i, word)
 		list[i] = mem_strdup(json_string_value(word));
 	return list;
 }
@@ -92,7 +94,7 @@ static char **make_env(const json_t *own)
 			list[n++] = mem_strdup(*e);
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)own, name, value)
+	json_object_foreach ((json_t *)own, name, value)
 		list[n++] = mem_printf("%s=%s", name, json_string_value(value));
 	return list;
 }
@@ -112,7 +114,8 @@ static pid_t spawn(const json_t *rank, const int *fds, int count, struct error *
 		.group = true};
 	pid_t pid = *argv ? proc_spawn(&options, NULL, err) : error_set(err, ERROR_USAGE, "there is nothing to run");
 	if (pid < 0 && *argv && !strcmp(*argv, "/bin/sh") && access(*argv, F_OK))
-		error_set(err, ERROR_JOB, "the image has no '/bin/sh', which a 'command' given as a text needs: give it as a list");
+		error_set(err, ERROR_JOB,
+			"the image has no '/bin/sh', which a 'command' given as a text needs: give it as a list");
 	free_list(argv);
 	free_list(env);
 	return pid;

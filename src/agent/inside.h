@@ -1,6 +1,6 @@
-// The first process of a container that ranks run in, `muster-agent inside SOCKET`: starts what it is given (agent/enter.h) and sweeps up
-// what has ended.
-// It is nobody's server: the agent of its node gives it each line, over the one it makes itself, and when that one ends the container does.
+// The first process of a container that ranks run in, `muster-agent inside SOCKET`: starts what it is given
+// (agent/enter.h) and sweeps up what has ended. It is nobody's server: the agent of its node gives it each line, over
+// the one it makes itself, and when that one ends the container does.
 #ifndef AGENT_INSIDE_H
 #define AGENT_INSIDE_H
 

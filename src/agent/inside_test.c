@@ -1,17 +1,17 @@
-// Without a container: what is inside and what stands for it outside are two processes here, too. The test is the agent between them.
+// Without a container: what is inside and what stands for it outside are two processes here, too. The test is the agent
+// between them.
 #include "agent/enter.h"
 #include "agent/inside.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/sock.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 struct world {
 	char dir[64], *socket;
@@ -77,14 +79,16 @@ static void hand_over(const struct world *w)
 	} control = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof line)}};
 	memcpy(CMSG_DATA(&control.head), &line, sizeof line);
 	struct iovec bytes = {"l", 1};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	assert_int_equal(sendmsg(w->agent, &message, 0), 1);
 }
 
 // metrics: a descriptor that it gets as number 3, or -1.
 static struct outside enter(const struct world *w, json_t *argv, int metrics)
 {
-	autojson json_t *rank = mem_json("{s:o, s:{s:s, s:s}, s:s}", "argv", argv, "env", "OVER", "this", "PATH", "/usr/bin:/bin", "dir", w->dir);
+	autojson json_t *rank = mem_json("{s:o, s:{s:s, s:s}, s:s}", "argv", argv, "env", "OVER", "this", "PATH",
+		"/usr/bin:/bin", "dir", w->dir);
 	autofree char *text = json_dumps(rank, JSON_COMPACT);
 	autoclose int in = memfd_create("rank", MFD_CLOEXEC);
 	fs_write_fd(in, text, strlen(text), NULL);
@@ -143,7 +147,9 @@ static void test_rank(void **state)
 	int status, metrics[2];
 	begin(&w);
 	assert_int_equal(pipe2(metrics, O_CLOEXEC), 0);
-	struct outside o = enter(&w, shell("echo $OF_IMAGE $OVER; pwd; cat; echo oops >&2; echo m >&$MUSTER_METRICS_FD; exit 3"), metrics[1]);
+	struct outside o =
+		enter(&w, shell("echo $OF_IMAGE $OVER; pwd; cat; echo oops >&2; echo m >&$MUSTER_METRICS_FD; exit 3"),
+			metrics[1]);
 	close(metrics[1]);
 	autofree char *text = finish(&o, &status);
 	autofree char *wanted = mem_printf("there this\n%s\noops\n", w.dir);
@@ -162,7 +168,8 @@ static void test_signals(void **state)
 	struct world w;
 	int status;
 	begin(&w);
-	struct outside o = enter(&w, shell("exec 2>/dev/null; trap 'echo told; exit 7' TERM; echo up; while :; do sleep 0.02; done"), -1);
+	struct outside o = enter(&w,
+		shell("exec 2>/dev/null; trap 'echo told; exit 7' TERM; echo up; while :; do sleep 0.02; done"), -1);
 	expect_output(&o, "up\n");
 	kill(o.pid, SIGTERM);
 	autofree char *text = finish(&o, &status);
@@ -181,7 +188,8 @@ static void test_killed(void **state)
 	struct world w;
 	int status;
 	begin(&w);
-	struct outside o = enter(&w, shell("echo up; sleep 1000; true"), -1), other = enter(&w, shell("echo up; read x; sleep 0.1; echo on"), -1);
+	struct outside o = enter(&w, shell("echo up; sleep 1000; true"), -1),
+		       other = enter(&w, shell("echo up; read x; sleep 0.1; echo on"), -1);
 	expect_output(&o, "up\n");
 	kill(o.pid, SIGKILL);
 	autofree char *none = finish(&o, &status); // the end of its output is that of all who could write to it

@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-// The controller may be so far ahead of the stager: this much is here in memory at most, and on the way in a round trip.
+// The controller may be so far ahead of the stager: this much is here in memory at most, and on the way in a round
+// trip.
 static const uint64_t window = 8 << 20, step = 1 << 20;
 
 struct intake {
@@ -21,15 +22,15 @@ struct intake {
 	bool wanted, told; // told: the stager has been told how long it is
 	size_t input;
 	uint64_t size, have, given, until; // have: bytes that came; given: bytes the stager has got
-	struct str queue;  // what the stager does not take yet, from queue_at on
+	struct str queue;                  // what the stager does not take yet, from queue_at on
 	size_t queue_at;
 };
 
 static void ask(struct intake *in)
 {
 	in->until = in->given + window;
-	uplink_send(in->node->up, mem_json("{s:s, s:i, s:I, s:I}", "msg", "input", "input", (int)in->input, "from", (json_int_t)in->have, "until",
-		(json_int_t)in->until));
+	uplink_send(in->node->up, mem_json("{s:s, s:i, s:I, s:I}", "msg", "input", "input", (int)in->input, "from",
+					  (json_int_t)in->have, "until", (json_int_t)in->until));
 }
 
 static void give_room(struct intake *in)
@@ -37,7 +38,8 @@ static void give_room(struct intake *in)
 	if (in->until >= in->size || in->given + window < in->until + step)
 		return;
 	in->until = in->given + window;
-	uplink_send(in->node->up, mem_json("{s:s, s:i, s:I}", "msg", "input", "input", (int)in->input, "until", (json_int_t)in->until));
+	uplink_send(in->node->up,
+		mem_json("{s:s, s:i, s:I}", "msg", "input", "input", (int)in->input, "until", (json_int_t)in->until));
 }
 
 static void fail(struct intake *in, const char *why)
@@ -151,7 +153,8 @@ void intake_bytes(struct intake *in, uint32_t stream, uint64_t offset, const voi
 
 // --- life ---------------------------------------------------------------------
 
-struct intake *intake_new(struct node *node, void (*on_fail)(struct node *node, size_t input, const char *why), int *theirs, struct error *err)
+struct intake *intake_new(struct node *node, void (*on_fail)(struct node *node, size_t input, const char *why),
+	int *theirs, struct error *err)
 {
 	int ends[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {

@@ -43,7 +43,7 @@ int limits_remove(const json_t *groups, struct error *err)
 	int rc = 0;
 	size_t i;
 	json_t *group;
-	json_array_foreach(groups, i, group)
+	json_array_foreach (groups, i, group)
 		rc |= groups_remove(json_string_value(group), patience, rc ? NULL : err);
 	return rc ? -1 : 0;
 }

@@ -15,10 +15,10 @@
 
 // Less than this is no room to work in.
 static const double disk_min = 16 << 20, memory_min = 16 << 20;
-static const double clock_max = 0.5;      // seconds that clocks may differ before we say so
-static const double peer_deadline = 15;   // seconds a peer has to answer the preflight
-static const double first_deadline = 3;   // at the first of several addresses, before all of them are tried
-static const double others_patience = 2;  // and at others, once one of them has answered
+static const double clock_max = 0.5;     // seconds that clocks may differ before we say so
+static const double peer_deadline = 15;  // seconds a peer has to answer the preflight
+static const double first_deadline = 3;  // at the first of several addresses, before all of them are tried
+static const double others_patience = 2; // and at others, once one of them has answered
 
 struct meeting {
 	void (*on_met)(struct node *node);
@@ -71,8 +71,10 @@ static struct preflight_peer *list_peers(const struct preflight_work *w, size_t 
 	struct preflight_peer *peers = mem_alloc((n + 1) * sizeof *peers);
 	for (size_t i = 0; i < n; i++) {
 		const json_t *asked = json_array_get(w->asked, i);
-		const json_t *p = asked ? peer_of(w->node, json_object_get(asked, "node")) : json_array_get(w->node->peers, i);
-		peers[i] = (struct preflight_peer){.node = asked ? (size_t)json_integer_value(json_object_get(asked, "node")) : i,
+		const json_t *p =
+			asked ? peer_of(w->node, json_object_get(asked, "node")) : json_array_get(w->node->peers, i);
+		peers[i] = (struct preflight_peer){
+			.node = asked ? (size_t)json_integer_value(json_object_get(asked, "node")) : i,
 			.name = json_string_value(json_object_get(asked ? asked : p, asked ? "address" : "name")),
 			.address = json_string_value(json_object_get(asked ? asked : p, "address")),
 			.port = (int)json_integer_value(json_object_get(p, "port")),
@@ -114,8 +116,8 @@ static void judge_row(struct node *node, const json_t *row)
 	if (!flag(row, "ok"))
 		node_fail(node, -1, json_string_value(json_object_get(row, "why")));
 	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max + latency) {
-		autofree char *why = mem_printf("the clock of node %d is %+.3f s off ours", (int)json_integer_value(json_object_get(row, "to")),
-			json_number_value(offset));
+		autofree char *why = mem_printf("the clock of node %d is %+.3f s off ours",
+			(int)json_integer_value(json_object_get(row, "to")), json_number_value(offset));
 		node_event(node, event_make("warn", "s:s", "why", why));
 	}
 }
@@ -125,7 +127,8 @@ static void judge_room(struct node *node, const char *what, const json_t *value,
 	if (!json_is_number(value) || json_number_value(value) >= min)
 		return;
 	autofree char *there = str_bytes(json_number_value(value)), *wanted = str_bytes(min);
-	autofree char *why = mem_printf("node %zu has only %s of %s free in '%s'; at least %s is needed", node->id, there, what, node->dir, wanted);
+	autofree char *why = mem_printf("node %zu has only %s of %s free in '%s'; at least %s is needed", node->id,
+		there, what, node->dir, wanted);
 	node_fail(node, -1, why);
 }
 
@@ -134,7 +137,7 @@ static void say_preflight(struct node *node, json_t *line)
 	node_event(node, json_incref(line));
 	size_t i;
 	json_t *row;
-	json_array_foreach(json_object_get(line, "rows"), i, row)
+	json_array_foreach (json_object_get(line, "rows"), i, row)
 		judge_row(node, row);
 	judge_room(node, "disk", json_object_get(line, "disk"), disk_min);
 	judge_room(node, "memory", json_object_get(line, "memory"), memory_min);
@@ -146,7 +149,7 @@ static json_t *list_missed(const struct node *node, const json_t *line)
 	json_t *missed = json_array();
 	size_t i;
 	const json_t *row;
-	json_array_foreach(json_object_get(line, "rows"), i, row)
+	json_array_foreach (json_object_get(line, "rows"), i, row)
 		if (!flag(row, "ok") && has_others(peer_of(node, json_object_get(row, "to"))))
 			json_array_append(missed, json_object_get(row, "to"));
 	return missed;
@@ -181,7 +184,8 @@ static void on_preflight_line(json_t *line, void *data)
 static void judge_exit(struct node *node, int status)
 {
 	if (!stopped(node) && status != 0) {
-		autofree char *why = mem_printf("the preflight check of node %zu ended with status %d", node->id, status);
+		autofree char *why =
+			mem_printf("the preflight check of node %zu ended with status %d", node->id, status);
 		node_fail(node, -1, why);
 	}
 }
@@ -250,7 +254,8 @@ static void release_ports(struct meeting *m)
 // A container shares no memory with another one, wherever that is.
 static char *machine_of(const struct node *node)
 {
-	return json_object_get(node->plan, "container") ? mem_printf("%s, node %zu", node->machine, node->id) : mem_strdup(node->machine);
+	return json_object_get(node->plan, "container") ? mem_printf("%s, node %zu", node->machine, node->id)
+							: mem_strdup(node->machine);
 }
 
 // Numbers the machines in the order they appear, once for each rank.
@@ -261,7 +266,7 @@ static void number_machines(struct node *node, const json_t *all)
 	node->machines = mem_resize(node->machines, node->size * sizeof *node->machines);
 	size_t rank = 0, i;
 	const json_t *brought;
-	json_array_foreach(all, i, brought) {
+	json_array_foreach (all, i, brought) {
 		const char *machine = json_string_value(json_object_get(brought, "machine"));
 		if (!json_object_get(numbers, machine))
 			json_object_set_new(numbers, machine, json_integer((json_int_t)json_object_size(numbers)));
@@ -305,7 +310,7 @@ static void apply_moved(struct node *node)
 {
 	const char *key;
 	json_t *address;
-	json_object_foreach(node->moved, key, address) {
+	json_object_foreach (node->moved, key, address) {
 		size_t k = strtoul(key, NULL, 10);
 		json_t *peer = json_array_get(node->peers, k);
 		json_object_set(peer, "address", address);
@@ -323,8 +328,8 @@ static void say_rows(struct node *node)
 	size_t i, k;
 	const json_t *asked;
 	json_t *row;
-	json_array_foreach(m->asked, i, asked)
-		json_array_foreach(rows, k, row) {
+	json_array_foreach (m->asked, i, asked)
+		json_array_foreach (rows, k, row) {
 			bool same = json_equal(json_object_get(row, "to"), json_object_get(asked, "node"));
 			const json_t *taken = json_object_get(peer_of(node, json_object_get(asked, "node")), "address");
 			if (same && json_equal(json_object_get(asked, "address"), taken))
@@ -349,7 +354,8 @@ static bool settle_address(struct node *node, const json_t *number, const json_t
 	if (strcmp(address, first) == 0)
 		return true;
 	if (k == node->id)
-		node_event(node, event_make("address", "s:s, s:s, s:s", "address", address, "instead", first, "why", why));
+		node_event(
+			node, event_make("address", "s:s, s:s, s:s", "address", address, "instead", first, "why", why));
 	autofree char *key = mem_printf("%zu", k);
 	json_object_set_new(node->moved, key, json_string(address));
 	return true;
@@ -363,7 +369,7 @@ static void on_addresses(struct node *node, const json_t *all, void *data)
 	if (stopped(node))
 		return;
 	node->moved = node->moved ? node->moved : json_object();
-	json_array_foreach(node->meeting->doubted, i, number)
+	json_array_foreach (node->meeting->doubted, i, number)
 		settled = settle_address(node, number, all) && settled;
 	if (!settled)
 		return; // somebody says so
@@ -380,7 +386,7 @@ static void bring_tried(struct node *node)
 	json_t *reached = json_object(), *why = json_object();
 	size_t i;
 	const json_t *row;
-	json_array_foreach(json_object_get(m->tried, "rows"), i, row) {
+	json_array_foreach (json_object_get(m->tried, "rows"), i, row) {
 		const json_t *asked = json_array_get(m->asked, i);
 		autofree char *key = mem_printf("%d", (int)json_integer_value(json_object_get(asked, "node")));
 		if (!json_object_get(reached, key))
@@ -408,7 +414,8 @@ static void on_tried_line(json_t *line, void *data)
 	bring_tried(node);
 }
 
-// Somebody did not reach a node at its first address: all try all of its addresses, because it must be one for everybody.
+// Somebody did not reach a node at its first address: all try all of its addresses, because it must be one for
+// everybody.
 static void try_addresses(struct node *node)
 {
 	struct meeting *m = node->meeting;
@@ -416,10 +423,11 @@ static void try_addresses(struct node *node)
 	const json_t *number;
 	json_t *address;
 	m->asked = json_array();
-	json_array_foreach(m->doubted, i, number)
-		json_array_foreach(json_object_get(peer_of(node, number), "addresses"), k, address)
+	json_array_foreach (m->doubted, i, number)
+		json_array_foreach (json_object_get(peer_of(node, number), "addresses"), k, address)
 			if ((size_t)json_integer_value(number) != node->id)
-				json_array_append_new(m->asked, mem_json("{s:O, s:O}", "node", number, "address", address));
+				json_array_append_new(
+					m->asked, mem_json("{s:O, s:O}", "node", number, "address", address));
 	if (json_array_size(m->asked))
 		m->client = start_preflight(node, false, m->asked); // its line goes on
 	else
@@ -432,8 +440,8 @@ static json_t *list_doubted(const struct node *node, const json_t *all)
 	json_t *list = json_array();
 	size_t i, k;
 	json_t *brought, *number;
-	json_array_foreach(all, i, brought)
-		json_array_foreach(json_object_get(brought, "missed"), k, number) {
+	json_array_foreach (all, i, brought)
+		json_array_foreach (json_object_get(brought, "missed"), k, number) {
 			autofree char *key = mem_printf("%lld", (long long)json_integer_value(number));
 			if (!peer_of(node, number) || json_object_get(seen, key))
 				continue;
@@ -452,7 +460,7 @@ static void on_rendezvous(struct node *node, const json_t *all, void *data)
 	node->ports = json_array();
 	size_t i;
 	json_t *brought;
-	json_array_foreach(all, i, brought)
+	json_array_foreach (all, i, brought)
 		json_array_extend(node->ports, json_object_get(brought, "ports"));
 	number_machines(node, all);
 	m->doubted = list_doubted(node, all);

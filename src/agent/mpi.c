@@ -1,4 +1,5 @@
 #include "agent/mpi.h"
+
 #include "agent/parting.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -66,11 +67,12 @@ static char *own_net(const struct node *node)
 
 // --- the family -------------------------------------------------------------------
 
-// The program that a command begins with, owned by the caller; NULL where that cannot be seen. Of a text for the shell it is the first word
-// that is no assignment, when it is a plain one.
+// The program that a command begins with, owned by the caller; NULL where that cannot be seen. Of a text for the shell
+// it is the first word that is no assignment, when it is a plain one.
 static char *program_of(const struct node *node, const json_t *argv, const char *path)
 {
-	const char *word = json_string_value(json_array_get(argv, 0)), *text = json_string_value(json_array_get(argv, 2));
+	const char *word = json_string_value(json_array_get(argv, 0)),
+		   *text = json_string_value(json_array_get(argv, 2));
 	autofree char *first = NULL;
 	if (strcmp(word, "/bin/sh") == 0 && text && strcmp(json_string_value(json_array_get(argv, 1)), "-c") == 0) {
 		text += strspn(text, " \t\n");
@@ -106,8 +108,8 @@ static char *find_mpirun(const char *path)
 	return NULL;
 }
 
-// The argv and the environment of the node's first rank, both owned by the caller; -1 when a placeholder cannot be filled, which is said when
-// the rank is started.
+// The argv and the environment of the node's first rank, both owned by the caller; -1 when a placeholder cannot be
+// filled, which is said when the rank is started.
 static int first_rank(struct node *node, json_t **argv, json_t **env)
 {
 	const json_t *rank = json_array_get(json_object_get(node->plan, "ranks"), 0);
@@ -120,8 +122,8 @@ static int first_rank(struct node *node, json_t **argv, json_t **env)
 	return *env ? 0 : -1;
 }
 
-// The program says what it was built for. A script or an interpreter does not, and then Open MPI is taken where the mpirun that people would
-// type is Open MPI's: a rank that it starts is served as one of MPICH's, too.
+// The program says what it was built for. A script or an interpreter does not, and then Open MPI is taken where the
+// mpirun that people would type is Open MPI's: a rank that it starts is served as one of MPICH's, too.
 static enum family guess(struct node *node, char **why)
 {
 	autojson json_t *argv = NULL, *env = NULL;
@@ -140,7 +142,8 @@ static enum family guess(struct node *node, char **why)
 	if (family == FAMILY_OPENMPI)
 		*why = mem_printf("the command does not show its library, and '%s' is Open MPI's", mpirun);
 	else
-		*why = mem_strdup("the command does not show its library, and no 'mpirun' of Open MPI is in the search path");
+		*why = mem_strdup(
+			"the command does not show its library, and no 'mpirun' of Open MPI is in the search path");
 	return family;
 }
 
@@ -155,7 +158,8 @@ static const char *name_of(enum family family)
 
 static void say_family(struct node *node, const char *why)
 {
-	node_event(node, event_make("mpi", "s:s, s:s, s:s?", "family", name_of(node->mpi), "why", why, "mpirun", node->mpirun));
+	node_event(node,
+		event_make("mpi", "s:s, s:s, s:s?", "family", name_of(node->mpi), "why", why, "mpirun", node->mpirun));
 }
 
 static int need_mpirun(struct node *node)
@@ -166,7 +170,8 @@ static int need_mpirun(struct node *node)
 		node->mpirun = find_mpirun(search_path(env));
 	if (node->mpirun)
 		return 0;
-	autofree char *why = mem_printf("the program needs Open MPI's mpirun, but node %zu has neither mpirun, mpirun.openmpi, orterun nor prterun "
+	autofree char *why = mem_printf("the program needs Open MPI's mpirun, but node %zu has neither mpirun, "
+					"mpirun.openmpi, orterun nor prterun "
 					"of Open MPI in its search path ('run.mpi: mpich' does without)",
 		node->id);
 	node_fail(node, -1, why);
@@ -190,7 +195,7 @@ static char *join_nets(const json_t *all)
 	autostr struct str s = {0};
 	size_t i;
 	const json_t *brought;
-	json_array_foreach(all, i, brought) {
+	json_array_foreach (all, i, brought) {
 		const char *net = text_of(brought, "net");
 		if (!net || json_object_get(seen, net))
 			continue;
@@ -210,7 +215,8 @@ static void on_all_guesses(struct node *node, const json_t *all, void *data)
 	free(node->mpi_nets);
 	node->mpi_nets = join_nets(all);
 	if (!node->failed)
-		settle(node, family && strcmp(family, "openmpi") == 0 ? FAMILY_OPENMPI : FAMILY_MPICH, why ? why : "", on_settled);
+		settle(node, family && strcmp(family, "openmpi") == 0 ? FAMILY_OPENMPI : FAMILY_MPICH, why ? why : "",
+			on_settled);
 }
 
 void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
@@ -243,10 +249,13 @@ void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
 
 int mpi_check_program(const struct node *node, const json_t *argv, const char *path, struct error *err)
 {
-	autofree char *program = node->mpi == FAMILY_MPICH ? program_of(node, argv, path ? path : getenv("PATH")) : NULL;
+	autofree char *program =
+		node->mpi == FAMILY_MPICH ? program_of(node, argv, path ? path : getenv("PATH")) : NULL;
 	if (!program || family_of(program) != FAMILY_OPENMPI)
 		return 0;
-	return error_set(err, ERROR_JOB, "'%s' is built for Open MPI, but this run serves programs of the MPICH family; 'run.mpi: openmpi' serves it",
+	return error_set(err, ERROR_JOB,
+		"'%s' is built for Open MPI, but this run serves programs of the MPICH family; 'run.mpi: openmpi' "
+		"serves it",
 		program);
 }
 
@@ -262,7 +271,9 @@ int mpi_check_process(const struct node *node, pid_t pid, struct error *err)
 		ssize_t len = readlink(link, program, sizeof program - 1);
 		program[len > 0 ? len : 0] = '\0';
 		return error_set(err, ERROR_JOB,
-			"'%s' is built for Open MPI, but this run serves programs of the MPICH family; 'run.mpi: openmpi' serves it", program);
+			"'%s' is built for Open MPI, but this run serves programs of the MPICH family; 'run.mpi: "
+			"openmpi' serves it",
+			program);
 	}
 	return 0;
 }
@@ -283,7 +294,8 @@ static bool is_crowded(const struct node *node, size_t rank)
 	size_t here = 0, procs = json_array_size(json_object_get(node->plan, "ranks"));
 	for (size_t i = 0; i < node->size; i++)
 		here += node->machines[i] == node->machines[rank];
-	return here > (size_t)sysconf(_SC_NPROCESSORS_ONLN) || (json_is_number(cpus) && json_number_value(cpus) < (double)procs);
+	return here > (size_t)sysconf(_SC_NPROCESSORS_ONLN) ||
+	       (json_is_number(cpus) && json_number_value(cpus) < (double)procs);
 }
 
 // May a process read another one's memory? A container's filter of system calls often forbids it, even of one's own.
@@ -294,13 +306,13 @@ static bool may_copy(void)
 	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1;
 }
 
-// Nodes that share a machine share /dev/shm, and each would have the segments of the other's ranks; and what a killed rank leaves behind goes
-// with the node's directory.
+// Nodes that share a machine share /dev/shm, and each would have the segments of the other's ranks; and what a killed
+// rank leaves behind goes with the node's directory.
 static void add_open_mpi(const struct node *node, size_t rank, const json_t *open_mpi, json_t *env)
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)open_mpi, name, value)
+	json_object_foreach ((json_t *)open_mpi, name, value)
 		if (!json_object_get(env, name))
 			json_object_set(env, name, value);
 	autofree char *temp = fs_join(node->dir, "tmp");
@@ -321,8 +333,9 @@ static bool are_apart(const struct node *node)
 	return false;
 }
 
-// MPI_Finalize must not hang (preload/parting.c). What is to be loaded goes before what the user has loaded. Its name must be one for the
-// loader, which takes blanks and colons for the end of a name and complains in the rank's output about what it cannot load.
+// MPI_Finalize must not hang (preload/parting.c). What is to be loaded goes before what the user has loaded. Its name
+// must be one for the loader, which takes blanks and colons for the end of a name and complains in the rank's output
+// about what it cannot load.
 static void add_parting(const struct node *node, json_t *env)
 {
 	autofree char *path = fs_join(node->dir, "parting.so");
@@ -338,8 +351,9 @@ static void add_parting(const struct node *node, json_t *env)
 	json_object_set_new(env, "LD_PRELOAD", json_string(all));
 }
 
-// UCX, which MPICH talks through, would offer the others every device there is, and MPI_Init then fails where two nodes have one in common
-// that connects nothing (docker0): it is told the one that peers reach us by. Within a machine it shares memory all the same.
+// UCX, which MPICH talks through, would offer the others every device there is, and MPI_Init then fails where two nodes
+// have one in common that connects nothing (docker0): it is told the one that peers reach us by. Within a machine it
+// shares memory all the same.
 void mpi_add_env(const struct node *node, size_t rank, const json_t *open_mpi, json_t *env)
 {
 	autofree char *number = mem_printf("%zu", rank), *size = mem_printf("%zu", node->size);
@@ -350,7 +364,8 @@ void mpi_add_env(const struct node *node, size_t rank, const json_t *open_mpi, j
 		set(env, "UCX_NET_DEVICES", way.device);
 	if (are_apart(node))
 		add_parting(node, env);
-	// At its start Open MPI tries POSIX shared memory, and a rank that is killed just then (also one that was taken for MPICH's) leaves it behind.
+	// At its start Open MPI tries POSIX shared memory, and a rank that is killed just then (also one that was taken
+	// for MPICH's) leaves it behind.
 	set(env, "OMPI_MCA_shmem", "mmap");
 	if (open_mpi)
 		add_open_mpi(node, rank, open_mpi, env);

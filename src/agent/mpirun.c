@@ -15,8 +15,8 @@
 
 enum { QUESTION_MAX = 1 << 20, SAID_MAX = 300, LOG_MAX = 4 << 20 };
 
-// When one rank dies Open MPI ends all others at once, and then itself. The rank that began it is to be the one that is heard first, and what
-// mpirun has to say of it (node 0) is worth more than that a daemon is gone.
+// When one rank dies Open MPI ends all others at once, and then itself. The rank that began it is to be the one that is
+// heard first, and what mpirun has to say of it (node 0) is worth more than that a daemon is gone.
 static const double patience = 0.3;
 
 // A shim that waits for its answer.
@@ -63,7 +63,7 @@ static char *said(const struct mpirun *m)
 	autostr struct str s = {0};
 	size_t i;
 	const json_t *value;
-	json_array_foreach(last, i, value) {
+	json_array_foreach (last, i, value) {
 		const char *line = json_string_value(value) + strspn(json_string_value(value), " -");
 		// A race of its own with the shells it starts, which means nothing.
 		if (*line && !strstr(line, "plm:rsh: Warning") && s.len + strlen(line) < SAID_MAX)
@@ -79,7 +79,8 @@ static void on_trouble_time(void *data)
 	node_fail(m->node, m->trouble_rank, why);
 }
 
-// Takes why. It is said in a moment, unless something said in the meantime explains it. A later one that is better replaces it.
+// Takes why. It is said in a moment, unless something said in the meantime explains it. A later one that is better
+// replaces it.
 static void trouble(struct mpirun *m, long rank, char *why, bool better)
 {
 	autofree char *text = why;
@@ -97,7 +98,10 @@ static void on_deadline(void *data)
 	struct mpirun *m = data;
 	double seconds = json_number_value(json_object_get(m->node->plan, "deadline"));
 	if (m->started < m->count)
-		trouble(m, -1, mem_printf("mpirun has started %zu of %zu ranks of this node in %g s", m->started, m->count, seconds), true);
+		trouble(m, -1,
+			mem_printf("mpirun has started %zu of %zu ranks of this node in %g s", m->started, m->count,
+				seconds),
+			true);
 }
 
 // --- shims ------------------------------------------------------------------------
@@ -120,7 +124,8 @@ static void answer(struct guest *g, json_t *what)
 	autofree char *text = json_dumps(tree, JSON_COMPACT);
 	autofree char *line = mem_printf("%s\n", text);
 	if (g->watch && send(loop_watch_fd(g->watch), line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		trouble(g->mpirun, g->rank, mem_printf("its place in Open MPI's job takes no answer: %s", strerror(errno)), false);
+		trouble(g->mpirun, g->rank,
+			mem_printf("its place in Open MPI's job takes no answer: %s", strerror(errno)), false);
 	g->rank = -1;
 	dismiss(g);
 }
@@ -147,7 +152,7 @@ static void take_command(struct guest *g, const char *host, const char *command)
 	struct mpirun *m = g->mpirun;
 	size_t i;
 	const json_t *peer;
-	json_array_foreach(m->node->peers, i, peer) {
+	json_array_foreach (m->node->peers, i, peer) {
 		const char *address = json_string_value(json_object_get(peer, "address"));
 		if (!address || strcmp(address, host) != 0)
 			continue;
@@ -177,7 +182,8 @@ static void listen_to(struct guest *g, const char *line, size_t len)
 {
 	autojson json_t *tree = json_loadb(line, len, 0, NULL);
 	const json_t *rank = json_object_get(tree, "rank"), *env = json_object_get(tree, "env");
-	const char *host = json_string_value(json_object_get(tree, "host")), *command = json_string_value(json_object_get(tree, "command"));
+	const char *host = json_string_value(json_object_get(tree, "host")),
+		   *command = json_string_value(json_object_get(tree, "command"));
 	g->asked = true;
 	if (json_is_integer(rank) && json_integer_value(rank) >= 0 && json_is_object(env)) {
 		g->rank = (long)json_integer_value(rank);
@@ -267,7 +273,9 @@ static void on_process_exit(int status, int sig, void *data)
 		return; // all shims have ended well
 	if (p->daemon && status > 128)
 		sig = status - 128; // its shell says it
-	trouble(p->mpirun, -1, mem_printf(sig ? "%s was killed by signal %d" : "%s ended with status %d", name, sig ? sig : status), !p->daemon);
+	trouble(p->mpirun, -1,
+		mem_printf(sig ? "%s was killed by signal %d" : "%s ended with status %d", name, sig ? sig : status),
+		!p->daemon);
 }
 
 static int start_process(struct mpirun *m, bool daemon, const json_t *argv, const json_t *env, struct error *err)
@@ -276,8 +284,13 @@ static int start_process(struct mpirun *m, bool daemon, const json_t *argv, cons
 	*p = (struct process){.next = m->processes, .mpirun = m, .daemon = daemon};
 	m->processes = p;
 	// The root of all: what one machine has another may lack, and mpirun sends its daemons where it is itself.
-	struct rank_options options = {
-		.argv = argv, .env = env, .dir = "/", .pmi = -1, .on_output = on_said, .on_exit = on_process_exit, .data = p};
+	struct rank_options options = {.argv = argv,
+		.env = env,
+		.dir = "/",
+		.pmi = -1,
+		.on_output = on_said,
+		.on_exit = on_process_exit,
+		.data = p};
 	p->rank = rank_start(m->node->loop, &options, err);
 	return p->rank ? 0 : -1;
 }
@@ -288,7 +301,8 @@ static json_t *common_env(const struct node *node)
 	autofree char *socket = fs_join(node->dir, "agent.sock"), *temp = fs_join(node->dir, "tmp");
 	const char *path = getenv("PATH");
 	autofree char *search = mem_printf("%s/bin:%s", node->dir, path ? path : "/usr/local/bin:/usr/bin:/bin");
-	return mem_json("{s:s, s:s, s:s, s:s}", "MUSTER_RUN", node->run, MPIRUN_SOCKET, socket, "TMPDIR", temp, "PATH", search);
+	return mem_json(
+		"{s:s, s:s, s:s, s:s}", "MUSTER_RUN", node->run, MPIRUN_SOCKET, socket, "TMPDIR", temp, "PATH", search);
 }
 
 static void set(json_t *env, const char *name, const char *value)
@@ -297,18 +311,20 @@ static void set(json_t *env, const char *name, const char *value)
 		json_object_set_new(env, name, json_string(value));
 }
 
-// Open MPI 4 reads OMPI_MCA_..., the launcher of 5 PRTE_MCA_...; each passes over what is the other's. The tree is flat, so that no daemon
-// has to start another one.
+// Open MPI 4 reads OMPI_MCA_..., the launcher of 5 PRTE_MCA_...; each passes over what is the other's. The tree is
+// flat, so that no daemon has to start another one.
 static void add_settings(const struct node *node, json_t *env)
 {
-	static const char *const settings[][2] = {{"OMPI_MCA_plm", "rsh"}, {"PRTE_MCA_plm", "ssh"}, {"OMPI_MCA_plm_rsh_agent", "muster-agent rsh"},
-		{"PRTE_MCA_plm_ssh_agent", "muster-agent rsh"}, {"OMPI_MCA_ras", "^slurm,tm,gridengine,lsf,alps"},
-		{"PRTE_MCA_ras", "^slurm,pbs,gridengine,lsf"}, {"OMPI_MCA_orte_keep_fqdn_hostnames", "1"},
-		{"PRTE_MCA_prte_keep_fqdn_hostnames", "1"}, {"OMPI_MCA_hwloc_base_binding_policy", "none"},
-		{"PRTE_MCA_hwloc_default_binding_policy", "none"}, {"OMPI_MCA_btl", "vader,tcp,self"}};
-	static const char *const as_root[] = {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "PRTE_ALLOW_RUN_AS_ROOT",
-		"PRTE_ALLOW_RUN_AS_ROOT_CONFIRM"};
-	static const char *const nets[] = {"OMPI_MCA_oob_tcp_if_include", "OMPI_MCA_btl_tcp_if_include", "PRTE_MCA_prte_if_include"};
+	static const char *const settings[][2] = {{"OMPI_MCA_plm", "rsh"}, {"PRTE_MCA_plm", "ssh"},
+		{"OMPI_MCA_plm_rsh_agent", "muster-agent rsh"}, {"PRTE_MCA_plm_ssh_agent", "muster-agent rsh"},
+		{"OMPI_MCA_ras", "^slurm,tm,gridengine,lsf,alps"}, {"PRTE_MCA_ras", "^slurm,pbs,gridengine,lsf"},
+		{"OMPI_MCA_orte_keep_fqdn_hostnames", "1"}, {"PRTE_MCA_prte_keep_fqdn_hostnames", "1"},
+		{"OMPI_MCA_hwloc_base_binding_policy", "none"}, {"PRTE_MCA_hwloc_default_binding_policy", "none"},
+		{"OMPI_MCA_btl", "vader,tcp,self"}};
+	static const char *const as_root[] = {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+		"PRTE_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM"};
+	static const char *const nets[] = {
+		"OMPI_MCA_oob_tcp_if_include", "OMPI_MCA_btl_tcp_if_include", "PRTE_MCA_prte_if_include"};
 	for (size_t i = 0; i < countof(settings); i++)
 		set(env, settings[i][0], settings[i][1]);
 	for (size_t i = 0; i < countof(as_root) && geteuid() == 0; i++)
@@ -326,8 +342,9 @@ static json_t *mpirun_env(const struct node *node, const json_t *ranks_env)
 	json_t *env = common_env(node);
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)ranks_env, name, value)
-		if (str_starts(name, "OMPI_") || str_starts(name, "PRTE_") || str_starts(name, "PMIX_") || strcmp(name, "LD_LIBRARY_PATH") == 0)
+	json_object_foreach ((json_t *)ranks_env, name, value)
+		if (str_starts(name, "OMPI_") || str_starts(name, "PRTE_") || str_starts(name, "PMIX_") ||
+			strcmp(name, "LD_LIBRARY_PATH") == 0)
 			json_object_set(env, name, value);
 	const char *path = json_string_value(json_object_get(ranks_env, "PATH"));
 	if (path) {
@@ -343,7 +360,8 @@ static int write_hostfile(const struct node *node, const char *path, struct erro
 	size_t procs = json_array_size(json_object_get(node->plan, "ranks"));
 	autostr struct str s = {0};
 	for (size_t i = 0; i < json_array_size(node->peers); i++)
-		str_printf(&s, "%s slots=%zu\n", json_string_value(json_object_get(json_array_get(node->peers, i), "address")), procs);
+		str_printf(&s, "%s slots=%zu\n",
+			json_string_value(json_object_get(json_array_get(node->peers, i), "address")), procs);
 	return fs_write(path, s.text, s.len, 0600, err);
 }
 
@@ -356,8 +374,8 @@ static int start_mpirun(struct mpirun *m, struct error *err)
 	if (!ranks_env || write_hostfile(node, hosts, err) < 0)
 		return -1;
 	autojson json_t *env = mpirun_env(node, ranks_env);
-	autojson json_t *argv = mem_json("[s, s, s, s, s, s, s, s, s]", node->mpirun, "--hostfile", hosts, "--map-by", "slot", "-np", size,
-		"muster-agent", "rank");
+	autojson json_t *argv = mem_json("[s, s, s, s, s, s, s, s, s]", node->mpirun, "--hostfile", hosts, "--map-by",
+		"slot", "-np", size, "muster-agent", "rank");
 	return start_process(m, false, argv, env, err);
 }
 
@@ -394,7 +412,8 @@ static void bring_commands(struct mpirun *m)
 
 static int make_place(const struct node *node, struct error *err)
 {
-	autofree char *bin = fs_join(node->dir, "bin"), *temp = fs_join(node->dir, "tmp"), *link = fs_join(bin, "muster-agent");
+	autofree char *bin = fs_join(node->dir, "bin"), *temp = fs_join(node->dir, "tmp"),
+		      *link = fs_join(bin, "muster-agent");
 	if (fs_mkdirs(bin, 0700, err) < 0 || fs_mkdirs(temp, 0700, err) < 0)
 		return -1;
 	autofree char *own = mem_printf("/proc/%d/exe", (int)getpid());
@@ -421,10 +440,14 @@ static int begin(struct mpirun *m, struct error *err)
 	return 0;
 }
 
-struct mpirun *mpirun_start(struct node *node, int (*start)(struct node *node, size_t rank, const json_t *env, struct error *err), struct error *err)
+struct mpirun *mpirun_start(struct node *node,
+	int (*start)(struct node *node, size_t rank, const json_t *env, struct error *err), struct error *err)
 {
 	struct mpirun *m = mem_alloc(sizeof *m);
-	*m = (struct mpirun){.node = node, .start = start, .commands = json_object(), .count = json_array_size(json_object_get(node->plan, "ranks"))};
+	*m = (struct mpirun){.node = node,
+		.start = start,
+		.commands = json_object(),
+		.count = json_array_size(json_object_get(node->plan, "ranks"))};
 	m->trouble_timer = loop_timer_new(node->loop, on_trouble_time, m);
 	m->deadline = loop_timer_new(node->loop, on_deadline, m);
 	if (begin(m, err) == 0)

@@ -39,7 +39,8 @@ static void say_phase(struct node *node, json_t *event)
 void node_phase(struct node *node, const char *name)
 {
 	if (node->phase)
-		say_phase(node, event_make("phase", "s:s, s:s, s:f", "name", node->phase, "edge", "end", "seconds", clock_mono() - node->phase_start));
+		say_phase(node, event_make("phase", "s:s, s:s, s:f", "name", node->phase, "edge", "end", "seconds",
+					clock_mono() - node->phase_start));
 	node->phase = name;
 	node->phase_start = clock_mono();
 	if (name)
@@ -73,10 +74,12 @@ static void fence_free(struct fence *f)
 	free(f);
 }
 
-void node_fence(struct node *node, const char *name, json_t *data, void (*on_all)(struct node *node, const json_t *all, void *data), void *user)
+void node_fence(struct node *node, const char *name, json_t *data,
+	void (*on_all)(struct node *node, const json_t *all, void *data), void *user)
 {
 	struct fence *f = mem_alloc(sizeof *f);
-	*f = (struct fence){.next = node->fences, .name = mem_strdup(name), .data = data, .on_all = on_all, .user = user};
+	*f = (struct fence){
+		.next = node->fences, .name = mem_strdup(name), .data = data, .on_all = on_all, .user = user};
 	node->fences = f;
 	send_fence(node, f);
 }

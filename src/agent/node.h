@@ -19,7 +19,8 @@
 struct node {
 	// From the executor.
 	json_t *config;
-	const char *run, *dir, *address, *name; // address: where peers reach us; the preflight may settle on another than the executor says
+	const char *run, *dir, *address,
+		*name;   // address: where peers reach us; the preflight may settle on another than the executor says
 	json_t *offered; // addresses that we can be tried at, address first
 	const char *cgroups; // for the ranks, or NULL
 	json_t *own_groups;  // those that the agent makes itself
@@ -49,8 +50,8 @@ struct node {
 	size_t *machines; // the number of its machine
 	size_t size;
 
-	// What serves MPI programs; FAMILY_NONE where nobody asked for it. Open MPI's: its mpirun (on node 0) and the networks that nodes reach each
-	// other by ("10.0.0.0/24,...").
+	// What serves MPI programs; FAMILY_NONE where nobody asked for it. Open MPI's: its mpirun (on node 0) and the
+	// networks that nodes reach each other by ("10.0.0.0/24,...").
 	enum family mpi;
 	char *mpirun, *mpi_nets;
 
@@ -62,7 +63,7 @@ struct node {
 	struct meeting *meeting;
 	struct setup *setup;
 	struct container *container; // NULL where there is none
-	struct intake *intake; // while the stager is at work and may want what the controller has
+	struct intake *intake;       // while the stager is at work and may want what the controller has
 	struct team *team;
 	struct fence *fences;
 	struct loop_timer *sampler;
@@ -76,14 +77,16 @@ void node_phase(struct node *node, const char *name); // ends the phase that is 
 // Says what is fatal; rank < 0 when it is nobody's. Only the first one counts.
 void node_fail(struct node *node, long rank, const char *why);
 
-// Brings data (taken) to the fence of that name and hears what all nodes brought: an array by node, borrowed. Asked again after the
-// line was broken; several fences may be open.
-void node_fence(struct node *node, const char *name, json_t *data, void (*on_all)(struct node *node, const json_t *all, void *data), void *user);
+// Brings data (taken) to the fence of that name and hears what all nodes brought: an array by node, borrowed. Asked
+// again after the line was broken; several fences may be open.
+void node_fence(struct node *node, const char *name, json_t *data,
+	void (*on_all)(struct node *node, const json_t *all, void *data), void *user);
 void node_fence_answer(struct node *node, const json_t *msg);
 void node_fence_again(struct node *node); // after the line was broken
 void node_fence_drop(struct node *node);  // forget all
 
-// Fills the placeholders that only a live node knows, in a copy of tree (owned by the caller). rank is the rank of the run whose {port} it is, or -1.
+// Fills the placeholders that only a live node knows, in a copy of tree (owned by the caller). rank is the rank of the
+// run whose {port} it is, or -1.
 json_t *node_expand(struct node *node, const json_t *tree, long rank, struct error *err);
 
 #endif

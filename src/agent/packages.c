@@ -36,8 +36,9 @@ static const struct manager managers[] = {
 		.repair = {"dpkg", "--configure", "-a", "--force-confdef", "--force-confold"},
 		.refresh = {"apt-get", "update", "-q"},
 		// A package's question about its changed configuration is answered with what is there.
-		.install = {"apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=" PATIENCE, "-o", "Dpkg::Use-Pty=0", "-o",
-			"Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"},
+		.install = {"apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=" PATIENCE, "-o",
+			"Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confdef", "-o",
+			"Dpkg::Options::=--force-confold"},
 		.lock = "/var/lib/apt/lists/lock"},
 	{.program = "dnf", .query = {"rpm", "-q", "--quiet", "--whatprovides"}, .install = {"dnf", "install", "-y"}},
 	{.program = "apk", .query = {"apk", "info", "-e", "-q"}, .install = {"apk", "add", "-U", "--wait", PATIENCE}},

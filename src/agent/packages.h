@@ -9,7 +9,8 @@
 // Are all of them (an array of names) installed? Needs no rights.
 bool packages_are_there(const json_t *names);
 
-// Installs them, as root; waits for other package managers to finish. Output to standard output. Returns the exit status of what failed, or 0.
+// Installs them, as root; waits for other package managers to finish. Output to standard output. Returns the exit
+// status of what failed, or 0.
 int packages_install(const json_t *names);
 
 #endif

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A client has a buffer of 1024 bytes for a line: command, names and value must fit it together. MPICH wants more than 256 for a value
-// and cuts longer ones into several keys.
+// A client has a buffer of 1024 bytes for a line: command, names and value must fit it together. MPICH wants more than
+// 256 for a value and cuts longer ones into several keys.
 enum {
 	NAME_MAX_ = 64,
 	KEY_MAX = 64,
@@ -49,8 +49,8 @@ struct command {
 	void (*run)(struct pmi *pmi, size_t local, const char *answer, const struct words *words);
 };
 
-// Which machine each rank is on, as MPICH reads it: blocks of (first machine, how many machines, ranks on each), ranks counted through.
-// Returns NULL when that does not fit into a value.
+// Which machine each rank is on, as MPICH reads it: blocks of (first machine, how many machines, ranks on each), ranks
+// counted through. Returns NULL when that does not fit into a value.
 static char *make_mapping(const size_t *hosts, size_t size)
 {
 	autostr struct str out = {0};
@@ -154,7 +154,8 @@ static void on_init(struct pmi *pmi, size_t local, const char *answer, const str
 
 static void on_maxes(struct pmi *pmi, size_t local, const char *answer, const struct words *words)
 {
-	reply(pmi, local, "cmd=%s kvsname_max=%d keylen_max=%d vallen_max=%d rc=0", answer, NAME_MAX_, KEY_MAX, VALUE_MAX);
+	reply(pmi, local, "cmd=%s kvsname_max=%d keylen_max=%d vallen_max=%d rc=0", answer, NAME_MAX_, KEY_MAX,
+		VALUE_MAX);
 }
 
 static void on_appnum(struct pmi *pmi, size_t local, const char *answer, const struct words *words)
@@ -177,9 +178,9 @@ static const char *sound_key(struct pmi *pmi, size_t local, const char *answer, 
 {
 	const char *name = word(words, "kvsname"), *key = word(words, "key");
 	const char *why = !name || strcmp(name, pmi->name) != 0 ? "unknown_kvsname"
-	                  : !key || !*key                       ? "no_key"
-	                  : strlen(key) >= KEY_MAX              ? "key_too_long"
-	                                                        : NULL;
+			  : !key || !*key                       ? "no_key"
+			  : strlen(key) >= KEY_MAX              ? "key_too_long"
+								: NULL;
 	if (why)
 		refuse(pmi, local, answer, why);
 	return why ? NULL : key;
@@ -210,7 +211,9 @@ static void on_get(struct pmi *pmi, size_t local, const char *answer, const stru
 	const char *key = sound_key(pmi, local, answer, words);
 	if (!key)
 		return;
-	const char *value = strcmp(key, "PMI_process_mapping") == 0 ? pmi->mapping : json_string_value(json_object_get(pmi->keys, key));
+	const char *value = strcmp(key, "PMI_process_mapping") == 0
+				    ? pmi->mapping
+				    : json_string_value(json_object_get(pmi->keys, key));
 	if (value)
 		reply(pmi, local, "cmd=%s rc=0 msg=success value=%s", answer, value);
 	else
@@ -248,20 +251,20 @@ static void on_abort(struct pmi *pmi, size_t local, const char *answer, const st
 
 // Those without a function belong to PMI-1 and are not offered: their clients wait for an answer of that name.
 static const struct command commands[] = {
-        {"init", "response_to_init", on_init},
-        {"get_maxes", "maxes", on_maxes},
-        {"get_appnum", "appnum", on_appnum},
-        {"get_universe_size", "universe_size", on_universe},
-        {"get_my_kvsname", "my_kvsname", on_name},
-        {"put", "put_result", on_put},
-        {"get", "get_result", on_get},
-        {"barrier_in", "barrier_out", on_barrier},
-        {"finalize", "finalize_ack", on_finalize},
-        {"abort", NULL, on_abort},
-        {"publish_name", "publish_result", NULL},
-        {"unpublish_name", "unpublish_result", NULL},
-        {"lookup_name", "lookup_result", NULL},
-        {"spawn", "spawn_result", NULL},
+	{"init", "response_to_init", on_init},
+	{"get_maxes", "maxes", on_maxes},
+	{"get_appnum", "appnum", on_appnum},
+	{"get_universe_size", "universe_size", on_universe},
+	{"get_my_kvsname", "my_kvsname", on_name},
+	{"put", "put_result", on_put},
+	{"get", "get_result", on_get},
+	{"barrier_in", "barrier_out", on_barrier},
+	{"finalize", "finalize_ack", on_finalize},
+	{"abort", NULL, on_abort},
+	{"publish_name", "publish_result", NULL},
+	{"unpublish_name", "unpublish_result", NULL},
+	{"lookup_name", "lookup_result", NULL},
+	{"spawn", "spawn_result", NULL},
 };
 
 static void run_command(struct pmi *pmi, size_t local, const char *name, const struct words *words)
@@ -355,11 +358,10 @@ static void merge(struct pmi *pmi, json_t *puts)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach(puts, key, value)
-	{
+	json_object_foreach (puts, key, value) {
 		size_t len = json_string_length(value);
 		if (!json_is_string(value) || len > VALUE_MAX || !is_printable(json_string_value(value), len) ||
-		        strchr(json_string_value(value), ' '))
+			strchr(json_string_value(value), ' '))
 			continue;
 		if (strlen(key) < KEY_MAX && json_object_size(pmi->keys) < KEYS_MAX && !json_object_get(pmi->keys, key))
 			json_object_set(pmi->keys, key, value);
@@ -370,7 +372,8 @@ void pmi_fence_done(struct pmi *pmi, const json_t *all)
 {
 	size_t i;
 	json_t *puts;
-	json_array_foreach(all, i, puts) merge(pmi, puts);
+	json_array_foreach (all, i, puts)
+		merge(pmi, puts);
 	if (pmi->waiting < pmi->options.nlocal)
 		return; // nobody asked
 	pmi->waiting = 0;

@@ -48,14 +48,14 @@ static void start(struct node *node, size_t size, size_t nlocal, const size_t *h
 {
 	*node = (struct node){0};
 	node->pmi = pmi_new(&(struct pmi_options){
-	        .name = "run-1",
-	        .size = size,
-	        .nlocal = nlocal,
-	        .hosts = hosts,
-	        .reply = on_reply,
-	        .fence = on_fence,
-	        .abort = on_abort,
-	        .data = node,
+		.name = "run-1",
+		.size = size,
+		.nlocal = nlocal,
+		.hosts = hosts,
+		.reply = on_reply,
+		.fence = on_fence,
+		.abort = on_abort,
+		.data = node,
 	});
 }
 
@@ -114,22 +114,24 @@ static void what_is_wrong_is_refused(void **state)
 	struct node node;
 	start(&node, 1, 1, NULL);
 	const char *const wrong[][2] = {
-	        {"cmd=init pmi_version=2 pmi_subversion=0", "cmd=response_to_init rc=-1 msg=only_pmi_version_1_is_spoken_here\n"},
-	        {"cmd=init", "cmd=response_to_init rc=-1 msg=only_pmi_version_1_is_spoken_here\n"},
-	        {"", "cmd=error rc=-1 msg=no_command\n"},
-	        {"hello", "cmd=error rc=-1 msg=no_command\n"},
-	        {"kvsname=run-1 cmd=get_maxes", "cmd=error rc=-1 msg=no_command\n"},
-	        {"cmd=", "cmd=error rc=-1 msg=unknown_command\n"},
-	        {"cmd=fly", "cmd=error rc=-1 msg=unknown_command\n"},
-	        {"cmd=lookup_name service=x", "cmd=lookup_result rc=-1 msg=not_offered_here\n"},
-	        {"cmd=put kvsname=run-2 key=k value=v", "cmd=put_result rc=-1 msg=unknown_kvsname\n"},
-	        {"cmd=put key=k value=v", "cmd=put_result rc=-1 msg=unknown_kvsname\n"},
-	        {"cmd=put kvsname=run-1 value=v", "cmd=put_result rc=-1 msg=no_key\n"},
-	        {"cmd=put kvsname=run-1 key= value=v", "cmd=put_result rc=-1 msg=no_key\n"},
-	        {"cmd=put kvsname=run-1 key=k", "cmd=put_result rc=-1 msg=no_value\n"},
-	        {"cmd=get kvsname=run-1", "cmd=get_result rc=-1 msg=no_key\n"},
-	        {"cmd=get kvsname=run-1 key=PMI_process_mapping", "cmd=get_result rc=-1 msg=key_not_found value=unknown\n"},
-	        {"cmd=get kvsname=run-1 key=\xff", "cmd=error rc=-1 msg=bytes_that_are_no_text\n"},
+		{"cmd=init pmi_version=2 pmi_subversion=0",
+			"cmd=response_to_init rc=-1 msg=only_pmi_version_1_is_spoken_here\n"},
+		{"cmd=init", "cmd=response_to_init rc=-1 msg=only_pmi_version_1_is_spoken_here\n"},
+		{"", "cmd=error rc=-1 msg=no_command\n"},
+		{"hello", "cmd=error rc=-1 msg=no_command\n"},
+		{"kvsname=run-1 cmd=get_maxes", "cmd=error rc=-1 msg=no_command\n"},
+		{"cmd=", "cmd=error rc=-1 msg=unknown_command\n"},
+		{"cmd=fly", "cmd=error rc=-1 msg=unknown_command\n"},
+		{"cmd=lookup_name service=x", "cmd=lookup_result rc=-1 msg=not_offered_here\n"},
+		{"cmd=put kvsname=run-2 key=k value=v", "cmd=put_result rc=-1 msg=unknown_kvsname\n"},
+		{"cmd=put key=k value=v", "cmd=put_result rc=-1 msg=unknown_kvsname\n"},
+		{"cmd=put kvsname=run-1 value=v", "cmd=put_result rc=-1 msg=no_key\n"},
+		{"cmd=put kvsname=run-1 key= value=v", "cmd=put_result rc=-1 msg=no_key\n"},
+		{"cmd=put kvsname=run-1 key=k", "cmd=put_result rc=-1 msg=no_value\n"},
+		{"cmd=get kvsname=run-1", "cmd=get_result rc=-1 msg=no_key\n"},
+		{"cmd=get kvsname=run-1 key=PMI_process_mapping",
+			"cmd=get_result rc=-1 msg=key_not_found value=unknown\n"},
+		{"cmd=get kvsname=run-1 key=\xff", "cmd=error rc=-1 msg=bytes_that_are_no_text\n"},
 	};
 	for (size_t i = 0; i < countof(wrong); i++) {
 		say(&node, 0, wrong[i][0]);
@@ -252,7 +254,7 @@ static void expect_mapping(size_t size, const size_t *hosts, const char *mapping
 	start(&node, size, 1, hosts);
 	say(&node, 0, "cmd=get kvsname=run-1 key=PMI_process_mapping");
 	autofree char *line = mapping ? mem_printf("cmd=get_result rc=0 msg=success value=%s\n", mapping)
-	                              : mem_strdup("cmd=get_result rc=-1 msg=key_not_found value=unknown\n");
+				      : mem_strdup("cmd=get_result rc=-1 msg=key_not_found value=unknown\n");
 	expect(&node, 0, line);
 	stop(&node);
 }
@@ -280,14 +282,14 @@ static void machines_are_mapped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(every_command_is_answered),
-	        cmocka_unit_test(what_is_wrong_is_refused),
-	        cmocka_unit_test(lengths_are_bounded),
-	        cmocka_unit_test(lines_may_come_in_pieces),
-	        cmocka_unit_test(a_spawn_is_refused_once),
-	        cmocka_unit_test(a_barrier_waits_for_all_ranks_and_the_fence),
-	        cmocka_unit_test(a_fence_may_end_at_once),
-	        cmocka_unit_test(machines_are_mapped),
+		cmocka_unit_test(every_command_is_answered),
+		cmocka_unit_test(what_is_wrong_is_refused),
+		cmocka_unit_test(lengths_are_bounded),
+		cmocka_unit_test(lines_may_come_in_pieces),
+		cmocka_unit_test(a_spawn_is_refused_once),
+		cmocka_unit_test(a_barrier_waits_for_all_ranks_and_the_fence),
+		cmocka_unit_test(a_fence_may_end_at_once),
+		cmocka_unit_test(machines_are_mapped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

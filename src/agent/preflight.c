@@ -23,9 +23,9 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-// Who connects sends ASK: a token only nodes of this run can make, who it is and whom it wants; and a 'p'. The other sends ANSWER: its
-// token and who it is. Then, for each 'p', and for each 'b' with BLOCK bytes behind it, a pong: its clock in microseconds. Numbers are
-// big-endian.
+// Who connects sends ASK: a token only nodes of this run can make, who it is and whom it wants; and a 'p'. The other
+// sends ANSWER: its token and who it is. Then, for each 'p', and for each 'b' with BLOCK bytes behind it, a pong: its
+// clock in microseconds. Numbers are big-endian.
 enum {
 	TOKEN = CRYPTO_HEX - 1,
 	PONG = 8,
@@ -228,7 +228,8 @@ static void serve(struct preflight *p, struct guest *guest)
 
 static void end_row(struct preflight *p, struct row *row)
 {
-	// A reset instead of the four-way farewell: thousands of pairs would leave as many ports waiting on one machine.
+	// A reset instead of the four-way farewell: thousands of pairs would leave as many ports waiting on one
+	// machine.
 	if (row->fd >= 0) {
 		setsockopt(row->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
 		close(row->fd);
@@ -256,8 +257,8 @@ static void fail_row(struct preflight *p, struct row *row, const char *why)
 {
 	const struct preflight_peer *peer = row->peer;
 	bool named = strcmp(peer->name, row->address) != 0;
-	row->why = mem_printf("node %zu cannot reach node %zu at %s%s%s%s: %s", p->options->node, peer->node, row->where,
-	        named ? " (name " : "", named ? peer->name : "", named ? ")" : "", why);
+	row->why = mem_printf("node %zu cannot reach node %zu at %s%s%s%s: %s", p->options->node, peer->node,
+		row->where, named ? " (name " : "", named ? peer->name : "", named ? ")" : "", why);
 	end_row(p, row);
 }
 
@@ -277,14 +278,15 @@ static struct addrinfo *resolve(struct preflight *p, struct row *row, struct add
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	int rc = getaddrinfo(peer->name, port, &hints, list);
 	if (rc != 0) {
-		autofree char *why = mem_printf("its name cannot be resolved: %s", rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
+		autofree char *why = mem_printf(
+			"its name cannot be resolved: %s", rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 		fail_row(p, row, why);
 		return NULL;
 	}
 	char text[64];
 	for (struct addrinfo *a = *list; a; a = a->ai_next)
 		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0 &&
-		        strcmp(text, peer->address) == 0)
+			strcmp(text, peer->address) == 0)
 			return a;
 	if (getnameinfo((*list)->ai_addr, (*list)->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0)
 		set_where(row, text);
@@ -301,7 +303,7 @@ static void dial(struct preflight *p, struct row *row)
 		return;
 	row->fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (row->fd < 0 || (connect(row->fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS) ||
-	        watch(p, row->fd, EPOLLOUT, row, EPOLL_CTL_ADD) < 0)
+		watch(p, row->fd, EPOLLOUT, row, EPOLL_CTL_ADD) < 0)
 		fail_row(p, row, strerror(errno));
 	freeaddrinfo(list);
 }
@@ -412,7 +414,8 @@ static void listen_to(struct preflight *p, struct row *row)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		fail_row(p, row, got < 0 ? strerror(errno) : "it accepts the connection and closes it without an answer");
+		fail_row(p, row,
+			got < 0 ? strerror(errno) : "it accepts the connection and closes it without an answer");
 		return;
 	}
 	row->have += (size_t)got;
@@ -457,9 +460,10 @@ static void give_up(struct preflight *p)
 		}
 		if (!row->where)
 			set_where(row, row->peer->address);
-		autofree char *why = mem_printf(row->step == CONNECTING ? "no connection within %g s: its packets or ours are dropped"
-		                                                        : "it accepts the connection but does not answer within %g s",
-		        round((row->deadline - row->since) * 10) / 10);
+		autofree char *why = mem_printf(row->step == CONNECTING
+							? "no connection within %g s: its packets or ours are dropped"
+							: "it accepts the connection but does not answer within %g s",
+			round((row->deadline - row->since) * 10) / 10);
 		fail_row(p, row, why);
 	}
 }
@@ -494,10 +498,10 @@ static json_t *print_row(const struct row *row)
 {
 	const struct preflight_peer *peer = row->peer;
 	if (row->why)
-		return mem_json("{s:I, s:s, s:s, s:i, s:b, s:s}", "to", (json_int_t)peer->node, "name", peer->name, "address", row->address, "port",
-			peer->port, "ok", 0, "why", row->why);
-	json_t *out = mem_json("{s:I, s:b, s:o, s:o}", "to", (json_int_t)peer->node, "ok", 1, "latency", rounded(row->latency), "offset",
-		rounded(row->offset));
+		return mem_json("{s:I, s:s, s:s, s:i, s:b, s:s}", "to", (json_int_t)peer->node, "name", peer->name,
+			"address", row->address, "port", peer->port, "ok", 0, "why", row->why);
+	json_t *out = mem_json("{s:I, s:b, s:o, s:o}", "to", (json_int_t)peer->node, "ok", 1, "latency",
+		rounded(row->latency), "offset", rounded(row->offset));
 	if (row->bandwidth > 0)
 		json_object_set_new(out, "bandwidth", json_real(row->bandwidth));
 	return out;
@@ -508,8 +512,8 @@ static int report(struct preflight *p, struct error *err)
 	json_t *rows = json_array();
 	for (size_t i = 0; i < p->nrows; i++)
 		json_array_append_new(rows, print_row(&p->rows[i]));
-	autojson json_t *event = event_make("preflight", "s:I, s:f, s:f, s:o", "node", (json_int_t)p->options->node, "disk",
-	        free_disk(p->options->dir), "memory", free_memory(), "rows", rows);
+	autojson json_t *event = event_make("preflight", "s:I, s:f, s:f, s:o", "node", (json_int_t)p->options->node,
+		"disk", free_disk(p->options->dir), "memory", free_memory(), "rows", rows);
 	autofree char *line = event_print(event);
 	return fs_write_fd(p->options->out, line, strlen(line), err);
 }
@@ -543,8 +547,8 @@ static int wait_milliseconds(const struct preflight *p)
 
 static int run(struct preflight *p, struct error *err)
 {
-	// A guest that accept_guests dismisses may still have an event in the same batch: one event at a time has no such trap, and costs
-	// one system call more.
+	// A guest that accept_guests dismisses may still have an event in the same batch: one event at a time has no
+	// such trap, and costs one system call more.
 	struct epoll_event ev;
 	bool reported = false;
 	p->deadline = clock_mono() + p->options->deadline;
@@ -589,8 +593,8 @@ static void clean_up(struct preflight *p)
 int preflight_run(const struct preflight_options *options, struct error *err)
 {
 	struct preflight p = {.options = options, .epoll = epoll_create1(EPOLL_CLOEXEC)};
-	// What else nsswitch.conf may name is loaded from shared objects, which a static program had better not do; and a name server that
-	// is gone must not take longer than the deadline.
+	// What else nsswitch.conf may name is loaded from shared objects, which a static program had better not do; and
+	// a name server that is gone must not take longer than the deadline.
 	__nss_configure_lookup("hosts", "files dns");
 	setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
 	crypto_token(options->nonce, "preflight:ask", p.ask);
@@ -603,8 +607,8 @@ int preflight_run(const struct preflight_options *options, struct error *err)
 	int flags = fcntl(options->listener, F_GETFL);
 	int rc;
 	if (p.epoll < 0 || flags < 0 || fcntl(options->listener, F_SETFL, flags | O_NONBLOCK) < 0 ||
-	        watch(&p, options->listener, EPOLLIN, &p, EPOLL_CTL_ADD) < 0 ||
-	        watch(&p, options->control, EPOLLIN, NULL, EPOLL_CTL_ADD) < 0)
+		watch(&p, options->listener, EPOLLIN, &p, EPOLL_CTL_ADD) < 0 ||
+		watch(&p, options->control, EPOLLIN, NULL, EPOLL_CTL_ADD) < 0)
 		rc = error_errno(err, "preflight cannot start");
 	else
 		rc = run(&p, err);

@@ -1,5 +1,6 @@
-// Preflight: can this node reach every other by name and port, how fast, and how far is its clock off? Each node asks and answers at once.
-// It runs in a child of the agent, which forks one, and it judges nothing: the controller reads the rows.
+// Preflight: can this node reach every other by name and port, how fast, and how far is its clock off? Each node asks
+// and answers at once. It runs in a child of the agent, which forks one, and it judges nothing: the controller reads
+// the rows.
 #ifndef AGENT_PREFLIGHT_H
 #define AGENT_PREFLIGHT_H
 
@@ -17,15 +18,17 @@ struct preflight_peer {
 };
 
 struct preflight_options {
-	size_t node;                        // this one
-	int listener;                       // listening TCP socket; its backlog should have room for every node
-	const struct preflight_peer *peers; // this node among them is passed over; a node may be there several times, by other addresses
+	size_t node;  // this one
+	int listener; // listening TCP socket; its backlog should have room for every node
+	const struct preflight_peer
+		*peers; // this node among them is passed over; a node may be there several times, by other addresses
 	size_t npeers;
 	const char *nonce; // the same for all nodes of a run and nobody else; it does not travel itself
 	const char *dir;   // where the free disk is looked up
 	bool bandwidth;    // also measure it, to one peer after the other; asks more of the network than a check should
 	double deadline;   // seconds until a peer that has not answered counts as unreachable
-	double patience;   // seconds more that a node which has answered at one address is waited for at the others; 0: as long as the deadline says
+	double patience;   // seconds more that a node which has answered at one address is waited for at the others; 0:
+			   // as long as the deadline says
 	int control;       // answering ends when this descriptor is readable or closed
 	int out;           // one `preflight` event, as a line, is written here as soon as all peers are known
 };

@@ -34,7 +34,8 @@ static int listen_on(int *port)
 static int dial(int port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
 	return fd;
 }
@@ -74,17 +75,17 @@ static void start(struct world *w, size_t k, const char *nonce)
 		}
 		close(control[1]);
 		struct preflight_options o = {
-		        .node = k,
-		        .listener = w->listeners[k],
-		        .peers = w->peers,
-		        .npeers = NODES,
-		        .nonce = nonce,
-		        .dir = "/",
-		        .bandwidth = w->bandwidth,
-		        .deadline = w->deadline,
-		        .patience = w->patience,
-		        .control = control[0],
-		        .out = out[1],
+			.node = k,
+			.listener = w->listeners[k],
+			.peers = w->peers,
+			.npeers = NODES,
+			.nonce = nonce,
+			.dir = "/",
+			.bandwidth = w->bandwidth,
+			.deadline = w->deadline,
+			.patience = w->patience,
+			.control = control[0],
+			.out = out[1],
 		};
 		_exit(preflight_run(&o, NULL) == 0 ? 0 : 1);
 	}
@@ -114,8 +115,9 @@ static json_t *row_of(const json_t *event, size_t to)
 {
 	size_t i;
 	json_t *row;
-	json_array_foreach(
-	        json_object_get(event, "rows"), i, row) if ((size_t)json_integer_value(json_object_get(row, "to")) == to) return row;
+	json_array_foreach (json_object_get(event, "rows"), i, row)
+		if ((size_t)json_integer_value(json_object_get(row, "to")) == to)
+			return row;
 	return NULL;
 }
 
@@ -208,8 +210,8 @@ static void who_cannot_be_reached_is_named(void **state)
 	w.peers[3].port = w.peers[0].port; // leads back to node 0
 	start(&w, 0, "nonce");
 	autojson json_t *event = result(&w, 0);
-	autofree char *refused =
-	        mem_printf("node 0 cannot reach node 1 at 127.0.0.1:%d (name localhost): Connection refused", w.peers[1].port);
+	autofree char *refused = mem_printf(
+		"node 0 cannot reach node 1 at 127.0.0.1:%d (name localhost): Connection refused", w.peers[1].port);
 	assert_why(row_of(event, 1), refused);
 	assert_why(row_of(event, 2), "(name no..name): its name cannot be resolved");
 	assert_why(row_of(event, 3), "node 0 answers there");
@@ -303,12 +305,12 @@ static void other_addresses_are_not_waited_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(other_addresses_are_not_waited_for),
-	        cmocka_unit_test(every_node_reaches_every_other),
-	        cmocka_unit_test(bandwidth_is_measured_when_asked_for),
-	        cmocka_unit_test(who_cannot_be_reached_is_named),
-	        cmocka_unit_test(strangers_are_told_apart),
-	        cmocka_unit_test(garbage_has_no_effect),
+		cmocka_unit_test(other_addresses_are_not_waited_for),
+		cmocka_unit_test(every_node_reaches_every_other),
+		cmocka_unit_test(bandwidth_is_measured_when_asked_for),
+		cmocka_unit_test(who_cannot_be_reached_is_named),
+		cmocka_unit_test(strangers_are_told_apart),
+		cmocka_unit_test(garbage_has_no_effect),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

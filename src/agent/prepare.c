@@ -45,8 +45,8 @@ static void find_live(const struct node *node, json_t *input, size_t number)
 	json_object_set_new(input, "from", json_string(from));
 }
 
-// What no node can get by itself is sent by the controller: paths, unless its files are seen here too, and what it fetches with the user's
-// own rights.
+// What no node can get by itself is sent by the controller: paths, unless its files are seen here too, and what it
+// fetches with the user's own rights.
 static bool is_sent(const struct node *node, const json_t *input)
 {
 	const char *kind = json_string_value(json_object_get(input, "kind"));
@@ -59,7 +59,7 @@ static json_t *own_inputs(struct node *node, bool once)
 	json_t *list = json_array();
 	size_t i;
 	json_t *input;
-	json_array_foreach(json_object_get(node->plan, "inputs"), i, input) {
+	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
 		if ((node->shared && flag(input, "once")) != once || (node->same_files && flag(input, "context")))
 			continue;
 		json_t *own = json_copy(input);
@@ -97,8 +97,8 @@ static void on_not_sent(struct node *node, size_t index, const char *why)
 	if (stopped(node))
 		return;
 	const json_t *input = json_array_get(json_object_get(node->plan, "inputs"), index);
-	node_event(node, event_make("input", "s:O, s:O, s:b, s:s, s:b", "name", json_object_get(input, "name"), "from", json_object_get(input, "from"),
-		"ok", 0, "why", why, "sent", 1));
+	node_event(node, event_make("input", "s:O, s:O, s:b, s:s, s:b", "name", json_object_get(input, "name"), "from",
+				 json_object_get(input, "from"), "ok", 0, "why", why, "sent", 1));
 	fail_input(node, json_string_value(json_object_get(input, "name")), why);
 	child_kill(steal(node->prepare->stager));
 }
@@ -115,7 +115,8 @@ static void on_stage_line(json_t *line, void *data)
 	node_event(node, json_incref(line));
 	const json_t *ok = json_object_get(line, "ok");
 	if (json_is_false(ok))
-		fail_input(node, json_string_value(json_object_get(line, "name")), json_string_value(json_object_get(line, "why")));
+		fail_input(node, json_string_value(json_object_get(line, "name")),
+			json_string_value(json_object_get(line, "why")));
 }
 
 // Where node 0's copy is seen from here.
@@ -124,7 +125,7 @@ static int link_shared(struct node *node, struct error *err)
 	autojson json_t *once = own_inputs(node, true);
 	size_t i;
 	json_t *input;
-	json_array_foreach(once, i, input) {
+	json_array_foreach (once, i, input) {
 		autofree char *path = stage_path(input);
 		autofree char *from = fs_join(node->shared, path), *to = fs_join(node->data_dir, path);
 		if (fs_is_inside(path) && strchr(path, '/')) {
@@ -171,8 +172,9 @@ static void warn_of_once(struct node *node)
 {
 	size_t i;
 	json_t *input;
-	json_array_foreach(json_object_get(node->plan, "inputs"), i, input) {
-		autofree char *why = mem_printf("input '%s' says 'once', but the nodes share no directory: each has a copy of its own",
+	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
+		autofree char *why = mem_printf(
+			"input '%s' says 'once', but the nodes share no directory: each has a copy of its own",
 			json_string_value(json_object_get(input, "name")));
 		if (node->id == 0 && !node->shared && flag(input, "once"))
 			node_event(node, event_make("warn", "s:s", "why", why));
@@ -188,13 +190,18 @@ static void stage(struct node *node)
 	node_phase(node, "stage");
 	warn_of_once(node);
 	autojson json_t *each = own_inputs(node, false), *once = own_inputs(node, true);
-	struct stage_work work = {each, node->id == 0 && json_array_size(once) ? once : NULL, node->data_dir, node->shared};
+	struct stage_work work = {
+		each, node->id == 0 && json_array_size(once) ? once : NULL, node->data_dir, node->shared};
 	struct error err;
 	autoclose int wire = -1;
 	intake_free(node->intake);
 	node->intake = intake_new(node, on_not_sent, &wire, &err);
-	struct child_options options = {
-		.work = stage_work, .work_data = &work, .keep = wire, .on_line = on_stage_line, .on_exit = on_stage_exit, .data = node};
+	struct child_options options = {.work = stage_work,
+		.work_data = &work,
+		.keep = wire,
+		.on_line = on_stage_line,
+		.on_exit = on_stage_exit,
+		.data = node};
 	if (node->intake)
 		node->prepare->stager = child_start(node->loop, &options, &err);
 	if (!node->prepare->stager)

@@ -40,7 +40,8 @@ static void set_paused(struct rank *r, bool paused)
 		loop_watch_pause(r->metrics, paused);
 }
 
-// What is in the pipe now and little more: somebody who escaped from the group may go on writing for ever. True at the end of file.
+// What is in the pipe now and little more: somebody who escaped from the group may go on writing for ever. True at the
+// end of file.
 static bool read_rest(struct rank *r)
 {
 	int left = 0;
@@ -56,7 +57,8 @@ static bool read_rest(struct rank *r)
 	return false;
 }
 
-// Reads output until there is none, the turn is over or there is no room; everything when all is set. True at the end of file.
+// Reads output until there is none, the turn is over or there is no room; everything when all is set. True at the end
+// of file.
 static bool read_output(struct rank *r, bool all)
 {
 	for (int i = 0; all || (i < READS_PER_TURN && !r->paused); i++) {
@@ -144,7 +146,8 @@ static void finish(struct rank *r)
 		read_metrics(r);
 		loop_unwatch(steal(r->metrics));
 	}
-	r->options.on_exit(WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, r->options.data);
+	r->options.on_exit(WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+		r->options.data);
 }
 
 static void on_linger_over(void *data)
@@ -152,8 +155,8 @@ static void on_linger_over(void *data)
 	finish(data);
 }
 
-// The process has ended. It is not waited for yet, so that its number stays its group's: what it started may still have something to say
-// (the tee of a shell, say), and gets a moment for it.
+// The process has ended. It is not waited for yet, so that its number stays its group's: what it started may still have
+// something to say (the tee of a shell, say), and gets a moment for it.
 static void on_exit_ready(enum loop_event event, void *data)
 {
 	struct rank *r = data;
@@ -188,7 +191,7 @@ static char **make_env(const json_t *env, const char *const *extra)
 			list[n++] = mem_strdup(*e);
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)env, key, value)
+	json_object_foreach ((json_t *)env, key, value)
 		list[n++] = mem_printf("%s=%s", key, json_string_value(value));
 	for (; *extra; extra++)
 		list[n++] = mem_strdup(*extra);

@@ -22,7 +22,7 @@ struct rank_options {
 	int in;              // becomes its standard input (not taken); -1: nothing to read there
 	int pmi;             // an end of a socket pair to give it as PMI_FD (taken), or -1
 	bool (*on_output)(const void *bytes, size_t len, void *data); // false: no room, go on after rank_resume
-	bool (*on_metric)(const char *line, size_t len, void *data); // likewise
+	bool (*on_metric)(const char *line, size_t len, void *data);  // likewise
 	// Exit status or -1, signal or 0. The rank is not freed.
 	void (*on_exit)(int status, int signal, void *data);
 	void *data;

@@ -3,15 +3,16 @@
 #include "base/str.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 struct world {
 	struct loop *loop;
@@ -189,7 +190,13 @@ static void test_no_such_program(void **state)
 	struct error err = {0};
 	struct loop *loop = loop_new(64, &err);
 	autojson json_t *argv = mem_json("[s]", "/no/such/program"), *env = json_object();
-	struct rank_options options = {.argv = argv, .env = env, .in = -1, .pmi = -1, .on_output = on_output, .on_metric = on_metric, .on_exit = on_exit_of};
+	struct rank_options options = {.argv = argv,
+		.env = env,
+		.in = -1,
+		.pmi = -1,
+		.on_output = on_output,
+		.on_metric = on_metric,
+		.on_exit = on_exit_of};
 	assert_null(rank_start(loop, &options, &err));
 	assert_non_null(strstr(err.text, "/no/such/program"));
 	loop_free(loop);
@@ -197,8 +204,9 @@ static void test_no_such_program(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_output_metrics_and_status), cmocka_unit_test(test_signal),
-		cmocka_unit_test(test_who_escapes_cannot_hold_the_loop), cmocka_unit_test(test_flood_of_metrics_leaves_turns_to_others),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_output_metrics_and_status),
+		cmocka_unit_test(test_signal), cmocka_unit_test(test_who_escapes_cannot_hold_the_loop),
+		cmocka_unit_test(test_flood_of_metrics_leaves_turns_to_others),
 		cmocka_unit_test(test_no_room_pauses_until_resumed), cmocka_unit_test(test_swept_up_by_somebody_else),
 		cmocka_unit_test(test_freed_while_it_runs), cmocka_unit_test(test_no_such_program)};
 	return cmocka_run_group_tests(tests, NULL, NULL);

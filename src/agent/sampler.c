@@ -55,10 +55,12 @@ static void add_cpu_memory(struct counters *c, pid_t pid)
 	char *rest = stat ? strrchr(stat, ')') : NULL;
 	unsigned long utime, stime;
 	long cutime, cstime, rss;
-	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d %*u %*u %ld", &utime, &stime, &cutime,
-			&cstime, &rss) != 5)
+	if (!rest || sscanf(rest + 1,
+			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d %*u %*u %ld",
+			     &utime, &stime, &cutime, &cstime, &rss) != 5)
 		return;
-	c->cpu += (double)(utime + stime) / (double)sysconf(_SC_CLK_TCK) + (double)(cutime + cstime) / (double)sysconf(_SC_CLK_TCK);
+	c->cpu += (double)(utime + stime) / (double)sysconf(_SC_CLK_TCK) +
+		  (double)(cutime + cstime) / (double)sysconf(_SC_CLK_TCK);
 	c->memory += (double)rss * (double)sysconf(_SC_PAGESIZE);
 }
 
@@ -75,8 +77,9 @@ static void add_disk(struct counters *c, pid_t pid)
 	c->write += field(io, "\nwrite_bytes: ");
 }
 
-// Adds a process and its descendants. Asking each thread for its children is much cheaper than reading all of /proc, which on a machine with
-// many nodes every agent would do every second; that it may miss a child just born does not matter here. False when the kernel cannot say.
+// Adds a process and its descendants. Asking each thread for its children is much cheaper than reading all of /proc,
+// which on a machine with many nodes every agent would do every second; that it may miss a child just born does not
+// matter here. False when the kernel cannot say.
 static bool add_tree(struct counters *c, pid_t pid, int depth)
 {
 	char path[64];
@@ -148,7 +151,8 @@ static double rate(double now, double before, double seconds)
 	return now > before && seconds > 0 ? (now - before) / seconds : 0;
 }
 
-static json_t *compare(const struct sampler *s, const struct counters *now, size_t n, double seconds, double rx, double tx)
+static json_t *compare(
+	const struct sampler *s, const struct counters *now, size_t n, double seconds, double rx, double tx)
 {
 	json_t *ranks = json_array();
 	struct counters sum = {0};
@@ -159,10 +163,12 @@ static json_t *compare(const struct sampler *s, const struct counters *now, size
 		sum.memory += now[i].memory;
 		sum.read += b ? rate(now[i].read, b->read, seconds) : 0;
 		sum.write += b ? rate(now[i].write, b->write, seconds) : 0;
-		json_array_append_new(ranks, mem_json("{s:i, s:f, s:f}", "rank", (int)now[i].rank, "cpu", cpu, "memory", now[i].memory));
+		json_array_append_new(ranks,
+			mem_json("{s:i, s:f, s:f}", "rank", (int)now[i].rank, "cpu", cpu, "memory", now[i].memory));
 	}
-	return event_make("sample", "s:f, s:f, s:f, s:f, s:f, s:f, s:o", "cpu", sum.cpu, "memory", sum.memory, "rx", rate(rx, s->rx, seconds), "tx",
-		rate(tx, s->tx, seconds), "read", sum.read, "write", sum.write, "ranks", ranks);
+	return event_make("sample", "s:f, s:f, s:f, s:f, s:f, s:f, s:o", "cpu", sum.cpu, "memory", sum.memory, "rx",
+		rate(rx, s->rx, seconds), "tx", rate(tx, s->tx, seconds), "read", sum.read, "write", sum.write, "ranks",
+		ranks);
 }
 
 json_t *sampler_take(struct sampler *sampler, const struct sample_rank *ranks, size_t n)
@@ -172,7 +178,8 @@ json_t *sampler_take(struct sampler *sampler, const struct sample_rank *ranks, s
 	for (size_t i = 0; i < n; i++)
 		now[i] = count(&ranks[i]);
 	count_network(&rx, &tx);
-	json_t *event = sampler->at > 0 && proc_started(getpid()) ? compare(sampler, now, n, at - sampler->at, rx, tx) : NULL;
+	json_t *event =
+		sampler->at > 0 && proc_started(getpid()) ? compare(sampler, now, n, at - sampler->at, rx, tx) : NULL;
 	free(sampler->before);
 	sampler->before = now;
 	sampler->nbefore = n;

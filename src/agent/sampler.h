@@ -17,8 +17,9 @@ struct sample_rank {
 struct sampler *sampler_new(void);
 void sampler_free(struct sampler *sampler); // takes NULL
 
-// The sample event since the last call (without node), owned by the caller: see wire/event.h. NULL the first time (there is nothing to compare
-// with) and where there is no /proc. Node figures are sums over the ranks; rx and tx are those of the network name space.
+// The sample event since the last call (without node), owned by the caller: see wire/event.h. NULL the first time
+// (there is nothing to compare with) and where there is no /proc. Node figures are sums over the ranks; rx and tx are
+// those of the network name space.
 json_t *sampler_take(struct sampler *sampler, const struct sample_rank *ranks, size_t n);
 
 #endif

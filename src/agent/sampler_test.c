@@ -67,7 +67,8 @@ static void a_tree_of_processes_is_summed(void **state)
 	spin(0.3);
 	autojson json_t *event = sampler_take(s, ranks, 2);
 	assert_true(event_is(event, "sample"));
-	const json_t *list = json_object_get(event, "ranks"), *own = json_array_get(list, 0), *other = json_array_get(list, 1);
+	const json_t *list = json_object_get(event, "ranks"), *own = json_array_get(list, 0),
+		     *other = json_array_get(list, 1);
 	assert_int_equal(json_array_size(list), 2);
 	assert_int_equal(number(own, "rank"), 3);
 	assert_int_equal(number(other, "rank"), 7);
@@ -100,8 +101,8 @@ static void no_ranks_are_no_trouble(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_tree_of_processes_is_summed),
-	        cmocka_unit_test(no_ranks_are_no_trouble),
+		cmocka_unit_test(a_tree_of_processes_is_summed),
+		cmocka_unit_test(no_ranks_are_no_trouble),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

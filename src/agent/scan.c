@@ -19,7 +19,7 @@ static const double progress_every = 1;
 struct wanted {
 	struct pattern *pattern;
 	const char *name, *unit; // of a metric; NULL for progress
-	int value, step; // group numbers, 0 for none
+	int value, step;         // group numbers, 0 for none
 };
 
 struct tail {
@@ -35,10 +35,10 @@ struct heads {
 	size_t piece;        // the last one came with
 	double total, epoch; // NAN, 0: not known
 	struct tally tally;
-	double told;         // when the last event was made
-	double since;        // when the first output came; 0: none
-	bool found;          // a line has matched, or it was said that none does
-	char *nearest;       // the line most like one
+	double told;   // when the last event was made
+	double since;  // when the first output came; 0: none
+	bool found;    // a line has matched, or it was said that none does
+	char *nearest; // the line most like one
 	int likeness;
 };
 
@@ -55,11 +55,11 @@ struct scan {
 	size_t nwanted, nmetrics;
 	struct rank_scan *ranks;
 	size_t nranks;
-	double total; // of the job's progress where no line says it; NAN: not known
+	double total;   // of the job's progress where no line says it; NAN: not known
 	double watched; // somebody waits for progress, and hears after so many seconds that there is none; 0: nobody
-	double offset; // from the clock that never jumps to the time of day, once for all
-	double now;    // when this piece of output came; 0: nobody has asked yet
-	size_t pieces; // of output, so far
+	double offset;  // from the clock that never jumps to the time of day, once for all
+	double now;     // when this piece of output came; 0: nobody has asked yet
+	size_t pieces;  // of output, so far
 	void (*on_event)(size_t local, json_t *event, void *data);
 	void *data;
 };
@@ -84,24 +84,30 @@ static int add_pattern(struct scan *s, const char *text, const char *name, const
 
 static int add_patterns(struct scan *s, struct error *err)
 {
-	const json_t *metrics = json_object_get(s->plan, "metrics"), *progress = json_object_get(s->plan, "progress"), *value;
+	const json_t *metrics = json_object_get(s->plan, "metrics"), *progress = json_object_get(s->plan, "progress"),
+		     *value;
 	size_t i;
 	s->nmetrics = json_array_size(metrics);
 	s->wanted = mem_alloc((json_array_size(metrics) + json_array_size(progress)) * sizeof *s->wanted);
-	json_array_foreach(metrics, i, value)
-		if (add_pattern(s, json_string_value(json_object_get(value, "pattern")), json_string_value(json_object_get(value, "name")),
+	json_array_foreach (metrics, i, value)
+		if (add_pattern(s, json_string_value(json_object_get(value, "pattern")),
+			    json_string_value(json_object_get(value, "name")),
 			    json_string_value(json_object_get(value, "unit")), err) < 0)
 			return -1;
-	json_array_foreach(progress, i, value)
+	json_array_foreach (progress, i, value)
 		if (add_pattern(s, json_string_value(value), NULL, NULL, err) < 0)
 			return -1;
 	return 0;
 }
 
-struct scan *scan_new(const json_t *plan, size_t nlocal, void (*on_event)(size_t local, json_t *event, void *data), void *data, struct error *err)
+struct scan *scan_new(const json_t *plan, size_t nlocal, void (*on_event)(size_t local, json_t *event, void *data),
+	void *data, struct error *err)
 {
 	struct scan *s = mem_alloc(sizeof *s);
-	*s = (struct scan){.plan = plan ? json_incref((json_t *)plan) : NULL, .nranks = nlocal, .on_event = on_event, .data = data};
+	*s = (struct scan){.plan = plan ? json_incref((json_t *)plan) : NULL,
+		.nranks = nlocal,
+		.on_event = on_event,
+		.data = data};
 	s->ranks = mem_alloc(nlocal * sizeof *s->ranks);
 	const json_t *total = json_object_get(plan, "total");
 	s->total = json_is_number(total) ? json_number_value(total) : NAN;
@@ -152,7 +158,8 @@ static void tell_progress(struct scan *s, size_t local)
 	struct heads *h = &s->ranks[local].heads;
 	if (!h->count)
 		return;
-	json_t *list = json_array(), *event = event_make("progress", "s:f, s:f", "done", h->done[h->count - 1], "total", h->total);
+	json_t *list = json_array(),
+	       *event = event_make("progress", "s:f, s:f", "done", h->done[h->count - 1], "total", h->total);
 	for (size_t i = 0; i < h->count; i++)
 		json_array_append_new(list, mem_json("[f, f]", h->at[i], h->done[i]));
 	if (h->epoch > 0)
@@ -163,8 +170,8 @@ static void tell_progress(struct scan *s, size_t local)
 	s->on_event(local, event, s->data);
 }
 
-// Lines that came in one piece were printed at different times that nobody knows: the last of them counts. When there is no room, only every
-// second, fourth... one stays, and the last: what lies between two that stay is as true.
+// Lines that came in one piece were printed at different times that nobody knows: the last of them counts. When there
+// is no room, only every second, fourth... one stays, and the last: what lies between two that stay is as true.
 static void add_head(struct heads *h, size_t piece, double at, double done)
 {
 	bool same = h->count && h->piece == piece;
@@ -232,8 +239,7 @@ static void keep_nearest(struct scan *s, size_t local, const char *line, size_t 
 	autofree char *clean = str_utf8_clean(line, len < LAST_BYTES ? len : LAST_BYTES);
 	size_t i;
 	const json_t *pattern;
-	json_array_foreach(json_object_get(s->plan, "progress"), i, pattern)
-	{
+	json_array_foreach (json_object_get(s->plan, "progress"), i, pattern) {
 		int score = likeness(json_string_value(pattern), clean);
 		if (score <= h->likeness)
 			continue;
@@ -248,9 +254,12 @@ static void say_nothing_matches(struct scan *s, size_t local, const char *when)
 {
 	struct heads *h = &s->ranks[local].heads;
 	const json_t *patterns = json_object_get(s->plan, "progress");
-	autofree char *pattern = json_array_size(patterns) == 1 ? mem_printf("the progress pattern '%s'", json_string_value(json_array_get(patterns, 0)))
-								  : mem_strdup("a known form of progress (set 'progress' in the job file)");
-	autofree char *why = mem_printf("no line %s matches %s; the nearest is: %s", when, pattern, h->nearest ? h->nearest : "none at all");
+	autofree char *pattern =
+		json_array_size(patterns) == 1
+			? mem_printf("the progress pattern '%s'", json_string_value(json_array_get(patterns, 0)))
+			: mem_strdup("a known form of progress (set 'progress' in the job file)");
+	autofree char *why = mem_printf(
+		"no line %s matches %s; the nearest is: %s", when, pattern, h->nearest ? h->nearest : "none at all");
 	h->found = true;
 	s->on_event(local, event_make("warn", "s:s", "why", why), s->data);
 }
@@ -304,7 +313,8 @@ static void skip_to_tail(const struct scan *s, const char **bytes, size_t *len)
 	*bytes = at + 1;
 }
 
-// Where the next line ends; *newline remembers the next \n, so that a megabyte of lines that end with \r is not searched for each of them.
+// Where the next line ends; *newline remembers the next \n, so that a megabyte of lines that end with \r is not
+// searched for each of them.
 static const char *end_of_line(const char *bytes, size_t len, const char **newline)
 {
 	const char *stop = bytes + len;

@@ -51,7 +51,8 @@ static void say(struct scan *s, size_t local, const char *text)
 
 static json_t *metrics(const char *name, const char *pattern)
 {
-	return mem_json("{s:[{s:s, s:s, s:s}], s:[]}", "metrics", "name", name, "pattern", pattern, "unit", "u", "progress");
+	return mem_json(
+		"{s:[{s:s, s:s, s:s}], s:[]}", "metrics", "name", name, "pattern", pattern, "unit", "u", "progress");
 }
 
 static void expect_metric(size_t i, const char *name, double value, json_int_t step)
@@ -77,7 +78,8 @@ static void expect_last(struct scan *s, size_t local, size_t count, const char *
 
 static void metrics_are_found_however_the_output_is_cut(void **state)
 {
-	static const char text[] = "start\nloss: 1.5 (10)\rloss: 0.25 (11)\r\nnothing\nloss: nan (12)\nloss: -2e-3 (13)\nloss: 7 (14)";
+	static const char text[] =
+		"start\nloss: 1.5 (10)\rloss: 0.25 (11)\r\nnothing\nloss: nan (12)\nloss: -2e-3 (13)\nloss: 7 (14)";
 	for (size_t piece = 1; piece <= sizeof text; piece++) {
 		json_array_clear(events);
 		struct scan *s = start(metrics("loss", "loss: (?<value>\\S+) \\((?<step>\\d+)\\)"));
@@ -112,8 +114,9 @@ static void the_first_group_is_the_value(void **state)
 
 static void progress_comes_once_a_second_and_at_the_end(void **state)
 {
-	struct scan *s = start(mem_json("{s:[s, s]}", "progress", "epoch (?<epoch>\\d+)/(?<epochs>\\d+) \\[(?<done>\\d+)/(?<total>\\d+)\\]",
-	        "^(?<done>\\d+) of (?<total>\\d+)$"));
+	struct scan *s = start(mem_json("{s:[s, s]}", "progress",
+		"epoch (?<epoch>\\d+)/(?<epochs>\\d+) \\[(?<done>\\d+)/(?<total>\\d+)\\]",
+		"^(?<done>\\d+) of (?<total>\\d+)$"));
 	say(s, 0, "epoch 2/4 [5/10]\n");
 	say(s, 0, "epoch 2/4 [6/10]\n");
 	say(s, 1, "7 of 8\n");
@@ -128,7 +131,8 @@ static void progress_comes_once_a_second_and_at_the_end(void **state)
 	const json_t *heads = json_object_get(json_array_get(events, 2), "heads");
 	assert_int_equal(json_array_size(heads), 2); // 16 was not told by itself
 	assert_float_equal(json_number_value(json_array_get(json_array_get(heads, 0), 1)), 16, 0);
-	assert_true(json_number_value(json_array_get(json_array_get(heads, 0), 0)) < json_number_value(json_array_get(json_array_get(heads, 1), 0)));
+	assert_true(json_number_value(json_array_get(json_array_get(heads, 0), 0)) <
+		    json_number_value(json_array_get(json_array_get(heads, 1), 0)));
 	assert_float_equal(json_number_value(json_object_get(e, "done")), 15, 0);
 	assert_float_equal(json_number_value(json_object_get(e, "total")), 40, 0);
 	assert_float_equal(json_number_value(json_object_get(json_array_get(events, 1), "done")), 7, 0);
@@ -147,8 +151,10 @@ static void loops_are_told_apart(void **state)
 	static const double expected[][2] = {{1, 3}, {3, 3}, {1, 50}};
 	assert_int_equal(json_array_size(events), countof(expected));
 	for (size_t i = 0; i < countof(expected); i++) {
-		assert_float_equal(json_number_value(json_object_get(json_array_get(events, i), "done")), expected[i][0], 0);
-		assert_float_equal(json_number_value(json_object_get(json_array_get(events, i), "total")), expected[i][1], 0);
+		assert_float_equal(
+			json_number_value(json_object_get(json_array_get(events, i), "done")), expected[i][0], 0);
+		assert_float_equal(
+			json_number_value(json_object_get(json_array_get(events, i), "total")), expected[i][1], 0);
 	}
 	scan_free(s);
 }
@@ -196,7 +202,8 @@ static void heads_are_thinned(void **state)
 
 static void it_is_said_that_no_line_matches(void **state)
 {
-	struct scan *s = start(mem_json("{s:[s], s:i}", "progress", "batch (?<done>\\d+) of (?<total>\\d+) finished", "watched", 60));
+	struct scan *s = start(
+		mem_json("{s:[s], s:i}", "progress", "batch (?<done>\\d+) of (?<total>\\d+) finished", "watched", 60));
 	say(s, 0, "reading 7 files\n");
 	say(s, 0, "Batch 1/20 finished\n");
 	say(s, 0, "of 8 batches\n");
@@ -213,7 +220,8 @@ static void it_is_said_that_no_line_matches(void **state)
 // While the job runs: once the time that the plan gives is over, also when nothing more is printed, and once.
 static void it_is_said_in_time_that_no_line_matches(void **state)
 {
-	struct scan *s = start(mem_json("{s:[s], s:f}", "progress", "batch (?<done>\\d+) of (?<total>\\d+)", "watched", 0.2));
+	struct scan *s =
+		start(mem_json("{s:[s], s:f}", "progress", "batch (?<done>\\d+) of (?<total>\\d+)", "watched", 0.2));
 	scan_watch(s);
 	say(s, 0, "reading 7 files\n");
 	say(s, 0, "Batch 1/20\n");
@@ -230,7 +238,8 @@ static void it_is_said_in_time_that_no_line_matches(void **state)
 	const json_t *warn = json_array_get(events, before);
 	assert_true(event_is(warn, "warn"));
 	assert_non_null(strstr(json_string_value(json_object_get(warn, "why")),
-		"no line of the first minute matches the progress pattern 'batch (?<done>\\d+) of (?<total>\\d+)'; the nearest is: Batch 1/20"));
+		"no line of the first minute matches the progress pattern 'batch (?<done>\\d+) of (?<total>\\d+)'; the "
+		"nearest is: Batch 1/20"));
 	scan_watch(s);
 	scan_end(s, 0);
 	assert_int_equal(json_array_size(events), before + 1);
@@ -333,8 +342,8 @@ static void bad_patterns_are_errors(void **state)
 static void json_lines_are_metrics(void **state)
 {
 	struct scan *s = start(NULL);
-	static const char *const good[] = {
-	        "{\"name\": \"a\", \"value\": 1}", "{\"name\": \"b\", \"value\": 2.5, \"step\": 7, \"unit\": \"s\", \"more\": []}\n"};
+	static const char *const good[] = {"{\"name\": \"a\", \"value\": 1}",
+		"{\"name\": \"b\", \"value\": 2.5, \"step\": 7, \"unit\": \"s\", \"more\": []}\n"};
 	for (size_t i = 0; i < countof(good); i++)
 		scan_json_line(s, 0, good[i], strlen(good[i]));
 	assert_int_equal(json_array_size(events), 2);
@@ -342,9 +351,9 @@ static void json_lines_are_metrics(void **state)
 	expect_metric(1, "b", 2.5, 7);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(events, 1), "unit")), "s");
 	static const char *const bad[] = {"", "{", "[]", "1", "null", "{}", "{\"name\": \"a\"}", "{\"value\": 1}",
-	        "{\"name\": \"\", \"value\": 1}", "{\"name\": 1, \"value\": 1}", "{\"name\": \"a\", \"value\": \"1\"}",
-	        "{\"name\": \"a\", \"value\": NaN}", "{\"name\": \"a\", \"value\": 1e999}", "{\"name\": \"a\", \"value\": 1} x",
-	        "{\"name\": \"\xff\", \"value\": 1}"};
+		"{\"name\": \"\", \"value\": 1}", "{\"name\": 1, \"value\": 1}", "{\"name\": \"a\", \"value\": \"1\"}",
+		"{\"name\": \"a\", \"value\": NaN}", "{\"name\": \"a\", \"value\": 1e999}",
+		"{\"name\": \"a\", \"value\": 1} x", "{\"name\": \"\xff\", \"value\": 1}"};
 	for (size_t i = 0; i < countof(bad); i++)
 		scan_json_line(s, 0, bad[i], strlen(bad[i]));
 	autofree char *deep = mem_alloc(100001);
@@ -357,20 +366,20 @@ static void json_lines_are_metrics(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(metrics_are_found_however_the_output_is_cut, setup, teardown),
-	        cmocka_unit_test_setup_teardown(the_first_group_is_the_value, setup, teardown),
-	        cmocka_unit_test_setup_teardown(it_is_said_in_time_that_no_line_matches, setup, teardown),
-	        cmocka_unit_test_setup_teardown(epochs_are_counted_as_programs_do, setup, teardown),
-	        cmocka_unit_test_setup_teardown(progress_comes_once_a_second_and_at_the_end, setup, teardown),
-	        cmocka_unit_test_setup_teardown(loops_are_told_apart, setup, teardown),
-	        cmocka_unit_test_setup_teardown(heads_are_of_pieces_and_the_last_are_told, setup, teardown),
-	        cmocka_unit_test_setup_teardown(heads_are_thinned, setup, teardown),
-	        cmocka_unit_test_setup_teardown(it_is_said_that_no_line_matches, setup, teardown),
-	        cmocka_unit_test_setup_teardown(long_lines_are_cut, setup, teardown),
-	        cmocka_unit_test_setup_teardown(the_last_lines_are_kept_clean, setup, teardown),
-	        cmocka_unit_test_setup_teardown(no_pattern_hangs_the_agent, setup, teardown),
-	        cmocka_unit_test_setup_teardown(bad_patterns_are_errors, setup, teardown),
-	        cmocka_unit_test_setup_teardown(json_lines_are_metrics, setup, teardown),
+		cmocka_unit_test_setup_teardown(metrics_are_found_however_the_output_is_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_first_group_is_the_value, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_is_said_in_time_that_no_line_matches, setup, teardown),
+		cmocka_unit_test_setup_teardown(epochs_are_counted_as_programs_do, setup, teardown),
+		cmocka_unit_test_setup_teardown(progress_comes_once_a_second_and_at_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(loops_are_told_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(heads_are_of_pieces_and_the_last_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(heads_are_thinned, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_is_said_that_no_line_matches, setup, teardown),
+		cmocka_unit_test_setup_teardown(long_lines_are_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_last_lines_are_kept_clean, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_pattern_hangs_the_agent, setup, teardown),
+		cmocka_unit_test_setup_teardown(bad_patterns_are_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(json_lines_are_metrics, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

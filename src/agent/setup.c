@@ -18,15 +18,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LAST_LINES = 3 }; // of a step that fails
+enum { LAST_LINES = 3 };          // of a step that fails
 static const double patience = 5; // seconds for processes of root's to end
 
 struct setup {
 	void (*on_done)(struct node *node);
 	size_t step;
-	struct rank *command; // the step that runs
+	struct rank *command;  // the step that runs
 	struct step_head head; // what its process says of itself; only of one that has one
-	bool apart; // done by a process of its own
+	bool apart;            // done by a process of its own
 	char *skipped;
 	struct scan *lines;
 	double start;
@@ -85,8 +85,9 @@ static void fail_step(struct node *node, const char *how)
 static void say_step(struct node *node, int status, json_t *last)
 {
 	struct setup *s = node->setup;
-	node_event(node, event_make("setup", "s:i, s:O, s:i, s:f, s:s*, s:o", "step", (int)s->step, "name", json_object_get(step_now(node), "name"),
-		"status", status, "seconds", clock_mono() - s->start, "skipped", s->skipped, "last", last));
+	node_event(node, event_make("setup", "s:i, s:O, s:i, s:f, s:s*, s:o", "step", (int)s->step, "name",
+				 json_object_get(step_now(node), "name"), "status", status, "seconds",
+				 clock_mono() - s->start, "skipped", s->skipped, "last", last));
 }
 
 static void step_done(struct node *node)
@@ -107,8 +108,11 @@ static void fail_ended(struct node *node, bool begun, int status, int sig)
 	autostr struct str words = {0};
 	for (size_t i = lines > LAST_LINES ? lines - LAST_LINES : 0; i < lines; i++)
 		str_printf(&words, "%s%s", words.len ? " | " : "", json_string_value(json_array_get(last, i)));
-	autofree char *end = sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
-	autofree char *how = mem_printf("%s%s: %s", begun || !step_needs_root(step_now(node)) ? "" : "needs root, and sudo ", end, words.len ? words.text : "it said nothing");
+	autofree char *end =
+		sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
+	autofree char *how =
+		mem_printf("%s%s: %s", begun || !step_needs_root(step_now(node)) ? "" : "needs root, and sudo ", end,
+			words.len ? words.text : "it said nothing");
 	fail_step(node, how);
 }
 
@@ -190,7 +194,8 @@ static bool is_apart(const json_t *step)
 	return step_needs_root(step) || json_object_get(step, "image");
 }
 
-// A line to the process that is to be started: its end is the word to end, and the only one that reaches what root runs.
+// A line to the process that is to be started: its end is the word to end, and the only one that reaches what root
+// runs.
 static int open_line(struct setup *s, struct error *err)
 {
 	int ends[2];
@@ -201,7 +206,8 @@ static int open_line(struct setup *s, struct error *err)
 	return ends[1];
 }
 
-// The step, in a file: its environment may hold what others must not see, and sudo hands on nothing but standard input, which is the line.
+// The step, in a file: its environment may hold what others must not see, and sudo hands on nothing but standard input,
+// which is the line.
 static char *save_step(struct node *node, const json_t *step, struct error *err)
 {
 	autofree char *path = fs_join(node->dir, "step.json");
@@ -216,12 +222,14 @@ static json_t *apart_argv(struct node *node, const json_t *step, struct error *e
 	return path ? mem_json("[s, s, s]", program, "step", path) : NULL;
 }
 
-// What the image is built from came as an input, unless this node sees the directory itself. Args are no texts with placeholders.
+// What the image is built from came as an input, unless this node sees the directory itself. Args are no texts with
+// placeholders.
 static void add_container(const struct node *node, json_t *step)
 {
-	json_t *container = json_deep_copy(json_object_get(node->plan, "container")), *build = json_object_get(container, "build"), *input;
+	json_t *container = json_deep_copy(json_object_get(node->plan, "container")),
+	       *build = json_object_get(container, "build"), *input;
 	size_t i;
-	json_array_foreach(json_object_get(node->plan, "inputs"), i, input) {
+	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
 		autofree char *path = flag(input, "context") && !node->same_files ? stage_path(input) : NULL;
 		autofree char *context = path ? fs_join(node->data_dir, path) : NULL;
 		if (context)

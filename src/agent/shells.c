@@ -13,8 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK = 16 * 1024, INPUT_MAX = 4 << 20, TAKEN_STEP = 64 * 1024, WINDOW = 1 << 20 }; // so much output may be on its way
-static const double patience = 1; // seconds for a killed command to be gone
+enum {
+	CHUNK = 16 * 1024,
+	INPUT_MAX = 4 << 20,
+	TAKEN_STEP = 64 * 1024,
+	WINDOW = 1 << 20
+};                                    // so much output may be on its way
+static const double patience = 1;     // seconds for a killed command to be gone
 static const double slow_line = 0.02; // seconds until we look again whether the line takes more
 
 // What a command says, on its way up.
@@ -34,11 +39,11 @@ struct shell {
 	pid_t pid;
 	bool exited, tty, in_closing;
 	int status;
-	struct source out, err;      // a terminal has no err, and out is its input too
+	struct source out, err;       // a terminal has no err, and out is its input too
 	struct loop_watch *in, *exit; // in: the pipe to its standard input
-	struct str input;            // not yet written
-	uint64_t taken, told;        // bytes of input that need no room any more, and what the client knows of it
-	uint64_t sent, read;         // bytes of output: sent, and read by the client
+	struct str input;             // not yet written
+	uint64_t taken, told;         // bytes of input that need no room any more, and what the client knows of it
+	uint64_t sent, read;          // bytes of output: sent, and read by the client
 };
 
 struct shells {
@@ -98,8 +103,8 @@ static bool flush_held(struct source *o)
 	return true;
 }
 
-// Reads and sends until there is nothing, the end, or the line is slow (also then when all that is left must be read now). A terminal whose
-// other side is gone says EIO: that is its end.
+// Reads and sends until there is nothing, the end, or the line is slow (also then when all that is left must be read
+// now). A terminal whose other side is gone says EIO: that is its end.
 static bool relay(struct source *o, bool all)
 {
 	char buf[CHUNK];
@@ -235,7 +240,8 @@ static int open_terminal(const json_t *msg, int *slave, struct error *err)
 	return steal_fd(&master);
 }
 
-// agent: what another run's agent makes on this node (agent/bridge.h) lies below our directory: an image may have no /tmp.
+// agent: what another run's agent makes on this node (agent/bridge.h) lies below our directory: an image may have no
+// /tmp.
 static char **make_env(struct node *node, bool agent)
 {
 	size_t n = 0;
@@ -245,7 +251,8 @@ static char **make_env(struct node *node, bool agent)
 	for (size_t i = n = 0; environ[i]; i++)
 		if (!agent || !str_starts(environ[i], "MUSTER_NODES_DIR="))
 			env[n++] = environ[i];
-	env[n] = agent ? mem_printf("MUSTER_NODES_DIR=%s/jobs", node->dir) : mem_printf("MUSTER_DATA=%s", node->data_dir);
+	env[n] = agent ? mem_printf("MUSTER_NODES_DIR=%s/jobs", node->dir)
+		       : mem_printf("MUSTER_DATA=%s", node->data_dir);
 	env[n + 1] = mem_printf("MUSTER_OUT=%s", node->out_dir);
 	return env;
 }
@@ -261,7 +268,8 @@ static void free_env(char **env)
 }
 
 // The agent itself stays outside of the limits of its node, as the one that starts it.
-static pid_t spawn(struct node *node, const json_t *msg, int in, int out, int err_fd, bool tty, int *pidfd, struct error *err)
+static pid_t spawn(
+	struct node *node, const json_t *msg, int in, int out, int err_fd, bool tty, int *pidfd, struct error *err)
 {
 	const json_t *argv = json_object_get(msg, "argv");
 	bool agent = json_is_true(json_object_get(msg, "agent"));

@@ -33,13 +33,15 @@ static bool read_line(int fd, char *line, size_t size)
 	return true;
 }
 
-// Asks the agent and waits for its answer for as long as it takes. The agent's end of the line is the end of the run here: status gone.
+// Asks the agent and waits for its answer for as long as it takes. The agent's end of the line is the end of the run
+// here: status gone.
 static int ask(const json_t *question, int gone, struct error *err)
 {
 	const char *path = getenv(MPIRUN_SOCKET);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); // where whoever started us is gone there is nobody to answer to
 	if (!path)
-		return error_set(err, ERROR_USAGE, "%s is not set: this is for mpirun to start, in a run of muster", MPIRUN_SOCKET);
+		return error_set(err, ERROR_USAGE, "%s is not set: this is for mpirun to start, in a run of muster",
+			MPIRUN_SOCKET);
 	autoclose int fd = sock_connect(path, err);
 	if (fd < 0)
 		return -1;

@@ -13,15 +13,16 @@
 
 // Disk behind the acknowledged offset is given back in steps of this.
 static const uint64_t punch_step = 16 << 20;
-// A stream that never says more than this before it is acknowledged needs no file: making one costs more than all else that a short rank does.
+// A stream that never says more than this before it is acknowledged needs no file: making one costs more than all else
+// that a short rank does.
 static const size_t memory_max = 64 << 10;
 
 struct spool {
-	int fd;            // -1 while all is in memory
-	char *path;        // of a file that was there already
-	char *dir;         // where the file will be
+	int fd;     // -1 while all is in memory
+	char *path; // of a file that was there already
+	char *dir;  // where the file will be
 	uint64_t end, sent, acked, punched;
-	struct str memory; // the bytes before end, while there is no file
+	struct str memory;  // the bytes before end, while there is no file
 	struct str pending; // what the full disk did not take
 	char *failed;
 };
@@ -106,8 +107,8 @@ static size_t put_in_memory(struct spool *s, const char *bytes, size_t len)
 	return len;
 }
 
-// Takes what it can; returns how much. A full disk must not end everything: what fits into memory goes on as it is acknowledged, and a file whose bytes
-// are all acknowledged is given up for it.
+// Takes what it can; returns how much. A full disk must not end everything: what fits into memory goes on as it is
+// acknowledged, and a file whose bytes are all acknowledged is given up for it.
 static size_t put(struct spool *s, const char *bytes, size_t len)
 {
 	size_t done = 0;
@@ -235,7 +236,8 @@ void spool_ack(struct spool *spool, uint64_t offset)
 	if (spool->fd < 0)
 		forget(spool);
 	else if (!spool->path && spool->acked - spool->punched >= punch_step) {
-		fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)spool->punched, (off_t)(spool->acked - spool->punched));
+		fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)spool->punched,
+			(off_t)(spool->acked - spool->punched));
 		spool->punched = spool->acked;
 	}
 }

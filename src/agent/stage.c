@@ -29,9 +29,9 @@ struct input {
 	long index; // its number when it is asked for, or -1
 	int wire, out;
 	uint64_t left; // bytes that are still to come
-	char *fresh; // where it is made before it is at its place
+	char *fresh;   // where it is made before it is at its place
 	size_t bytes, total;
-	char sum[CRYPTO_HEX]; // "" for a directory
+	char sum[CRYPTO_HEX];  // "" for a directory
 	char tree[CRYPTO_HEX]; // of a directory
 };
 
@@ -52,9 +52,10 @@ char *stage_path(const json_t *input)
 
 static void tell(const struct teller *t)
 {
-	size_t bytes = __atomic_load_n(&t->input->bytes, __ATOMIC_RELAXED), total = __atomic_load_n(&t->input->total, __ATOMIC_RELAXED);
-	autojson json_t *event =
-	        event_make("input", "s:s, s:s, s:I", "name", t->input->name, "from", t->input->from, "done", (json_int_t)bytes);
+	size_t bytes = __atomic_load_n(&t->input->bytes, __ATOMIC_RELAXED),
+	       total = __atomic_load_n(&t->input->total, __ATOMIC_RELAXED);
+	autojson json_t *event = event_make(
+		"input", "s:s, s:s, s:I", "name", t->input->name, "from", t->input->from, "done", (json_int_t)bytes);
 	if (total)
 		json_object_set_new(event, "total", json_integer((json_int_t)total));
 	autofree char *line = event_print(event);
@@ -164,7 +165,9 @@ static int receive_file(struct input *in, mode_t mode, struct error *err)
 		return error_wrap(err, "'%s'", in->fresh);
 	if (n < 0)
 		return error_errno(err, "'%s' does not come", in->from);
-	return fchmod(fd, mode | 0200) < 0 || close(steal_fd(&fd)) < 0 ? error_errno(err, "cannot write '%s'", in->fresh) : 0;
+	return fchmod(fd, mode | 0200) < 0 || close(steal_fd(&fd)) < 0
+		       ? error_errno(err, "cannot write '%s'", in->fresh)
+		       : 0;
 }
 
 static int receive_directory(struct input *in, struct error *err)
@@ -284,15 +287,15 @@ static int run(const json_t *input, const char *data_dir, int wire, int out)
 	const char *kind = text(input, "kind");
 	const json_t *index = json_object_get(input, "index");
 	struct input in = {.name = text(input, "name"),
-	        .from = text(input, "from"),
-	        .path = text(input, "path"),
-	        .sha256 = text(input, "sha256"),
-	        .http = kind && strcmp(kind, "http") == 0,
-	        .live = kind && strcmp(kind, "live") == 0,
-	        .unpack = json_is_true(json_object_get(input, "unpack")),
-	        .index = index ? (long)json_integer_value(index) : -1,
-	        .wire = wire,
-	        .out = out};
+		.from = text(input, "from"),
+		.path = text(input, "path"),
+		.sha256 = text(input, "sha256"),
+		.http = kind && strcmp(kind, "http") == 0,
+		.live = kind && strcmp(kind, "live") == 0,
+		.unpack = json_is_true(json_object_get(input, "unpack")),
+		.index = index ? (long)json_integer_value(index) : -1,
+		.wire = wire,
+		.out = out};
 	autofree char *fresh = in.fresh = fs_join(data_dir, ".muster-input");
 	struct teller teller = {.input = &in, .out = out};
 	struct error err = {0};
@@ -302,9 +305,9 @@ static int run(const json_t *input, const char *data_dir, int wire, int out)
 	if (!failed)
 		failed = stage(&in, data_dir, &err);
 	teller_stop(&teller);
-	autojson json_t *event =
-	        event_make("input", "s:s, s:s, s:I, s:f, s:s?, s:b, s:s?", "name", in.name, "from", in.from, "bytes", (json_int_t)in.bytes,
-	                "seconds", clock_mono() - start, "sha256", *in.sum ? in.sum : NULL, "ok", !failed, "why", failed ? err.text : NULL);
+	autojson json_t *event = event_make("input", "s:s, s:s, s:I, s:f, s:s?, s:b, s:s?", "name", in.name, "from",
+		in.from, "bytes", (json_int_t)in.bytes, "seconds", clock_mono() - start, "sha256",
+		*in.sum ? in.sum : NULL, "ok", !failed, "why", failed ? err.text : NULL);
 	if (in.index >= 0)
 		json_object_set_new(event, "sent", json_true());
 	if (*in.tree)
@@ -318,6 +321,8 @@ int stage_run(const json_t *inputs, const char *data_dir, int wire, int out)
 {
 	size_t i;
 	const json_t *input;
-	json_array_foreach(inputs, i, input) if (run(input, data_dir, wire, out) < 0) return -1;
+	json_array_foreach (inputs, i, input)
+		if (run(input, data_dir, wire, out) < 0)
+			return -1;
 	return 0;
 }

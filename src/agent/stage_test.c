@@ -57,8 +57,8 @@ static void teardown(struct box *box)
 static json_t *input(const struct box *box, const char *from, const char *to, const char *sha256, int unpack)
 {
 	autofree char *whole = path(box->from, from);
-	return mem_json("{s:s, s:s, s:s, s:s?, s:b, s:s, s:b}", "name", from, "from", whole, "kind", strstr(from, "://") ? "http" : "path",
-	        "sha256", sha256, "unpack", unpack, "path", to, "once", 0);
+	return mem_json("{s:s, s:s, s:s, s:s?, s:b, s:s, s:b}", "name", from, "from", whole, "kind",
+		strstr(from, "://") ? "http" : "path", "sha256", sha256, "unpack", unpack, "path", to, "once", 0);
 }
 
 // Stages the list (taken); the events, one for each input tried.
@@ -109,7 +109,8 @@ static void expect_event(const json_t *event, int bytes, const char *sha256)
 
 static void make_tar(const struct box *box, const char *name, const char *what)
 {
-	autofree char *command = mem_printf("cd %s && tar -c%sf %s %s", box->from, str_ends(name, "gz") ? "z" : "", name, what);
+	autofree char *command =
+		mem_printf("cd %s && tar -c%sf %s %s", box->from, str_ends(name, "gz") ? "z" : "", name, what);
 	assert_int_equal(system(command), 0);
 }
 
@@ -124,9 +125,9 @@ static void files_and_directories_are_copied(void **state)
 	autofree char *link = path(box.from, "link");
 	assert_int_equal(symlink("hello", link), 0);
 	autojson json_t *events = stage(&box,
-	        mem_json("[o, o, o]", input(&box, "hello", "x/y/hello", HELLO, 0), input(&box, "tree", "tree", NULL, 0),
-	                input(&box, "link", "real", NULL, 0)),
-	        0);
+		mem_json("[o, o, o]", input(&box, "hello", "x/y/hello", HELLO, 0), input(&box, "tree", "tree", NULL, 0),
+			input(&box, "link", "real", NULL, 0)),
+		0);
 	assert_int_equal(json_array_size(events), 3);
 	expect_event(json_array_get(events, 0), 5, HELLO);
 	expect_event(json_array_get(events, 1), 5, NULL);
@@ -151,10 +152,11 @@ static void archives_are_unpacked_and_not_left(void **state)
 	make_tar(&box, "one.tar.gz", "hello");
 	make_tar(&box, "two.tar", "other");
 	autojson json_t *events = stage(&box,
-	        mem_json("[o, o, o]", input(&box, "one.tar.gz", ".", NULL, 1), input(&box, "two.tar", ".", NULL, 1),
-	                input(&box, "two.tar", "a/b", NULL, 1)),
-	        0);
-	expect_event(json_array_get(events, 2), 5, json_string_value(json_object_get(json_array_get(events, 1), "sha256")));
+		mem_json("[o, o, o]", input(&box, "one.tar.gz", ".", NULL, 1), input(&box, "two.tar", ".", NULL, 1),
+			input(&box, "two.tar", "a/b", NULL, 1)),
+		0);
+	expect_event(
+		json_array_get(events, 2), 5, json_string_value(json_object_get(json_array_get(events, 1), "sha256")));
 	expect_file(&box, "hello", "hello");
 	expect_file(&box, "other", "other");
 	expect_file(&box, "a/b/other", "other");
@@ -165,8 +167,10 @@ static void archives_are_unpacked_and_not_left(void **state)
 
 static void refuse(struct box *box, json_t *bad, const char *place, const char *why)
 {
-	autojson json_t *events =
-	        stage(box, mem_json("[o, o, o]", input(box, "hello", "first", NULL, 0), bad, input(box, "hello", "third", NULL, 0)), -1);
+	autojson json_t *events = stage(box,
+		mem_json(
+			"[o, o, o]", input(box, "hello", "first", NULL, 0), bad, input(box, "hello", "third", NULL, 0)),
+		-1);
 	assert_int_equal(json_array_size(events), 2); // and the third was not tried
 	const json_t *event = json_array_get(events, 1);
 	assert_true(json_is_false(json_object_get(event, "ok")));
@@ -189,8 +193,9 @@ static void what_fails_is_told_and_stops(void **state)
 	refuse(&box, input(&box, "none", "second", NULL, 0), "second", "No such file or directory");
 	refuse(&box, input(&box, "none.tar", "second", NULL, 1), "second", "No such file or directory");
 	autofree char *wrong = mem_printf("its sha256 is %s, expected %064d", HELLO, 0);
-	refuse(&box, input(&box, "hello", "second", "0000000000000000000000000000000000000000000000000000000000000000", 0), "second",
-	        wrong);
+	refuse(&box,
+		input(&box, "hello", "second", "0000000000000000000000000000000000000000000000000000000000000000", 0),
+		"second", wrong);
 	refuse(&box, input(&box, "dir", "second", HELLO, 0), "second", "only a file has a sha256");
 	refuse(&box, input(&box, "hello", "../outside", NULL, 0), NULL, "leads out");
 	refuse(&box, input(&box, "hello", "first/below-a-file", NULL, 0), NULL, "first");
@@ -213,8 +218,9 @@ static void a_link_of_an_archive_is_no_way_out(void **state)
 	assert_int_equal(mkdir(sub, 0755), 0);
 	assert_int_equal(symlink("sub", link), 0);
 	make_tar(&box, "links.tar", "way sub");
-	autojson json_t *events =
-	        stage(&box, mem_json("[o, o]", input(&box, "links.tar", ".", NULL, 1), input(&box, "hello", "way/hello", NULL, 0)), -1);
+	autojson json_t *events = stage(&box,
+		mem_json("[o, o]", input(&box, "links.tar", ".", NULL, 1), input(&box, "hello", "way/hello", NULL, 0)),
+		-1);
 	expect_none(&box, "sub/hello");
 	teardown(&box);
 }
@@ -222,10 +228,10 @@ static void a_link_of_an_archive_is_no_way_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(files_and_directories_are_copied),
-	        cmocka_unit_test(archives_are_unpacked_and_not_left),
-	        cmocka_unit_test(what_fails_is_told_and_stops),
-	        cmocka_unit_test(a_link_of_an_archive_is_no_way_out),
+		cmocka_unit_test(files_and_directories_are_copied),
+		cmocka_unit_test(archives_are_unpacked_and_not_left),
+		cmocka_unit_test(what_fails_is_told_and_stops),
+		cmocka_unit_test(a_link_of_an_archive_is_no_way_out),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

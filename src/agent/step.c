@@ -42,7 +42,8 @@ static char *why_left_alone(const json_t *step)
 
 bool step_needs_root(const json_t *step)
 {
-	return json_is_true(json_object_get(step, "become")) || json_object_get(step, "packages") || json_object_get(step, "mount");
+	return json_is_true(json_object_get(step, "become")) || json_object_get(step, "packages") ||
+	       json_object_get(step, "mount");
 }
 
 char *step_is_done(const json_t *step)
@@ -126,7 +127,7 @@ static void set_env(const json_t *step)
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach(json_object_get(step, "env"), name, value)
+	json_object_foreach (json_object_get(step, "env"), name, value)
 		setenv(name, json_string_value(value), 1);
 }
 
@@ -198,7 +199,8 @@ static int follow(pid_t keeper, int said)
 {
 	unsigned char words[2];
 	size_t got = 0;
-	for (ssize_t n; got < sizeof words && ((n = read(said, words + got, sizeof words - got)) > 0 || (n < 0 && errno == EINTR));)
+	for (ssize_t n; got < sizeof words &&
+			((n = read(said, words + got, sizeof words - got)) > 0 || (n < 0 && errno == EINTR));)
 		got += n > 0 ? (size_t)n : 0;
 	if (got == sizeof words && words[1])
 		return words[0];

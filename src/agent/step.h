@@ -1,9 +1,12 @@
-// A setup step that needs root, or has an image, in a process of its own: `muster-agent step FILE`, standard input a line to the agent.
-// It waits for no other node and says nothing to the controller: its output goes to the agent that started it.
+// A setup step that needs root, or has an image, in a process of its own: `muster-agent step FILE`, standard input a
+// line to the agent. It waits for no other node and says nothing to the controller: its output goes to the agent that
+// started it.
 //
-// FILE holds the step as the plan has it, placeholders filled, "dir", where it works, and "node_dir", the node's. The first thing the process says is a line,
-// "muster-step begun" or "muster-step skipped WHY". Who is not root and finds something to do becomes `sudo -n -- muster-agent step FILE`
-// before that: what comes before the line is sudo's, and without it sudo has refused. When the line of standard input ends, the step and everything it started are killed. What the step itself leaves running goes on until then.
+// FILE holds the step as the plan has it, placeholders filled, "dir", where it works, and "node_dir", the node's. The
+// first thing the process says is a line, "muster-step begun" or "muster-step skipped WHY". Who is not root and finds
+// something to do becomes `sudo -n -- muster-agent step FILE` before that: what comes before the line is sudo's, and
+// without it sudo has refused. When the line of standard input ends, the step and everything it started are killed.
+// What the step itself leaves running goes on until then.
 #ifndef AGENT_STEP_H
 #define AGENT_STEP_H
 
@@ -25,7 +28,8 @@ int step_unblock(const char *dir);
 // Does the step need root?
 bool step_needs_root(const json_t *step);
 
-// Why there is nothing to do, for people, owned by the caller; NULL when there is. Only packages and images make it block.
+// Why there is nothing to do, for people, owned by the caller; NULL when there is. Only packages and images make it
+// block.
 char *step_is_done(const json_t *step);
 
 // What the process says before its own output. Zeroed is a good start.

@@ -22,14 +22,15 @@
 #include <unistd.h>
 
 enum { PMI_READS = 64 }; // of one rank in one turn
-static const double patience = 20; // seconds for killed ranks to be gone: they may still have to write back what they wrote
+static const double patience =
+	20; // seconds for killed ranks to be gone: they may still have to write back what they wrote
 static const double look_again = 1; // seconds after that until requests are given up once more
 
 // One rank of the team.
 struct member {
 	struct node *node;
 	struct rank *rank;
-	pid_t inside; // its process in the node's container, once it was seen
+	pid_t inside;         // its process in the node's container, once it was seen
 	size_t local, number; // on this node, in the run
 	double started;
 	struct loop_watch *pmi;
@@ -42,7 +43,7 @@ struct team {
 	size_t count, running;
 	struct pmi *pmi;
 	struct mpirun *mpirun; // Open MPI's, where it serves
-	size_t fences; // of PMI so far
+	size_t fences;         // of PMI so far
 	struct scan *scan;
 	struct sampler *sampler;
 	struct loop_timer *grace;
@@ -80,7 +81,8 @@ void team_room(struct node *node)
 {
 	for (size_t i = 0; node->team && i < node->team->count; i++) {
 		struct member *m = &node->team->members[i];
-		if (m->running && !uplink_full(node->up, (uint32_t)(UPLINK_RANKS + m->local)) && !uplink_full(node->up, UPLINK_EVENTS))
+		if (m->running && !uplink_full(node->up, (uint32_t)(UPLINK_RANKS + m->local)) &&
+			!uplink_full(node->up, UPLINK_EVENTS))
 			rank_resume(m->rank);
 	}
 }
@@ -179,8 +181,8 @@ static long oom_kills(const struct node *node)
 	return groups ? cgroup_oom_kills(groups) : 0;
 }
 
-// Why a rank has ended, as far as its status does not say it. A shell whose child was killed ends like any other, so it is not the signal
-// that tells, but that the kernel has killed somebody in the node since.
+// Why a rank has ended, as far as its status does not say it. A shell whose child was killed ends like any other, so it
+// is not the signal that tells, but that the kernel has killed somebody in the node since.
 static const char *why_ended(struct node *node, int status)
 {
 	struct team *t = node->team;
@@ -194,8 +196,9 @@ static const char *why_ended(struct node *node, int status)
 static void say_exit(struct member *m, int status, int sig)
 {
 	struct node *node = m->node;
-	json_t *event = event_make("exit", "s:i, s:o, s:o, s:s?, s:f, s:i, s:o", "rank", (int)m->number, "status", number_or_null(status, status >= 0),
-		"signal", number_or_null(sig, sig > 0), "why", why_ended(node, status), "seconds", clock_mono() - m->started, "attempt", (int)node->attempt, "last",
+	json_t *event = event_make("exit", "s:i, s:o, s:o, s:s?, s:f, s:i, s:o", "rank", (int)m->number, "status",
+		number_or_null(status, status >= 0), "signal", number_or_null(sig, sig > 0), "why",
+		why_ended(node, status), "seconds", clock_mono() - m->started, "attempt", (int)node->attempt, "last",
 		scan_last(node->team->scan, m->local));
 	node_event(node, event);
 }
@@ -206,7 +209,8 @@ static void on_exit_of(int status, int sig, void *data)
 	struct team *t = m->node->team;
 	if (!t->why && m->node->mpi == FAMILY_MPICH && !m->spoke && status == 0)
 		node_event(m->node, event_make("warn", "s:i, s:s", "rank", (int)m->number, "why",
-			"it ended without ever asking for its place (PMI): is it an MPI program of the MPICH family?"));
+					    "it ended without ever asking for its place (PMI): is it an MPI program of "
+					    "the MPICH family?"));
 	scan_end(t->scan, m->local);
 	m->running = false;
 	t->running--;
@@ -260,7 +264,8 @@ static int start_member(struct member *m, const json_t *open_mpi, struct error *
 	if (node->mpi != FAMILY_NONE)
 		mpi_add_env(node, m->number, open_mpi, env);
 	autoclose int in = -1;
-	autojson json_t *enter = node->container ? container_enter(node, argv, env, &in, err) : json_incref(argv), *none = json_object();
+	autojson json_t *enter = node->container ? container_enter(node, argv, env, &in, err) : json_incref(argv),
+			*none = json_object();
 	if (!enter)
 		return -1;
 	struct rank_options options = {.argv = enter,
@@ -280,8 +285,8 @@ static int start_member(struct member *m, const json_t *open_mpi, struct error *
 		return -1;
 	m->running = true;
 	node->team->running++;
-	node_event(node, event_make("start", "s:i, s:i, s:i, s:O", "rank", (int)m->number, "pid", (int)rank_pid(m->rank), "attempt", (int)node->attempt,
-		"argv", argv));
+	node_event(node, event_make("start", "s:i, s:i, s:i, s:O", "rank", (int)m->number, "pid",
+				 (int)rank_pid(m->rank), "attempt", (int)node->attempt, "argv", argv));
 	return 0;
 }
 
@@ -300,10 +305,12 @@ static int on_mpirun_rank(struct node *node, size_t rank, const json_t *env, str
 	struct team *t = node->team;
 	size_t first = t->members[0].number;
 	if (rank < first || rank - first >= t->count)
-		return error_set(err, ERROR_SYSTEM, "Open MPI wants rank %zu on node %zu, where it does not belong", rank, node->id);
+		return error_set(err, ERROR_SYSTEM, "Open MPI wants rank %zu on node %zu, where it does not belong",
+			rank, node->id);
 	struct member *m = &t->members[rank - first];
 	if (m->rank || t->why)
-		return error_set(err, ERROR_SYSTEM, "rank %zu has been started before, or must not be started any more", rank);
+		return error_set(
+			err, ERROR_SYSTEM, "rank %zu has been started before, or must not be started any more", rank);
 	start_or_fail(m, env);
 	return 0;
 }
@@ -388,7 +395,9 @@ void team_stop(struct node *node, double grace, const char *why, void (*on_end)(
 	}
 	t->on_end = on_end;
 	if (t->running && !t->why)
-		t->why = strcmp(why, "timeout") == 0 ? "timeout" : strcmp(why, "cancelled") == 0 ? "cancelled" : "told to stop";
+		t->why = strcmp(why, "timeout") == 0     ? "timeout"
+			 : strcmp(why, "cancelled") == 0 ? "cancelled"
+							 : "told to stop";
 	mpirun_stop(t->mpirun);
 	if (grace > 0) {
 		team_signal(node, SIGTERM);
@@ -432,7 +441,8 @@ void team_sample(struct node *node)
 			ranks[n++] = (struct sample_rank){.rank = t->members[i].number, .pid = pid};
 	check_families(node);
 	scan_watch(t->scan);
-	json_t *event = n ? sampler_take(t->sampler, ranks, n) : NULL; // in a container it may take a moment until they are seen
+	json_t *event = n ? sampler_take(t->sampler, ranks, n)
+			  : NULL; // in a container it may take a moment until they are seen
 	if (event)
 		node_event(node, event);
 	free(ranks);

@@ -8,8 +8,8 @@
 // Starts the node's ranks. A rank that cannot be started is said by node_fail, and as an exit with status 127.
 void team_start(struct node *node);
 
-// TERM to all that run, and KILL to those that still do after grace seconds; grace 0 is KILL at once. why stands in their exit events.
-// on_end is called once none runs (at once when none does).
+// TERM to all that run, and KILL to those that still do after grace seconds; grace 0 is KILL at once. why stands in
+// their exit events. on_end is called once none runs (at once when none does).
 void team_stop(struct node *node, double grace, const char *why, void (*on_end)(struct node *node));
 
 void team_signal(struct node *node, int signal);

@@ -95,7 +95,8 @@ static void check_room(struct uplink *up)
 	for (size_t i = 0; i < up->nstreams; i++) {
 		struct stream *s = &up->streams[i];
 		some = some || s->full;
-		if (s->full && spool_flush(s->spool) == 0 && spool_end(s->spool) - spool_acked(s->spool) < ahead_max / 2) {
+		if (s->full && spool_flush(s->spool) == 0 &&
+			spool_end(s->spool) - spool_acked(s->spool) < ahead_max / 2) {
 			s->full = false;
 			room = true;
 		}
@@ -125,7 +126,7 @@ static void on_ack(struct uplink *up, json_t *msg)
 	bool first = !up->greeted;
 	for (size_t i = 0; first && i < up->nstreams; i++)
 		spool_rewind(up->streams[i].spool, spool_acked(up->streams[i].spool));
-	json_object_foreach(offsets, name, value) {
+	json_object_foreach (offsets, name, value) {
 		struct stream *s = find(up, (uint32_t)strtoul(name, NULL, 10));
 		uint64_t offset = (uint64_t)json_integer_value(value);
 		if (s && first)
@@ -166,8 +167,8 @@ static size_t take(struct uplink *up, struct stream *s, uint32_t *stream, uint64
 	return n;
 }
 
-// Events first: they announce what the other streams are. The others take turns, but a file is sent to its end: each that is begun costs a
-// descriptor.
+// Events first: they announce what the other streams are. The others take turns, but a file is sent to its end: each
+// that is begun costs a descriptor.
 static size_t fill(struct conn *conn, uint32_t *stream, uint64_t *offset, void *buf, size_t size, void *data)
 {
 	struct uplink *up = data;

@@ -9,10 +9,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 enum { TOTAL = 3 * 1000 * 1000, CUTS = 5 };
 
@@ -37,7 +38,8 @@ static void server_open(struct conn *c, void *data)
 
 static void welcome(struct world *w, bool first)
 {
-	autojson json_t *ack = mem_json("{s:s, s:{s:I, s:I}}", "msg", "ack", "streams", "0", (json_int_t)w->have[0], "1", (json_int_t)w->have[1]);
+	autojson json_t *ack = mem_json("{s:s, s:{s:I, s:I}}", "msg", "ack", "streams", "0", (json_int_t)w->have[0],
+		"1", (json_int_t)w->have[1]);
 	if (first)
 		json_object_set_new(ack, "welcome", json_true());
 	conn_send(w->conn, ack);
@@ -129,8 +131,13 @@ static void run(struct world *w, double lease, void (*produce)(struct world *w))
 	struct listener *l = conn_listen(w->loop, "127.0.0.1", &port, &id, 5, &server_ops, NULL, w, &err);
 	assert_non_null(l);
 	autofree char *url = mem_printf("wss://127.0.0.1:%d", port);
-	struct uplink_options options = {
-		.url = url, .fingerprint = id.fingerprint, .dir = w->dir, .lease = lease, .heartbeat = 5, .ops = &ops, .data = w};
+	struct uplink_options options = {.url = url,
+		.fingerprint = id.fingerprint,
+		.dir = w->dir,
+		.lease = lease,
+		.heartbeat = 5,
+		.ops = &ops,
+		.data = w};
 	w->up = uplink_new(w->loop, &options, &err);
 	assert_non_null(w->up);
 	produce(w);
@@ -198,6 +205,7 @@ static void test_lease_ends_without_a_welcome(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_byte_is_lost_or_doubled), cmocka_unit_test(test_lease_ends_without_a_welcome)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_byte_is_lost_or_doubled), cmocka_unit_test(test_lease_ends_without_a_welcome)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

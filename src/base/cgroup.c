@@ -45,7 +45,8 @@ static void unescape(char *text)
 {
 	char *to = text;
 	for (char *at = text; *at; to++) {
-		if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' && at[3] >= '0' && at[3] <= '7') {
+		if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' && at[3] >= '0' &&
+			at[3] <= '7') {
 			*to = (char)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
 			at += 4;
 		} else {
@@ -55,7 +56,8 @@ static void unescape(char *text)
 	*to = 0;
 }
 
-// This process's path in the hierarchy with this controller (NULL: version 2), from the lines "9:cpu,cpuacct:/path". Owned by the caller.
+// This process's path in the hierarchy with this controller (NULL: version 2), from the lines "9:cpu,cpuacct:/path".
+// Owned by the caller.
 static char *own_path(const char *text, const char *controller)
 {
 	for (const char *line = text; *line;) {
@@ -75,7 +77,8 @@ static char *own_path(const char *text, const char *controller)
 	return NULL;
 }
 
-// Reads one line of mountinfo: "31 23 0:28 ROOT MOUNT OPTIONS [TAGS...] - TYPE SOURCE SUPER". Fills the words; text is cut up.
+// Reads one line of mountinfo: "31 23 0:28 ROOT MOUNT OPTIONS [TAGS...] - TYPE SOURCE SUPER". Fills the words; text is
+// cut up.
 static bool mount_words(char *text, char **root, char **mount, char **type, char **super)
 {
 	char *left[6] = {0};
@@ -117,7 +120,8 @@ static void hierarchy_fini(struct hierarchy *h)
 }
 
 // The hierarchy with this controller in version 1, or the one of version 2 (controller NULL).
-static bool hierarchy_find(struct hierarchy *h, const char *controller, const char *mounts, const char *own, const char *prefix)
+static bool hierarchy_find(
+	struct hierarchy *h, const char *controller, const char *mounts, const char *own, const char *prefix)
 {
 	autofree char *path = own_path(own, controller);
 	if (!path)
@@ -127,7 +131,8 @@ static bool hierarchy_find(struct hierarchy *h, const char *controller, const ch
 		autofree char *copy = mem_strndup(line, len);
 		char *root = NULL, *mount = NULL, *type = NULL, *super = NULL;
 		if (mount_words(copy, &root, &mount, &type, &super) &&
-			(controller ? !strcmp(type, "cgroup") && has_word(super, controller, ",") : !strcmp(type, "cgroup2"))) {
+			(controller ? !strcmp(type, "cgroup") && has_word(super, controller, ",")
+				    : !strcmp(type, "cgroup2"))) {
 			char *dir = below_mount(prefix, root, mount, path);
 			if (dir) {
 				*h = (struct hierarchy){mem_printf("%s%s", prefix, mount), dir, !controller};
@@ -186,7 +191,8 @@ static bool go_up(char *path, const char *top)
 	return true;
 }
 
-// Version 2: groups below dir get a controller only when dir hands it out, which it may do when it holds no process (or is the real root).
+// Version 2: groups below dir get a controller only when dir hands it out, which it may do when it holds no process (or
+// is the real root).
 static bool place_v2(struct cgroup_place *place, const struct hierarchy *h)
 {
 	autofree char *dir = mem_strdup(h->own);
@@ -208,8 +214,8 @@ static bool place_v2(struct cgroup_place *place, const struct hierarchy *h)
 			place->why[0] = 0;
 			return true;
 		}
-		snprintf(place->why, sizeof place->why, "'%.150s' holds processes and can therefore not hand out %s", dir,
-			place->controller);
+		snprintf(place->why, sizeof place->why, "'%.150s' holds processes and can therefore not hand out %s",
+			dir, place->controller);
 	} while (go_up(dir, h->mount));
 	return false;
 }
@@ -219,7 +225,8 @@ void cgroup_survey_from(struct cgroup_place *places, const char *mounts, const c
 	for (size_t i = 0; i < CGROUP_COUNT; i++) {
 		struct cgroup_place *place = &places[i];
 		*place = (struct cgroup_place){.controller = controllers[i]};
-		snprintf(place->why, sizeof place->why, "no control group hierarchy with the controller %s is mounted", place->controller);
+		snprintf(place->why, sizeof place->why, "no control group hierarchy with the controller %s is mounted",
+			place->controller);
 		struct hierarchy h = {0};
 		if (hierarchy_find(&h, place->controller, mounts, own, root)) {
 			place_v1(place, &h);
@@ -257,15 +264,17 @@ static bool wanted(const struct cgroup_limits *limits, size_t which)
 int cgroup_check(const struct cgroup_place *places, const struct cgroup_limits *limits, struct error *err)
 {
 	if (limits->cpus > 0 && limits->cpus < 0.001)
-		return error_set(err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least 0.001", limits->cpus);
+		return error_set(
+			err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least 0.001", limits->cpus);
 	for (size_t i = 0; i < CGROUP_COUNT; i++)
 		if (wanted(limits, i) && !places[i].dir)
-			return error_set(
-				err, ERROR_SYSTEM, "a %s limit cannot be set on this machine: %s", places[i].controller, places[i].why);
+			return error_set(err, ERROR_SYSTEM, "a %s limit cannot be set on this machine: %s",
+				places[i].controller, places[i].why);
 	return 0;
 }
 
-// The pids controller is not asked for by anybody, but where it is there, killing a group does not race against its forks.
+// The pids controller is not asked for by anybody, but where it is there, killing a group does not race against its
+// forks.
 static bool used(const struct cgroup_place *places, const struct cgroup_limits *limits, size_t which)
 {
 	bool any = wanted(limits, CGROUP_CPU) || wanted(limits, CGROUP_MEMORY);
@@ -276,7 +285,7 @@ static void add_once(json_t *texts, const char *text)
 {
 	size_t i;
 	json_t *other;
-	json_array_foreach(texts, i, other)
+	json_array_foreach (texts, i, other)
 		if (!strcmp(json_string_value(other), text))
 			return;
 	json_array_append_new(texts, json_string(text));
@@ -303,7 +312,8 @@ static int make_levels(const struct cgroup_place *place, const char *name, struc
 	char *save = NULL;
 	for (char *part = strtok_r(rest, "/", &save); part; part = strtok_r(NULL, "/", &save)) {
 		autofree char *gives = place->v2 ? read_file(dir, "cgroup.subtree_control") : mem_strdup("");
-		if (place->v2 && !has_word(gives, place->controller, " \n") && write_file(dir, "cgroup.subtree_control", plus, err))
+		if (place->v2 && !has_word(gives, place->controller, " \n") &&
+			write_file(dir, "cgroup.subtree_control", plus, err))
 			return -1;
 		char *next = fs_join(dir, part);
 		free(dir);
@@ -343,10 +353,12 @@ static int set_memory(const struct cgroup_place *place, const char *dir, long lo
 	// Without these a node would go on in swap instead of meeting its limit.
 	if (place->v2)
 		return has_file(dir, "memory.swap.max") ? write_file(dir, "memory.swap.max", "0", err) : 0;
-	return has_file(dir, "memory.memsw.limit_in_bytes") ? write_file(dir, "memory.memsw.limit_in_bytes", bytes, err) : 0;
+	return has_file(dir, "memory.memsw.limit_in_bytes") ? write_file(dir, "memory.memsw.limit_in_bytes", bytes, err)
+							    : 0;
 }
 
-int cgroup_make(const struct cgroup_place *places, const struct cgroup_limits *limits, const char *name, char **procs, struct error *err)
+int cgroup_make(const struct cgroup_place *places, const struct cgroup_limits *limits, const char *name, char **procs,
+	struct error *err)
 {
 	if (cgroup_check(places, limits, err))
 		return -1;
@@ -441,7 +453,7 @@ static void walk(const char *dir, void (*on_dir)(const char *dir, void *data), v
 	autojson json_t *names = cgroup_below(dir);
 	size_t i;
 	json_t *name;
-	json_array_foreach(names, i, name) {
+	json_array_foreach (names, i, name) {
 		autofree char *path = fs_join(dir, json_string_value(name));
 		walk(path, on_dir, data);
 	}
@@ -481,7 +493,8 @@ static size_t pids_of(const char *dir, pid_t **pids)
 	return list.count;
 }
 
-// No new processes from now on, where the group can say so; version 2 kills all of it at once unless the caller is in it.
+// No new processes from now on, where the group can say so; version 2 kills all of it at once unless the caller is in
+// it.
 static void forbid_forks(const char *dir, void *data)
 {
 	const bool *inside = data;
@@ -524,8 +537,9 @@ int cgroup_remove(const char *dir, double seconds, struct error *err)
 		if (!busy)
 			return 0;
 		if (clock_mono() > end)
-			return error_set(err, ERROR_SYSTEM, "the control group '%s' with %zu processes is still there after %g s", dir,
-				count, seconds);
+			return error_set(err, ERROR_SYSTEM,
+				"the control group '%s' with %zu processes is still there after %g s", dir, count,
+				seconds);
 		// A group stays busy for a moment after its last process is gone and nothing says when that has passed.
 		poll(NULL, 0, wait);
 	}

@@ -87,8 +87,8 @@ static void version_1_limits(void **state)
 	cgroup_survey_from(m->places, v1_mounts, "3:memory:/\n2:cpu,cpuacct:/\n", m->root);
 	struct cgroup_limits limits = {.cpus = 1.5, .memory = 125 << 20};
 	autofree char *procs = NULL;
-	autofree char *want =
-		mem_printf("%s/cg/cpu,cpuacct/muster/x/cgroup.procs:%s/cg/with blank/muster/x/cgroup.procs", m->root, m->root);
+	autofree char *want = mem_printf(
+		"%s/cg/cpu,cpuacct/muster/x/cgroup.procs:%s/cg/with blank/muster/x/cgroup.procs", m->root, m->root);
 	assert_int_equal(cgroup_make(m->places, &limits, "muster/x", &procs, NULL), 0);
 	assert_string_equal(procs, want);
 	assert_file(m, "/cg/cpu,cpuacct/muster/x/cpu.cfs_period_us", "100000");
@@ -163,11 +163,13 @@ static void a_subtree_that_is_mounted(void **state)
 {
 	struct machine *m = *state;
 	put(m, "/cg/inner/memory.limit_in_bytes", "0");
-	cgroup_survey_from(m->places, "1 2 0:1 /docker/abc /cg ro - cgroup cgroup rw,memory\n", "3:memory:/docker/abc/inner\n", m->root);
+	cgroup_survey_from(m->places, "1 2 0:1 /docker/abc /cg ro - cgroup cgroup rw,memory\n",
+		"3:memory:/docker/abc/inner\n", m->root);
 	assert_place(m, CGROUP_MEMORY, "/cg/inner");
 	cgroup_forget(m->places);
 	// What lies outside of the mounted subtree cannot be reached.
-	cgroup_survey_from(m->places, "1 2 0:1 /docker/abc /cg ro - cgroup cgroup rw,memory\n", "3:memory:/docker/abcd\n", m->root);
+	cgroup_survey_from(m->places, "1 2 0:1 /docker/abc /cg ro - cgroup cgroup rw,memory\n",
+		"3:memory:/docker/abcd\n", m->root);
 	assert_null(m->places[CGROUP_MEMORY].dir);
 	cgroup_survey_from(m->places, "1 2 0:1 / /cg ro - cgroup cgroup rw,memory\n", "3:memory:/../other\n", m->root);
 	assert_null(m->places[CGROUP_MEMORY].dir);
@@ -187,7 +189,8 @@ static void what_cannot_be_set_is_an_error(void **state)
 	assert_non_null(strstr(err.text, "memory"));
 	assert_int_equal(cgroup_check(m->places, &tiny, &err), -1);
 	assert_int_equal(err.code, ERROR_USAGE);
-	static const char *const broken[] = {"\n", "1 2 3", " - ", "1 2 3 4 5 - cgroup\n", "1 2 3 4 5 - cgroup x \n\n- - -"};
+	static const char *const broken[] = {
+		"\n", "1 2 3", " - ", "1 2 3 4 5 - cgroup\n", "1 2 3 4 5 - cgroup x \n\n- - -"};
 	for (size_t i = 0; i < countof(broken); i++) {
 		cgroup_survey_from(m->places, broken[i], "1:cpu:/\n::\n:\n0", m->root);
 		assert_null(m->places[CGROUP_CPU].dir);
@@ -208,7 +211,8 @@ static void kills_are_counted(void **state)
 	struct machine *m = *state;
 	put(m, "/one/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
 	put(m, "/two/memory.events", "low 7\noom 9\noom_kill 2\noom_group_kill 5\n");
-	autofree char *procs = mem_printf("%s/one/cgroup.procs:%s/two/cgroup.procs:%s/none/cgroup.procs:odd", m->root, m->root, m->root);
+	autofree char *procs = mem_printf(
+		"%s/one/cgroup.procs:%s/two/cgroup.procs:%s/none/cgroup.procs:odd", m->root, m->root, m->root);
 	assert_int_equal(cgroup_oom_kills(procs), 5);
 	assert_int_equal(cgroup_oom_kills(""), 0);
 }

@@ -34,8 +34,8 @@ static char *name_of(const char *path)
 char *copy_head(const struct parcel *parcel, const char *path)
 {
 	autofree char *name = name_of(path);
-	autojson json_t *head = mem_json("{s:s, s:i, s:I, s:b}", "name", name, "mode", (int)parcel_mode(parcel), "size", (json_int_t)parcel_size(parcel),
-		"archive", parcel_is_archive(parcel));
+	autojson json_t *head = mem_json("{s:s, s:i, s:I, s:b}", "name", name, "mode", (int)parcel_mode(parcel), "size",
+		(json_int_t)parcel_size(parcel), "archive", parcel_is_archive(parcel));
 	autofree char *text = json_dumps(head, JSON_COMPACT);
 	return mem_printf("%s\n", text);
 }
@@ -77,7 +77,8 @@ static ssize_t read_some(void *buf, size_t size, void *data)
 		n = read(in->fd, buf, size < in->left ? size : (size_t)in->left);
 	while (n < 0 && errno == EINTR);
 	if (n == 0) {
-		error_set(&in->why, ERROR_SYSTEM, "the other side ended %llu bytes too early", (unsigned long long)in->left);
+		error_set(&in->why, ERROR_SYSTEM, "the other side ended %llu bytes too early",
+			(unsigned long long)in->left);
 		errno = EPIPE;
 		return -1;
 	}
@@ -103,7 +104,8 @@ static json_t *read_head(int fd, struct error *err)
 	json_t *head = json_loadb(line, len, JSON_DISABLE_EOF_CHECK, NULL);
 	const char *name = json_string_value(json_object_get(head, "name"));
 	json_int_t size = json_integer_value(json_object_get(head, "size"));
-	if (name && *name && !strchr(name, '/') && fs_is_inside(name) && size >= 0 && json_is_integer(json_object_get(head, "mode")))
+	if (name && *name && !strchr(name, '/') && fs_is_inside(name) && size >= 0 &&
+		json_is_integer(json_object_get(head, "mode")))
 		return head;
 	json_decref(head);
 	error_set(err, ERROR_SYSTEM, "the other side does not say what it sends");
@@ -128,7 +130,8 @@ static int write_all(struct incoming *in, int fd, struct error *err)
 	while ((n = read_some(bytes, CHUNK, in)) > 0)
 		if (fs_write_fd(fd, bytes, (size_t)n, err) < 0)
 			return -1;
-	return n < 0 ? error_set(err, ERROR_SYSTEM, "%s", *in->why.text ? in->why.text : "cannot read what is sent") : 0;
+	return n < 0 ? error_set(err, ERROR_SYSTEM, "%s", *in->why.text ? in->why.text : "cannot read what is sent")
+		     : 0;
 }
 
 static int receive_file(struct incoming *in, const char *path, mode_t mode, struct error *err)

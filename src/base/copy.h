@@ -1,7 +1,8 @@
 // A copy: a file or a directory through a stream of bytes, from one machine to another, put where `cp -r` would put it.
 // It opens no connection.
 //
-// The stream: one line {"name", "mode", "size", "archive"}, then size bytes: those of the file, or of an archive of the directory.
+// The stream: one line {"name", "mode", "size", "archive"}, then size bytes: those of the file, or of an archive of the
+// directory.
 #ifndef BASE_COPY_H
 #define BASE_COPY_H
 
@@ -16,8 +17,9 @@ char *copy_head(const struct parcel *parcel, const char *path);
 // Writes all of it to fd.
 int copy_send(const char *path, int fd, struct error *err);
 
-// Reads it from fd: below `to` by its own name when that is a directory or ends with '/' (then it is made), else as `to`. A file appears under
-// its name when it is whole. Nothing is written outside of where that is, whatever the stream says.
+// Reads it from fd: below `to` by its own name when that is a directory or ends with '/' (then it is made), else as
+// `to`. A file appears under its name when it is whole. Nothing is written outside of where that is, whatever the
+// stream says.
 int copy_receive(int fd, const char *to, struct error *err);
 
 #endif

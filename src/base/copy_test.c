@@ -27,9 +27,11 @@ static int receive(const char *bytes, const char *to, struct error *err)
 
 static void test_what_it_is_told(void **state)
 {
-	static const char *const bad[] = {"", "x\n", "{}\n", "[]\n", "{\"name\":\"../x\",\"mode\":420,\"size\":1}\nx", "{\"name\":\"a/b\",\"mode\":420,\"size\":1}\nx",
-		"{\"name\":\"..\",\"mode\":420,\"size\":1}\nx", "{\"name\":\"\",\"mode\":420,\"size\":1}\nx", "{\"name\":\"x\",\"mode\":420,\"size\":-1}\n",
-		"{\"name\":\"x\",\"size\":1}\nx", "{\"name\":\"x\",\"mode\":420,\"size\":5}\nx", "{\"name\":\"x\",\"mode\":420,\"size\":4,\"archive\":true}\nabcd"};
+	static const char *const bad[] = {"", "x\n", "{}\n", "[]\n", "{\"name\":\"../x\",\"mode\":420,\"size\":1}\nx",
+		"{\"name\":\"a/b\",\"mode\":420,\"size\":1}\nx", "{\"name\":\"..\",\"mode\":420,\"size\":1}\nx",
+		"{\"name\":\"\",\"mode\":420,\"size\":1}\nx", "{\"name\":\"x\",\"mode\":420,\"size\":-1}\n",
+		"{\"name\":\"x\",\"size\":1}\nx", "{\"name\":\"x\",\"mode\":420,\"size\":5}\nx",
+		"{\"name\":\"x\",\"mode\":420,\"size\":4,\"archive\":true}\nabcd"};
 	char dir[] = "/tmp/copy-test.XXXXXX";
 	assert_non_null(mkdtemp(dir));
 	autofree char *inner = mem_printf("%s/inner", dir);

@@ -136,10 +136,13 @@ static X509 *self_signed(EVP_PKEY *key)
 	uint64_t serial;
 	crypto_random(&serial, sizeof serial);
 	X509_NAME *name = X509_get_subject_name(cert);
-	if (X509_set_version(cert, X509_VERSION_3) != 1 || ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1 | 1) != 1 ||
-	        !X509_gmtime_adj(X509_getm_notBefore(cert), -DAY) || !X509_gmtime_adj(X509_getm_notAfter(cert), (long)VALID_DAYS * DAY) ||
-	        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"muster", -1, -1, 0) != 1 ||
-	        X509_set_issuer_name(cert, name) != 1 || X509_set_pubkey(cert, key) != 1 || X509_sign(cert, key, EVP_sha256()) == 0) {
+	if (X509_set_version(cert, X509_VERSION_3) != 1 ||
+		ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1 | 1) != 1 ||
+		!X509_gmtime_adj(X509_getm_notBefore(cert), -DAY) ||
+		!X509_gmtime_adj(X509_getm_notAfter(cert), (long)VALID_DAYS * DAY) ||
+		X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"muster", -1, -1, 0) != 1 ||
+		X509_set_issuer_name(cert, name) != 1 || X509_set_pubkey(cert, key) != 1 ||
+		X509_sign(cert, key, EVP_sha256()) == 0) {
 		X509_free(cert);
 		return NULL;
 	}
@@ -172,7 +175,7 @@ int crypto_identity_make(struct crypto_identity *id, struct error *err)
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *cert = key ? self_signed(key) : NULL;
 	if (!cert || !cert_bio || !key_bio || PEM_write_bio_X509(cert_bio, cert) != 1 ||
-	        PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
+		PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
 		openssl_error(err, "make a certificate");
 		goto done;
 	}
@@ -254,7 +257,8 @@ void crypto_warm(void)
 	SSL_CTX *client_ctx = SSL_CTX_new(TLS_client_method()), *server_ctx = SSL_CTX_new(TLS_server_method());
 	SSL *client = client_ctx ? SSL_new(client_ctx) : NULL, *server = NULL;
 	BIO *one = NULL, *other = NULL;
-	if (cert && server_ctx && SSL_CTX_use_certificate(server_ctx, cert) == 1 && SSL_CTX_use_PrivateKey(server_ctx, key) == 1)
+	if (cert && server_ctx && SSL_CTX_use_certificate(server_ctx, cert) == 1 &&
+		SSL_CTX_use_PrivateKey(server_ctx, key) == 1)
 		server = SSL_new(server_ctx);
 	if (client && server && BIO_new_bio_pair(&one, 0, &other, 0) == 1) {
 		SSL_set_bio(client, one, one);
@@ -296,8 +300,8 @@ static int handshake_error(SSL *ssl, int rc, const char *host, struct error *err
 	int what = SSL_get_error(ssl, rc), saved = errno;
 	if (verdict != X509_V_OK) {
 		ERR_clear_error();
-		return error_set(
-		        err, ERROR_SYSTEM, "the certificate of '%s' is not trusted: %s", host, X509_verify_cert_error_string(verdict));
+		return error_set(err, ERROR_SYSTEM, "the certificate of '%s' is not trusted: %s", host,
+			X509_verify_cert_error_string(verdict));
 	}
 	if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE)
 		return error_set(err, ERROR_SYSTEM, "'%s' does not answer in TLS", host);
@@ -312,13 +316,15 @@ static int use_certificate(SSL_CTX *ctx, const char *cert, const char *key, stru
 {
 	if (!cert)
 		return 0;
-	if (SSL_CTX_use_certificate_chain_file(ctx, cert) == 1 && SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1)
+	if (SSL_CTX_use_certificate_chain_file(ctx, cert) == 1 &&
+		SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1)
 		return 0;
 	ERR_clear_error();
 	return error_set(err, ERROR_SYSTEM, "cannot use the certificate '%s' with the key '%s'", cert, key);
 }
 
-struct crypto_tls *crypto_tls_open(int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err)
+struct crypto_tls *crypto_tls_open(
+	int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err)
 {
 	struct crypto_tls *tls = mem_alloc(sizeof *tls);
 	tls->ctx = SSL_CTX_new(TLS_client_method());
@@ -336,7 +342,7 @@ struct crypto_tls *crypto_tls_open(int fd, const char *host, const char *bundle,
 		error_set(err, ERROR_SYSTEM, "cannot read certificates to trust from '%s'", bundle);
 		ERR_clear_error();
 	} else if (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1 &&
-	           (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1)) {
+		   (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1)) {
 		openssl_error(err, "ask for the host");
 	} else if (SSL_set_fd(tls->ssl, fd) != 1) {
 		openssl_error(err, "use the socket");

@@ -1,5 +1,6 @@
 // Cryptography: random bytes, SHA-256, tokens, and the one self-signed certificate a controller needs.
-// It opens no connections. The TLS between controller and agents is spoken by libwebsockets, which is handed what is made here.
+// It opens no connections. The TLS between controller and agents is spoken by libwebsockets, which is handed what is
+// made here.
 #ifndef BASE_CRYPTO_H
 #define BASE_CRYPTO_H
 
@@ -31,8 +32,8 @@ void crypto_token(const char *secret, const char *text, char hex[CRYPTO_HEX]);
 // Are two texts equal? The time it takes does not tell where they differ. NULL equals nothing.
 bool crypto_equal(const char *a, const char *b);
 
-// A new ECDSA P-256 key and its self-signed certificate (CN muster, valid from a day ago for a year), both as PEM in memory:
-// lws takes them as server_ssl_cert_mem and server_ssl_private_key_mem. crypto_identity_fini wipes the key.
+// A new ECDSA P-256 key and its self-signed certificate (CN muster, valid from a day ago for a year), both as PEM in
+// memory: lws takes them as server_ssl_cert_mem and server_ssl_private_key_mem. crypto_identity_fini wipes the key.
 struct crypto_identity {
 	char *cert, *key;         // NUL-ended
 	size_t cert_len, key_len; // without the NUL
@@ -47,23 +48,24 @@ int crypto_fingerprint(const void *cert, size_t len, char hex[CRYPTO_HEX], struc
 // Is this the fingerprint of the certificate the peer of ssl (an SSL *) has shown?
 bool crypto_peer_matches(void *ssl, const char *fingerprint);
 
-// Does once, in memory, what every TLS handshake does: OpenSSL looks its algorithms up when they are first used, which takes some milliseconds.
-// For a process that is about to fork many that will need them.
+// Does once, in memory, what every TLS handshake does: OpenSSL looks its algorithms up when they are first used, which
+// takes some milliseconds. For a process that is about to fork many that will need them.
 void crypto_warm(void);
 
 // Connections of ctx (an SSL_CTX *) keep their 32 KiB of buffers only while there is something in them.
 void crypto_spare(void *ctx);
 
-// A TLS client on a connected, blocking socket, which stays the caller's: shakes hands and checks that the certificate is host's (a name or
-// an address) and signed by one in the file bundle. cert and key are files of a certificate to show, or NULL. NULL and err when not.
+// A TLS client on a connected, blocking socket, which stays the caller's: shakes hands and checks that the certificate
+// is host's (a name or an address) and signed by one in the file bundle. cert and key are files of a certificate to
+// show, or NULL. NULL and err when not.
 struct crypto_tls;
 struct crypto_tls *crypto_tls_open(
-        int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err);
+	int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err);
 bool crypto_tls_pending(const struct crypto_tls *tls); // something was received that poll(2) does not know of
-void crypto_tls_close(struct crypto_tls *tls); // takes NULL
+void crypto_tls_close(struct crypto_tls *tls);         // takes NULL
 
-// As read(2) and write(2). 0 is an end the peer has announced; one that just comes is ECONNRESET. A receive timeout of the socket is
-// EAGAIN.
+// As read(2) and write(2). 0 is an end the peer has announced; one that just comes is ECONNRESET. A receive timeout of
+// the socket is EAGAIN.
 ssize_t crypto_tls_read(struct crypto_tls *tls, void *bytes, size_t len);
 ssize_t crypto_tls_write(struct crypto_tls *tls, const void *bytes, size_t len);
 

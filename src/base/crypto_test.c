@@ -201,14 +201,14 @@ static void warming_up_leaves_nothing_behind(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(sums_are_those_of_the_standard),
-	        cmocka_unit_test(a_file_has_the_sum_of_its_bytes),
-	        cmocka_unit_test(a_token_is_an_hmac),
-	        cmocka_unit_test(equal_compares_whole_texts),
-	        cmocka_unit_test(random_bytes_differ),
-	        cmocka_unit_test(an_identity_is_a_valid_certificate_with_its_key),
-	        cmocka_unit_test(a_peer_is_known_by_its_fingerprint),
-	        cmocka_unit_test(warming_up_leaves_nothing_behind),
+		cmocka_unit_test(sums_are_those_of_the_standard),
+		cmocka_unit_test(a_file_has_the_sum_of_its_bytes),
+		cmocka_unit_test(a_token_is_an_hmac),
+		cmocka_unit_test(equal_compares_whole_texts),
+		cmocka_unit_test(random_bytes_differ),
+		cmocka_unit_test(an_identity_is_a_valid_certificate_with_its_key),
+		cmocka_unit_test(a_peer_is_known_by_its_fingerprint),
+		cmocka_unit_test(warming_up_leaves_nothing_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

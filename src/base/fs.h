@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-// The whole file, NUL-ended, owned by the caller; *len (may be NULL) without the NUL. NULL on error, also when larger than max bytes.
+// The whole file, NUL-ended, owned by the caller; *len (may be NULL) without the NUL. NULL on error, also when larger
+// than max bytes.
 char *fs_read(const char *path, size_t max, size_t *len, struct error *err);
 
 // The whole of a file that is in memory, NUL-ended, owned by the caller.
@@ -21,24 +22,29 @@ int fs_write(const char *path, const void *bytes, size_t len, mode_t mode, struc
 
 int fs_mkdirs(const char *path, mode_t mode, struct error *err); // with parents; an existing directory is fine
 
-// Removes a tree, never following a symbolic link out of it; what is not there is no error. Tries everything, reports the first failure.
+// Removes a tree, never following a symbolic link out of it; what is not there is no error. Tries everything, reports
+// the first failure.
 int fs_remove(const char *path, struct error *err);
 
-// Copies a file or a directory tree (contents, modes, symbolic links as links). to must not exist; its parent must. *bytes is added to.
+// Copies a file or a directory tree (contents, modes, symbolic links as links). to must not exist; its parent must.
+// *bytes is added to.
 int fs_copy(const char *from, const char *to, size_t *bytes, struct error *err);
 
-// "a/b/../c" and "/x" and "" are not: relative, no "..", no empty path. Paths from outside are checked with this and then opened with
-// fs_open_beneath, which also refuses symbolic links that lead out of dirfd. Returns a descriptor or -1.
+// "a/b/../c" and "/x" and "" are not: relative, no "..", no empty path. Paths from outside are checked with this and
+// then opened with fs_open_beneath, which also refuses symbolic links that lead out of dirfd. Returns a descriptor or
+// -1.
 bool fs_is_inside(const char *path);
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct error *err);
 
 // Makes the parent directories of path below dirfd (0755), refusing links that lead out.
 int fs_mkdirs_beneath(int dirfd, const char *path, struct error *err);
 
-char *fs_join(const char *dir, const char *name);         // "dir/name"; name alone when it is absolute; owned by the caller
-char *fs_absolute(const char *path, struct error *err);   // against the current directory; need not exist; owned by the caller
-char *fs_which(const char *program, const char *path);    // searches path (a PATH string); NULL when not found; owned by the caller
-char *fs_beside(const char *name);                        // a file next to the running executable; owned by the caller
+char *fs_join(const char *dir, const char *name); // "dir/name"; name alone when it is absolute; owned by the caller
+char *fs_absolute(
+	const char *path, struct error *err); // against the current directory; need not exist; owned by the caller
+char *fs_which(const char *program,
+	const char *path);         // searches path (a PATH string); NULL when not found; owned by the caller
+char *fs_beside(const char *name); // a file next to the running executable; owned by the caller
 bool fs_exists(const char *path);
 
 #endif

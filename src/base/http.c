@@ -44,8 +44,9 @@ static int parse_port(const char *text, const char *url, struct error *err)
 {
 	char *end;
 	long port = strtol(text, &end, 10);
-	return *text < '0' || *text > '9' || *end || port < 1 || port > 65535 ? error_set(err, ERROR_SYSTEM, "'%s' has a bad port", url)
-	                                                                      : (int)port;
+	return *text < '0' || *text > '9' || *end || port < 1 || port > 65535
+		       ? error_set(err, ERROR_SYSTEM, "'%s' has a bad port", url)
+		       : (int)port;
 }
 
 static int parse_url(const char *url, struct place *place, struct error *err)
@@ -94,12 +95,12 @@ static char *follow(const char *url, const struct place *from, const char *locat
 	else if (str_starts(location, "//"))
 		next = mem_printf("http%s:%s", from->tls ? "s" : "", location);
 	else if (*location == '/')
-		next = mem_printf(
-		        "http%s://%s%s%s:%d%s", from->tls ? "s" : "", v6 ? "[" : "", from->host, v6 ? "]" : "", from->port, location);
+		next = mem_printf("http%s://%s%s%s:%d%s", from->tls ? "s" : "", v6 ? "[" : "", from->host,
+			v6 ? "]" : "", from->port, location);
 	else {
 		const char *slash = memrchr(from->path, '/', strcspn(from->path, "?"));
-		next = mem_printf("http%s://%s%s%s:%d%.*s%s", from->tls ? "s" : "", v6 ? "[" : "", from->host, v6 ? "]" : "", from->port,
-		        (int)(slash - from->path + 1), from->path, location);
+		next = mem_printf("http%s://%s%s%s:%d%.*s%s", from->tls ? "s" : "", v6 ? "[" : "", from->host,
+			v6 ? "]" : "", from->port, (int)(slash - from->path + 1), from->path, location);
 	}
 	if (from->tls && strncasecmp(next, "http:", 5) == 0) {
 		error_set(err, ERROR_SYSTEM, "'%s' redirects from https to '%s'", url, next);
@@ -171,14 +172,16 @@ static char *read_line(struct http_stream *s, size_t *left, struct error *err)
 		if (s->at == s->end) {
 			int rc = fill(s, err);
 			if (rc == 0)
-				error_set(err, ERROR_SYSTEM, "the connection was closed before the answer was complete");
+				error_set(
+					err, ERROR_SYSTEM, "the connection was closed before the answer was complete");
 			if (rc <= 0)
 				return NULL;
 		}
 		char *from = s->bytes + s->at, *nl = memchr(from, '\n', s->end - s->at);
 		size_t len = nl ? (size_t)(nl - from) : s->end - s->at;
 		if (len > *left || memchr(from, '\0', len)) {
-			error_set(err, ERROR_SYSTEM, "the answer is no HTTP, or its header is longer than %d bytes", HEADERS_MAX);
+			error_set(err, ERROR_SYSTEM, "the answer is no HTTP, or its header is longer than %d bytes",
+				HEADERS_MAX);
 			return NULL;
 		}
 		*left -= len;
@@ -209,7 +212,7 @@ static int dial(const char *host, int number, double idle, struct error *err)
 	int rc = getaddrinfo(host, port, &hints, &list);
 	if (rc != 0)
 		return error_set(err, ERROR_SYSTEM, "the host '%s' cannot be found: %s", host,
-		        rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
+			rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 	int fd = -1;
 	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
 		fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -256,7 +259,8 @@ static int parse_number(const char *text, int base, uint64_t *value)
 	*value = strtoull(text, &end, base);
 	end += strspn(end, " \t");
 	bool extended = base == 16 && *end == ';'; // a chunk's size may be followed by what nobody uses
-	return !isxdigit((unsigned char)*text) || end == text || (*end && !extended) || errno || *value > INT64_MAX ? -1 : 0;
+	return !isxdigit((unsigned char)*text) || end == text || (*end && !extended) || errno || *value > INT64_MAX ? -1
+														    : 0;
 }
 
 static int take_header(struct answer *a, char *line, struct error *err)
@@ -274,7 +278,8 @@ static int take_header(struct answer *a, char *line, struct error *err)
 		a->length = length;
 	} else if (strcasecmp(line, "transfer-encoding") == 0) {
 		if (strcasecmp(value, "chunked") != 0)
-			return error_set(err, ERROR_SYSTEM, "the answer has the transfer-encoding '%.40s', expected chunked", value);
+			return error_set(err, ERROR_SYSTEM,
+				"the answer has the transfer-encoding '%.40s', expected chunked", value);
 		a->chunked = true;
 	} else if (strcasecmp(line, "location") == 0) {
 		free(a->location);
@@ -311,10 +316,11 @@ static int move(struct http_stream *s, struct sink *sink, uint64_t len, struct e
 		if (rc == 0 && endless)
 			return 0;
 		if (rc == 0 && sink->total > 0)
-			return error_set(err, ERROR_SYSTEM, "it ended after %llu of %llu bytes", (unsigned long long)sink->bytes,
-			        (unsigned long long)sink->total);
+			return error_set(err, ERROR_SYSTEM, "it ended after %llu of %llu bytes",
+				(unsigned long long)sink->bytes, (unsigned long long)sink->total);
 		if (rc == 0)
-			return error_set(err, ERROR_SYSTEM, "it ended early, after %llu bytes", (unsigned long long)sink->bytes);
+			return error_set(
+				err, ERROR_SYSTEM, "it ended early, after %llu bytes", (unsigned long long)sink->bytes);
 		if (rc < 0)
 			return -1;
 		size_t n = s->end - s->at;
@@ -345,7 +351,8 @@ static int move_chunks(struct http_stream *s, struct sink *sink, struct error *e
 		for (;;) { // the end of the chunk's line; after the last one, lines until an empty one
 			autofree char *end = read_line(s, &left, err);
 			if (!end)
-				return error_wrap(err, "it ended early, after %llu bytes", (unsigned long long)sink->bytes);
+				return error_wrap(
+					err, "it ended early, after %llu bytes", (unsigned long long)sink->bytes);
 			if (!*end)
 				break;
 			if (len > 0)
@@ -364,7 +371,8 @@ static int read_body(struct http_stream *s, const struct answer *a, struct sink 
 	return move(s, sink, a->sized ? a->length : UINT64_MAX, err);
 }
 
-// Reads an answer: its body into the sink when it is a 200, its location when it is a redirect; everything else is an error.
+// Reads an answer: its body into the sink when it is a 200, its location when it is a redirect; everything else is an
+// error.
 static int read_answer(struct http_stream *s, struct sink *sink, char **location, struct error *err)
 {
 	struct answer a = {0};
@@ -383,11 +391,12 @@ static int read_answer(struct http_stream *s, struct sink *sink, char **location
 
 // --- downloads --------------------------------------------------------------
 
-// The certificates to trust: where SSL_CERT_FILE says, or where the distributions keep them. A static OpenSSL knows only Debian's place.
+// The certificates to trust: where SSL_CERT_FILE says, or where the distributions keep them. A static OpenSSL knows
+// only Debian's place.
 static const char *find_bundle(struct error *err)
 {
-	static const char *const files[] = {
-	        "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
+	static const char *const files[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
 	const char *named = getenv("SSL_CERT_FILE");
 	if (named && *named) {
 		if (fs_exists(named))
@@ -398,7 +407,8 @@ static const char *find_bundle(struct error *err)
 	for (size_t i = 0; i < countof(files); i++)
 		if (fs_exists(files[i]))
 			return files[i];
-	error_set(err, ERROR_SYSTEM, "this machine has no certificates to trust (%s, for example); SSL_CERT_FILE may name some", files[0]);
+	error_set(err, ERROR_SYSTEM,
+		"this machine has no certificates to trust (%s, for example); SSL_CERT_FILE may name some", files[0]);
 	return NULL;
 }
 
@@ -417,9 +427,9 @@ static int fetch(const struct place *place, double idle, struct sink *sink, char
 		return -1;
 	bool v6 = strchr(place->host, ':'), usual = place->port == (place->tls ? 443 : 80);
 	autofree char *port = usual ? mem_strdup("") : mem_printf(":%d", place->port);
-	autofree char *request =
-	        mem_printf("GET %s HTTP/1.1\r\nHost: %s%s%s%s\r\nUser-Agent: muster\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-	                place->path, v6 ? "[" : "", place->host, v6 ? "]" : "", port);
+	autofree char *request = mem_printf(
+		"GET %s HTTP/1.1\r\nHost: %s%s%s%s\r\nUser-Agent: muster\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+		place->path, v6 ? "[" : "", place->host, v6 ? "]" : "", port);
 	int rc = send_all(s, request, strlen(request), err);
 	if (rc == 0)
 		rc = read_answer(s, sink, location, err);
@@ -471,8 +481,9 @@ static int dial_path(const char *path, double idle, struct error *err)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof a.sun_path)
-		return error_set(err, ERROR_SYSTEM, "the path '%s' is too long for a socket, expected at most %zu bytes", path,
-		        sizeof a.sun_path - 1);
+		return error_set(err, ERROR_SYSTEM,
+			"the path '%s' is too long for a socket, expected at most %zu bytes", path,
+			sizeof a.sun_path - 1);
 	strcpy(a.sun_path, path);
 	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -483,14 +494,16 @@ static int dial_path(const char *path, double idle, struct error *err)
 	return steal_fd(&fd);
 }
 
-static struct http_stream *connect_to(const struct http_service *service, const struct http_request *request, struct error *err)
+static struct http_stream *connect_to(
+	const struct http_service *service, const struct http_request *request, struct error *err)
 {
-	double idle = request->idle > 0 ? request->idle : IDLE, wait = request->cancelled && glance < idle ? glance : idle;
+	double idle = request->idle > 0 ? request->idle : IDLE,
+	       wait = request->cancelled && glance < idle ? glance : idle;
 	struct http_stream *s = mem_alloc(sizeof *s);
 	s->idle = idle;
 	s->fd = service->socket ? dial_path(service->socket, wait, err) : dial(service->host, service->port, idle, err);
 	if (s->fd >= 0 && service->bundle &&
-	        !(s->tls = crypto_tls_open(s->fd, service->host, service->bundle, service->cert, service->key, err)))
+		!(s->tls = crypto_tls_open(s->fd, service->host, service->bundle, service->cert, service->key, err)))
 		close(steal_fd(&s->fd));
 	if (s->fd < 0) {
 		free(s);
@@ -507,7 +520,8 @@ static int send_file(struct http_stream *s, int fd, off_t size, struct error *er
 	for (off_t at = 0; at < size;) {
 		ssize_t n = pread(fd, bytes, sizeof bytes, at);
 		if (n <= 0)
-			return n ? error_errno(err, "cannot read what is to be sent") : error_set(err, ERROR_SYSTEM, "it became shorter");
+			return n ? error_errno(err, "cannot read what is to be sent")
+				 : error_set(err, ERROR_SYSTEM, "it became shorter");
 		if (send_all(s, bytes, (size_t)n, err) < 0)
 			return -1;
 		at += n;
@@ -515,17 +529,20 @@ static int send_file(struct http_stream *s, int fd, off_t size, struct error *er
 	return 0;
 }
 
-static int send_request(struct http_stream *s, const struct http_service *service, const struct http_request *r, struct error *err)
+static int send_request(
+	struct http_stream *s, const struct http_service *service, const struct http_request *r, struct error *err)
 {
 	struct stat st = {0};
 	if (r->file > 0 && fstat(r->file, &st) < 0)
 		return error_errno(err, "cannot read what is to be sent");
 	autostr struct str head = {0};
-	str_printf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: muster\r\n", r->method, r->path, service->host ? service->host : "localhost");
+	str_printf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: muster\r\n", r->method, r->path,
+		service->host ? service->host : "localhost");
 	if (r->type)
 		str_printf(&head, "Content-Type: %s\r\n", r->type);
 	if (r->type || strcmp(r->method, "GET"))
-		str_printf(&head, "Content-Length: %llu\r\n", r->file > 0 ? (unsigned long long)st.st_size : (unsigned long long)r->len);
+		str_printf(&head, "Content-Length: %llu\r\n",
+			r->file > 0 ? (unsigned long long)st.st_size : (unsigned long long)r->len);
 	str_puts(&head, r->upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "Connection: close\r\n\r\n");
 	if (send_all(s, head.text, head.len, err) < 0)
 		return -1;
@@ -543,7 +560,8 @@ static int put_text(struct sink *sink, const char *bytes, size_t len, struct err
 }
 
 // A status that says no comes with a text that says why, however the body was to be taken.
-static int read_reply(struct http_stream *s, const struct http_request *r, struct answer *a, struct str *text, struct error *err)
+static int read_reply(
+	struct http_stream *s, const struct http_request *r, struct answer *a, struct str *text, struct error *err)
 {
 	struct http_request plain = *r;
 	if (read_header(s, a, err) < 0)
@@ -555,15 +573,16 @@ static int read_reply(struct http_stream *s, const struct http_request *r, struc
 	return empty || (r->upgrade && a->status < 300) ? 0 : read_body(s, a, &sink, err);
 }
 
-int http_call(const struct http_service *service, const struct http_request *request, struct str *text, struct http_stream **stream,
-        struct error *err)
+int http_call(const struct http_service *service, const struct http_request *request, struct str *text,
+	struct http_stream **stream, struct error *err)
 {
 	struct http_stream *s = connect_to(service, request, err);
 	if (!s)
 		return -1;
 	struct answer a = {0};
 	int rc = send_request(s, service, request, err);
-	// Who refuses a long body may say so and close before all was sent: the answer tells more than the broken connection.
+	// Who refuses a long body may say so and close before all was sent: the answer tells more than the broken
+	// connection.
 	if (rc == 0 || (request->len + (size_t)(request->file > 0) > 0 && (!err || err->code != ERROR_CANCELLED)))
 		rc = read_reply(s, request, &a, text, err);
 	free(a.location);

@@ -29,26 +29,27 @@ struct page {
 };
 
 static const struct page pages[] = {
-        {"/plain", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false},
-        {"/query?a=b&c", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquery", false},
-        {"/empty", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false},
-        {"/chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;x=y\r\n, world\r\n0\r\n\r\n", false},
-        {"/chunked-torn", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, w", false},
-        {"/old", "HTTP/1.0 200 OK\r\n\r\nuntil the end", false},
-        {"/torn", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", false},
-        {"/slow", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", true},
-        {"/mute", "", true},
-        {"/gone", "", false},
-        {"/none", "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone", false},
-        {"/broken", "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", false},
-        {"/part", "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\n\r\nx", false},
-        {"/moved", "HTTP/1.1 302 Found\r\nLocation: /dir/next?at=/a/b\r\nContent-Length: 0\r\n\r\n", false},
-        {"/dir/next?at=/a/b", "HTTP/1.1 301 Moved\r\nLocation: last\r\nContent-Length: 3\r\n\r\nabc", false},
-        {"/dir/last", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast", false},
-        {"/circle", "HTTP/1.1 302 Found\r\nLocation: /circle\r\nContent-Length: 0\r\n\r\n", false},
-        {"/nowhere", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", false},
-        {"/file", "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", false},
-        {"/garbage", "\001\002\003 what is this\r\n\r\n", false},
+	{"/plain", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false},
+	{"/query?a=b&c", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquery", false},
+	{"/empty", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false},
+	{"/chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;x=y\r\n, world\r\n0\r\n\r\n",
+		false},
+	{"/chunked-torn", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, w", false},
+	{"/old", "HTTP/1.0 200 OK\r\n\r\nuntil the end", false},
+	{"/torn", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", false},
+	{"/slow", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this", true},
+	{"/mute", "", true},
+	{"/gone", "", false},
+	{"/none", "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone", false},
+	{"/broken", "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", false},
+	{"/part", "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\n\r\nx", false},
+	{"/moved", "HTTP/1.1 302 Found\r\nLocation: /dir/next?at=/a/b\r\nContent-Length: 0\r\n\r\n", false},
+	{"/dir/next?at=/a/b", "HTTP/1.1 301 Moved\r\nLocation: last\r\nContent-Length: 3\r\n\r\nabc", false},
+	{"/dir/last", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast", false},
+	{"/circle", "HTTP/1.1 302 Found\r\nLocation: /circle\r\nContent-Length: 0\r\n\r\n", false},
+	{"/nowhere", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", false},
+	{"/file", "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", false},
+	{"/garbage", "\001\002\003 what is this\r\n\r\n", false},
 };
 
 struct server {
@@ -207,8 +208,9 @@ static void what_goes_wrong_is_said(void **state)
 
 static void bad_urls_are_refused(void **state)
 {
-	static const char *const urls[] = {"", "ftp://x/", "http://", "http:///path", "http://h:0/", "http://h:65536/", "http://h:1x/",
-	        "http://u@h/", "http://[::1/", "http://[::1]x/", "http://h/a b", "http://h/a\nb", "/etc/passwd"};
+	static const char *const urls[] = {"", "ftp://x/", "http://", "http:///path", "http://h:0/", "http://h:65536/",
+		"http://h:1x/", "http://u@h/", "http://[::1/", "http://[::1]x/", "http://h/a b", "http://h/a\nb",
+		"/etc/passwd"};
 	for (size_t i = 0; i < countof(urls); i++) {
 		struct error err = {0};
 		assert_int_equal(http_get(urls[i], -1, NULL, NULL, &err), -1);
@@ -252,14 +254,16 @@ static void a_full_disk_is_said(void **state)
 
 // --- https ------------------------------------------------------------------
 
-// openssl's own server, with a new certificate for localhost, in the directory dir; it answers a path with the file of that name.
+// openssl's own server, with a new certificate for localhost, in the directory dir; it answers a path with the file of
+// that name.
 static struct server start_tls(const char *dir)
 {
-	autofree char *script = mem_printf(
-	        "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out cert -subj /CN=test "
-	        "-addext subjectAltName=DNS:localhost -days 2 >log 2>&1 && printf 'HTTP/1.0 200 OK\\r\\n\\r\\nhello' >plain && "
-	        "exec openssl s_server -accept 127.0.0.1:0 -cert cert -key key -HTTP 2>log",
-	        dir);
+	autofree char *script = mem_printf("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+					   "-nodes -keyout key -out cert -subj /CN=test "
+					   "-addext subjectAltName=DNS:localhost -days 2 >log 2>&1 && printf 'HTTP/1.0 "
+					   "200 OK\\r\\n\\r\\nhello' >plain && "
+					   "exec openssl s_server -accept 127.0.0.1:0 -cert cert -key key -HTTP 2>log",
+		dir);
 	struct server s = {0};
 	int out[2];
 	assert_int_equal(pipe(out), 0);
@@ -340,7 +344,8 @@ static void serve_one(int fd)
 		have += (size_t)got;
 		char *length = strstr(request, "Content-Length: ");
 		if ((end = strstr(request, "\r\n\r\n")))
-			want = (size_t)(end + 4 - request) + (length && length < end ? strtoul(length + 16, NULL, 10) : 0);
+			want = (size_t)(end + 4 - request) +
+			       (length && length < end ? strtoul(length + 16, NULL, 10) : 0);
 	}
 	if (str_starts(request, "POST /up HTTP/1.1\r\n")) {
 		static const char yes[] = "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\nfirst";
@@ -405,10 +410,12 @@ static void a_service_is_asked(void **state)
 	assert_true(str_starts(text.text, "GET /x?y=1 HTTP/1.1\r\nHost: localhost\r\n"));
 	text.len = 0;
 	struct http_request delete = {.method = "DELETE", .path = "/x"};
-	assert_int_equal(http_call(&service, &delete, &text, NULL, &err), 404); // the status says it, the text tells why
+	assert_int_equal(
+		http_call(&service, &delete, &text, NULL, &err), 404); // the status says it, the text tells why
 	assert_true(str_starts(text.text, "DELETE /x "));
 	text.len = 0;
-	struct http_request post = {.method = "POST", .path = "/x", .type = "application/json", .body = "{\"a\": 1}", .len = 8};
+	struct http_request post = {
+		.method = "POST", .path = "/x", .type = "application/json", .body = "{\"a\": 1}", .len = 8};
 	assert_int_equal(http_call(&service, &post, &text, NULL, &err), 200);
 	assert_non_null(strstr(text.text, "Content-Type: application/json\r\nContent-Length: 8\r\n"));
 	assert_true(str_ends(text.text, "\r\n\r\n{\"a\": 1}"));
@@ -418,8 +425,12 @@ static void a_service_is_asked(void **state)
 		fputs("12345678", file);
 	fflush(file);
 	size_t left = 100000;
-	struct http_request put = {
-	        .method = "PUT", .path = "/x", .type = "application/x-tar", .file = fileno(file), .on_body = count_piece, .data = &left};
+	struct http_request put = {.method = "PUT",
+		.path = "/x",
+		.type = "application/x-tar",
+		.file = fileno(file),
+		.on_body = count_piece,
+		.data = &left};
 	assert_int_equal(http_call(&service, &put, &text, NULL, &err), 200);
 	assert_in_range(left, 10000, 20000); // 80000 bytes and the header came back
 	assert_int_equal(http_call(&service, &put, &text, NULL, &err), -1);
@@ -452,14 +463,14 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	unsetenv("http_proxy");
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(bodies_arrive_whole),
-	        cmocka_unit_test(redirects_are_followed),
-	        cmocka_unit_test(what_goes_wrong_is_said),
-	        cmocka_unit_test(bad_urls_are_refused),
-	        cmocka_unit_test(progress_is_told),
-	        cmocka_unit_test(a_full_disk_is_said),
-	        cmocka_unit_test(only_trusted_servers_are_believed),
-	        cmocka_unit_test(a_service_is_asked),
+		cmocka_unit_test(bodies_arrive_whole),
+		cmocka_unit_test(redirects_are_followed),
+		cmocka_unit_test(what_goes_wrong_is_said),
+		cmocka_unit_test(bad_urls_are_refused),
+		cmocka_unit_test(progress_is_told),
+		cmocka_unit_test(a_full_disk_is_said),
+		cmocka_unit_test(only_trusted_servers_are_believed),
+		cmocka_unit_test(a_service_is_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,8 +17,9 @@ struct loop_watch {
 	void (*on_event)(enum loop_event event, void *data);
 	void *data;
 	int fd;
-	bool dead, writing;            // writing: on_event hears of LOOP_WRITABLE just now
-	lws_sorted_usec_list_t again; // lws forgets what is asked for while it tells that a file is writable: it is asked a moment later
+	bool dead, writing;           // writing: on_event hears of LOOP_WRITABLE just now
+	lws_sorted_usec_list_t again; // lws forgets what is asked for while it tells that a file is writable: it is
+				      // asked a moment later
 };
 
 struct loop_timer {
@@ -68,8 +69,8 @@ struct loop *loop_new(unsigned fds, struct error *err)
 	lws_set_log_level(0, NULL);
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN,
-		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS |
-			LWS_SERVER_OPTION_NO_LWS_SYSTEM_STATES,
+		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+			   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS | LWS_SERVER_OPTION_NO_LWS_SYSTEM_STATES,
 		.fd_limit_per_thread = fds,
 		.pt_serv_buf_size = 32 * 1024, // two TLS records
 		.protocols = protocols,
@@ -112,15 +113,19 @@ void loop_stop(struct loop *loop)
 	lws_cancel_service(loop->context);
 }
 
-struct loop_watch *loop_watch(struct loop *loop, int fd, void (*on_event)(enum loop_event event, void *data), void *data)
+struct loop_watch *loop_watch(
+	struct loop *loop, int fd, void (*on_event)(enum loop_event event, void *data), void *data)
 {
 	struct loop_watch *watch = mem_alloc(sizeof *watch);
 	watch->loop = loop;
 	watch->on_event = on_event;
 	watch->data = data;
 	watch->fd = fd;
-	lws_adopt_desc_t desc = {
-		.vh = loop->vhost, .type = LWS_ADOPT_RAW_FILE_DESC, .fd = {.filefd = fd}, .vh_prot_name = "file", .opaque = watch};
+	lws_adopt_desc_t desc = {.vh = loop->vhost,
+		.type = LWS_ADOPT_RAW_FILE_DESC,
+		.fd = {.filefd = fd},
+		.vh_prot_name = "file",
+		.opaque = watch};
 	watch->wsi = lws_adopt_descriptor_vhost_via_info(&desc);
 	if (!watch->wsi) {
 		free(watch);

@@ -1,5 +1,5 @@
-// The one event loop: descriptors to watch, timers, and the libwebsockets context that conn and http hang their connections on.
-// It runs in one thread; work on other threads reports back through a descriptor that is watched.
+// The one event loop: descriptors to watch, timers, and the libwebsockets context that conn and http hang their
+// connections on. It runs in one thread; work on other threads reports back through a descriptor that is watched.
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 
@@ -21,11 +21,13 @@ void loop_stop(struct loop *loop);
 enum loop_event {
 	LOOP_READABLE,
 	LOOP_WRITABLE, // once for each loop_watch_writable
-	LOOP_CLOSED,   // the other end is gone and nothing is left to read but what a pause kept back: read it now; the watch is freed afterwards
+	LOOP_CLOSED,   // the other end is gone and nothing is left to read but what a pause kept back: read it now; the
+		       // watch is freed afterwards
 };
 
 // Watches fd (takes it). NULL when there is no room.
-struct loop_watch *loop_watch(struct loop *loop, int fd, void (*on_event)(enum loop_event event, void *data), void *data);
+struct loop_watch *loop_watch(
+	struct loop *loop, int fd, void (*on_event)(enum loop_event event, void *data), void *data);
 void loop_unwatch(struct loop_watch *watch); // no more events; closes fd soon; takes NULL; may be called from on_event
 void loop_watch_pause(struct loop_watch *watch, bool paused);
 void loop_watch_writable(struct loop_watch *watch);

@@ -1,5 +1,5 @@
-#include "base/loop.h"
 #include "base/clock.h"
+#include "base/loop.h"
 #include "base/mem.h"
 
 #include <fcntl.h>
@@ -7,12 +7,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 struct seen {
 	struct loop *loop;
@@ -182,7 +183,8 @@ static void test_free_is_silent(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pipe), cmocka_unit_test(test_paused_pipe), cmocka_unit_test(test_pidfd), cmocka_unit_test(test_writable_asked_for_again), cmocka_unit_test(test_timer), cmocka_unit_test(test_free_is_silent)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_pipe), cmocka_unit_test(test_paused_pipe),
+		cmocka_unit_test(test_pidfd), cmocka_unit_test(test_writable_asked_for_again),
+		cmocka_unit_test(test_timer), cmocka_unit_test(test_free_is_silent)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

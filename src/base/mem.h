@@ -24,16 +24,16 @@ void mem_cleanup_file(FILE **file);
 void mem_cleanup_json(json_t **tree);
 
 #define autofree __attribute__((cleanup(mem_cleanup_free)))
-#define autoclose __attribute__((cleanup(mem_cleanup_fd)))    // int fd; negative is left alone
-#define autofile __attribute__((cleanup(mem_cleanup_file)))   // FILE *
-#define autojson __attribute__((cleanup(mem_cleanup_json)))   // json_t *
+#define autoclose __attribute__((cleanup(mem_cleanup_fd)))  // int fd; negative is left alone
+#define autofile __attribute__((cleanup(mem_cleanup_file))) // FILE *
+#define autojson __attribute__((cleanup(mem_cleanup_json))) // json_t *
 
 // Gives a cleaned-up pointer away: its value, and NULL stays behind.
-#define steal(ptr)                      \
-	({                              \
-		__auto_type stolen_ = (ptr); \
-		(ptr) = NULL;           \
-		stolen_;                \
+#define steal(ptr)                                                                                                     \
+	({                                                                                                             \
+		__auto_type stolen_ = (ptr);                                                                           \
+		(ptr) = NULL;                                                                                          \
+		stolen_;                                                                                               \
 	})
 
 // The same for a descriptor: -1 stays behind.

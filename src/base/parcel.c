@@ -291,9 +291,10 @@ static ssize_t read_head(struct parcel_reader *r, uint64_t at, char *buf, size_t
 static ssize_t read_piece(struct parcel_reader *r, uint64_t offset, char *buf, size_t size, struct error *err)
 {
 	const struct parcel *p = r->parcel;
-	const struct entry *e = r->entry && r->entry->offset <= offset && offset < r->entry->offset + r->entry->head + r->entry->size
-		? r->entry
-		: entry_at(p, offset);
+	const struct entry *e =
+		r->entry && r->entry->offset <= offset && offset < r->entry->offset + r->entry->head + r->entry->size
+			? r->entry
+			: entry_at(p, offset);
 	uint64_t end = p->size; // of the zeros, when it is they
 	if (e) {
 		turn_to(r, e);

@@ -1,6 +1,6 @@
-#include "base/parcel.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/parcel.h"
 #include "base/str.h"
 #include "base/tar.h"
 
@@ -89,8 +89,10 @@ static void a_directory_can_be_unpacked(void **state)
 	autofree char *bytes = whole(p, 60000);
 	struct source source = {bytes, parcel_size(p)};
 	assert_int_equal(mkdir(to, 0755), 0);
-	assert_int_equal(tar_unpack_from(&(struct tar_source){.name = "it", .read = next, .data = &source}, to, NULL), 0);
-	autofree char *command = mem_printf("rm -r %s/tree/skip && diff -r --no-dereference %s/tree %s/to", root, root, root);
+	assert_int_equal(
+		tar_unpack_from(&(struct tar_source){.name = "it", .read = next, .data = &source}, to, NULL), 0);
+	autofree char *command =
+		mem_printf("rm -r %s/tree/skip && diff -r --no-dereference %s/tree %s/to", root, root, root);
 	assert_int_equal(system(command), 0);
 	struct stat st;
 	autofree char *one = at("to/one");
@@ -137,7 +139,8 @@ static void what_changes_is_named(void **state)
 		struct error err = {0};
 		char piece[4096];
 		ssize_t n;
-		for (uint64_t offset = 0; (n = parcel_read(r, offset, piece, sizeof piece, &err)) > 0; offset += (uint64_t)n)
+		for (uint64_t offset = 0; (n = parcel_read(r, offset, piece, sizeof piece, &err)) > 0;
+			offset += (uint64_t)n)
 			;
 		assert_int_equal(n, -1);
 		assert_non_null(strstr(err.text, cases[i].why));
@@ -166,9 +169,12 @@ static void a_head_holds_any_size(void **state)
 	static const uint64_t sizes[] = {0, 1, ((uint64_t)1 << 33) - 1, (uint64_t)1 << 33, (uint64_t)5 << 40};
 	for (size_t i = 0; i < countof(sizes); i++) {
 		autostr struct str head = {0};
-		autofree char *file = at("head.tar"), *command = mem_printf("tar -tvf %s/head.tar 2>/dev/null | grep -qw %llu", root,
-			(unsigned long long)sizes[i]);
-		assert_int_equal(tar_head(&(struct tar_entry){.name = "x", .mode = S_IFREG | 0644, .size = sizes[i]}, &head, NULL), 0);
+		autofree char *file = at("head.tar"),
+			      *command = mem_printf("tar -tvf %s/head.tar 2>/dev/null | grep -qw %llu", root,
+				      (unsigned long long)sizes[i]);
+		assert_int_equal(tar_head(&(struct tar_entry){.name = "x", .mode = S_IFREG | 0644, .size = sizes[i]},
+					 &head, NULL),
+			0);
 		assert_int_equal(head.len, TAR_BLOCK);
 		assert_int_equal(fs_write(file, head.text, head.len, 0600, NULL), 0);
 		assert_int_equal(system(command), 0);

@@ -72,7 +72,8 @@ bool pattern_find(struct pattern *p, const char *line, size_t len)
 const char *pattern_text(const struct pattern *p, int group, size_t *len)
 {
 	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(p->match);
-	if (group < 0 || (uint32_t)group > p->groups || at[2 * group] == PCRE2_UNSET || at[2 * group + 1] < at[2 * group])
+	if (group < 0 || (uint32_t)group > p->groups || at[2 * group] == PCRE2_UNSET ||
+		at[2 * group + 1] < at[2 * group])
 		return NULL;
 	*len = at[2 * group + 1] - at[2 * group];
 	return p->line + at[2 * group];

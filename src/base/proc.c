@@ -35,7 +35,8 @@ static int read_stat(pid_t pid, char *state, pid_t *parent, unsigned long long *
 	text[n] = '\0';
 	char *rest = strrchr(text, ')');
 	int ppid = 0;
-	if (!rest || sscanf(rest + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", state, &ppid, started) != 3)
+	if (!rest || sscanf(rest + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			     state, &ppid, started) != 3)
 		return -1;
 	*parent = ppid;
 	return 0;
@@ -60,7 +61,8 @@ bool proc_reap(pid_t pid, double seconds)
 {
 	double end = clock_mono() + seconds;
 	pid_t gone;
-	for (int wait = 1; (gone = waitpid(pid, NULL, WNOHANG)) == 0 && clock_mono() < end; wait = wait < 50 ? wait * 2 : 50)
+	for (int wait = 1; (gone = waitpid(pid, NULL, WNOHANG)) == 0 && clock_mono() < end;
+		wait = wait < 50 ? wait * 2 : 50)
 		poll(NULL, 0, wait);
 	return gone != 0;
 }
@@ -184,13 +186,13 @@ static const char *path_of(char *const *env)
 	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-// CLONE_VM|CLONE_VFORK: no page tables are copied, and a failing exec is reported through shared memory. The child has its own stack,
-// and all signals stay blocked until it has its own dispositions.
+// CLONE_VM|CLONE_VFORK: no page tables are copied, and a failing exec is reported through shared memory. The child has
+// its own stack, and all signals stay blocked until it has its own dispositions.
 static pid_t start_child(struct child *c)
 {
 	size_t size = 64 * 1024;
-	// From the heap: a mapping of its own would, at the address of an earlier one, still carry what the address sanitizer noted of the
-	// frames there, which exec ended without their returning.
+	// From the heap: a mapping of its own would, at the address of an earlier one, still carry what the address
+	// sanitizer noted of the frames there, which exec ended without their returning.
 	autofree char *stack = mem_alloc(size);
 	sigset_t all, before;
 	sigfillset(&all);
@@ -252,8 +254,9 @@ static bool has_word(pid_t pid, const char *word, bool *empty)
 	return false;
 }
 
-// Between getting a new address space and filling it, exec shows an empty environment: neither the old nor the new one. Such a process has a
-// program (a kernel thread or a zombie has none) and no end of an environment (field 51 of its stat).
+// Between getting a new address space and filling it, exec shows an empty environment: neither the old nor the new one.
+// Such a process has a program (a kernel thread or a zombie has none) and no end of an environment (field 51 of its
+// stat).
 static bool in_exec(pid_t pid)
 {
 	char path[64], text[1024], program[8];

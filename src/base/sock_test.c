@@ -1,7 +1,6 @@
-#include "base/sock.h"
-
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/sock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

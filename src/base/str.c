@@ -114,7 +114,8 @@ bool str_ends(const char *text, const char *suffix)
 	return nt >= ns && memcmp(text + nt - ns, suffix, ns) == 0;
 }
 
-// Length of the valid UTF-8 sequence at s (RFC 3629: shortest form, no surrogates, at most U+10FFFF), 0 when there is none.
+// Length of the valid UTF-8 sequence at s (RFC 3629: shortest form, no surrogates, at most U+10FFFF), 0 when there is
+// none.
 static size_t sequence(const unsigned char *s, size_t len)
 {
 	if (s[0] < 0x80)
@@ -125,7 +126,8 @@ static size_t sequence(const unsigned char *s, size_t len)
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+		(s[0] == 0xf4 && s[1] > 0x8f))
 		return 0;
 	return n;
 }

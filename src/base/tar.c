@@ -48,8 +48,8 @@ static const char *strip(const char *name)
 	return strcmp(name, ".") == 0 ? "" : name;
 }
 
-// Does a symbolic link stay inside? Only leading ".."s are understood, no more than the link is deep: behind a name ".." would depend on
-// where that name leads, and a chain of harmless links could climb out.
+// Does a symbolic link stay inside? Only leading ".."s are understood, no more than the link is deep: behind a name
+// ".." would depend on where that name leads, and a chain of harmless links could climb out.
 static bool link_stays_inside(const char *name, const char *target)
 {
 	if (*target == '/' || *target == '\0')
@@ -143,8 +143,8 @@ static int unpack_dir(struct unpacking *u, const char *name, mode_t mode, struct
 static int unpack_symlink(struct unpacking *u, const char *name, const char *target, struct error *err)
 {
 	if (!target || !*target || (!u->any_link && !link_stays_inside(name, target)))
-		return error_set(
-		        err, ERROR_SYSTEM, "a symbolic link to '%.*s', which leads out of the directory", NAME_SHOWN, target ? target : "");
+		return error_set(err, ERROR_SYSTEM, "a symbolic link to '%.*s', which leads out of the directory",
+			NAME_SHOWN, target ? target : "");
 	const char *last;
 	autoclose int parent = open_parent(u, name, &last, err);
 	if (parent < 0)
@@ -158,7 +158,8 @@ static int unpack_hardlink(struct unpacking *u, const char *name, const char *ta
 {
 	target = strip(target);
 	if (!fs_is_inside(target))
-		return error_set(err, ERROR_SYSTEM, "a link to '%.*s', which leads out of the directory", NAME_SHOWN, target);
+		return error_set(
+			err, ERROR_SYSTEM, "a link to '%.*s', which leads out of the directory", NAME_SHOWN, target);
 	const char *last, *from_last;
 	autoclose int parent = open_parent(u, name, &last, err);
 	autoclose int from = parent < 0 ? -1 : open_parent(u, target, &from_last, err);
@@ -226,23 +227,24 @@ static int unpack_all(struct unpacking *u, struct error *err)
 	}
 }
 
-int tar_unpack(
-        const char *path, const char *dir, void (*on_progress)(uint64_t bytes, void *data), void *data, uint64_t *bytes, struct error *err)
+int tar_unpack(const char *path, const char *dir, void (*on_progress)(uint64_t bytes, void *data), void *data,
+	uint64_t *bytes, struct error *err)
 {
 	struct unpacking u = {.on_progress = on_progress, .data = data};
 	autoclose int root = u.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return error_errno(err, "cannot open the directory '%s'", dir);
 	u.archive = archive_read_new();
-	// One by one and not "all": what else libarchive can read needs libraries that a static program would have to carry.
+	// One by one and not "all": what else libarchive can read needs libraries that a static program would have to
+	// carry.
 	archive_read_support_format_tar(u.archive);
 	archive_read_support_format_zip(u.archive);
 	archive_read_support_filter_gzip(u.archive);
 	archive_read_support_filter_xz(u.archive);
 	archive_read_support_filter_zstd(u.archive);
 	archive_read_support_filter_bzip2(u.archive);
-	int rc =
-	        archive_read_open_filename(u.archive, path, READ_SIZE) == ARCHIVE_OK ? unpack_all(&u, err) : archive_failed(u.archive, err);
+	int rc = archive_read_open_filename(u.archive, path, READ_SIZE) == ARCHIVE_OK ? unpack_all(&u, err)
+										      : archive_failed(u.archive, err);
 	archive_read_free(u.archive);
 	if (bytes)
 		*bytes = u.bytes;
@@ -260,7 +262,8 @@ struct tar_writer *tar_writer_new(int fd, struct error *err)
 	struct tar_writer *w = mem_alloc(sizeof *w);
 	w->archive = archive_write_new();
 	// The old format, with extended headers only where a name or a size needs them.
-	if (archive_write_set_format_pax_restricted(w->archive) == ARCHIVE_OK && archive_write_open_fd(w->archive, fd) == ARCHIVE_OK)
+	if (archive_write_set_format_pax_restricted(w->archive) == ARCHIVE_OK &&
+		archive_write_open_fd(w->archive, fd) == ARCHIVE_OK)
 		return w;
 	archive_failed(w->archive, err);
 	tar_writer_free(w);
@@ -282,7 +285,8 @@ int tar_writer_end(struct tar_writer *w, struct error *err)
 	return rc;
 }
 
-// The header has promised size bytes: a file that shrinks meanwhile is filled up by the archive's end, one that grows is cut.
+// The header has promised size bytes: a file that shrinks meanwhile is filled up by the archive's end, one that grows
+// is cut.
 static int add_content(struct tar_writer *w, int fd, int64_t size, struct error *err)
 {
 	autofree char *bytes = mem_alloc(READ_SIZE);
@@ -361,7 +365,9 @@ int tar_unpack_from(const struct tar_source *source, const char *dir, struct err
 	pieces->source = source;
 	u.archive = archive_read_new();
 	archive_read_support_format_tar(u.archive);
-	int rc = archive_read_open(u.archive, pieces, NULL, read_piece, NULL) == ARCHIVE_OK ? unpack_all(&u, err) : archive_failed(u.archive, err);
+	int rc = archive_read_open(u.archive, pieces, NULL, read_piece, NULL) == ARCHIVE_OK
+			 ? unpack_all(&u, err)
+			 : archive_failed(u.archive, err);
 	archive_read_free(u.archive);
 	return rc < 0 ? error_wrap(err, "cannot unpack '%s'", source->name) : 0;
 }
@@ -380,8 +386,9 @@ static la_ssize_t keep_head(struct archive *a, void *data, const void *bytes, si
 	return (la_ssize_t)len;
 }
 
-// libarchive would want the bytes, too, and fill up those it does not get: it is told that there are none, and the size is put in here. From
-// 8 GiB on it is binary, as GNU has it. The checksum is that of the block with blanks in its place.
+// libarchive would want the bytes, too, and fill up those it does not get: it is told that there are none, and the size
+// is put in here. From 8 GiB on it is binary, as GNU has it. The checksum is that of the block with blanks in its
+// place.
 static void put_size(char *block, uint64_t size)
 {
 	enum { SIZE_AT = 124, SIZE_LEN = 12, SUM_AT = 148, SUM_LEN = 8 };
@@ -403,7 +410,8 @@ static void put_size(char *block, uint64_t size)
 	memcpy(block + SUM_AT, text, SUM_LEN - 1);
 }
 
-// GNU's form, because it takes names as the bytes they are: the other has them in UTF-8, and a program without a locale has no other.
+// GNU's form, because it takes names as the bytes they are: the other has them in UTF-8, and a program without a locale
+// has no other.
 int tar_head(const struct tar_entry *entry, struct str *to, struct error *err)
 {
 	struct keeping keeping = {.to = to};
@@ -417,7 +425,8 @@ int tar_head(const struct tar_entry *entry, struct str *to, struct error *err)
 	if (S_ISLNK(entry->mode))
 		archive_entry_set_symlink(e, entry->link);
 	int rc = 0;
-	if (archive_write_open(a, &keeping, NULL, keep_head, NULL) != ARCHIVE_OK || archive_write_header(a, e) < ARCHIVE_WARN)
+	if (archive_write_open(a, &keeping, NULL, keep_head, NULL) != ARCHIVE_OK ||
+		archive_write_header(a, e) < ARCHIVE_WARN)
 		rc = archive_failed(a, err);
 	else if (to->len < TAR_BLOCK)
 		rc = error_set(err, ERROR_SYSTEM, "an entry without a head");

@@ -1,5 +1,5 @@
-// Archives: unpacks tar (plain, gz, xz, zst, bz2) and zip below a directory, and nothing anywhere else; writes plain tar, or only the heads of its entries.
-// It chooses no files. The only door to libarchive.
+// Archives: unpacks tar (plain, gz, xz, zst, bz2) and zip below a directory, and nothing anywhere else; writes plain
+// tar, or only the heads of its entries. It chooses no files. The only door to libarchive.
 #ifndef BASE_TAR_H
 #define BASE_TAR_H
 
@@ -10,25 +10,30 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// Unpacks the file path below the directory dir, which must exist. Refused, with the entry's name: absolute names, "..", symbolic and hard
-// links that lead out, writing through a symbolic link, devices and the like. Modes are kept (without set-user-id and so on), owners and
-// times are not; a file that is there is replaced. What was unpacked before an error stays. on_progress (may be NULL) is called now and
-// then with the bytes written so far; *bytes (may be NULL) gets their sum.
-int tar_unpack(
-        const char *path, const char *dir, void (*on_progress)(uint64_t bytes, void *data), void *data, uint64_t *bytes, struct error *err);
+// Unpacks the file path below the directory dir, which must exist. Refused, with the entry's name: absolute names,
+// "..", symbolic and hard links that lead out, writing through a symbolic link, devices and the like. Modes are kept
+// (without set-user-id and so on), owners and times are not; a file that is there is replaced. What was unpacked before
+// an error stays. on_progress (may be NULL) is called now and then with the bytes written so far; *bytes (may be NULL)
+// gets their sum.
+int tar_unpack(const char *path, const char *dir, void (*on_progress)(uint64_t bytes, void *data), void *data,
+	uint64_t *bytes, struct error *err);
 
 // An archive that comes in pieces, not compressed.
 struct tar_source {
-	const char *name;                                      // for errors
-	ssize_t (*read)(void *buf, size_t size, void *data);   // as read(2)
-	void (*on_progress)(uint64_t bytes, void *data);       // may be NULL
+	const char *name;                                    // for errors
+	ssize_t (*read)(void *buf, size_t size, void *data); // as read(2)
+	void (*on_progress)(uint64_t bytes, void *data);     // may be NULL
 	void *data;
 };
 
-// The same from a source. Symbolic links may lead anywhere: they are the user's own, and nothing is written through them.
+// The same from a source. Symbolic links may lead anywhere: they are the user's own, and nothing is written through
+// them.
 int tar_unpack_from(const struct tar_source *source, const char *dir, struct error *err);
 
-enum { TAR_BLOCK = 512, TAR_END = 2 * TAR_BLOCK }; // an entry's bytes are filled up to whole blocks; blocks of zeros end an archive
+enum {
+	TAR_BLOCK = 512,
+	TAR_END = 2 * TAR_BLOCK
+}; // an entry's bytes are filled up to whole blocks; blocks of zeros end an archive
 
 struct tar_entry {
 	const char *name, *link; // link: where a symbolic link leads
@@ -36,15 +41,16 @@ struct tar_entry {
 	uint64_t size;           // of a file
 };
 
-// Adds what stands before the bytes of an entry: one or more blocks. Any bytes may be in its name and its link, and any number of them.
+// Adds what stands before the bytes of an entry: one or more blocks. Any bytes may be in its name and its link, and any
+// number of them.
 int tar_head(const struct tar_entry *entry, struct str *to, struct error *err);
 
 // Writes a tar archive to fd, which stays the caller's, piece by piece.
 struct tar_writer;
 struct tar_writer *tar_writer_new(int fd, struct error *err);
 
-// Adds the file, directory or symbolic link at path under the name it shall have inside; with its mode, owned by root. What else there is
-// (a socket) is an error that names it.
+// Adds the file, directory or symbolic link at path under the name it shall have inside; with its mode, owned by root.
+// What else there is (a socket) is an error that names it.
 int tar_add(struct tar_writer *w, const char *path, const char *name, struct error *err);
 
 int tar_writer_end(struct tar_writer *w, struct error *err); // writes what is left and frees it

@@ -102,16 +102,17 @@ static void every_format_is_unpacked(void **state)
 {
 	static const struct {
 		const char *format, *filter;
-	} kinds[] = {{"ustar", NULL}, {"gnutar", "gzip"}, {"pax", "xz"}, {"pax", "zstd"}, {"ustar", "bzip2"}, {"zip", NULL}};
+	} kinds[] = {
+		{"ustar", NULL}, {"gnutar", "gzip"}, {"pax", "xz"}, {"pax", "zstd"}, {"ustar", "bzip2"}, {"zip", NULL}};
 	static const struct item items[] = {
-	        {"./", AE_IFDIR, 0700, NULL, NULL},
-	        {"./top.txt", AE_IFREG, 0644, NULL, "top"},
-	        {"dir/", AE_IFDIR, 0555, NULL, NULL},
-	        {"dir/run.sh", AE_IFREG, 04755, NULL, "#!"},
-	        {"deep/er/than/told", AE_IFREG, 0600, NULL, "deep"},
-	        {"dir/link", AE_IFLNK, 0777, "../top.txt", NULL},
-	        {"empty", AE_IFREG, 0644, NULL, ""},
-	        {"s p\xc3\xa9", AE_IFREG, 0644, NULL, "name"},
+		{"./", AE_IFDIR, 0700, NULL, NULL},
+		{"./top.txt", AE_IFREG, 0644, NULL, "top"},
+		{"dir/", AE_IFDIR, 0555, NULL, NULL},
+		{"dir/run.sh", AE_IFREG, 04755, NULL, "#!"},
+		{"deep/er/than/told", AE_IFREG, 0600, NULL, "deep"},
+		{"dir/link", AE_IFLNK, 0777, "../top.txt", NULL},
+		{"empty", AE_IFREG, 0644, NULL, ""},
+		{"s p\xc3\xa9", AE_IFREG, 0644, NULL, "name"},
 	};
 	for (size_t i = 0; i < countof(kinds); i++) {
 		struct box box;
@@ -137,8 +138,8 @@ static void hard_links_and_replacements_work(void **state)
 	struct box box;
 	setup(&box);
 	static const struct item items[] = {
-	        {"a", AE_IFREG, 0644, NULL, "one"}, {"sub/b", 0, 0644, "a", NULL}, {"b", AE_IFLNK, 0777, "a", NULL},
-	        {"b", AE_IFREG, 0644, NULL, "two"}, // replaces the link, not what it leads to
+		{"a", AE_IFREG, 0644, NULL, "one"}, {"sub/b", 0, 0644, "a", NULL}, {"b", AE_IFLNK, 0777, "a", NULL},
+		{"b", AE_IFREG, 0644, NULL, "two"}, // replaces the link, not what it leads to
 	};
 	write_archive(box.archive, "ustar", NULL, items, countof(items));
 	struct error err = {0};
@@ -169,7 +170,8 @@ static void refuse(const struct item *items, size_t n, const char *entry, const 
 	}
 }
 
-#define REFUSE(entry, why, ...) refuse((const struct item[]){__VA_ARGS__}, countof(((const struct item[]){__VA_ARGS__})), entry, why)
+#define REFUSE(entry, why, ...)                                                                                        \
+	refuse((const struct item[]){__VA_ARGS__}, countof(((const struct item[]){__VA_ARGS__})), entry, why)
 
 static void nothing_escapes(void **state)
 {
@@ -180,7 +182,8 @@ static void nothing_escapes(void **state)
 	REFUSE("l", "leads out", {"l", AE_IFLNK, 0777, "/etc", NULL});
 	REFUSE("d/l", "leads out", {"d/l", AE_IFLNK, 0777, "../../outside", NULL});
 	REFUSE("d/l", "leads out", {"d/l", AE_IFLNK, 0777, "x/../../../outside", NULL});
-	REFUSE("a/b/l", "leads out", {"a/b/up", AE_IFLNK, 0777, "../..", NULL}, {"a/b/l", AE_IFLNK, 0777, "up/../outside", NULL});
+	REFUSE("a/b/l", "leads out", {"a/b/up", AE_IFLNK, 0777, "../..", NULL},
+		{"a/b/l", AE_IFLNK, 0777, "up/../outside", NULL});
 	REFUSE("h", "leads out", {"h", 0, 0644, "../outside", NULL});
 	REFUSE("h", "leads out", {"h", 0, 0644, "/etc/passwd", NULL});
 	REFUSE("h", "no file", {"l", AE_IFLNK, 0777, "x", NULL}, {"h", 0, 0644, "l", NULL});
@@ -188,7 +191,7 @@ static void nothing_escapes(void **state)
 	REFUSE("dev", "neither", {"dev", AE_IFBLK, 0644, NULL, NULL});
 	REFUSE("pipe", "neither", {"pipe", AE_IFIFO, 0644, NULL, NULL});
 	REFUSE("l/f", "", {"d/", AE_IFDIR, 0755, NULL, NULL}, {"l", AE_IFLNK, 0777, "d", NULL},
-	        {"l/f", AE_IFREG, 0644, NULL, "through a link"});
+		{"l/f", AE_IFREG, 0644, NULL, "through a link"});
 }
 
 static void links_that_are_there_lead_nowhere(void **state)
@@ -265,12 +268,12 @@ static void a_write_that_fails_is_said(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(every_format_is_unpacked),
-	        cmocka_unit_test(hard_links_and_replacements_work),
-	        cmocka_unit_test(nothing_escapes),
-	        cmocka_unit_test(links_that_are_there_lead_nowhere),
-	        cmocka_unit_test(what_is_no_archive_is_refused),
-	        cmocka_unit_test(a_write_that_fails_is_said),
+		cmocka_unit_test(every_format_is_unpacked),
+		cmocka_unit_test(hard_links_and_replacements_work),
+		cmocka_unit_test(nothing_escapes),
+		cmocka_unit_test(links_that_are_there_lead_nowhere),
+		cmocka_unit_test(what_is_no_archive_is_refused),
+		cmocka_unit_test(a_write_that_fails_is_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

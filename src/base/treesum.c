@@ -26,7 +26,11 @@ static int add_entry(struct crypto_hash *hash, const char *dir, const char *name
 		return -1;
 	if (S_ISLNK(st.st_mode) && readlink(path, target, LINK_MAX_BYTES) < 0)
 		return error_errno(err, "cannot read '%s'", path);
-	autofree char *line = mem_printf("%c %o %s %s", S_ISREG(st.st_mode) ? 'f' : S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : '?',
+	autofree char *line = mem_printf("%c %o %s %s",
+		S_ISREG(st.st_mode)   ? 'f'
+		: S_ISDIR(st.st_mode) ? 'd'
+		: S_ISLNK(st.st_mode) ? 'l'
+				      : '?',
 		S_ISLNK(st.st_mode) ? 0 : (unsigned)(st.st_mode & 0111), sum, name);
 	crypto_hash_add(hash, line, strlen(line) + 1);
 	crypto_hash_add(hash, target, strlen(target) + 1);

@@ -1,7 +1,6 @@
-#include "base/treesum.h"
-
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/treesum.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,6 +80,7 @@ static int clear(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_counts), cmocka_unit_test(test_what_is_not_there)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_counts), cmocka_unit_test(test_what_is_not_there)};
 	return cmocka_run_group_tests(tests, make, clear);
 }

@@ -12,15 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char usage[] = "usage: muster action NAME ACTION [--set x=VALUE]...\n"
-			    "       muster action NAME\n"
-			    "\n"
-			    "Runs the commands that the cluster file of a cluster that is kept up lists as ACTION, one after the other, each on\n"
-			    "all nodes at once; what they print is marked by node. It stops at the first that fails. {x} in a command is what\n"
-			    "--set says; {node}, {nodes}, {addr} and {addr[0]} are known, and {{x}} is {x}. Without ACTION: lists them.\n"
-			    "\n"
-			    "  -s, --set x=VALUE  what {x} is\n"
-			    "  -h, --help         print this text\n";
+static const char usage[] =
+	"usage: muster action NAME ACTION [--set x=VALUE]...\n"
+	"       muster action NAME\n"
+	"\n"
+	"Runs the commands that the cluster file of a cluster that is kept up lists as ACTION, one after the other, "
+	"each on\n"
+	"all nodes at once; what they print is marked by node. It stops at the first that fails. {x} in a command is "
+	"what\n"
+	"--set says; {node}, {nodes}, {addr} and {addr[0]} are known, and {{x}} is {x}. Without ACTION: lists them.\n"
+	"\n"
+	"  -s, --set x=VALUE  what {x} is\n"
+	"  -h, --help         print this text\n";
 
 struct options {
 	const char **sets;
@@ -30,13 +33,14 @@ struct options {
 
 static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
-	static const struct option known[] = {{"set", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option known[] = {
+		{"set", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
 	optind = 0;
 	opterr = 0;
 	for (int c; (c = getopt_long(argc, argv, ":s:h", known, NULL)) >= 0;) {
 		if (c == ':' || c == '?')
-			return error_set(err, ERROR_USAGE, "action: %s '%s', expected --set or --help", c == ':' ? "a value is missing after" : "unknown option",
-				argv[optind - 1]);
+			return error_set(err, ERROR_USAGE, "action: %s '%s', expected --set or --help",
+				c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
 		o->help |= c == 'h';
 		if (c == 's' && (!strchr(optarg, '=') || *optarg == '='))
 			return error_set(err, ERROR_USAGE, "action: found --set '%s', expected NAME=VALUE", optarg);
@@ -65,7 +69,8 @@ static char *find_set(const struct scope *scope, const char *name)
 		if (strncmp(set, name, len) || set[len] != '=')
 			continue;
 		for (size_t k = 0; k <= i; k++)
-			scope->used[k] = scope->used[k] || (str_starts(scope->options->sets[k], name) && scope->options->sets[k][len] == '=');
+			scope->used[k] = scope->used[k] || (str_starts(scope->options->sets[k], name) &&
+								   scope->options->sets[k][len] == '=');
 		return mem_strdup(set + len + 1);
 	}
 	return NULL;
@@ -99,7 +104,7 @@ static json_t *make_commands(const json_t *steps, struct scope *scope, struct er
 	autojson json_t *all = json_array();
 	size_t i;
 	json_t *step;
-	json_array_foreach(steps, i, step) {
+	json_array_foreach (steps, i, step) {
 		json_t *commands = json_array();
 		json_array_append_new(all, commands);
 		size_t count = json_is_true(json_object_get(step, "once")) ? 1 : json_array_size(scope->nodes);
@@ -114,7 +119,9 @@ static json_t *make_commands(const json_t *steps, struct scope *scope, struct er
 	}
 	for (size_t k = 0; k < scope->options->nsets; k++)
 		if (!scope->used[k]) {
-			error_set(err, ERROR_USAGE, "found --set '%s', and no command of the action has that placeholder", scope->options->sets[k]);
+			error_set(err, ERROR_USAGE,
+				"found --set '%s', and no command of the action has that placeholder",
+				scope->options->sets[k]);
 			return NULL;
 		}
 	return steal(all);
@@ -126,7 +133,7 @@ static int run_steps(const struct target *t, const json_t *steps, const json_t *
 {
 	size_t i;
 	json_t *step;
-	json_array_foreach(steps, i, step) {
+	json_array_foreach (steps, i, step) {
 		const char *name = tree_text(step, "name");
 		fprintf(stderr, "== %s\n", name);
 		int status = fanout_run(t->control, json_array_get(commands, i), err);
@@ -142,7 +149,7 @@ static int list(const json_t *actions)
 {
 	const char *name;
 	json_t *steps;
-	json_object_foreach((json_t *)actions, name, steps)
+	json_object_foreach ((json_t *)actions, name, steps)
 		printf("%s\n", name);
 	return 0;
 }
@@ -152,9 +159,10 @@ static int unknown(const json_t *actions, const char *cluster, const char *wante
 	autostr struct str known = {0};
 	const char *name;
 	json_t *steps;
-	json_object_foreach((json_t *)actions, name, steps)
+	json_object_foreach ((json_t *)actions, name, steps)
 		str_printf(&known, "%s%s", known.len ? ", " : "", name);
-	return error_set(err, ERROR_USAGE, "the file of the cluster '%s' has no action '%s', it has: %s", cluster, wanted, known.len ? known.text : "none");
+	return error_set(err, ERROR_USAGE, "the file of the cluster '%s' has no action '%s', it has: %s", cluster,
+		wanted, known.len ? known.text : "none");
 }
 
 static int act(const struct options *o, const char *cluster, const char *action, struct error *err)
@@ -162,7 +170,8 @@ static int act(const struct options *o, const char *cluster, const char *action,
 	struct target t;
 	if (target_open_cluster(&t, cluster, err) < 0)
 		return -1;
-	const json_t *actions = json_object_get(t.plan, "actions"), *steps = action ? json_object_get(actions, action) : NULL;
+	const json_t *actions = json_object_get(t.plan, "actions"),
+		     *steps = action ? json_object_get(actions, action) : NULL;
 	autojson json_t *status = kept_status(cluster, t.run, err);
 	autofree bool *used = mem_alloc((o->nsets + 1) * sizeof *used);
 	struct scope scope = {.options = o, .used = used, .nodes = json_object_get(status, "nodes")};

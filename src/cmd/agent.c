@@ -7,12 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: muster agent < CONFIGURATION\n"
-			    "\n"
-			    "Runs the agent of a node (the executable muster-agent) in this process. Its configuration comes on standard\n"
-			    "input, one JSON object a line; executors write it, people seldom do.\n"
-			    "\n"
-			    "  -h, --help  print this text\n";
+static const char usage[] =
+	"usage: muster agent < CONFIGURATION\n"
+	"\n"
+	"Runs the agent of a node (the executable muster-agent) in this process. Its configuration comes on standard\n"
+	"input, one JSON object a line; executors write it, people seldom do.\n"
+	"\n"
+	"  -h, --help  print this text\n";
 
 int cmd_agent(int argc, char **argv, struct error *err)
 {

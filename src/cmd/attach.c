@@ -225,7 +225,8 @@ static void say_end(struct viewer *v, bool live)
 static void heed_signals(struct viewer *v)
 {
 	if (v->interrupts > v->told && !v->options->json)
-		say(v, STORY_TROUBLE, v->interrupts == 1 ? "stopping gently; Ctrl-C again stops at once" : "stopping at once");
+		say(v, STORY_TROUBLE,
+			v->interrupts == 1 ? "stopping gently; Ctrl-C again stops at once" : "stopping at once");
 	v->told = v->interrupts;
 	if (v->live && v->stop_asked) {
 		live_leave(v->live);
@@ -246,8 +247,8 @@ static bool wait_any(struct viewer *v, int follow_fd, int ms)
 		int due = live_due(v->live);
 		ms = ms < 0 || due < ms ? due : ms;
 	}
-	struct pollfd fds[] = {
-	        {.fd = v->signals, .events = POLLIN}, {.fd = v->pidfd, .events = POLLIN}, {.fd = follow_fd, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = v->signals, .events = POLLIN}, {.fd = v->pidfd, .events = POLLIN},
+		{.fd = follow_fd, .events = POLLIN}};
 	poll(fds, countof(fds), ms);
 	if (fds[0].revents)
 		on_wake(v);
@@ -288,13 +289,14 @@ static int lost(const struct viewer *v, struct error *err)
 	if (v->pidfd < 0) {
 		autofree char *when = last_sign(v->run);
 		return error_set(err, ERROR_SYSTEM,
-		        "the run %s cannot be attached to: its controller %swas killed, its last sign of life is of %s; `muster reap` "
-		        "removes what it left",
-		        id, which, when);
+			"the run %s cannot be attached to: its controller %swas killed, its last sign of life is of "
+			"%s; `muster reap` "
+			"removes what it left",
+			id, which, when);
 	}
 	autofree char *how = describe_death(v);
-	return error_set(
-	        err, ERROR_SYSTEM, "the controller %s%s before the run %s ended; `muster reap` removes what it left", which, how, id);
+	return error_set(err, ERROR_SYSTEM,
+		"the controller %s%s before the run %s ended; `muster reap` removes what it left", which, how, id);
 }
 
 // Until the end is read, the controller is gone or the user leaves.
@@ -350,7 +352,8 @@ static int open_pidfd(const struct attach_options *options)
 static bool are_joined(void)
 {
 	struct stat out, err;
-	return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+	return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
+	       out.st_ino == err.st_ino;
 }
 
 static void set_calls(struct viewer *v)
@@ -392,11 +395,12 @@ static int follow_run(struct viewer *v, struct error *err)
 	return rc;
 }
 
-// Signals are blocked and read as they come: a handler could interrupt anything. Those that say "go away" may have been ignored on purpose
-// (nohup); Ctrl-C never is, though shells start what runs in the background so.
+// Signals are blocked and read as they come: a handler could interrupt anything. Those that say "go away" may have been
+// ignored on purpose (nohup); Ctrl-C never is, though shells start what runs in the background so.
 static void block_signals(bool live, sigset_t *set, sigset_t *old)
 {
-	static const int always[] = {SIGINT, SIGTERM}, unless_ignored[] = {SIGHUP, SIGQUIT}, when_live[] = {SIGTSTP, SIGCONT, SIGWINCH};
+	static const int always[] = {SIGINT, SIGTERM}, unless_ignored[] = {SIGHUP, SIGQUIT},
+			 when_live[] = {SIGTSTP, SIGCONT, SIGWINCH};
 	sigemptyset(set);
 	for (size_t i = 0; i < countof(always); i++)
 		sigaddset(set, always[i]);
@@ -443,18 +447,19 @@ int attach_follow(const struct run *run, const struct attach_options *options, s
 
 // --- the command ------------------------------------------------------------
 
-static const char usage[] = "usage: muster attach [RUN] [--runs DIR] [--json] [--quiet]\n"
-                            "\n"
-                            "Shows a run as it goes on, until it ends. Ctrl-C leaves it; the run goes on.\n"
-                            "RUN is an id, the beginning of one, a directory, or 'latest', which is also what is meant without it.\n"
-                            "Of a run that is over only its end is shown.\n"
-                            "\n"
-                            "      --runs DIR  where the runs are (default: $MUSTER_RUNS, else runs)\n"
-                            "      --json      print the events as JSON lines and nothing else\n"
-                            "  -q, --quiet     print only problems and the end\n"
-                            "  -h, --help      print this text\n"
-                            "\n"
-                            "Exit status: that of the run; 0 when you left it; 3 when its controller was killed.\n";
+static const char usage[] =
+	"usage: muster attach [RUN] [--runs DIR] [--json] [--quiet]\n"
+	"\n"
+	"Shows a run as it goes on, until it ends. Ctrl-C leaves it; the run goes on.\n"
+	"RUN is an id, the beginning of one, a directory, or 'latest', which is also what is meant without it.\n"
+	"Of a run that is over only its end is shown.\n"
+	"\n"
+	"      --runs DIR  where the runs are (default: $MUSTER_RUNS, else runs)\n"
+	"      --json      print the events as JSON lines and nothing else\n"
+	"  -q, --quiet     print only problems and the end\n"
+	"  -h, --help      print this text\n"
+	"\n"
+	"Exit status: that of the run; 0 when you left it; 3 when its controller was killed.\n";
 
 struct arguments {
 	const char *runs, *run;
@@ -464,15 +469,16 @@ struct arguments {
 static int parse(int argc, char **argv, struct arguments *a, struct error *err)
 {
 	static const struct option known[] = {{"runs", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},
-	        {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
 	const char *set = getenv("MUSTER_RUNS");
 	*a = (struct arguments){.runs = set && *set ? set : "runs"};
 	optind = 0;
 	opterr = 0;
 	for (int c; (c = getopt_long(argc, argv, ":qh", known, NULL)) >= 0;) {
 		if (c == ':' || c == '?')
-			return error_set(err, ERROR_USAGE, "attach: %s '%s', expected --runs, --json, --quiet or --help",
-			        c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
+			return error_set(err, ERROR_USAGE,
+				"attach: %s '%s', expected --runs, --json, --quiet or --help",
+				c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
 		a->runs = c == 'r' ? optarg : a->runs;
 		a->json |= c == 'j';
 		a->quiet |= c == 'q';

@@ -162,8 +162,8 @@ static void event(struct scene *s, json_t *tree)
 
 static void begin(struct scene *s, int nodes, int size)
 {
-	event(s, event_make("run", "s:s, s:s, s:s, s:i, s:i", "id", s->run->id, "name", "job", "executor", "local", "nodes", nodes, "size",
-	                 size));
+	event(s, event_make("run", "s:s, s:s, s:s, s:i, s:i", "id", s->run->id, "name", "job", "executor", "local",
+			 "nodes", nodes, "size", size));
 }
 
 static void output(struct scene *s, size_t rank, const char *text)
@@ -197,8 +197,8 @@ static void test_plain(void **state)
 	output(s, 0, "zero\n");
 	read_until(s, &s->shown, "0| zero\n");
 	read_until(s, &s->shown, "1| one\n");
-	event(s, event_make("exit", "s:i, s:i, s:i, s:n, s:n, s:f, s:[s]", "node", 0, "rank", 0, "status", 3, "signal", "why", "seconds",
-	                 2.0, "last", "zero"));
+	event(s, event_make("exit", "s:i, s:i, s:i, s:n, s:n, s:f, s:[s]", "node", 0, "rank", 0, "status", 3, "signal",
+			 "why", "seconds", 2.0, "last", "zero"));
 	end(s, "failed", 1);
 	assert_int_equal(end_viewer(s), 1);
 	assert_has(&s->shown, "1| unfinished");
@@ -308,7 +308,8 @@ static void test_killed(void **state)
 	assert_int_equal(end_viewer(s), 3);
 	assert_string_equal(s->shown.text, "last words");
 	autofree char *expected =
-	        mem_printf("the controller (pid %d) was killed before the run %s ended; `muster reap`", (int)s->controller, s->run->id);
+		mem_printf("the controller (pid %d) was killed before the run %s ended; `muster reap`",
+			(int)s->controller, s->run->id);
 	assert_has(&s->said, expected);
 }
 
@@ -400,7 +401,8 @@ static void test_command(void **state)
 	assert_int_equal(fs_write(path, text, strlen(text), 0600, NULL), 0);
 	assert_int_equal(attach(s, &err), -1);
 	assert_int_equal(err.code, ERROR_SYSTEM);
-	autofree char *expected = mem_printf("cannot be attached to: its controller (pid %d) was killed", (int)getpid());
+	autofree char *expected =
+		mem_printf("cannot be attached to: its controller (pid %d) was killed", (int)getpid());
 	assert_non_null(strstr(err.text, expected));
 	end(s, "failed", 1);
 	assert_int_equal(attach(s, &err), 1);
@@ -410,7 +412,8 @@ static void test_wrong_words(void **state)
 {
 	struct scene *s = *state;
 	struct error err = {0};
-	char *bad[][5] = {{"attach", "--later"}, {"attach", "a", "b"}, {"attach", "--runs"}, {"attach", "--runs", s->top, "zebra"}};
+	char *bad[][5] = {{"attach", "--later"}, {"attach", "a", "b"}, {"attach", "--runs"},
+		{"attach", "--runs", s->top, "zebra"}};
 	static const char *const expected[] = {"--later", "2 runs", "--runs", "zebra"};
 	for (size_t i = 0; i < countof(bad); i++) {
 		int argc = 0;
@@ -425,19 +428,19 @@ static void test_wrong_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_order, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_json, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_quiet, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_long_lines, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_two_interrupts, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_closed_output, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_slow_output, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_command, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_wrong_words, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_json, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quiet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_lines, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_interrupts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_output, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_output, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_command, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_words, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,17 +18,18 @@
 #include <unistd.h>
 
 static const char usage[] =
-        "usage: muster cancel [RUN] [--now] [--wait] [--runs DIR]\n"
-        "\n"
-        "Stops a run as Ctrl-C would: its ranks are told, its outputs are kept, its nodes are removed; then says how it ended.\n"
-        "RUN is an id, the beginning of one, a directory, or 'latest', which is also what is meant without it.\n"
-        "\n"
-        "      --now       stop it at once, without waiting for its ranks to end by themselves\n"
-        "      --wait      wait for the end however long it takes (default: at most 60 seconds)\n"
-        "      --runs DIR  where the runs are (default: $MUSTER_RUNS, else runs)\n"
-        "  -h, --help      print this text\n"
-        "\n"
-        "Exit status: 0 the run is over, 2 it was over before, 3 it could not be stopped.\n";
+	"usage: muster cancel [RUN] [--now] [--wait] [--runs DIR]\n"
+	"\n"
+	"Stops a run as Ctrl-C would: its ranks are told, its outputs are kept, its nodes are removed; then says how "
+	"it ended.\n"
+	"RUN is an id, the beginning of one, a directory, or 'latest', which is also what is meant without it.\n"
+	"\n"
+	"      --now       stop it at once, without waiting for its ranks to end by themselves\n"
+	"      --wait      wait for the end however long it takes (default: at most 60 seconds)\n"
+	"      --runs DIR  where the runs are (default: $MUSTER_RUNS, else runs)\n"
+	"  -h, --help      print this text\n"
+	"\n"
+	"Exit status: 0 the run is over, 2 it was over before, 3 it could not be stopped.\n";
 
 static const double PATIENCE = 60; // seconds for the run to end
 static const double NOTICE = 1;    // for the controller to notice one signal before it is sent another
@@ -65,7 +66,8 @@ static bool is_stopping(const struct cancel *c)
 	return c->stopping || c->end;
 }
 
-// Reads events until it is so, the controller is gone (then all of them) or the time is over. 1 when it is so, 0 when not.
+// Reads events until it is so, the controller is gone (then all of them) or the time is over. 1 when it is so, 0 when
+// not.
 static int await(struct cancel *c, bool (*is_so)(const struct cancel *c), double seconds, struct error *err)
 {
 	double until = clock_mono() + seconds;
@@ -75,7 +77,8 @@ static int await(struct cancel *c, bool (*is_so)(const struct cancel *c), double
 		double left = until - clock_mono();
 		if (rc < 0 || is_so(c) || gone || left <= 0)
 			return rc < 0 ? -1 : is_so(c);
-		struct pollfd fds[] = {{.fd = c->pidfd, .events = POLLIN}, {.fd = follow_fd(c->follow), .events = POLLIN}};
+		struct pollfd fds[] = {
+			{.fd = c->pidfd, .events = POLLIN}, {.fd = follow_fd(c->follow), .events = POLLIN}};
 		double wait = fds[1].fd < 0 && left > BLIND ? BLIND : left < 3600 ? left : 3600;
 		poll(fds, countof(fds), rc == FOLLOW_MORE ? 0 : (int)(wait * 1000) + 1);
 		gone = fds[0].revents;
@@ -113,20 +116,22 @@ static int stop(struct cancel *c, bool now, double patience, struct error *err)
 		return say_end(c);
 	}
 	if (poll(&gone, 1, 0) > 0)
-		return error_set(err, ERROR_SYSTEM, "the controller (pid %d) of the run %s was killed; `muster reap` removes what it left",
-		        (int)c->pid, c->run->id);
-	return error_set(err, ERROR_SYSTEM, "the run %s is still stopping after %.0f s; `muster cancel --now %s` stops it at once",
-	        c->run->id, patience, c->run->id);
+		return error_set(err, ERROR_SYSTEM,
+			"the controller (pid %d) of the run %s was killed; `muster reap` removes what it left",
+			(int)c->pid, c->run->id);
+	return error_set(err, ERROR_SYSTEM,
+		"the run %s is still stopping after %.0f s; `muster cancel --now %s` stops it at once", c->run->id,
+		patience, c->run->id);
 }
 
 static int refuse(const struct cancel *c, struct error *err)
 {
 	const char *outcome = json_string_value(json_object_get(c->end, "outcome"));
 	if (c->end)
-		return error_set(err, ERROR_USAGE, "the run %s has ended before (%s): there is nothing to cancel", c->run->id,
-		        outcome ? outcome : "unknown outcome");
-	return error_set(
-	        err, ERROR_SYSTEM, "the run %s has no controller any more, it was killed; `muster reap` removes what it left", c->run->id);
+		return error_set(err, ERROR_USAGE, "the run %s has ended before (%s): there is nothing to cancel",
+			c->run->id, outcome ? outcome : "unknown outcome");
+	return error_set(err, ERROR_SYSTEM,
+		"the run %s has no controller any more, it was killed; `muster reap` removes what it left", c->run->id);
 }
 
 static int cancel_run(const struct run *run, bool now, double patience, struct error *err)
@@ -151,7 +156,7 @@ static int cancel_run(const struct run *run, bool now, double patience, struct e
 int cmd_cancel(int argc, char **argv, struct error *err)
 {
 	static const struct option known[] = {{"now", no_argument, NULL, 'n'}, {"wait", no_argument, NULL, 'w'},
-	        {"runs", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"runs", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
 	const char *set = getenv("MUSTER_RUNS"), *runs = set && *set ? set : "runs";
 	bool now = false;
 	double patience = PATIENCE;
@@ -162,7 +167,7 @@ int cmd_cancel(int argc, char **argv, struct error *err)
 			return fputs(usage, stdout) == EOF;
 		if (c == ':' || c == '?')
 			return error_set(err, ERROR_USAGE, "cancel: %s '%s', expected --now, --wait, --runs or --help",
-			        c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
+				c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
 		now |= c == 'n';
 		patience = c == 'w' ? 1e9 : patience;
 		runs = c == 'r' ? optarg : runs;

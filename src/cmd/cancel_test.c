@@ -71,7 +71,8 @@ static void control(struct run *run, int interrupts)
 	for (int i = 0, number; i < interrupts; i++) {
 		sigwait(&set, &number);
 		if (i == 0)
-			event(run, event_make("state", "s:s, s:s, s:s", "from", "running", "to", "stopping", "why", "cancelled"));
+			event(run, event_make("state", "s:s, s:s, s:s", "from", "running", "to", "stopping", "why",
+					   "cancelled"));
 	}
 	if (interrupts == 0)
 		sigprocmask(SIG_UNBLOCK, &set, NULL);
@@ -93,7 +94,8 @@ static void start_controller(struct scene *s, int interrupts)
 		control(s->run, interrupts);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	autofree char *path = run_path(s->run, "control.json");
-	autofree char *text = mem_printf("{\"pid\": %d, \"started\": %llu}", (int)s->controller, proc_started(s->controller));
+	autofree char *text =
+		mem_printf("{\"pid\": %d, \"started\": %llu}", (int)s->controller, proc_started(s->controller));
 	assert_int_equal(fs_write(path, text, strlen(text), 0600, NULL), 0);
 }
 
@@ -179,12 +181,12 @@ static void test_wrong_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_gently, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_now, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_dies, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_somebody_else, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_wrong_words, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gently, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_now, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_somebody_else, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_words, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,8 @@ static double part(const json_t *row, const char *name, size_t i)
 // With what the cluster itself takes. The upper end of an interval: a promise is kept 39 times in 40.
 static double whole(const json_t *row, size_t i)
 {
-	double value = part(row, "seconds", isnan(part(row, "seconds", i)) ? 0 : i), overhead = part(row, "overhead", 0);
+	double value = part(row, "seconds", isnan(part(row, "seconds", i)) ? 0 : i),
+	       overhead = part(row, "overhead", 0);
 	return value + (isnan(overhead) ? 0 : overhead);
 }
 
@@ -68,7 +69,7 @@ static const json_t *choose(const struct wish *w, const json_t *rows, bool price
 {
 	const json_t *best = NULL, *row;
 	size_t i;
-	json_array_foreach(rows, i, row)
+	json_array_foreach (rows, i, row)
 		if (fits(w, row) && (!best || measure(w, row, priced) < measure(w, best, priced)))
 			best = row;
 	return best;
@@ -78,7 +79,7 @@ static bool has_prices(const json_t *rows)
 {
 	size_t i;
 	const json_t *row;
-	json_array_foreach(rows, i, row)
+	json_array_foreach (rows, i, row)
 		if (!isnan(cost(row, 0)))
 			return true;
 	return false;
@@ -88,7 +89,7 @@ static const json_t *least(const json_t *rows, double (*of)(const json_t *row, s
 {
 	const json_t *best = NULL, *row;
 	size_t i;
-	json_array_foreach(rows, i, row)
+	json_array_foreach (rows, i, row)
 		if (!isnan(whole(row, 0)) && !isnan(of(row, 2)) && (!best || of(row, 2) < of(best, 2)))
 			best = row;
 	return best;
@@ -102,15 +103,18 @@ static int none_fits(const struct wish *w, const json_t *tree, bool more, struct
 	if (!fast)
 		return error_set(err, ERROR_JOB, "no cluster has a time: all runs failed");
 	if (!isnan(w->deadline)) {
-		autofree char *limit = str_seconds(w->deadline), *time = str_seconds(whole(fast, 0)), *most = str_seconds(whole(fast, 2));
-		str_printf(&text, "no cluster is sure to do it in %s%s: the nearest is %s with %s, %s at most (95 %%)", limit,
-			isnan(w->budget) ? "" : " within the budget", tree_text(fast, "name"), time, most);
+		autofree char *limit = str_seconds(w->deadline), *time = str_seconds(whole(fast, 0)),
+			      *most = str_seconds(whole(fast, 2));
+		str_printf(&text, "no cluster is sure to do it in %s%s: the nearest is %s with %s, %s at most (95 %%)",
+			limit, isnan(w->budget) ? "" : " within the budget", tree_text(fast, "name"), time, most);
 		if (whole(fast, 0) <= w->deadline)
 			str_puts(&text, "; more repeats or iterations would make it surer");
 	}
 	if (!isnan(w->budget) && cheap) {
-		autofree char *limit = prices_text(w->budget), *price = prices_text(cost(cheap, 0)), *most = prices_text(cost(cheap, 2));
-		str_printf(&text, "%s the cheapest is %s with %s, %s at most (95 %%)", isnan(w->deadline) ? "" : ";", tree_text(cheap, "name"), price, most);
+		autofree char *limit = prices_text(w->budget), *price = prices_text(cost(cheap, 0)),
+			      *most = prices_text(cost(cheap, 2));
+		str_printf(&text, "%s the cheapest is %s with %s, %s at most (95 %%)", isnan(w->deadline) ? "" : ";",
+			tree_text(cheap, "name"), price, most);
 		if (isnan(w->deadline)) {
 			autofree char *only = str_steal(&text);
 			str_printf(&text, "no cluster is sure to cost no more than %s:%s", limit, only);
@@ -127,7 +131,7 @@ static int apply(struct yaml *tree, const json_t *sets, const char *name, struct
 {
 	size_t i;
 	const json_t *set;
-	json_array_foreach(sets, i, set)
+	json_array_foreach (sets, i, set)
 		if (set_apply(job_shape(), tree, json_string_value(set), name, err))
 			return -1;
 	return 0;
@@ -142,7 +146,8 @@ static json_t *expectations(const json_t *tree, const json_t *row)
 		if (!isnan(part(row, "seconds", i)))
 			json_array_append_new(sets, json_string(set));
 	}
-	autofree char *price = mem_printf("expected.cost=\"%.6f\"", cost(row, 0)), *from = mem_printf("expected.from=%s", tree_text(tree, "sweep"));
+	autofree char *price = mem_printf("expected.cost=\"%.6f\"", cost(row, 0)),
+		      *from = mem_printf("expected.from=%s", tree_text(tree, "sweep"));
 	if (!isnan(cost(row, 0)))
 		json_array_append_new(sets, json_string(price));
 	json_array_append_new(sets, json_string(from));
@@ -159,13 +164,15 @@ static char *job_text(const json_t *tree, const json_t *row, bool elsewhere, str
 	struct yaml *yaml = text ? yaml_parse(text, len, &(struct yaml_origin){path, 1, 1}, err) : NULL;
 	autojson json_t *expected = expectations(tree, row);
 	char *made = NULL;
-	if (yaml && apply(yaml, json_object_get(tree, "sets"), "--set", err) == 0 && apply(yaml, json_object_get(row, "sets"), "the point", err) == 0 &&
+	if (yaml && apply(yaml, json_object_get(tree, "sets"), "--set", err) == 0 &&
+		apply(yaml, json_object_get(row, "sets"), "the point", err) == 0 &&
 		apply(yaml, expected, "expected", err) == 0) {
 		yaml_remove(yaml, "sweep");
 		if (elsewhere)
 			rebase_paths(yaml, dir);
 		autofree char *body = yaml_print(yaml);
-		made = mem_printf("%s from the sweep %s: %s\n%s", header, tree_text(tree, "sweep"), tree_text(row, "name"), body);
+		made = mem_printf(
+			"%s from the sweep %s: %s\n%s", header, tree_text(tree, "sweep"), tree_text(row, "name"), body);
 	}
 	yaml_discard(yaml);
 	return made;
@@ -186,7 +193,8 @@ static int write_job(const json_t *tree, const json_t *row, const char *out, cha
 		return -1;
 	autofree char *old = fs_exists(*written) ? fs_read(*written, JOB_MAX, NULL, err) : NULL;
 	if (fs_exists(*written) && (!old || !str_starts(old, header)))
-		return error_set(err, ERROR_USAGE, "%s is there and was not written by muster choose; name another file with --out", *written);
+		return error_set(err, ERROR_USAGE,
+			"%s is there and was not written by muster choose; name another file with --out", *written);
 	return fs_write(*written, text, strlen(text), 0644, err);
 }
 
@@ -222,10 +230,13 @@ static void print(const json_t *tree, const json_t *row, bool by_size, const cha
 		autofree char *price = prices_text(cost(row, 0)), *dear = prices_text(cost(row, 2));
 		printf("  cost      %s%s%s, %s at most\n", price, currency ? " " : "", currency ? currency : "", dear);
 	} else
-		printf("  cost      not known (see `muster prices`)%s\n", by_size ? "; a smaller cluster was taken for a cheaper one" : "");
-	json_array_foreach(json_object_get(row, "doubts"), i, doubt)
+		printf("  cost      not known (see `muster prices`)%s\n",
+			by_size ? "; a smaller cluster was taken for a cheaper one" : "");
+	json_array_foreach (json_object_get(row, "doubts"), i, doubt)
 		printf("  doubt     %s\n", json_string_value(doubt));
-	printf("  job file  %s\n            `muster run` it; then `muster compare %s` shows what came beside what was foretold\n", written, tree_text(tree, "sweep"));
+	printf("  job file  %s\n            `muster run` it; then `muster compare %s` shows what came beside what was "
+	       "foretold\n",
+		written, tree_text(tree, "sweep"));
 }
 
 int cmd_choose(int argc, char **argv, struct error *err)
@@ -241,12 +252,16 @@ int cmd_choose(int argc, char **argv, struct error *err)
 		{"fastest", 0, NULL, "the fastest", &w.fastest},
 		{"at", 0, "N,N...", "also clusters of so many nodes, from a model of those that were run", &o.at},
 		{"out", 'o', "FILE", "the job file to write (default: NAME-chosen.yaml beside the sweep's)", &out},
-		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)", &o.prices},
+		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)",
+			&o.prices},
 		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
 		{"json", 0, NULL, "print what compare --json has of it, and \"job_file\"", &as_json},
 		{0},
 	};
-	int first = options_parse(argc, argv, "choose [OPTION]... [SWEEP]\nChooses a cluster of a sweep (by default the latest), and writes the job file for it.", rows, err);
+	int first = options_parse(argc, argv,
+		"choose [OPTION]... [SWEEP]\nChooses a cluster of a sweep (by default the latest), and writes the job "
+		"file for it.",
+		rows, err);
 	if (first <= 0)
 		return first;
 	if (read_wish(&w, deadline, budget, err) < 0)
@@ -260,7 +275,8 @@ int cmd_choose(int argc, char **argv, struct error *err)
 	const json_t *all = json_object_get(tree, "rows");
 	bool priced = has_prices(all);
 	if (!priced && (budget || w.cheapest))
-		return error_set(err, ERROR_USAGE, "choose: what these nodes cost is not known; say it in a file of prices (--prices)");
+		return error_set(err, ERROR_USAGE,
+			"choose: what these nodes cost is not known; say it in a file of prices (--prices)");
 	const json_t *row = choose(&w, all, priced);
 	autofree char *written = NULL;
 	if (!row)

@@ -26,7 +26,8 @@ int cmd_compare(int argc, char **argv, struct error *err)
 	struct comparison_options o = {0};
 	const struct option_row rows[] = {
 		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)", &o.prices},
+		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)",
+			&o.prices},
 		{"at", 0, "N,N...", "also clusters of so many nodes, from a model of those that were run", &o.at},
 		{"different", 0, NULL, "compare runs although they did different things", &o.different},
 		{"html", 0, "FILE", "write a page with plots", &html},
@@ -36,7 +37,9 @@ int cmd_compare(int argc, char **argv, struct error *err)
 		{0},
 	};
 	int first = options_parse(argc, argv,
-		"compare [OPTION]... [SWEEP | RUN...]\nCompares the clusters of a sweep (by default the latest), or runs of the same job.", rows, err);
+		"compare [OPTION]... [SWEEP | RUN...]\nCompares the clusters of a sweep (by default the latest), or "
+		"runs of the same job.",
+		rows, err);
 	if (first <= 0)
 		return first;
 	if (as_json + as_csv + as_times > 1)
@@ -46,7 +49,10 @@ int cmd_compare(int argc, char **argv, struct error *err)
 	autojson json_t *tree = comparison_make(&o, argv + first, argc - first, err);
 	if (!tree || (html && write_html(tree, html, err) < 0))
 		return -1;
-	autofree char *text = as_json ? table_json(tree) : as_csv ? table_csv(tree) : as_times ? table_times(tree) : table_text(tree);
+	autofree char *text = as_json    ? table_json(tree)
+			      : as_csv   ? table_csv(tree)
+			      : as_times ? table_times(tree)
+					 : table_text(tree);
 	fputs(text, stdout);
 	return 0;
 }

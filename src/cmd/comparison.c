@@ -24,14 +24,16 @@ static int read_at(const char *text, size_t *at, size_t *count, struct error *er
 		errno = 0;
 		long n = strtol(text, &end, 10);
 		if (end == text || errno || n < 1 || n > 10000 || (*end && *end != ',') || *count == AT_MAX)
-			return error_set(err, ERROR_USAGE, "--at: found '%s', expected numbers of nodes such as 8,16", text);
+			return error_set(
+				err, ERROR_USAGE, "--at: found '%s', expected numbers of nodes such as 8,16", text);
 		at[(*count)++] = (size_t)n;
 		text = *end ? end + 1 : end;
 	}
 	return 0;
 }
 
-static int add_run(struct compare *c, const char *runs, const char *id, const char *name, const json_t *sets, struct error *err)
+static int add_run(
+	struct compare *c, const char *runs, const char *id, const char *name, const json_t *sets, struct error *err)
 {
 	struct run *run = run_open(runs, id, err);
 	if (!run)
@@ -41,7 +43,8 @@ static int add_run(struct compare *c, const char *runs, const char *id, const ch
 	return rc;
 }
 
-// Trials that are over. What cannot be read of one, be it that its directory was removed, is no reason not to compare the others.
+// Trials that are over. What cannot be read of one, be it that its directory was removed, is no reason not to compare
+// the others.
 static void add_sweep(struct compare *c, const struct trials *t)
 {
 	autojson json_t *lost = json_array();
@@ -53,14 +56,17 @@ static void add_sweep(struct compare *c, const struct trials *t)
 		if (!tree_has(trial, "outcome"))
 			continue;
 		if (!tree_text(trial, "run"))
-			json_array_append_new(lost, mem_json("{s:i, s:s?}", "trial", (int)i, "why", tree_text(trial, "why")));
-		else if (add_run(c, t->runs, tree_text(trial, "run"), tree_text(point, "name"), json_object_get(point, "sets"), &why) < 0)
-			json_array_append_new(lost, mem_json("{s:i, s:s, s:s}", "trial", (int)i, "run", tree_text(trial, "run"), "why", why.text));
+			json_array_append_new(
+				lost, mem_json("{s:i, s:s?}", "trial", (int)i, "why", tree_text(trial, "why")));
+		else if (add_run(c, t->runs, tree_text(trial, "run"), tree_text(point, "name"),
+				 json_object_get(point, "sets"), &why) < 0)
+			json_array_append_new(lost, mem_json("{s:i, s:s, s:s}", "trial", (int)i, "run",
+							    tree_text(trial, "run"), "why", why.text));
 	}
-	json_array_foreach(lost, i, item)
-	{
+	json_array_foreach (lost, i, item) {
 		const json_t *point = trials_point(t, (size_t)tree_number(item, "trial"));
-		compare_add_lost(c, tree_text(item, "run"), tree_text(point, "name"), json_object_get(point, "sets"), tree_text(item, "why"));
+		compare_add_lost(c, tree_text(item, "run"), tree_text(point, "name"), json_object_get(point, "sets"),
+			tree_text(item, "why"));
 	}
 }
 
@@ -92,12 +98,14 @@ static void add_chosen(struct compare *c, const struct trials *t)
 	autofree char *begin = mem_printf("%s-", tree_text(t->tree, "name"));
 	size_t i;
 	const json_t *id;
-	json_array_foreach(ids, i, id)
-	{
+	json_array_foreach (ids, i, id) {
 		struct error none;
-		struct run *run = str_starts(json_string_value(id), begin) && !is_trial(t, json_string_value(id)) ? run_open(t->runs, json_string_value(id), &none) : NULL;
+		struct run *run = str_starts(json_string_value(id), begin) && !is_trial(t, json_string_value(id))
+					  ? run_open(t->runs, json_string_value(id), &none)
+					  : NULL;
 		autojson json_t *plan = run ? chosen_plan(run, t->id) : NULL;
-		autofree char *cluster = plan ? side_name(plan) : NULL, *name = plan ? mem_printf("%s, as chosen", cluster) : NULL;
+		autofree char *cluster = plan ? side_name(plan) : NULL,
+			      *name = plan ? mem_printf("%s, as chosen", cluster) : NULL;
 		if (plan)
 			compare_add(c, run, name, NULL, &none);
 		run_free(run);
@@ -113,7 +121,8 @@ static struct trials *find_sweep(const struct comparison_options *o, char *const
 	return trials_open(o->runs, count ? names[0] : NULL, count ? &other : err);
 }
 
-static int add_runs(struct compare *c, const struct comparison_options *o, char *const *names, int count, struct error *err)
+static int add_runs(
+	struct compare *c, const struct comparison_options *o, char *const *names, int count, struct error *err)
 {
 	autojson json_t *ids = json_object();
 	for (int i = 0; i < count; i++) {
@@ -129,7 +138,8 @@ static int add_runs(struct compare *c, const struct comparison_options *o, char 
 	}
 	autofree char *a = NULL, *b = NULL;
 	if (!o->different && compare_differs(c, &a, &b))
-		return error_set(err, ERROR_USAGE, "these runs did different things: '%s' and '%s'; --different compares them all the same", a, b);
+		return error_set(err, ERROR_USAGE,
+			"these runs did different things: '%s' and '%s'; --different compares them all the same", a, b);
 	return 0;
 }
 
@@ -146,7 +156,8 @@ static json_t *find_prices(const struct comparison_options *o, const struct tria
 	return prices ? prices : json_null();
 }
 
-static json_t *compare_all(const struct comparison_options *o, const struct trials *t, char *const *names, int count, const json_t *prices, struct error *err)
+static json_t *compare_all(const struct comparison_options *o, const struct trials *t, char *const *names, int count,
+	const json_t *prices, struct error *err)
 {
 	size_t at[AT_MAX], nat;
 	if (read_at(o->at, at, &nat, err) < 0)
@@ -163,11 +174,14 @@ static json_t *compare_all(const struct comparison_options *o, const struct tria
 	if (!tree || !nat || tree_count(tree, "models"))
 		return tree;
 	json_decref(tree);
-	error_set(err, ERROR_USAGE, "--at: no kind of cluster was run with two numbers of nodes (cluster.nodes), so there is nothing to foretell others from");
+	error_set(err, ERROR_USAGE,
+		"--at: no kind of cluster was run with two numbers of nodes (cluster.nodes), so there is nothing to "
+		"foretell others from");
 	return NULL;
 }
 
-json_t *comparison_of(const struct comparison_options *o, const struct trials *t, char *const *names, int count, struct error *err)
+json_t *comparison_of(
+	const struct comparison_options *o, const struct trials *t, char *const *names, int count, struct error *err)
 {
 	autojson json_t *prices = find_prices(o, t, err);
 	autojson json_t *tree = prices ? compare_all(o, t, names, count, prices, err) : NULL;

@@ -17,11 +17,13 @@ struct comparison_options {
 	bool chosen;        // with a sweep, also the runs of clusters that were chosen from it
 };
 
-// names: a sweep (its id, the beginning of one), or runs; none: the latest sweep. The tree of compare.h with "name" (of the sweep or "runs") and, of a
-// sweep, "job" (the file's path), "sets" (what was overridden) and "sweep" (its id). Owned by the caller; NULL and err.
+// names: a sweep (its id, the beginning of one), or runs; none: the latest sweep. The tree of compare.h with "name" (of
+// the sweep or "runs") and, of a sweep, "job" (the file's path), "sets" (what was overridden) and "sweep" (its id).
+// Owned by the caller; NULL and err.
 json_t *comparison_make(const struct comparison_options *o, char *const *names, int count, struct error *err);
 
 // The same of a sweep that is at hand, or else (t is NULL) of runs.
-json_t *comparison_of(const struct comparison_options *o, const struct trials *t, char *const *names, int count, struct error *err);
+json_t *comparison_of(
+	const struct comparison_options *o, const struct trials *t, char *const *names, int count, struct error *err);
 
 #endif

@@ -70,7 +70,8 @@ static size_t point_of(const struct convoy *s, size_t trial)
 static struct paces paces_make(const struct convoy *s)
 {
 	size_t points = tree_count(s->trials->tree, "points");
-	struct paces p = {.sums = mem_alloc((points + 1) * sizeof *p.sums), .counts = mem_alloc((points + 1) * sizeof *p.counts)};
+	struct paces p = {
+		.sums = mem_alloc((points + 1) * sizeof *p.sums), .counts = mem_alloc((points + 1) * sizeof *p.counts)};
 	for (size_t i = 0; i < trials_count(s->trials); i++) {
 		const json_t *t = trials_get(s->trials, i);
 		if (!tree_is(t, "outcome", "ok") || !tree_has(t, "seconds"))
@@ -188,10 +189,12 @@ static void put_line(struct convoy *s, const char *text, size_t columns)
 static char *active_text(const struct convoy *s, const struct active *a)
 {
 	autofree char *gone = time_text(clock_mono() - a->begun);
-	double target = s->options->iterations > 0 && s->options->iterations < a->total ? s->options->iterations : a->total;
-	autofree char *far = a->done > 0 && target > 0 ? mem_printf("iteration %.0f of %.0f", fmin(a->done, target), target)
-			     : a->done > 0             ? mem_printf("iteration %.0f", a->done)
-						       : mem_strdup("starts");
+	double target =
+		s->options->iterations > 0 && s->options->iterations < a->total ? s->options->iterations : a->total;
+	autofree char *far = a->done > 0 && target > 0
+				     ? mem_printf("iteration %.0f of %.0f", fmin(a->done, target), target)
+			     : a->done > 0 ? mem_printf("iteration %.0f", a->done)
+					   : mem_strdup("starts");
 	return mem_printf("  > %s: %s, %s", point_name(s, a->trial), far, gone);
 }
 
@@ -224,7 +227,8 @@ static void draw(struct convoy *s)
 		put_line(s, line, columns);
 	}
 	autofree char *gone = time_text(clock_mono() - s->begun), *eta = eta_text(s);
-	autofree char *line = mem_printf("  %zu of %zu runs are over, %zu failed; %s gone%s", over, trials_count(s->trials), failed, gone, eta);
+	autofree char *line = mem_printf(
+		"  %zu of %zu runs are over, %zu failed; %s gone%s", over, trials_count(s->trials), failed, gone, eta);
 	put_line(s, s->stopping ? "  stopping: the runs that go on are being ended" : line, columns);
 }
 
@@ -232,11 +236,13 @@ static void tell(struct convoy *s, const struct active *a, const char *outcome, 
 {
 	const json_t *trial = trials_get(s->trials, a->trial);
 	size_t failed, over = count_over(s, &failed);
-	autofree char *took = str_seconds(seconds), *eta = over < trials_count(s->trials) ? eta_text(s) : mem_strdup("");
+	autofree char *took = str_seconds(seconds),
+		      *eta = over < trials_count(s->trials) ? eta_text(s) : mem_strdup("");
 	bool failure = strcmp(outcome, "ok") != 0 && a->why;
 	erase(s);
-	fprintf(stderr, "[%zu/%zu] %s: %s after %s%s%s%s%s%s\n", over, trials_count(s->trials), point_name(s, a->trial), outcome, took, failure ? ": " : "",
-		failure ? a->why : "", tree_text(trial, "run") ? "; " : "", tree_text(trial, "run") ? tree_text(trial, "run") : "", s->tty ? "" : eta);
+	fprintf(stderr, "[%zu/%zu] %s: %s after %s%s%s%s%s%s\n", over, trials_count(s->trials), point_name(s, a->trial),
+		outcome, took, failure ? ": " : "", failure ? a->why : "", tree_text(trial, "run") ? "; " : "",
+		tree_text(trial, "run") ? tree_text(trial, "run") : "", s->tty ? "" : eta);
 	draw(s);
 }
 
@@ -277,7 +283,10 @@ static int spawn(struct convoy *s, struct active *a, json_t *sets, struct error 
 	argv[n++] = (char *)s->options->job;
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(says, O_CLOEXEC) < 0)
 		return error_errno(err, "cannot make a pipe");
-	a->pid = proc_spawn(&(struct proc_options){.argv = argv, .in = -1, .out = out[1], .err = says[1], .group = true, .die_with_parent = true}, NULL, err);
+	a->pid = proc_spawn(
+		&(struct proc_options){
+			.argv = argv, .in = -1, .out = out[1], .err = says[1], .group = true, .die_with_parent = true},
+		NULL, err);
 	close(out[1]);
 	close(says[1]);
 	a->out = out[0];

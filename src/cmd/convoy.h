@@ -1,5 +1,5 @@
-// The convoy: the runs of a sweep on their way, some at a time, each a `muster run` of its own, and what is seen of them meanwhile.
-// It decides neither what is run nor in which order: the trials do.
+// The convoy: the runs of a sweep on their way, some at a time, each a `muster run` of its own, and what is seen of
+// them meanwhile. It decides neither what is run nor in which order: the trials do.
 #ifndef CMD_CONVOY_H
 #define CMD_CONVOY_H
 
@@ -16,8 +16,9 @@ struct convoy_options {
 	double iterations; // after which a run is stopped; 0: not known
 };
 
-// Makes all runs of the sweep that are not over, and says on standard error how they do, with a table of those that go on when that is a terminal.
-// SIGINT and SIGTERM end those that go on; a run that was interrupted does not count. 0, ERROR_CANCELLED when it was interrupted, or -1 and err.
+// Makes all runs of the sweep that are not over, and says on standard error how they do, with a table of those that go
+// on when that is a terminal. SIGINT and SIGTERM end those that go on; a run that was interrupted does not count. 0,
+// ERROR_CANCELLED when it was interrupted, or -1 and err.
 int convoy_run(const struct convoy_options *options, struct trials *trials, struct error *err);
 
 #endif

@@ -21,10 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char about[] = "cp FROM TO [OPTION]...\n"
-			    "Copies a file or a directory to or from the nodes of a cluster that is kept up. One of the two is NAME:PATH (all\n"
-			    "nodes) or NAME/K:PATH (node K); a PATH that is not absolute is below the directory in which commands run there.\n"
-			    "From all nodes, what node K has goes to TO/node-K. A local path with a ':' is written ./a:b.";
+static const char about[] =
+	"cp FROM TO [OPTION]...\n"
+	"Copies a file or a directory to or from the nodes of a cluster that is kept up. One of the two is NAME:PATH "
+	"(all\n"
+	"nodes) or NAME/K:PATH (node K); a PATH that is not absolute is below the directory in which commands run "
+	"there.\n"
+	"From all nodes, what node K has goes to TO/node-K. A local path with a ':' is written ./a:b.";
 
 enum { CHUNK = 32 * 1024 };
 static const double redraw = 0.2;
@@ -79,8 +82,10 @@ static void on_draw(void *data)
 	uint64_t sum = 0;
 	for (size_t i = 0; i < c->count; i++)
 		sum += c->parts[i].bytes;
-	autofree char *done = str_bytes((double)sum), *all = c->parcel ? str_bytes((double)parcel_size(c->parcel) * (double)c->count) : NULL;
-	fprintf(stderr, "\r%s%s%s, %zu of %zu nodes done\033[K", done, all ? " of " : "", all ? all : "", c->count - c->left, c->count);
+	autofree char *done = str_bytes((double)sum),
+		      *all = c->parcel ? str_bytes((double)parcel_size(c->parcel) * (double)c->count) : NULL;
+	fprintf(stderr, "\r%s%s%s, %zu of %zu nodes done\033[K", done, all ? " of " : "", all ? all : "",
+		c->count - c->left, c->count);
 	c->shown = true;
 	loop_timer_set(c->draw, redraw);
 }
@@ -117,7 +122,8 @@ static bool flush(struct part *p)
 {
 	size_t done = 0;
 	while (done < p->out.len) {
-		ssize_t n = send(loop_watch_fd(p->watch), p->out.text + done, p->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(
+			loop_watch_fd(p->watch), p->out.text + done, p->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN) {
 			loop_watch_writable(p->watch);
 			break;
@@ -376,10 +382,13 @@ int cmd_cp(int argc, char **argv, struct error *err)
 	if (first <= 0)
 		return first;
 	if (argc - first != 2)
-		return error_set(err, ERROR_USAGE, "cp: expected what to copy and where to: muster cp FILE NAME:PATH, or NAME/K:PATH FILE");
+		return error_set(err, ERROR_USAGE,
+			"cp: expected what to copy and where to: muster cp FILE NAME:PATH, or NAME/K:PATH FILE");
 	size_t from = remote_part(argv[first]), to = remote_part(argv[first + 1]);
 	if (!from == !to)
-		return error_set(err, ERROR_USAGE, "cp: found '%s' and '%s', expected one of them to be NAME:PATH or NAME/K:PATH", argv[first], argv[first + 1]);
+		return error_set(err, ERROR_USAGE,
+			"cp: found '%s' and '%s', expected one of them to be NAME:PATH or NAME/K:PATH", argv[first],
+			argv[first + 1]);
 	struct copy c = {.err = err, .up = to, .local = argv[first + (from ? 1 : 0)]};
 	return copy(&c, argv[first + (from ? 0 : 1)], from ? from : to, err);
 }

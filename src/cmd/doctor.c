@@ -45,11 +45,12 @@ enum state {
 
 static const char *const states[] = {"ok", "warn", "missing"};
 
-static void add(json_t *checks, const char *group, const char *name, enum state state, const char *text, const char *advice)
+static void add(
+	json_t *checks, const char *group, const char *name, enum state state, const char *text, const char *advice)
 {
 	autofree char *clean = str_utf8_clean(text, strlen(text));
-	json_array_append_new(checks, mem_json("{s:s, s:s, s:s, s:s, s:s*}", "group", group, "name", name, "state", states[state], "text",
-					      clean, "advice", state == OK ? NULL : advice));
+	json_array_append_new(checks, mem_json("{s:s, s:s, s:s, s:s, s:s*}", "group", group, "name", name, "state",
+					      states[state], "text", clean, "advice", state == OK ? NULL : advice));
 }
 
 // --- this machine -----------------------------------------------------------
@@ -58,7 +59,8 @@ static void check_nodes_dir(json_t *checks)
 {
 	struct error err;
 	if (nodesdir_check(&err)) {
-		add(checks, LOCAL, "nodes directory", MISSING, err.text, "name a directory of your own, mode 0700, in MUSTER_NODES_DIR");
+		add(checks, LOCAL, "nodes directory", MISSING, err.text,
+			"name a directory of your own, mode 0700, in MUSTER_NODES_DIR");
 		return;
 	}
 	autofree char *base = nodesdir_base();
@@ -74,7 +76,8 @@ static void check_nodes_dir(json_t *checks)
 	unsigned long long free_bytes = (unsigned long long)fs.f_bavail * fs.f_frsize;
 	autofree char *amount = str_bytes((double)free_bytes);
 	autofree char *text = mem_printf("%s free", amount);
-	add(checks, LOCAL, "disk", free_bytes < LITTLE_DISK ? WARN : OK, text, "make room, or name another directory in MUSTER_NODES_DIR");
+	add(checks, LOCAL, "disk", free_bytes < LITTLE_DISK ? WARN : OK, text,
+		"make room, or name another directory in MUSTER_NODES_DIR");
 	if (fs.f_flag & ST_NOEXEC)
 		add(checks, LOCAL, "programs on it", WARN, "the file system of the nodes directory is mounted noexec",
 			"programs among the inputs cannot be run: name another directory in MUSTER_NODES_DIR");
@@ -87,7 +90,8 @@ static void check_loopback(json_t *checks)
 	uint32_t last = 0;
 	autoclose int fd = loopback_claim(&last, address, &err);
 	if (fd < 0) {
-		add(checks, LOCAL, "loopback addresses", MISSING, err.text, "bring the loopback interface up: ip link set lo up");
+		add(checks, LOCAL, "loopback addresses", MISSING, err.text,
+			"bring the loopback interface up: ip link set lo up");
 		return;
 	}
 	autofree char *text = mem_printf("%s and on are free", address);
@@ -104,7 +108,8 @@ static bool is_static(const char *path)
 		return false;
 	for (size_t i = 0; i < head.e_phnum; i++) {
 		Elf64_Phdr part;
-		if (pread(fd, &part, sizeof part, (off_t)(head.e_phoff + i * sizeof part)) != sizeof part || part.p_type == PT_INTERP)
+		if (pread(fd, &part, sizeof part, (off_t)(head.e_phoff + i * sizeof part)) != sizeof part ||
+			part.p_type == PT_INTERP)
 			return false;
 	}
 	return true;
@@ -132,11 +137,12 @@ static void check_limits(json_t *checks)
 	cgroup_survey(places);
 	for (size_t i = 0; i < CGROUP_COUNT; i++) {
 		const struct cgroup_place *place = &places[i];
-		autofree char *text =
-			place->dir ? mem_printf("cgroup v%d, below %s", place->v2 ? 2 : 1, place->dir) : mem_strdup(place->why);
+		autofree char *text = place->dir ? mem_printf("cgroup v%d, below %s", place->v2 ? 2 : 1, place->dir)
+						 : mem_strdup(place->why);
 		add(checks, LOCAL, names[i], place->dir ? OK : WARN, text,
 			i == CGROUP_PIDS ? "nodes with limits are killed without it too, a little slower"
-					 : "jobs that ask for this limit are refused; run as root, or in a delegated group: systemd-run "
+					 : "jobs that ask for this limit are refused; run as root, or in a delegated "
+					   "group: systemd-run "
 					   "--user --scope "
 					   "-p Delegate=yes muster run ...");
 	}
@@ -150,16 +156,19 @@ static void check_files(json_t *checks)
 		return;
 	unsigned long long nodes = files.rlim_cur > SPARE_FILES ? files.rlim_cur - SPARE_FILES : 0;
 	autofree char *text = mem_printf("%llu, enough for %llu nodes", (unsigned long long)files.rlim_cur, nodes);
-	add(checks, LOCAL, "open files", nodes ? nodes < FEW_NODES ? WARN : OK : MISSING, text, "raise it with `ulimit -n`");
+	add(checks, LOCAL, "open files", nodes ? nodes < FEW_NODES ? WARN : OK : MISSING, text,
+		"raise it with `ulimit -n`");
 }
 
 static void check_terminal(json_t *checks)
 {
 	autoclose int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	char name[64];
-	bool works = fd >= 0 && !grantpt(fd) && !unlockpt(fd) && !ptsname_r(fd, name, sizeof name) && !access(name, R_OK | W_OK);
+	bool works = fd >= 0 && !grantpt(fd) && !unlockpt(fd) && !ptsname_r(fd, name, sizeof name) &&
+		     !access(name, R_OK | W_OK);
 	autofree char *text = works ? mem_strdup("/dev/pts") : mem_printf("no pseudo-terminal: %s", strerror(errno));
-	add(checks, LOCAL, "terminals", works ? OK : WARN, text, "`muster exec` gives no terminal: mount /dev/pts and /dev/ptmx");
+	add(checks, LOCAL, "terminals", works ? OK : WARN, text,
+		"`muster exec` gives no terminal: mount /dev/pts and /dev/ptmx");
 }
 
 static void check_clock(json_t *checks)
@@ -173,7 +182,8 @@ static void check_clock(json_t *checks)
 	bool synced = adjtimex(&info) >= 0 && !(info.status & STA_UNSYNC);
 	autofree char *text = mem_printf("%s, %s", date, synced ? "synchronised" : "nothing says it is synchronised");
 	// One machine has one clock: what others think the time is does not matter here.
-	add(checks, LOCAL, "clock", tm.tm_year + 1900 < 2020 ? WARN : OK, text, "set it: certificates and the report's times depend on it");
+	add(checks, LOCAL, "clock", tm.tm_year + 1900 < 2020 ? WARN : OK, text,
+		"set it: certificates and the report's times depend on it");
 }
 
 static void check_machine(json_t *checks)
@@ -189,27 +199,32 @@ static void check_engine(json_t *checks)
 	struct engine *engine = engine_open(&err);
 	if (!engine) {
 		add(checks, DOCKER, "engine", MISSING, err.text,
-			"start a Docker Engine (Debian: apt install docker.io), name one in DOCKER_HOST, or join its group `docker`");
+			"start a Docker Engine (Debian: apt install docker.io), name one in DOCKER_HOST, or join its "
+			"group `docker`");
 		return;
 	}
 	autofree char *text = mem_printf("Docker Engine %s at %s", engine_version(engine), engine_place(engine));
 	add(checks, DOCKER, "engine", OK, text, NULL);
 	add(checks, DOCKER, "live inputs", engine_is_local(engine) ? OK : WARN,
-		engine_is_local(engine) ? "the engine sees this machine's files" : "the engine does not see this machine's files",
-		"inputs with `live: true` are refused, without it they are copied; `run.container` on this machine is refused");
+		engine_is_local(engine) ? "the engine sees this machine's files"
+					: "the engine does not see this machine's files",
+		"inputs with `live: true` are refused, without it they are copied; `run.container` on this machine is "
+		"refused");
 	engine_free(engine);
 }
 
 // --- programs ---------------------------------------------------------------
 
-// What a program prints on its standard output within PATIENCE, owned by the caller; NULL when it is not there or fails.
+// What a program prints on its standard output within PATIENCE, owned by the caller; NULL when it is not there or
+// fails.
 static char *output_of(char *const *argv)
 {
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC))
 		return NULL;
 	autoclose int in = ends[0], out = ends[1];
-	struct proc_options options = {.argv = argv, .in = -1, .out = out, .err = -1, .group = true, .die_with_parent = true};
+	struct proc_options options = {
+		.argv = argv, .in = -1, .out = out, .err = -1, .group = true, .die_with_parent = true};
 	pid_t pid = proc_spawn(&options, NULL, NULL);
 	if (pid < 0)
 		return NULL;
@@ -274,14 +289,16 @@ static void check_launch(json_t *checks)
 			"install MPICH to build and run MPI programs; muster itself does not need its mpiexec");
 	check_mpi(checks, "Open MPI", openmpi, "(Open MPI)");
 	autofree char *python = find("python3");
-	char *argv[] = {python, "-c", "import importlib.util as u; print('torch' if u.find_spec('torch') else 'none')", NULL};
+	char *argv[] = {
+		python, "-c", "import importlib.util as u; print('torch' if u.find_spec('torch') else 'none')", NULL};
 	autofree char *torch = python ? output_of(argv) : NULL;
 	bool found = torch && str_starts(torch, "torch");
 	add(checks, LAUNCH, "torch", found ? OK : WARN,
 		found    ? "python3 has torch"
 		: python ? "python3 has no torch"
 			 : "no python3 found",
-		"install PyTorch for python3, or use the python of your choice in `command`; muster itself does not need it");
+		"install PyTorch for python3, or use the python of your choice in `command`; muster itself does not "
+		"need it");
 }
 
 #define REMOTE "other executors"
@@ -321,7 +338,7 @@ static void print_checks(const json_t *checks, bool works)
 	const char *group = "";
 	size_t i;
 	json_t *check;
-	json_array_foreach(checks, i, check) {
+	json_array_foreach (checks, i, check) {
 		if (strcmp(group, text_of(check, "group"))) {
 			printf("%s%s\n", *group ? "\n" : "", text_of(check, "group"));
 			group = text_of(check, "group");
@@ -333,9 +350,10 @@ static void print_checks(const json_t *checks, bool works)
 	autojson json_t *names = executor_names();
 	json_t *name;
 	fputs("\nexecutors:", stdout);
-	json_array_foreach(names, i, name)
+	json_array_foreach (names, i, name)
 		printf(" %s", json_string_value(name));
-	printf("\n%s\n", works ? "the local executor works" : "the local executor does not work: see what is missing above");
+	printf("\n%s\n",
+		works ? "the local executor works" : "the local executor does not work: see what is missing above");
 }
 
 int cmd_doctor(int argc, char **argv, struct error *err)
@@ -347,18 +365,20 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 		return first;
 	if (first < argc)
 		return error_set(err, ERROR_USAGE, "doctor: '%s' was not expected, it takes no operand", argv[first]);
-	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent, check_limits, check_files,
-		check_terminal, check_clock, check_ssh, check_engine, check_launch};
+	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent,
+		check_limits, check_files, check_terminal, check_clock, check_ssh, check_engine, check_launch};
 	autojson json_t *checks = json_array();
 	for (size_t i = 0; i < countof(all); i++)
 		all[i](checks);
 	bool works = true;
 	size_t i;
 	json_t *check;
-	json_array_foreach(checks, i, check)
-		works = works && (strcmp(text_of(check, "group"), LOCAL) || strcmp(text_of(check, "state"), states[MISSING]));
+	json_array_foreach (checks, i, check)
+		works = works &&
+			(strcmp(text_of(check, "group"), LOCAL) || strcmp(text_of(check, "state"), states[MISSING]));
 	if (json) {
-		autojson json_t *tree = mem_json("{s:b, s:O, s:o}", "ok", works, "checks", checks, "executors", executor_names());
+		autojson json_t *tree =
+			mem_json("{s:b, s:O, s:o}", "ok", works, "checks", checks, "executors", executor_names());
 		autofree char *text = json_dumps(tree, JSON_COMPACT);
 		puts(text);
 	} else {

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 static const char about[] = "down NAME [OPTION]...\n"
-			    "Ends a cluster that is kept up: jobs on it are cancelled first and bring their outputs, then its nodes are removed.";
+			    "Ends a cluster that is kept up: jobs on it are cancelled first and bring their outputs, "
+			    "then its nodes are removed.";
 
 static const double notice = 1; // for the controller to hear one signal before the next
 
@@ -30,7 +31,7 @@ static int find_jobs(const char *name, const struct run *run, json_t **jobs, str
 	*jobs = json_array();
 	size_t i;
 	json_t *job;
-	json_array_foreach(json_object_get(status, "jobs"), i, job)
+	json_array_foreach (json_object_get(status, "jobs"), i, job)
 		if (!tree_has(job, "end"))
 			json_array_append(*jobs, job);
 	return 0;
@@ -43,7 +44,7 @@ static int say_jobs(const char *name, const struct run *run, struct error *err)
 		return -1;
 	size_t i;
 	json_t *job;
-	json_array_foreach(jobs, i, job)
+	json_array_foreach (jobs, i, job)
 		fprintf(stderr, "run %s is on it and is cancelled\n", tree_text(job, "run"));
 	return 0;
 }
@@ -79,7 +80,10 @@ static int check_receipt(const struct run *run, struct error *err)
 	uint64_t offset = 0;
 	if (run_read(run, false, &offset, on_receipt, &left, err) < 0)
 		return -1;
-	return left ? error_set(err, ERROR_SYSTEM, "down: %zu things of the cluster are still there; `muster reap %s` removes them", left, run->id) : 0;
+	return left ? error_set(err, ERROR_SYSTEM,
+			      "down: %zu things of the cluster are still there; `muster reap %s` removes them", left,
+			      run->id)
+		    : 0;
 }
 
 // Nobody is there to be told: the executor looks for the label.
@@ -90,7 +94,9 @@ static int remove_all(const struct run *run, struct error *err)
 	struct cluster c = {.label = run->id, .plan = plan, .run_dir = run->dir};
 	if (!executor || executor->down(&c, err) < 0 || executor->left(&c, left, err) < 0)
 		return -1;
-	return json_array_size(left) ? error_set(err, ERROR_SYSTEM, "down: %zu things of the cluster are still there", json_array_size(left)) : 0;
+	return json_array_size(left) ? error_set(err, ERROR_SYSTEM, "down: %zu things of the cluster are still there",
+					       json_array_size(left))
+				     : 0;
 }
 
 static int down(const char *name, const struct run *run, bool now, struct error *err)

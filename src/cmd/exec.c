@@ -24,9 +24,11 @@
 static const char usage[] = "usage: muster exec RUN [--node K] -- COMMAND [ARGUMENT]...\n"
 			    "       muster exec CLUSTER [--node K] -- COMMAND [ARGUMENT]...\n"
 			    "\n"
-			    "Runs a command inside a live node of a run (node 0 unless --node says another), in the directory its ranks run\n"
+			    "Runs a command inside a live node of a run (node 0 unless --node says another), in the "
+			    "directory its ranks run\n"
 			    "in; with a terminal when standard input is one. Ends with the command's exit status.\n"
-			    "On a cluster that is kept up it runs on all nodes at once unless --node says one: without input, what they print\n"
+			    "On a cluster that is kept up it runs on all nodes at once unless --node says one: without "
+			    "input, what they print\n"
 			    "is marked by node, and the highest exit status counts.\n"
 			    "\n"
 			    "  -n, --node K    the node\n"
@@ -141,7 +143,8 @@ static void on_welcome(void *data)
 	struct winsize size = {.ws_row = 24, .ws_col = 80};
 	if (s->tty)
 		ioctl(0, TIOCGWINSZ, &size);
-	struct client_what what = {.node = s->node, .argv = s->argv, .tty = s->tty, .rows = size.ws_row, .cols = size.ws_col};
+	struct client_what what = {
+		.node = s->node, .argv = s->argv, .tty = s->tty, .rows = size.ws_row, .cols = size.ws_col};
 	s->command = client_run(s->client, &what, &command_ops, s);
 	start_input(s);
 }
@@ -253,11 +256,12 @@ struct options {
 	bool help;
 };
 
-// RUN may stand before, between or after the options; the command begins behind "--", or is what follows RUN and the options.
+// RUN may stand before, between or after the options; the command begins behind "--", or is what follows RUN and the
+// options.
 static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
-	static const struct option known[] = {
-		{"node", required_argument, NULL, 'n'}, {"runs", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option known[] = {{"node", required_argument, NULL, 'n'},
+		{"runs", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
 	optind = 1;
 	opterr = 0;
 	for (;;) {
@@ -269,7 +273,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 		else if (c == 'h')
 			o->help = true;
 		else if (c >= 0)
-			return error_set(err, ERROR_USAGE, "exec: wrong option '%s', expected --node, --runs or --help", argv[optind - 1]);
+			return error_set(err, ERROR_USAGE, "exec: wrong option '%s', expected --node, --runs or --help",
+				argv[optind - 1]);
 		else if (!o->run && optind < argc && strcmp(argv[optind - 1], "--") != 0)
 			o->run = argv[optind++];
 		else
@@ -277,7 +282,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 	}
 	o->command = optind;
 	if (!o->help && (!o->run || optind >= argc))
-		return error_set(err, ERROR_USAGE, "exec: expected a run and a command: muster exec RUN [--node K] -- COMMAND");
+		return error_set(
+			err, ERROR_USAGE, "exec: expected a run and a command: muster exec RUN [--node K] -- COMMAND");
 	return 0;
 }
 

@@ -14,7 +14,9 @@ int cmd_export(int argc, char **argv, struct error *err)
 		{0},
 	};
 	int first = options_parse(argc, argv,
-		"export [OPTION]... [RUN]\nPacks a run (by default the latest) into one file: job, plan, sums of its inputs, versions, machines, everything it said and left.", rows, err);
+		"export [OPTION]... [RUN]\nPacks a run (by default the latest) into one file: job, plan, sums of its "
+		"inputs, versions, machines, everything it said and left.",
+		rows, err);
 	if (first <= 0)
 		return first;
 	if (options_operand(argc, argv, first, &name, err) < 0)

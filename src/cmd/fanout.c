@@ -120,7 +120,7 @@ static void on_welcome(void *data)
 	struct fanout *f = data;
 	size_t i;
 	json_t *command;
-	json_array_foreach(f->commands, i, command) {
+	json_array_foreach (f->commands, i, command) {
 		struct member *m = &f->members[i];
 		struct client_what what = {.node = m->node, .argv = json_object_get(command, "argv")};
 		m->command = client_run(f->client, &what, &command_ops, m);
@@ -144,15 +144,16 @@ static const struct client_ops ops = {on_welcome, on_answer, on_close};
 
 int fanout_run(const json_t *control, const json_t *commands, struct error *err)
 {
-	struct fanout f = {.commands = commands, .count = json_array_size(commands), .err = err, .loop = loop_new(64, err)};
+	struct fanout f = {
+		.commands = commands, .count = json_array_size(commands), .err = err, .loop = loop_new(64, err)};
 	if (!f.loop)
 		return -1;
 	signal(SIGPIPE, SIG_IGN);
 	f.left = f.count;
 	f.members = mem_alloc((f.count + 1) * sizeof *f.members);
 	for (size_t i = 0; i < f.count; i++)
-		f.members[i] = (struct member){
-			.all = &f, .node = (size_t)json_integer_value(json_object_get(json_array_get(commands, i), "node"))};
+		f.members[i] = (struct member){.all = &f,
+			.node = (size_t)json_integer_value(json_object_get(json_array_get(commands, i), "node"))};
 	f.client = client_dial(f.loop, control, &ops, &f, err);
 	if (f.client)
 		loop_run(f.loop);

@@ -8,7 +8,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
-// The same command on the nodes 0 to count - 1. Returns the highest exit status; -1 and err when a node could not be asked.
+// The same command on the nodes 0 to count - 1. Returns the highest exit status; -1 and err when a node could not be
+// asked.
 int fanout_all(const json_t *control, size_t count, const json_t *argv, struct error *err);
 
 // commands: [{"node", "argv"}]

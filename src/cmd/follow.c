@@ -22,7 +22,8 @@ enum {
 	PARTIAL_MOST = 512,
 };
 
-// The file itself is the buffer: an unfinished line is not kept but read again once its newline is there, however long it has become.
+// The file itself is the buffer: an unfinished line is not kept but read again once its newline is there, however long
+// it has become.
 struct tail {
 	uint64_t start;   // the first byte not handed out: a line begins there
 	uint64_t scanned; // no newline from start up to here
@@ -65,7 +66,8 @@ static ssize_t read_at(int fd, char *block, size_t len, uint64_t at)
 }
 
 // Hands out what lies between start and end, whatever it is.
-static int hand_range(struct follow *f, struct tail *tail, int fd, char *block, uint64_t end, size_t rank, hand_fn *hand)
+static int hand_range(
+	struct follow *f, struct tail *tail, int fd, char *block, uint64_t end, size_t rank, hand_fn *hand)
 {
 	while (tail->start < end) {
 		uint64_t left = end - tail->start;
@@ -83,7 +85,8 @@ static int hand_range(struct follow *f, struct tail *tail, int fd, char *block, 
 }
 
 // Reads at most `most` bytes; last: an unfinished line is handed out too.
-static int read_open(struct follow *f, struct tail *tail, int fd, char *block, uint64_t most, bool last, size_t rank, hand_fn *hand)
+static int read_open(
+	struct follow *f, struct tail *tail, int fd, char *block, uint64_t most, bool last, size_t rank, hand_fn *hand)
 {
 	struct stat st;
 	if (fstat(fd, &st) < 0)
@@ -92,7 +95,8 @@ static int read_open(struct follow *f, struct tail *tail, int fd, char *block, u
 	while (tail->scanned < size) {
 		if (tail->start - begin >= most)
 			return FOLLOW_MORE;
-		ssize_t n = read_at(fd, block, size - tail->scanned < BLOCK ? (size_t)(size - tail->scanned) : BLOCK, tail->scanned);
+		ssize_t n = read_at(fd, block, size - tail->scanned < BLOCK ? (size_t)(size - tail->scanned) : BLOCK,
+			tail->scanned);
 		if (n <= 0)
 			return n < 0 ? error_errno(f->err, "cannot read what was printed") : FOLLOW_DONE;
 		const char *newline = memrchr(block, '\n', (size_t)n);
@@ -115,8 +119,8 @@ static int read_open(struct follow *f, struct tail *tail, int fd, char *block, u
 	return last ? hand_range(f, tail, fd, block, size, rank, hand) : FOLLOW_DONE;
 }
 
-static int read_tail(
-        struct follow *f, struct tail *tail, const char *name, char *block, uint64_t most, bool last, size_t rank, hand_fn *hand)
+static int read_tail(struct follow *f, struct tail *tail, const char *name, char *block, uint64_t most, bool last,
+	size_t rank, hand_fn *hand)
 {
 	tail->dirty = false;
 	autofree char *path = run_path(f->run, name);
@@ -329,7 +333,8 @@ bool follow_skip(struct follow *f, size_t bytes)
 		uint64_t from = (uint64_t)st.st_size - bytes;
 		ssize_t n = read_at(fd, f->block, bytes, from);
 		const char *newline = n > 0 ? memchr(f->block, '\n', (size_t)n) : NULL;
-		f->ranks[rank].start = f->ranks[rank].scanned = from + (newline ? (uint64_t)(newline + 1 - f->block) : bytes);
+		f->ranks[rank].start = f->ranks[rank].scanned =
+			from + (newline ? (uint64_t)(newline + 1 - f->block) : bytes);
 		any = true;
 	}
 	return any;

@@ -15,7 +15,8 @@ static locale_t enter_locale(void)
 	return uselocale(utf8);
 }
 
-// Length of the escape sequence at s: CSI up to its final byte, OSC and other strings up to BEL or ESC \, else ESC and one more.
+// Length of the escape sequence at s: CSI up to its final byte, OSC and other strings up to BEL or ESC \, else ESC and
+// one more.
 static size_t escape(const char *s, size_t len)
 {
 	if (len < 2)

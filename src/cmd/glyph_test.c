@@ -66,11 +66,11 @@ static void test_width(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_plain),
-	        cmocka_unit_test(test_escapes),
-	        cmocka_unit_test(test_overwritten),
-	        cmocka_unit_test(test_wide),
-	        cmocka_unit_test(test_width),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_overwritten),
+		cmocka_unit_test(test_wide),
+		cmocka_unit_test(test_width),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,14 +20,16 @@ static void print_machine(const json_t *node, const char *cluster)
 static void print_host(const json_t *node, const char *cluster)
 {
 	const char *name = tree_text(node, "name"), *address = tree_text(node, "address");
-	printf("%s\t%s-%ld%s%s\n", address, cluster, tree_whole(node, "node"), strcmp(name, address) ? " " : "", strcmp(name, address) ? name : "");
+	printf("%s\t%s-%ld%s%s\n", address, cluster, tree_whole(node, "node"), strcmp(name, address) ? " " : "",
+		strcmp(name, address) ? name : "");
 }
 
 // A host that ssh reaches is called what the user calls it: its address may be one that only the nodes see.
 static void print_ansible(const json_t *node, const char *cluster)
 {
 	const json_t *host = json_object_get(node, "host");
-	printf("%s-%ld ansible_host=%s", cluster, tree_whole(node, "node"), host ? tree_text(host, "host") : tree_text(node, "address"));
+	printf("%s-%ld ansible_host=%s", cluster, tree_whole(node, "node"),
+		host ? tree_text(host, "host") : tree_text(node, "address"));
 	if (tree_text(host, "user"))
 		printf(" ansible_user=%s", tree_text(host, "user"));
 	if (tree_whole(host, "port") > 0)
@@ -63,12 +65,13 @@ static int print(const struct format *format, const char *name, const json_t *st
 {
 	size_t i;
 	json_t *node;
-	json_array_foreach(json_object_get(status, "nodes"), i, node)
+	json_array_foreach (json_object_get(status, "nodes"), i, node)
 		if (!tree_text(node, "address"))
-			return error_set(err, ERROR_SYSTEM, "node %zu of the cluster '%s' has no address yet; see `muster ls %s`", i, name, name);
+			return error_set(err, ERROR_SYSTEM,
+				"node %zu of the cluster '%s' has no address yet; see `muster ls %s`", i, name, name);
 	if (format->group)
 		printf("[%s]\n", name);
-	json_array_foreach(json_object_get(status, "nodes"), i, node)
+	json_array_foreach (json_object_get(status, "nodes"), i, node)
 		format->print(node, name);
 	return 0;
 }
@@ -77,7 +80,9 @@ int cmd_hosts(int argc, char **argv, struct error *err)
 {
 	const char *name, *wanted = "machinefile";
 	const struct option_row rows[] = {
-		{"format", 'f', "FORMAT", "machinefile (addresses, the default), hosts (as /etc/hosts) or ansible (an INI inventory)", &wanted},
+		{"format", 'f', "FORMAT",
+			"machinefile (addresses, the default), hosts (as /etc/hosts) or ansible (an INI inventory)",
+			&wanted},
 		{0},
 	};
 	int first = options_parse(argc, argv, about, rows, err);

@@ -49,12 +49,14 @@ static void add_row(struct grid *g, const json_t *brief)
 
 static void print_table(const json_t *briefs)
 {
-	static const char *const heads[] = {"RUN", "OUTCOME", "EXECUTOR", "#NODES", "#RANKS", "STARTED", "#TOOK", "WHY", NULL};
+	static const char *const heads[] = {
+		"RUN", "OUTCOME", "EXECUTOR", "#NODES", "#RANKS", "STARTED", "#TOOK", "WHY", NULL};
 	struct grid g = {.heads = heads};
 	autostr struct str out = {0};
 	size_t k;
 	json_t *brief;
-	json_array_foreach(briefs, k, brief) add_row(&g, brief);
+	json_array_foreach (briefs, k, brief)
+		add_row(&g, brief);
 	grid_print(&g, &out, "");
 	fputs(out.len ? out.text : "", stdout);
 }
@@ -64,10 +66,10 @@ int cmd_list(int argc, char **argv, struct error *err)
 	const char *runs = NULL, *count = NULL, *operand;
 	bool as_json = false;
 	const struct option_row rows[] = {
-	        {"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-	        {"number", 'n', "N", "only the N newest", &count},
-	        {"json", 0, NULL, "print one JSON array", &as_json},
-	        {0},
+		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
+		{"number", 'n', "N", "only the N newest", &count},
+		{"json", 0, NULL, "print one JSON array", &as_json},
+		{0},
 	};
 	int first = options_parse(argc, argv, "list [OPTION]...\nLists the runs, the newest first.", rows, err);
 	if (first <= 0)

@@ -76,7 +76,7 @@ static void tell_not_shown(struct live *l)
 	if (!l->not_shown)
 		return;
 	autofree char *text = mem_printf("%s%s %zu lines not shown (muster logs %s)%s", l->colour ? "\033[2m" : "",
-	        l->utf8 ? "\u2026" : "...", l->not_shown, l->id, l->colour ? "\033[0m" : "");
+		l->utf8 ? "\u2026" : "...", l->not_shown, l->id, l->colour ? "\033[0m" : "");
 	screen_line(l->screen, text);
 	l->not_shown = 0;
 }
@@ -174,13 +174,17 @@ int live_due(const struct live *l)
 	return ms > 0 ? (int)ms : 0;
 }
 
-// A panel never fills the window: half of it belongs to the lines, and its last column stays empty, where a cursor would wait to wrap.
+// A panel never fills the window: half of it belongs to the lines, and its last column stays empty, where a cursor
+// would wait to wrap.
 static char *panel_text(const struct live *l)
 {
 	struct panel panel = {.now = clock_wall(), .colour = l->colour, .utf8 = l->utf8};
 	struct str out = {0};
 	screen_size(l->screen, &panel.width, &panel.height);
-	panel.height = panel.height > 10 ? panel.height / 2 : panel.height > 6 ? 5 : panel.height > 1 ? panel.height - 1 : 1;
+	panel.height = panel.height > 10  ? panel.height / 2
+		       : panel.height > 6 ? 5
+		       : panel.height > 1 ? panel.height - 1
+					  : 1;
 	if (panel.width > 1)
 		panel.width--;
 	panel_draw(&panel, l->progress, &out);

@@ -175,9 +175,11 @@ static void event(struct scene *s, json_t *tree)
 static void start(struct scene *s, bool owner)
 {
 	start_controller(s);
-	event(s, event_make("run", "s:s, s:s, s:s, s:i, s:i", "id", s->run->id, "name", "job", "executor", "local", "nodes", 2, "size", 2));
+	event(s, event_make("run", "s:s, s:s, s:s, s:i, s:i", "id", s->run->id, "name", "job", "executor", "local",
+			 "nodes", 2, "size", 2));
 	for (int i = 0; i < 2; i++) {
-		event(s, event_make("hello", "s:i, s:s, s:s", "node", i, "name", "n", "address", i ? "127.0.0.3" : "127.0.0.2"));
+		event(s, event_make("hello", "s:i, s:s, s:s", "node", i, "name", "n", "address",
+				 i ? "127.0.0.3" : "127.0.0.2"));
 		event(s, event_make("start", "s:i, s:i, s:i", "node", i, "rank", i, "pid", 1));
 	}
 	struct winsize size = {.ws_row = ROWS, .ws_col = COLUMNS};
@@ -191,7 +193,8 @@ static void start(struct scene *s, bool owner)
 		login_tty(slave);
 		setenv("TERM", "xterm", 1);
 		setenv("LC_ALL", "C", 1);
-		struct attach_options options = {.owner = owner, .controller = s->controller, .started = proc_started(s->controller)};
+		struct attach_options options = {
+			.owner = owner, .controller = s->controller, .started = proc_started(s->controller)};
 		struct error why = {0};
 		int rc = attach_follow(s->run, &options, &why);
 		if (rc < 0)
@@ -374,13 +377,13 @@ static void test_stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_panel, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_interrupt, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_leave, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_resize, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_panel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_interrupt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leave, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resize, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,8 +118,9 @@ static int choose(struct logs *l, const char *list, struct error *err)
 		if (bad || (*end && *end != ','))
 			return error_set(err, ERROR_USAGE, "logs: --rank '%s', expected numbers such as 0,2,4-7", list);
 		if (to >= l->size)
-			return error_set(err, ERROR_USAGE, "logs: --rank '%s', but the run has %zu rank%s, numbered from 0", list, l->size,
-			        l->size == 1 ? "" : "s");
+			return error_set(err, ERROR_USAGE,
+				"logs: --rank '%s', but the run has %zu rank%s, numbered from 0", list, l->size,
+				l->size == 1 ? "" : "s");
 		for (; from <= to; from++) {
 			count += !l->chosen[from];
 			l->chosen[from] = true;
@@ -243,18 +244,20 @@ int cmd_logs(int argc, char **argv, struct error *err)
 	bool follow = false;
 	struct logs l = {0};
 	const struct option_row rows[] = {
-	        {"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-	        {"follow", 'f', NULL, "go on until the run ends; exit as it did", &follow},
-	        {"rank", 0, "LIST", "only of these ranks: 0,2,4-7", &ranks},
-	        {"since", 0, "WHEN", "only what came in the last 10s, or since 14:30 or 2026-01-31T14:30:00; to the second", &since},
-	        {"events", 0, NULL, "the event log instead of what ranks printed", &l.events},
-	        {"metrics", 0, NULL, "metrics and samples instead of what ranks printed", &l.metrics},
-	        {0},
+		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
+		{"follow", 'f', NULL, "go on until the run ends; exit as it did", &follow},
+		{"rank", 0, "LIST", "only of these ranks: 0,2,4-7", &ranks},
+		{"since", 0, "WHEN",
+			"only what came in the last 10s, or since 14:30 or 2026-01-31T14:30:00; to the second", &since},
+		{"events", 0, NULL, "the event log instead of what ranks printed", &l.events},
+		{"metrics", 0, NULL, "metrics and samples instead of what ranks printed", &l.metrics},
+		{0},
 	};
 	int first = options_parse(argc, argv,
-	        "logs [OPTION]... [RUN]\nPrints what the ranks of a run printed, by default of the latest; lines of several ranks begin "
-	        "with 'RANK| '.",
-	        rows, err);
+		"logs [OPTION]... [RUN]\nPrints what the ranks of a run printed, by default of the latest; lines of "
+		"several ranks begin "
+		"with 'RANK| '.",
+		rows, err);
 	if (first <= 0)
 		return first;
 	if (options_operand(argc, argv, first, &name, err) < 0)

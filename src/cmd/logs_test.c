@@ -50,8 +50,8 @@ static void print(size_t rank, const char *text)
 
 static void end(int status)
 {
-	autojson json_t *event =
-	        event_make("end", "s:s, s:n, s:i, s:f", "outcome", status ? "failed" : "ok", "why", "exit", status, "seconds", 1.0);
+	autojson json_t *event = event_make("end", "s:s, s:n, s:i, s:f", "outcome", status ? "failed" : "ok", "why",
+		"exit", status, "seconds", 1.0);
 	assert_int_equal(run_event(run, event, NULL), 0);
 }
 
@@ -276,12 +276,14 @@ static void test_since(void **state)
 	put("ranks/output-1.txt", "all of it\n");
 	put("ranks/output-2.txt", "no index\n");
 	// "three" came with the record of 110, which began in the middle of "two".
-	put("ranks/index.jsonl", "{\"ts\":100,\"rank\":0,\"offset\":0}\n{\"ts\":100,\"rank\":1,\"offset\":0}\n"
-	                         "{\"ts\":110,\"rank\":0,\"offset\":6}\nnoise\n{\"ts\":120,\"rank\":0,\"offset\":14}\n{\"ts\":130,\"ra");
+	put("ranks/index.jsonl",
+		"{\"ts\":100,\"rank\":0,\"offset\":0}\n{\"ts\":100,\"rank\":1,\"offset\":0}\n"
+		"{\"ts\":110,\"rank\":0,\"offset\":6}\nnoise\n{\"ts\":120,\"rank\":0,\"offset\":14}\n{\"ts\":130,\"ra");
 	static const struct {
 		double when;
 		uint64_t offsets[3];
-	} cases[] = {{50, {0, 0, 0}}, {100.9, {0, 0, 0}}, {101, {4, 10, 0}}, {110.5, {4, 10, 0}}, {111, {14, 10, 0}}, {121, {19, 10, 0}}};
+	} cases[] = {{50, {0, 0, 0}}, {100.9, {0, 0, 0}}, {101, {4, 10, 0}}, {110.5, {4, 10, 0}}, {111, {14, 10, 0}},
+		{121, {19, 10, 0}}};
 	for (size_t i = 0; i < countof(cases); i++) {
 		autofree uint64_t *offsets = since_offsets(run, cases[i].when, 3, NULL);
 		for (size_t k = 0; k < 3; k++)
@@ -300,8 +302,8 @@ static void test_since_texts(void **state)
 		const char *text;
 		double when;
 	} good[] = {{"10s", 1700000000 - 10}, {"1h30m", 1700000000 - 5400}, {"2023-11-14T22:13:20Z", 1700000000},
-	        {"2023-11-15T00:13:20", 1700000000}, {"2023-11-15 00:13", 1700000000 - 20}, {"2023-11-15", 1700000000 - 800},
-	        {"00:13:20", 1700000000}, {"22:13Z", 1700000000 - 20}};
+		{"2023-11-15T00:13:20", 1700000000}, {"2023-11-15 00:13", 1700000000 - 20},
+		{"2023-11-15", 1700000000 - 800}, {"00:13:20", 1700000000}, {"22:13Z", 1700000000 - 20}};
 	static const char *const bad[] = {"", "x", "10 parsecs", "2023-13-01", "25:00", "2023-11-14T22:13:20X"};
 	double when;
 	struct error err;
@@ -319,14 +321,14 @@ static void test_since_texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_plain),
-	        TEST(test_events),
-	        TEST(test_follow_to_the_end),
-	        TEST(test_follow_sees_the_controller_die),
-	        TEST(test_long_lines_and_bytes),
-	        TEST(test_nobody_reads),
-	        TEST(test_since),
-	        TEST(test_since_texts),
+		TEST(test_plain),
+		TEST(test_events),
+		TEST(test_follow_to_the_end),
+		TEST(test_follow_sees_the_controller_die),
+		TEST(test_long_lines_and_bytes),
+		TEST(test_nobody_reads),
+		TEST(test_since),
+		TEST(test_since_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-static const char about[] = "ls [OPTION]... [NAME]\n"
-			    "Lists the clusters that are kept up, with their nodes and what they have run. (`muster list` lists runs.)";
+static const char about[] =
+	"ls [OPTION]... [NAME]\n"
+	"Lists the clusters that are kept up, with their nodes and what they have run. (`muster list` lists runs.)";
 
 static json_t *read_one(const char *name, struct error *err)
 {
@@ -32,7 +33,7 @@ static json_t *read_all(const char *only, struct error *err)
 		json_array_clear(names), json_array_append_new(names, json_string(only));
 	size_t i;
 	json_t *name;
-	json_array_foreach(names, i, name) {
+	json_array_foreach (names, i, name) {
 		json_t *status = read_one(json_string_value(name), only ? err : NULL);
 		if (status)
 			json_array_append_new(all, status);
@@ -48,7 +49,7 @@ static size_t count_state(const json_t *nodes, const char *state)
 {
 	size_t i, n = 0;
 	json_t *node;
-	json_array_foreach(nodes, i, node)
+	json_array_foreach (nodes, i, node)
 		n += tree_is(node, "state", state);
 	return n;
 }
@@ -57,7 +58,7 @@ static const json_t *running(const json_t *jobs)
 {
 	size_t i;
 	json_t *job;
-	json_array_foreach(jobs, i, job)
+	json_array_foreach (jobs, i, job)
 		if (!tree_has(job, "end"))
 			return job;
 	return NULL;
@@ -84,9 +85,13 @@ static void print_clusters(const json_t *all, struct str *out)
 	struct grid g = {.heads = heads};
 	size_t i;
 	json_t *c;
-	json_array_foreach(all, i, c) {
-		const json_t *jobs = json_object_get(c, "jobs"), *last = json_array_get(jobs, json_array_size(jobs) - 1);
-		const char *outcome = !last ? NULL : tree_has(last, "outcome") ? tree_text(last, "outcome") : tree_has(last, "end") ? "?" : "running";
+	json_array_foreach (all, i, c) {
+		const json_t *jobs = json_object_get(c, "jobs"),
+			     *last = json_array_get(jobs, json_array_size(jobs) - 1);
+		const char *outcome = !last                       ? NULL
+				      : tree_has(last, "outcome") ? tree_text(last, "outcome")
+				      : tree_has(last, "end")     ? "?"
+								  : "running";
 		grid_add(&g, tree_text(c, "name"));
 		grid_take(&g, state_of(c));
 		grid_add(&g, tree_text(c, "executor"));
@@ -104,7 +109,7 @@ static void print_nodes(const json_t *c, struct str *out)
 	struct grid g = {.heads = heads};
 	size_t i;
 	json_t *node;
-	json_array_foreach(json_object_get(c, "nodes"), i, node) {
+	json_array_foreach (json_object_get(c, "nodes"), i, node) {
 		const char *name = tree_text(node, "name"), *address = tree_text(node, "address");
 		grid_take(&g, mem_printf("%zu", i));
 		grid_add(&g, tree_text(node, "state"));
@@ -123,7 +128,9 @@ static void print_hint(const json_t *c, struct str *out)
 		char date[32];
 		struct tm tm;
 		strftime(date, sizeof date, "%F %H:%M", localtime_r(&until, &tm));
-		str_printf(out, "  its controller is gone; nodes live until about %s; bring it back with `muster up %s`\n", date, name);
+		str_printf(out,
+			"  its controller is gone; nodes live until about %s; bring it back with `muster up %s`\n",
+			date, name);
 	} else if (tree_is(c, "state", "up") && count_state(nodes, "up") < json_array_size(nodes))
 		str_printf(out, "  not all nodes are there; bring them back with `muster up %s`\n", name);
 }
@@ -134,7 +141,7 @@ static void print(const json_t *all)
 	print_clusters(all, &out);
 	size_t i;
 	json_t *c;
-	json_array_foreach(all, i, c) {
+	json_array_foreach (all, i, c) {
 		str_printf(&out, "\n%s\n", tree_text(c, "name"));
 		print_nodes(c, &out);
 		print_hint(c, &out);

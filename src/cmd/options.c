@@ -50,7 +50,8 @@ static size_t describe(const struct option_row *rows, struct option *longs, char
 	size_t n = 0;
 	*letters++ = ':';
 	for (; rows[n].name && n < ROWS_MAX; n++) {
-		longs[n] = (struct option){rows[n].name, rows[n].value ? required_argument : no_argument, NULL, FIRST + (int)n};
+		longs[n] = (struct option){
+			rows[n].name, rows[n].value ? required_argument : no_argument, NULL, FIRST + (int)n};
 		if (rows[n].letter) {
 			*letters++ = rows[n].letter;
 			if (rows[n].value)
@@ -72,13 +73,14 @@ static int refuse(char **argv, const struct option_row *rows, struct error *err)
 		names[n] = rows[n].name;
 	names[n] = "help";
 	if (!str_starts(word, "--"))
-		return error_set(err, ERROR_USAGE, "%s: unknown option '-%c'; see `muster %s --help`", argv[0], optopt, argv[0]);
+		return error_set(
+			err, ERROR_USAGE, "%s: unknown option '-%c'; see `muster %s --help`", argv[0], optopt, argv[0]);
 	autofree char *bare = mem_strndup(word + 2, strcspn(word + 2, "="));
 	const char *near = str_nearest(bare, names);
 	if (near && strcmp(near, bare) == 0)
 		return error_set(err, ERROR_USAGE, "%s: --%s takes no value, found '%s'", argv[0], bare, word);
 	return error_set(err, ERROR_USAGE, "%s: unknown option '%s'%s%s%s; see `muster %s --help`", argv[0], word,
-	        near ? ", did you mean '--" : "", near ? near : "", near ? "'" : "", argv[0]);
+		near ? ", did you mean '--" : "", near ? near : "", near ? "'" : "", argv[0]);
 }
 
 static const struct option_row *find_row(const struct option_row *rows, int c)
@@ -127,8 +129,8 @@ int options_operand(int argc, char **argv, int first, const char **operand, stru
 {
 	*operand = first < argc ? argv[first] : NULL;
 	if (argc - first > 1)
-		return error_set(
-		        err, ERROR_USAGE, "%s: found '%s' after '%s', expected one run at most", argv[0], argv[first + 1], argv[first]);
+		return error_set(err, ERROR_USAGE, "%s: found '%s' after '%s', expected one run at most", argv[0],
+			argv[first + 1], argv[first]);
 	return 0;
 }
 

@@ -17,12 +17,13 @@ struct option_row {
 	char letter;       // or 0
 	const char *value; // what its value is called in the help; NULL for a flag; "*X": there may be several
 	const char *help;  // one line
-	void *to;          // bool * of a flag, const char ** of a value (the last one given counts), struct options_list * of several
+	void *to; // bool * of a flag, const char ** of a value (the last one given counts), struct options_list * of
+		  // several
 };
 
-// Parses up to the end of argv, operands in between allowed, which end up last. rows ends with a row without name. about is what follows
-// "usage: muster " in the help, then a line that says what the command does. Returns the index of the first operand; 0 when --help was
-// asked for and printed; -1 and err (ERROR_USAGE).
+// Parses up to the end of argv, operands in between allowed, which end up last. rows ends with a row without name.
+// about is what follows "usage: muster " in the help, then a line that says what the command does. Returns the index of
+// the first operand; 0 when --help was asked for and printed; -1 and err (ERROR_USAGE).
 int options_parse(int argc, char **argv, const char *about, const struct option_row *rows, struct error *err);
 
 // The only operand from first on, NULL when there is none; more than one sets err and returns -1.

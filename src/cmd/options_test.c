@@ -17,8 +17,8 @@ static struct options_list list;
 
 static int parse(const char *line, char **words, struct error *err)
 {
-	static const struct option_row rows[] = {
-	        {"follow", 'f', NULL, "go on", &flag}, {"number", 'n', "N", "how many", &value}, {"json", 0, NULL, "as JSON", &flag},
+	static const struct option_row rows[] = {{"follow", 'f', NULL, "go on", &flag},
+		{"number", 'n', "N", "how many", &value}, {"json", 0, NULL, "as JSON", &flag},
 		{"set", 's', "*X", "any number of them", &list}, {0}};
 	static char copy[256];
 	strcpy(copy, line);
@@ -73,12 +73,12 @@ static void test_wrong_ones(void **state)
 	static const struct {
 		const char *line, *why;
 	} cases[] = {
-	        {"demo --folow", "did you mean '--follow'"},
-	        {"demo -x", "unknown option '-x'"},
-	        {"demo -n", "'-n' needs a value"},
-	        {"demo --number", "'--number' needs a value"},
-	        {"demo --json=1", "takes no value"},
-	        {"demo --zzzzzzzz", "unknown option '--zzzzzzzz';"},
+		{"demo --folow", "did you mean '--follow'"},
+		{"demo -x", "unknown option '-x'"},
+		{"demo -n", "'-n' needs a value"},
+		{"demo --number", "'--number' needs a value"},
+		{"demo --json=1", "takes no value"},
+		{"demo --zzzzzzzz", "unknown option '--zzzzzzzz';"},
 	};
 	for (size_t i = 0; i < countof(cases); i++) {
 		struct error err = {0};
@@ -105,9 +105,10 @@ static void test_runs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_values_and_operands),
-	        cmocka_unit_test(test_lists), cmocka_unit_test(test_wrong_ones),
-	        cmocka_unit_test(test_runs),
+		cmocka_unit_test(test_values_and_operands),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_wrong_ones),
+		cmocka_unit_test(test_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

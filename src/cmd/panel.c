@@ -159,13 +159,13 @@ static enum colour state_colour(enum progress_state state)
 }
 
 static const char *const state_names[] = {
-        [PROGRESS_STARTING] = "starting",
-        [PROGRESS_READY] = "ready",
-        [PROGRESS_BUSY] = "busy",
-        [PROGRESS_RUNNING] = "running",
-        [PROGRESS_DONE] = "done",
-        [PROGRESS_FAILED] = "failed",
-        [PROGRESS_LOST] = "lost",
+	[PROGRESS_STARTING] = "starting",
+	[PROGRESS_READY] = "ready",
+	[PROGRESS_BUSY] = "busy",
+	[PROGRESS_RUNNING] = "running",
+	[PROGRESS_DONE] = "done",
+	[PROGRESS_FAILED] = "failed",
+	[PROGRESS_LOST] = "lost",
 };
 
 static char *state_text(const struct progress_node *node)
@@ -199,7 +199,8 @@ static struct columns measure(const struct panel *panel, const struct progress *
 	return c;
 }
 
-static void draw_node(const struct panel *panel, const struct progress *p, const struct columns *c, size_t i, struct str *out)
+static void draw_node(
+	const struct panel *panel, const struct progress *p, const struct columns *c, size_t i, struct str *out)
 {
 	const struct progress_node *node = &p->nodes[i];
 	struct line line = begin(panel, out);
@@ -248,7 +249,8 @@ static void draw_rest(const struct panel *panel, const struct progress *p, const
 	bool first = true;
 	for (size_t s = 0; s < countof(counts); s++) {
 		if (counts[s])
-			put(&line, state_colour((enum progress_state)s), "%s %zu %s", first ? "" : ",", counts[s], state_names[s]);
+			put(&line, state_colour((enum progress_state)s), "%s %zu %s", first ? "" : ",", counts[s],
+				state_names[s]);
 		first &= !counts[s];
 	}
 	if (sampled) {

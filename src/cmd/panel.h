@@ -16,7 +16,8 @@ struct panel {
 	bool utf8;            // else only ASCII decorations
 };
 
-// Adds the lines, each ended by a newline, and returns how many. Once the run is over they sum it up: no nodes and no bar.
+// Adds the lines, each ended by a newline, and returns how many. Once the run is over they sum it up: no nodes and no
+// bar.
 size_t panel_draw(const struct panel *panel, const struct progress *p, struct str *out);
 
 #endif

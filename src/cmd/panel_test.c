@@ -30,8 +30,8 @@ static struct progress *bring_up(int nodes)
 {
 	struct progress *p = progress_new();
 	event(p, 0,
-	        event_make("run", "s:s, s:s, s:s, s:i, s:i", "id", "job-1", "name", "job", "executor", "local", "nodes", nodes, "size",
-	                nodes));
+		event_make("run", "s:s, s:s, s:s, s:i, s:i", "id", "job-1", "name", "job", "executor", "local", "nodes",
+			nodes, "size", nodes));
 	phase(p, 0, "bring-up", -1);
 	for (int i = 0; i < nodes; i++) {
 		autofree char *address = mem_printf("127.0.0.%d", i + 2);
@@ -46,12 +46,15 @@ static struct progress *bring_up(int nodes)
 
 static void metric(struct progress *p, int rank, const char *name, double value)
 {
-	event(p, 4, event_make("metric", "s:i, s:i, s:s, s:f, s:s", "node", rank, "rank", rank, "name", name, "value", value, "unit", "s"));
+	event(p, 4,
+		event_make("metric", "s:i, s:i, s:s, s:f, s:s", "node", rank, "rank", rank, "name", name, "value",
+			value, "unit", "s"));
 }
 
 static void done(struct progress *p, double ts, int rank, int count)
 {
-	event(p, ts, event_make("progress", "s:i, s:i, s:i, s:i", "node", rank, "rank", rank, "done", count, "total", 100));
+	event(p, ts,
+		event_make("progress", "s:i, s:i, s:i, s:i", "node", rank, "rank", rank, "done", count, "total", 100));
 }
 
 static void assert_drawn(const struct progress *p, struct panel panel, const char *expected)
@@ -77,12 +80,12 @@ static void test_running(void **state)
 	done(p, 10, 0, 60);
 	done(p, 10, 1, 35);
 	assert_drawn(p, (struct panel){.width = 80, .height = 20, .now = 1010},
-	        "-- job-1 ---------------------------------------------- 10 s, about 13 s left --\n"
-	        " + bring-up 2.0 s   > run 8 s\n"
-	        " node 0  127.0.0.2  running    1.25 cpu   3.0 MiB  two\n"
-	        " node 1  127.0.0.3  running                        20 %\n"
-	        " loss 1.5 s (1 to 2)\n"
-	        " #######################........................... 48 %\n");
+		"-- job-1 ---------------------------------------------- 10 s, about 13 s left --\n"
+		" + bring-up 2.0 s   > run 8 s\n"
+		" node 0  127.0.0.2  running    1.25 cpu   3.0 MiB  two\n"
+		" node 1  127.0.0.3  running                        20 %\n"
+		" loss 1.5 s (1 to 2)\n"
+		" #######################........................... 48 %\n");
 	progress_free(p);
 }
 
@@ -90,14 +93,16 @@ static void test_trouble_first(void **state)
 {
 	struct progress *p = bring_up(64);
 	event(p, 3, event_make("lost", "s:i, s:s", "node", 60, "why", "no heartbeat"));
-	event(p, 3, event_make("exit", "s:i, s:i, s:i, s:n, s:n, s:f", "node", 7, "rank", 7, "status", 3, "signal", "why", "seconds", 1.0));
+	event(p, 3,
+		event_make("exit", "s:i, s:i, s:i, s:n, s:n, s:f", "node", 7, "rank", 7, "status", 3, "signal", "why",
+			"seconds", 1.0));
 	assert_drawn(p, (struct panel){.width = 60, .height = 6, .now = 1010},
-	        "-- job-1 ------------------------------------------- 10 s --\n"
-	        " + bring-up 2.0 s   > run 8 s\n"
-	        " node 0   running   \n"
-	        " node 7   failed    \n"
-	        " node 60  lost      \n"
-	        " 61 more: 61 running\n");
+		"-- job-1 ------------------------------------------- 10 s --\n"
+		" + bring-up 2.0 s   > run 8 s\n"
+		" node 0   running   \n"
+		" node 7   failed    \n"
+		" node 60  lost      \n"
+		" 61 more: 61 running\n");
 	event(p, 4, event_make("back", "s:i, s:f", "node", 60, "seconds", 1.0));
 	assert_int_equal(p->nodes[60].state, PROGRESS_RUNNING);
 	progress_free(p);
@@ -108,11 +113,12 @@ static void test_over(void **state)
 	struct progress *p = bring_up(1);
 	metric(p, 0, "loss", 0.25);
 	phase(p, 9, "run", 7);
-	event(p, 10, event_make("end", "s:s, s:s, s:i, s:f", "outcome", "failed", "why", "x", "exit", 1, "seconds", 10.0));
+	event(p, 10,
+		event_make("end", "s:s, s:s, s:i, s:f", "outcome", "failed", "why", "x", "exit", 1, "seconds", 10.0));
 	assert_drawn(p, (struct panel){.width = 40, .height = 20, .now = 2000},
-	        "-- job-1 -------- failed after 10.0 s --\n"
-	        " + bring-up 2.0 s   + run 7.0 s\n"
-	        " loss 0.25 s\n");
+		"-- job-1 -------- failed after 10.0 s --\n"
+		" + bring-up 2.0 s   + run 7.0 s\n"
+		" loss 0.25 s\n");
 	progress_free(p);
 }
 
@@ -122,7 +128,8 @@ static void test_small(void **state)
 	metric(p, 0, "loss", 0.25);
 	for (size_t width = 0; width < 90; width++) {
 		for (size_t height = 0; height < 12; height++) {
-			struct panel panel = {.width = width, .height = height, .now = 1003, .colour = true, .utf8 = true};
+			struct panel panel = {
+				.width = width, .height = height, .now = 1003, .colour = true, .utf8 = true};
 			autostr struct str out = {0};
 			assert_true(panel_draw(&panel, p, &out) <= height);
 		}
@@ -163,12 +170,12 @@ static void test_strangers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_running),
-	        cmocka_unit_test(test_trouble_first),
-	        cmocka_unit_test(test_over),
-	        cmocka_unit_test(test_small),
-	        cmocka_unit_test(test_left),
-	        cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_running),
+		cmocka_unit_test(test_trouble_first),
+		cmocka_unit_test(test_over),
+		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_left),
+		cmocka_unit_test(test_strangers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,15 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char usage[] = "usage: muster plan JOB [--set PATH=VALUE]... [--site FILE]\n"
-                            "       muster plan --schema\n"
-                            "\n"
-                            "Prints exactly what `muster run JOB` would do, as JSON, and does nothing.\n"
-                            "\n"
-                            "  -s, --set PATH=VALUE  override a key of the job file: run.env.X=1, cluster.nodes=4, inputs[0].from=a.tar\n"
-                            "      --site FILE       defaults of this site: deadline, heartbeat, lease, grace\n"
-                            "      --schema          print the JSON Schema of the job file\n"
-                            "  -h, --help            print this text\n";
+static const char usage[] =
+	"usage: muster plan JOB [--set PATH=VALUE]... [--site FILE]\n"
+	"       muster plan --schema\n"
+	"\n"
+	"Prints exactly what `muster run JOB` would do, as JSON, and does nothing.\n"
+	"\n"
+	"  -s, --set PATH=VALUE  override a key of the job file: run.env.X=1, cluster.nodes=4, inputs[0].from=a.tar\n"
+	"      --site FILE       defaults of this site: deadline, heartbeat, lease, grace\n"
+	"      --schema          print the JSON Schema of the job file\n"
+	"  -h, --help            print this text\n";
 
 struct options {
 	const char **sets;
@@ -30,8 +31,9 @@ struct options {
 
 static int parse(int argc, char **argv, struct options *options, struct error *err)
 {
-	static const struct option known[] = {{"set", required_argument, NULL, 's'}, {"site", required_argument, NULL, 'S'},
-	        {"schema", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option known[] = {{"set", required_argument, NULL, 's'},
+		{"site", required_argument, NULL, 'S'}, {"schema", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int c;
 	optind = 1;
 	opterr = 0;
@@ -52,8 +54,9 @@ static int parse(int argc, char **argv, struct options *options, struct error *e
 		case ':':
 			return error_set(err, ERROR_USAGE, "plan: '%s' needs a value", argv[optind - 1]);
 		default:
-			return error_set(err, ERROR_USAGE, "plan: unknown option '%s', expected --set, --site, --schema or --help",
-			        argv[optind - 1]);
+			return error_set(err, ERROR_USAGE,
+				"plan: unknown option '%s', expected --set, --site, --schema or --help",
+				argv[optind - 1]);
 		}
 	}
 	if (options->help || options->schema)

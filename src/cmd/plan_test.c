@@ -16,13 +16,13 @@ static void test_refused(void **state)
 		char *argv[6];
 		const char *why;
 	} cases[] = {
-	        {{"plan"}, "plan: found 0 job files, expected one"},
-	        {{"plan", "a.yaml", "b.yaml"}, "plan: found 2 job files, expected one"},
-	        {{"plan", "a.yaml", "--set"}, "plan: '--set' needs a value"},
-	        {{"plan", "--sites", "a.yaml"}, "plan: unknown option '--sites'"},
-	        {{"plan", "/nonexistent/a.yaml"}, "/nonexistent/a.yaml"},
-	        {{"plan", "--site", "/nonexistent/site.yaml", "/nonexistent/a.yaml"}, "/nonexistent/site.yaml"},
-	        {{"plan", "/dev/null", "-s", "run.nodse=3"}, "/dev/null:1:1: found nothing"},
+		{{"plan"}, "plan: found 0 job files, expected one"},
+		{{"plan", "a.yaml", "b.yaml"}, "plan: found 2 job files, expected one"},
+		{{"plan", "a.yaml", "--set"}, "plan: '--set' needs a value"},
+		{{"plan", "--sites", "a.yaml"}, "plan: unknown option '--sites'"},
+		{{"plan", "/nonexistent/a.yaml"}, "/nonexistent/a.yaml"},
+		{{"plan", "--site", "/nonexistent/site.yaml", "/nonexistent/a.yaml"}, "/nonexistent/site.yaml"},
+		{{"plan", "/dev/null", "-s", "run.nodse=3"}, "/dev/null:1:1: found nothing"},
 	};
 	for (size_t i = 0; i < countof(cases); i++) {
 		struct error err = {0};
@@ -39,7 +39,7 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,8 @@ static int on_event(json_t *event, void *data)
 }
 
 // A file is a log; anything else names a run.
-static int read_source(const struct wish *w, const char *name, struct iterations *it, struct logfile *found, struct error *err)
+static int read_source(
+	const struct wish *w, const char *name, struct iterations *it, struct logfile *found, struct error *err)
 {
 	struct stat st;
 	if (stat(name, &st) == 0 && !S_ISDIR(st.st_mode))
@@ -42,12 +43,16 @@ static int read_source(const struct wish *w, const char *name, struct iterations
 		run_read(run, true, &metrics, on_event, it, NULL); // none yet is no error
 	*found = (struct logfile){.clock = "muster"};
 	if (rc == 0 && iterations_leader(it) < 0)
-		rc = error_set(err, ERROR_USAGE, "%s: no rank has printed a line of an iteration; say in the job file with 'progress' how they look", run->id);
+		rc = error_set(err, ERROR_USAGE,
+			"%s: no rank has printed a line of an iteration; say in the job file with 'progress' how they "
+			"look",
+			run->id);
 	run_free(run);
 	return rc;
 }
 
-// Only the first turns count as seen: returns how many there were. *actual becomes the whole run's time when the rest of it is there too.
+// Only the first turns count as seen: returns how many there were. *actual becomes the whole run's time when the rest
+// of it is there too.
 static double cut(struct estimate_input *in, double first, double *actual)
 {
 	double seconds = in->before, done = in->done, seen = NAN;
@@ -90,9 +95,11 @@ static json_t *predict(const struct wish *w, const char *name, struct error *err
 	for (unsigned bit = 1; bit <= ESTIMATE_NOTHING; bit <<= 1)
 		if (e.doubts & bit)
 			json_array_append_new(doubts, json_string(estimate_doubt(bit)));
-	json_t *result = mem_json("{s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "clock", found.clock, "done", series_number(done), "seen", (int)e.seen,
-		"warm_up", (int)e.warm_up, "pauses", (int)e.pauses, "turns", series_number(in.total), "turn", interval(e.turn, e.turn_low, e.turn_high),
-		"median", series_number(e.median), "init", series_number(e.init), "total", interval(e.total, e.total_low, e.total_high), "actual",
+	json_t *result = mem_json("{s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+		name, "clock", found.clock, "done", series_number(done), "seen", (int)e.seen, "warm_up", (int)e.warm_up,
+		"pauses", (int)e.pauses, "turns", series_number(in.total), "turn",
+		interval(e.turn, e.turn_low, e.turn_high), "median", series_number(e.median), "init",
+		series_number(e.init), "total", interval(e.total, e.total_low, e.total_high), "actual",
 		series_number(actual), "error", series_number(e.total / actual - 1), "doubts", doubts);
 	iterations_free(it);
 	return result;
@@ -110,7 +117,10 @@ static double at(const json_t *object, const char *name, size_t i)
 
 static char *seconds_text(double seconds)
 {
-	return isnan(seconds) ? mem_strdup("") : seconds < 1e-6 ? mem_strdup("0 s") : seconds < 60 ? mem_printf("%.4g s", seconds) : str_seconds(seconds);
+	return isnan(seconds)   ? mem_strdup("")
+	       : seconds < 1e-6 ? mem_strdup("0 s")
+	       : seconds < 60   ? mem_printf("%.4g s", seconds)
+				: str_seconds(seconds);
 }
 
 static void add_row(struct grid *g, const json_t *p)
@@ -118,9 +128,11 @@ static void add_row(struct grid *g, const json_t *p)
 	autofree char *low = seconds_text(at(p, "total", 1)), *high = seconds_text(at(p, "total", 2));
 	double turns = at(p, "turns", 0), error = at(p, "error", 0), turn = at(p, "turn", 0);
 	grid_add(g, json_string_value(json_object_get(p, "name")));
-	grid_take(g, isnan(turns) ? mem_printf("%.0f", at(p, "done", 0)) : mem_printf("%.0f of %.0f", at(p, "done", 0), turns));
+	grid_take(g, isnan(turns) ? mem_printf("%.0f", at(p, "done", 0))
+				  : mem_printf("%.0f of %.0f", at(p, "done", 0), turns));
 	grid_take(g, seconds_text(turn));
-	grid_take(g, !(turn > 0) ? mem_strdup("") : mem_printf("%.2g %%", 50 * (at(p, "turn", 2) - at(p, "turn", 1)) / turn));
+	grid_take(g, !(turn > 0) ? mem_strdup("")
+				 : mem_printf("%.2g %%", 50 * (at(p, "turn", 2) - at(p, "turn", 1)) / turn));
 	grid_take(g, seconds_text(at(p, "init", 0)));
 	grid_take(g, seconds_text(at(p, "total", 0)));
 	grid_take(g, *low ? mem_printf("%s to %s", low, high) : mem_strdup(""));
@@ -130,20 +142,21 @@ static void add_row(struct grid *g, const json_t *p)
 
 static void print_text(const json_t *results)
 {
-	static const char *const heads[] = {"NAME", "#SEEN", "#ITERATION", "#+-", "#BEFORE", "#WHOLE RUN", "95 % BETWEEN", "#ACTUAL", "#OFF", NULL};
+	static const char *const heads[] = {
+		"NAME", "#SEEN", "#ITERATION", "#+-", "#BEFORE", "#WHOLE RUN", "95 % BETWEEN", "#ACTUAL", "#OFF", NULL};
 	struct grid g = {.heads = heads};
 	autostr struct str out = {0};
 	size_t i, k;
 	const json_t *p, *doubt;
-	json_array_foreach(results, i, p)
+	json_array_foreach (results, i, p)
 		add_row(&g, p);
 	grid_print(&g, &out, "");
-	json_array_foreach(results, i, p)
-	{
+	json_array_foreach (results, i, p) {
 		const char *name = json_string_value(json_object_get(p, "name"));
 		if (isnan(at(p, "turns", 0)))
-			str_printf(&out, "%s: how many iterations the whole run has is not known; say it with --total\n", name);
-		json_array_foreach(json_object_get(p, "doubts"), k, doubt)
+			str_printf(&out,
+				"%s: how many iterations the whole run has is not known; say it with --total\n", name);
+		json_array_foreach (json_object_get(p, "doubts"), k, doubt)
 			str_printf(&out, "%s: not to be trusted: %s\n", name, json_string_value(doubt));
 	}
 	fputs(out.text, stdout);
@@ -168,14 +181,19 @@ int cmd_predict(int argc, char **argv, struct error *err)
 	struct wish wish = {0};
 	const struct option_row rows[] = {
 		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"pattern", 'p', "RE", "the line of an iteration: groups done, total, epoch, epochs, at (time), seconds (it took)", &wish.pattern},
+		{"pattern", 'p', "RE",
+			"the line of an iteration: groups done, total, epoch, epochs, at (time), seconds (it took)",
+			&wish.pattern},
 		{"total", 't', "N", "iterations of the whole run, where the lines do not say", &total},
-		{"first", 'f', "N", "look only at the first N iterations, and compare with the rest where it is there", &first},
+		{"first", 'f', "N", "look only at the first N iterations, and compare with the rest where it is there",
+			&first},
 		{"json", 0, NULL, "print one JSON array", &as_json},
 		{0},
 	};
 	int at_operand = options_parse(argc, argv,
-		"predict [OPTION]... LOG|RUN...\nSays how long the whole run takes, from the first iterations in a log of any program, or in a run.", rows, err);
+		"predict [OPTION]... LOG|RUN...\nSays how long the whole run takes, from the first iterations in a log "
+		"of any program, or in a run.",
+		rows, err);
 	if (at_operand <= 0)
 		return at_operand;
 	if (number("total", total, &wish.total, err) < 0 || number("first", first, &wish.first, err) < 0)

@@ -11,22 +11,26 @@
 
 static void print_table(const json_t *prices)
 {
-	static const char *const heads[] = {"EXECUTOR", "TYPE", "#PER HOUR", "#PER CPU AND HOUR", "#AT LEAST", "BILLED BY", NULL};
+	static const char *const heads[] = {
+		"EXECUTOR", "TYPE", "#PER HOUR", "#PER CPU AND HOUR", "#AT LEAST", "BILLED BY", NULL};
 	struct grid g = {.heads = heads};
 	autostr struct str out = {0};
 	const char *currency = tree_text(prices, "currency"), *as_of = tree_text(prices, "as_of");
-	printf("prices of %s, in %s, %s\n\n", tree_text(prices, "file"), currency ? currency : "a currency it does not name",
-		as_of ? as_of : "of a day it does not name");
+	printf("prices of %s, in %s, %s\n\n", tree_text(prices, "file"),
+		currency ? currency : "a currency it does not name", as_of ? as_of : "of a day it does not name");
 	size_t i;
 	const json_t *p;
-	json_array_foreach(json_object_get(prices, "prices"), i, p)
-	{
+	json_array_foreach (json_object_get(prices, "prices"), i, p) {
 		grid_add(&g, tree_text(p, "executor"));
 		grid_add(&g, tree_text(p, "type") ? tree_text(p, "type") : "any");
-		grid_take(&g, tree_number(p, "per_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_hour")) : mem_strdup(""));
-		grid_take(&g, tree_number(p, "per_cpu_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_cpu_hour")) : mem_strdup(""));
+		grid_take(&g, tree_number(p, "per_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_hour"))
+							     : mem_strdup(""));
+		grid_take(&g, tree_number(p, "per_cpu_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_cpu_hour"))
+								 : mem_strdup(""));
 		grid_take(&g, tree_number(p, "minimum") > 0 ? str_seconds(tree_number(p, "minimum")) : mem_strdup(""));
-		grid_add(&g, tree_number(p, "step") >= 3600 ? "hour" : tree_number(p, "step") >= 60 ? "minute" : "second");
+		grid_add(&g, tree_number(p, "step") >= 3600 ? "hour"
+			     : tree_number(p, "step") >= 60 ? "minute"
+							    : "second");
 	}
 	grid_print(&g, &out, "");
 	fputs(out.text ? out.text : "", stdout);
@@ -41,7 +45,8 @@ int cmd_prices(int argc, char **argv, struct error *err)
 		{"json", 0, NULL, "print JSON", &as_json},
 		{0},
 	};
-	int first = options_parse(argc, argv, "prices [OPTION]...\nShows what nodes are taken to cost, and from when that is.", rows, err);
+	int first = options_parse(argc, argv,
+		"prices [OPTION]...\nShows what nodes are taken to cost, and from when that is.", rows, err);
 	if (first <= 0)
 		return first;
 	if (options_operand(argc, argv, first, &operand, err) < 0)
@@ -55,7 +60,8 @@ int cmd_prices(int argc, char **argv, struct error *err)
 		return -1;
 	}
 	if (!prices)
-		return error_set(err, ERROR_USAGE, "there are no prices: no --prices, no $MUSTER_PRICES, no prices.yaml here; costs are left out");
+		return error_set(err, ERROR_USAGE,
+			"there are no prices: no --prices, no $MUSTER_PRICES, no prices.yaml here; costs are left out");
 	autofree char *text = as_json ? json_dumps(prices, JSON_INDENT(2)) : NULL;
 	if (text)
 		puts(text);

@@ -103,7 +103,8 @@ static void on_run(struct progress *p, const json_t *event)
 	p->id = copy(text(event, "id"));
 	p->executor = copy(text(event, "executor"));
 	p->begun = number(event, "ts");
-	json_int_t nodes = json_integer_value(json_object_get(event, "nodes")), size = json_integer_value(json_object_get(event, "size"));
+	json_int_t nodes = json_integer_value(json_object_get(event, "nodes")),
+		   size = json_integer_value(json_object_get(event, "size"));
 	if (nodes > 0 && nodes <= NODES_MOST)
 		grow(&p->nodes, &p->nnodes, (size_t)nodes, sizeof *p->nodes);
 	if (size > 0 && size <= RANKS_MOST)
@@ -269,18 +270,18 @@ static const struct taker {
 	const char *type;
 	void (*take)(struct progress *p, const json_t *event);
 } takers[] = {
-        {"run", on_run},
-        {"phase", on_phase},
-        {"hello", on_hello},
-        {"lost", on_lost},
-        {"back", on_back},
-        {"start", on_start},
-        {"exit", on_exit_rank},
-        {"retry", on_retry},
-        {"metric", on_metric},
-        {"progress", on_progress},
-        {"sample", on_sample},
-        {"end", on_end},
+	{"run", on_run},
+	{"phase", on_phase},
+	{"hello", on_hello},
+	{"lost", on_lost},
+	{"back", on_back},
+	{"start", on_start},
+	{"exit", on_exit_rank},
+	{"retry", on_retry},
+	{"metric", on_metric},
+	{"progress", on_progress},
+	{"sample", on_sample},
+	{"end", on_end},
 };
 
 void progress_event(struct progress *p, const json_t *event)

@@ -75,7 +75,8 @@ void progress_output(struct progress *p, size_t rank, const char *bytes, size_t 
 // How much of the work is done over all ranks that count, 0 to 1; -1 when none does.
 double progress_share(const struct progress *p);
 
-// Seconds until the slowest rank will have counted to its total at its own pace so far; -1 when that cannot be told yet.
+// Seconds until the slowest rank will have counted to its total at its own pace so far; -1 when that cannot be told
+// yet.
 double progress_left(const struct progress *p, double now);
 
 // The mean of a metric over the ranks that gave it, and its range; returns how many ranks that are.

@@ -26,12 +26,14 @@
 #define YOUNG 10      // seconds a run may be without a controller before it counts as lost
 #define PATIENCE 10.0 // seconds for a killed controller to be gone
 
-static const char about[] = "reap [OPTION]... [RUN]...\n"
-			    "Removes what runs have left whose controller is gone: processes, control groups, directories, containers;\n"
-			    "and closes their records with the outcome 'lost'. Without RUN: what any run has left.\n"
-			    "A cluster that is kept up and whose controller is gone (`muster up NAME` brings it back) is left alone until the\n"
-			    "lease of its nodes is over, unless --clusters is given, or its id as RUN.\n"
-			    "Exit status: 0 nothing is left, 3 something could not be removed.";
+static const char about[] =
+	"reap [OPTION]... [RUN]...\n"
+	"Removes what runs have left whose controller is gone: processes, control groups, directories, containers;\n"
+	"and closes their records with the outcome 'lost'. Without RUN: what any run has left.\n"
+	"A cluster that is kept up and whose controller is gone (`muster up NAME` brings it back) is left alone until "
+	"the\n"
+	"lease of its nodes is over, unless --clusters is given, or its id as RUN.\n"
+	"Exit status: 0 nothing is left, 3 something could not be removed.";
 
 struct reap {
 	const char *runs;
@@ -118,7 +120,7 @@ static struct run *find_run(const struct reap *r, const char *label, const json_
 	struct run *run = fs_exists(path) ? run_open(r->runs, label, NULL) : NULL;
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		if (!run && *text_of(item, "run_dir"))
 			run = run_open(r->runs, text_of(item, "run_dir"), NULL);
 	if (run && !strcmp(run->id, label))
@@ -149,8 +151,9 @@ static int kill_controller(const json_t *controller, struct error *err)
 	return 0;
 }
 
-// Is the controller of this run alive, as the run or an executor knows it? *controller is {"pid", "started"}, owned by the caller. Who knows
-// that it is dead is believed before who sees what another machine may still want, which this one may be to itself.
+// Is the controller of this run alive, as the run or an executor knows it? *controller is {"pid", "started"}, owned by
+// the caller. Who knows that it is dead is believed before who sees what another machine may still want, which this one
+// may be to itself.
 static bool is_live(const struct run *run, const json_t *found, json_t **controller)
 {
 	*controller = NULL;
@@ -160,10 +163,10 @@ static bool is_live(const struct run *run, const json_t *found, json_t **control
 	*controller = NULL;
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		if (!json_is_true(json_object_get(item, "live")) && json_object_get(item, "controller"))
 			return false;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		if (json_is_true(json_object_get(item, "live"))) {
 			*controller = json_incref(json_object_get(item, "controller"));
 			return true;
@@ -222,14 +225,15 @@ static bool holds(const json_t *items, const json_t *wanted)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(items, i, item)
-		if (!strcmp(text_of(item, "what"), text_of(wanted, "what")) && !strcmp(text_of(item, "id"), text_of(wanted, "id")))
+	json_array_foreach (items, i, item)
+		if (!strcmp(text_of(item, "what"), text_of(wanted, "what")) &&
+			!strcmp(text_of(item, "id"), text_of(wanted, "id")))
 			return true;
 	return false;
 }
 
-// Calls down of every executor that found something, and tells what is gone by what is still found. Returns what is left, NULL and err
-// when that cannot be known.
+// Calls down of every executor that found something, and tells what is gone by what is still found. Returns what is
+// left, NULL and err when that cannot be known.
 static json_t *remove_left(struct reap *r, const char *label, const json_t *found, struct error *err)
 {
 	struct cluster c = {.label = label};
@@ -239,10 +243,10 @@ static json_t *remove_left(struct reap *r, const char *label, const json_t *foun
 	json_t *left = find_left(label, err);
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		if (left && !holds(left, item))
 			note(r->gone, label, text_of(item, "what"), text_of(item, "id"), NULL);
-	json_array_foreach(left, i, item)
+	json_array_foreach (left, i, item)
 		note(r->stays, label, text_of(item, "what"), text_of(item, "id"), *why.text ? why.text : "still found");
 	return left;
 }
@@ -251,7 +255,7 @@ static void list_found(struct reap *r, const char *label, const json_t *found, c
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		note(r->gone, label, text_of(item, "what"), text_of(item, "id"), NULL);
 	if (run && !has_ended(run))
 		note(r->gone, label, kept_has_label(label, NULL) ? "cluster" : "record", run->dir, NULL);
@@ -291,8 +295,8 @@ static int reap_run(struct reap *r, const char *label, bool named, struct error 
 	int rc = 0;
 	if (named && live && !r->force)
 		rc = error_set(err, ERROR_USAGE,
-			"run '%s' is still going (controller: process %d): `muster cancel` ends it, --force kills it", label,
-			(int)json_integer_value(json_object_get(controller, "pid")));
+			"run '%s' is still going (controller: process %d): `muster cancel` ends it, --force kills it",
+			label, (int)json_integer_value(json_object_get(controller, "pid")));
 	else if (live && !named)
 		rc = 0;
 	else if (r->dry)
@@ -307,7 +311,8 @@ static int reap_run(struct reap *r, const char *label, bool named, struct error 
 
 // --- which runs -------------------------------------------------------------
 
-// The label that the user means by a run's id, the beginning of one, or its directory; a label that only an executor knows will do too.
+// The label that the user means by a run's id, the beginning of one, or its directory; a label that only an executor
+// knows will do too.
 static char *label_of(const struct reap *r, const char *name, struct error *err)
 {
 	struct run *run = run_open(r->runs, name, err);
@@ -329,18 +334,19 @@ static json_t *all_labels(const struct reap *r, struct error *err)
 	json_t *labels = json_object();
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item)
-		if (!json_is_true(json_object_get(item, "live")) && !is_spared(r, text_of(item, "run"), text_of(item, "run_dir")))
+	json_array_foreach (found, i, item)
+		if (!json_is_true(json_object_get(item, "live")) &&
+			!is_spared(r, text_of(item, "run"), text_of(item, "run_dir")))
 			json_object_set_new(labels, text_of(item, "run"), json_true());
 	autojson json_t *clusters = kept_names();
-	json_array_foreach(clusters, i, item) {
+	json_array_foreach (clusters, i, item) {
 		struct run *run = kept_open(json_string_value(item), NULL);
 		if (run && !run_alive(run, NULL) && !is_spared(r, run->id, run->dir))
 			json_object_set_new(labels, run->id, json_true());
 		run_free(run);
 	}
 	autojson json_t *ids = run_list(r->runs);
-	json_array_foreach(ids, i, item) {
+	json_array_foreach (ids, i, item) {
 		struct run *run = run_open(r->runs, json_string_value(item), NULL);
 		if (run && is_lost(run))
 			json_object_set_new(labels, run->id, json_true());
@@ -357,7 +363,7 @@ static int reap_all(struct reap *r, struct error *err)
 	const char *label;
 	json_t *value;
 	int rc = 0;
-	json_object_foreach(labels, label, value)
+	json_object_foreach (labels, label, value)
 		rc |= reap_run(r, label, false, rc ? NULL : err);
 	return rc;
 }
@@ -378,13 +384,14 @@ static void print_things(const struct reap *r)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(r->gone, i, item) {
+	json_array_foreach (r->gone, i, item) {
 		bool record = !strcmp(text_of(item, "what"), "record");
 		const char *verb = r->dry ? (record ? "would close" : "would remove") : record ? "closed" : "removed";
 		printf("%s: %s %s %s\n", text_of(item, "run"), verb, text_of(item, "what"), text_of(item, "id"));
 	}
-	json_array_foreach(r->stays, i, item)
-		printf("%s: %s %s stays: %s\n", text_of(item, "run"), text_of(item, "what"), text_of(item, "id"), text_of(item, "why"));
+	json_array_foreach (r->stays, i, item)
+		printf("%s: %s %s stays: %s\n", text_of(item, "run"), text_of(item, "what"), text_of(item, "id"),
+			text_of(item, "why"));
 	if (!json_array_size(r->gone) && !json_array_size(r->stays))
 		puts("nothing left");
 }
@@ -403,7 +410,8 @@ int cmd_reap(int argc, char **argv, struct error *err)
 	const struct option_row rows[] = {
 		{"dry-run", 'n', NULL, "only say what would be removed", &r.dry},
 		{"force", 0, NULL, "also a RUN that is still going: its controller is killed first", &r.force},
-		{"clusters", 0, NULL, "also clusters whose controller is gone and whose lease is not over", &r.clusters},
+		{"clusters", 0, NULL, "also clusters whose controller is gone and whose lease is not over",
+			&r.clusters},
 		{"json", 0, NULL, "print one JSON object", &r.json},
 		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
 		{0},

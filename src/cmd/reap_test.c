@@ -97,7 +97,8 @@ static void set_controller(struct fixture *f, pid_t pid, int off)
 	autofree char *dir = fs_join(f->nodes, f->run->id);
 	fs_mkdirs(dir, 0700, NULL);
 	chmod(f->nodes, 0700);
-	autojson json_t *record = mem_json("{s:s, s:s, s:O}", "label", f->run->id, "run_dir", f->run->dir, "controller", control);
+	autojson json_t *record =
+		mem_json("{s:s, s:s, s:O}", "label", f->run->id, "run_dir", f->run->dir, "controller", control);
 	autofree char *file = fs_join(dir, "run.json");
 	autofree char *all = json_dumps(record, 0);
 	fs_write(file, all, strlen(all), 0600, NULL);
@@ -151,7 +152,8 @@ static void a_lost_run_is_removed_and_closed(void **state)
 	assert_true(event_is(end, "end"));
 	assert_string_equal(json_string_value(json_object_get(end, "outcome")), "lost");
 	assert_int_equal(json_integer_value(json_object_get(end, "exit")), 3);
-	assert_float_equal(json_number_value(json_object_get(end, "seconds")), 20, 1e-6); // from the first event to the last sign of life
+	assert_float_equal(json_number_value(json_object_get(end, "seconds")), 20,
+		1e-6); // from the first event to the last sign of life
 	autofree char *control = run_path(f->run, "control.json");
 	assert_false(fs_exists(control));
 	assert_int_equal(reap(f), 0);

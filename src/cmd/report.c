@@ -54,13 +54,14 @@ int cmd_report(int argc, char **argv, struct error *err)
 	const char *runs = NULL, *name;
 	bool as_json = false, as_html = false, as_text = false;
 	const struct option_row rows[] = {
-	        {"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-	        {"text", 0, NULL, "print the report as text and where the page is (this is the default)", &as_text},
-	        {"json", 0, NULL, "print report.json", &as_json},
-	        {"html", 0, NULL, "print report.html", &as_html},
-	        {0},
+		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
+		{"text", 0, NULL, "print the report as text and where the page is (this is the default)", &as_text},
+		{"json", 0, NULL, "print report.json", &as_json},
+		{"html", 0, NULL, "print report.html", &as_html},
+		{0},
 	};
-	int first = options_parse(argc, argv, "report [OPTION]... [RUN]\nReports a run, by default the latest.", rows, err);
+	int first =
+		options_parse(argc, argv, "report [OPTION]... [RUN]\nReports a run, by default the latest.", rows, err);
 	if (first <= 0)
 		return first;
 	if (as_json + as_html + as_text > 1)
@@ -75,7 +76,7 @@ int cmd_report(int argc, char **argv, struct error *err)
 	if (rc == 0)
 		rc = as_json   ? print_file(json_path, err)
 		     : as_html ? print_file(html_path, err)
-		               : print_text(run, json_path, html_path, err);
+			       : print_text(run, json_path, html_path, err);
 	run_free(run);
 	return rc;
 }

@@ -29,7 +29,9 @@ static json_t *read_plan(const struct run *then, struct error *err)
 static json_t *contrast(const struct run *then, const struct run *now, struct error *err)
 {
 	struct compare *c = compare_new(NULL);
-	json_t *tree = compare_add(c, then, "then", NULL, err) == 0 && compare_add(c, now, "now", NULL, err) == 0 ? compare_make(c, NULL, 0) : NULL;
+	json_t *tree = compare_add(c, then, "then", NULL, err) == 0 && compare_add(c, now, "now", NULL, err) == 0
+			       ? compare_make(c, NULL, 0)
+			       : NULL;
 	compare_free(c);
 	return tree;
 }
@@ -38,7 +40,7 @@ static const json_t *row_of(const json_t *tree, const char *name)
 {
 	size_t i;
 	const json_t *row;
-	json_array_foreach(json_object_get(tree, "rows"), i, row)
+	json_array_foreach (json_object_get(tree, "rows"), i, row)
 		if (tree_is(row, "name", name))
 			return row;
 	return NULL;
@@ -49,7 +51,8 @@ static void print_rows(const json_t *tree)
 	static const char *const names[] = {"then", "now"};
 	const json_t *pair = json_array_get(json_object_get(tree, "pairs"), 0);
 	for (size_t i = 0; i < countof(names); i++) {
-		const json_t *row = row_of(tree, names[i]), *failure = json_array_get(json_object_get(row, "failures"), 0);
+		const json_t *row = row_of(tree, names[i]),
+			     *failure = json_array_get(json_object_get(row, "failures"), 0);
 		const json_t *seconds = json_array_get(json_object_get(row, "seconds"), 0);
 		printf("  %-4s  %s", names[i], tree_text(row, "kind"));
 		if (json_is_number(seconds))
@@ -67,9 +70,10 @@ static void print(const json_t *before, const json_t *after, const json_t *tree)
 	autojson json_t *differences = capsule_differences(before, after);
 	size_t i;
 	const json_t *text;
-	printf("\n%s, done again as %s\n  was %s, is %s\n", tree_text(before, "id"), tree_text(after, "id"), tree_text(before, "outcome"), tree_text(after, "outcome"));
+	printf("\n%s, done again as %s\n  was %s, is %s\n", tree_text(before, "id"), tree_text(after, "id"),
+		tree_text(before, "outcome"), tree_text(after, "outcome"));
 	print_rows(tree);
-	json_array_foreach(differences, i, text)
+	json_array_foreach (differences, i, text)
 		printf("  not the same: %s\n", json_string_value(text));
 }
 
@@ -89,7 +93,8 @@ static int do_again(const struct run *then, const json_t *before, const char *ru
 	struct start_options options = {.controller = {.run = run, .plan = plan, .executor = executor}, .quiet = quiet};
 	int status = start_controller(&options, err);
 	struct error why;
-	autojson json_t *after = status >= 0 ? capsule_describe(run, &why) : NULL, *tree = after ? contrast(then, run, &why) : NULL;
+	autojson json_t *after = status >= 0 ? capsule_describe(run, &why) : NULL,
+			*tree = after ? contrast(then, run, &why) : NULL;
 	if (tree)
 		print(before, after, tree);
 	run_free(run);
@@ -105,7 +110,9 @@ int cmd_rerun(int argc, char **argv, struct error *err)
 		{"quiet", 'q', NULL, "print problems and the comparison only", &quiet},
 		{0},
 	};
-	int first = options_parse(argc, argv, "rerun [OPTION]... CAPSULE\nDoes the run of a capsule again, exactly as its plan says, and compares.", rows, err);
+	int first = options_parse(argc, argv,
+		"rerun [OPTION]... CAPSULE\nDoes the run of a capsule again, exactly as its plan says, and compares.",
+		rows, err);
 	if (first <= 0)
 		return first;
 	if (options_operand(argc, argv, first, &name, err) < 0)

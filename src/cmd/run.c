@@ -1,3 +1,5 @@
+#include "run/run.h"
+
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
@@ -11,7 +13,6 @@
 #include "job/plan.h"
 #include "job/prices.h"
 #include "job/site.h"
-#include "run/run.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,12 +20,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char about[] = "run JOB [OPTION]...\n"
-			    "Brings the job's cluster together, runs the job on it, collects what it leaves under runs/ID and leaves\n"
-			    "nothing else behind. Ctrl-C stops it gently, a second Ctrl-C at once.\n"
-			    "\n"
-			    "Exit status: 0 the job succeeded, 1 it failed, 2 the command line or the job file is wrong,\n"
-			    "3 muster or the executor failed, 130 cancelled.";
+static const char about[] =
+	"run JOB [OPTION]...\n"
+	"Brings the job's cluster together, runs the job on it, collects what it leaves under runs/ID and leaves\n"
+	"nothing else behind. Ctrl-C stops it gently, a second Ctrl-C at once.\n"
+	"\n"
+	"Exit status: 0 the job succeeded, 1 it failed, 2 the command line or the job file is wrong,\n"
+	"3 muster or the executor failed, 130 cancelled.";
 
 enum { JOB_MAX = 1 << 20 };
 
@@ -38,14 +40,21 @@ struct options {
 static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
 	const struct option_row rows[] = {
-		{"set", 's', "*PATH=VALUE", "override a key of the job file: run.env.X=1, cluster.nodes=4, inputs[0].from=a.tar", &o->sets},
-		{"detach", 'd', NULL, "print the run's id and return; the run goes on (muster attach, logs -f, cancel)", &o->detach},
-		{"on", 0, "CLUSTER", "on a cluster that `muster up` keeps, all of its nodes unless the job says how many", &o->on},
+		{"set", 's', "*PATH=VALUE",
+			"override a key of the job file: run.env.X=1, cluster.nodes=4, inputs[0].from=a.tar", &o->sets},
+		{"detach", 'd', NULL, "print the run's id and return; the run goes on (muster attach, logs -f, cancel)",
+			&o->detach},
+		{"on", 0, "CLUSTER",
+			"on a cluster that `muster up` keeps, all of its nodes unless the job says how many", &o->on},
 		{"share", 0, NULL, "with --on: also while other jobs are on it", &o->share},
-		{"preflight-only", 0, NULL, "bring the nodes up, check every pair of them, print the matrix, run nothing", &o->preflight_only},
+		{"preflight-only", 0, NULL,
+			"bring the nodes up, check every pair of them, print the matrix, run nothing",
+			&o->preflight_only},
 		{"runs", 0, "DIR", "where runs are kept (default: $MUSTER_RUNS, or runs)", &o->runs},
 		{"site", 0, "FILE", "defaults of this site: deadline, heartbeat, lease, grace", &o->site},
-		{"prices", 0, "FILE", "what nodes cost, for a budget (default: $MUSTER_PRICES, or prices.yaml when it is there)", &o->prices},
+		{"prices", 0, "FILE",
+			"what nodes cost, for a budget (default: $MUSTER_PRICES, or prices.yaml when it is there)",
+			&o->prices},
 		{"json", 'j', NULL, "print the run's events, one JSON object a line, and nothing else", &o->json},
 		{"quiet", 'q', NULL, "print problems and the end only", &o->quiet},
 		{0},
@@ -56,7 +65,9 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 	if (o->share && !o->on)
 		return error_set(err, ERROR_USAGE, "run: --share goes with --on CLUSTER");
 	if (first + 1 != argc)
-		return error_set(err, ERROR_USAGE, first == argc ? "run: expected a job file" : "run: expected one job file, found '%s' too", argv[argc - 1]);
+		return error_set(err, ERROR_USAGE,
+			first == argc ? "run: expected a job file" : "run: expected one job file, found '%s' too",
+			argv[argc - 1]);
 	o->job = argv[first];
 	o->runs = options_runs(o->runs);
 	return 1;
@@ -80,7 +91,8 @@ static void note_spare_hosts(const struct job *job, const json_t *plan)
 {
 	size_t hosts = json_array_size(job->cluster.list), nodes = json_array_size(json_object_get(plan, "nodes"));
 	if (hosts > nodes && plan)
-		fprintf(stderr, "muster: %zu hosts are named and the first %zu are taken, as `cluster.nodes` says\n", hosts, nodes);
+		fprintf(stderr, "muster: %zu hosts are named and the first %zu are taken, as `cluster.nodes` says\n",
+			hosts, nodes);
 }
 
 // What the job file asks for, as a plan; the file's text is kept for the record.
@@ -128,11 +140,13 @@ static int check_inputs(const json_t *plan, struct error *err)
 {
 	size_t i;
 	json_t *input;
-	json_array_foreach(json_object_get(plan, "inputs"), i, input) {
-		const char *kind = json_string_value(json_object_get(input, "kind")), *from = json_string_value(json_object_get(input, "from"));
+	json_array_foreach (json_object_get(plan, "inputs"), i, input) {
+		const char *kind = json_string_value(json_object_get(input, "kind")),
+			   *from = json_string_value(json_object_get(input, "from"));
 		if ((strcmp(kind, "path") && strcmp(kind, "live")) || access(from, R_OK) == 0)
 			continue;
-		error_errno(err, "input '%s': cannot read '%s'", json_string_value(json_object_get(input, "name")), from);
+		error_errno(
+			err, "input '%s': cannot read '%s'", json_string_value(json_object_get(input, "name")), from);
 		err->code = ERROR_USAGE;
 		return -1;
 	}
@@ -144,8 +158,11 @@ static int run(const struct options *o, struct error *err)
 	autofree char *text = NULL;
 	size_t len = 0;
 	autojson json_t *plan = load(o, &text, &len, err);
-	const struct executor *executor = !plan ? NULL : o->on ? &executor_live : executor_find(plan_executor(plan), err);
-	if (!executor || executor->check(plan, err) < 0 || check_inputs(plan, err) < 0 || add_prices(plan, o->prices, err) < 0 || budget_check(plan, err) < 0)
+	const struct executor *executor = !plan   ? NULL
+					  : o->on ? &executor_live
+						  : executor_find(plan_executor(plan), err);
+	if (!executor || executor->check(plan, err) < 0 || check_inputs(plan, err) < 0 ||
+		add_prices(plan, o->prices, err) < 0 || budget_check(plan, err) < 0)
 		return -1;
 	struct run *run = run_create(o->runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
 	if (!run)

@@ -129,7 +129,8 @@ static size_t rows(const struct screen *s)
 	return count < height ? count : height;
 }
 
-// Each line overwrites the one that stood there, so nothing flickers. The last newline is left out: the panel may touch the bottom.
+// Each line overwrites the one that stood there, so nothing flickers. The last newline is left out: the panel may touch
+// the bottom.
 static void add_panel(struct str *out, const char *lines)
 {
 	while (*lines) {

@@ -10,8 +10,8 @@
 
 struct screen;
 
-// Takes the terminal that the outlet leads to: hides the cursor and the echo of what is typed. Only one at a time. Should this process be
-// killed by a signal nobody handles, the terminal is put right first.
+// Takes the terminal that the outlet leads to: hides the cursor and the echo of what is typed. Only one at a time.
+// Should this process be killed by a signal nobody handles, the terminal is put right first.
 struct screen *screen_open(struct outlet *outlet);
 
 // Erases the panel and gives the terminal back as it was.

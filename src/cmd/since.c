@@ -21,8 +21,8 @@ static bool parse_time(const char *text, double now, double *when)
 	static const struct {
 		const char *format;
 		bool today;
-	} forms[] = {{"%Y-%m-%dT%H:%M:%S", false}, {"%Y-%m-%d %H:%M:%S", false}, {"%Y-%m-%dT%H:%M", false}, {"%Y-%m-%d %H:%M", false},
-	        {"%Y-%m-%d", false}, {"%H:%M:%S", true}, {"%H:%M", true}};
+	} forms[] = {{"%Y-%m-%dT%H:%M:%S", false}, {"%Y-%m-%d %H:%M:%S", false}, {"%Y-%m-%dT%H:%M", false},
+		{"%Y-%m-%d %H:%M", false}, {"%Y-%m-%d", false}, {"%H:%M:%S", true}, {"%H:%M", true}};
 	for (size_t i = 0; i < countof(forms); i++) {
 		struct tm tm = {0};
 		time_t today = (time_t)now;
@@ -50,7 +50,8 @@ int since_parse(const char *text, double now, double *when, struct error *err)
 	if (parse_time(text, now, when))
 		return 0;
 	return error_set(err, ERROR_USAGE,
-	        "--since '%s', expected a span such as 10s or 1h30m, or a time such as 14:30 or 2026-01-31T14:30:00", text);
+		"--since '%s', expected a span such as 10s or 1h30m, or a time such as 14:30 or 2026-01-31T14:30:00",
+		text);
 }
 
 // Lines are not cut: back to where the one that holds this byte begins.
@@ -66,7 +67,8 @@ static uint64_t line_begin(int fd, uint64_t offset)
 }
 
 // A record covers what came within a second of it, so the first one later than a second before is where it may begin.
-static int read_index(const struct run *run, double when, size_t size, uint64_t *offsets, bool *known, struct error *err)
+static int read_index(
+	const struct run *run, double when, size_t size, uint64_t *offsets, bool *known, struct error *err)
 {
 	autofree char *path = run_path(run, "ranks/index.jsonl");
 	autofile FILE *file = fopen(path, "re");

@@ -8,12 +8,13 @@
 
 #include <stdint.h>
 
-// "10s", "1h30m": so long before now. "2026-01-31T14:30:00" (or a blank for T), "2026-01-31", "14:30", "14:30:05": that local time, with a Z
-// at the end UTC; a time of day is of today. Sets *when (seconds since 1970); -1 and err (ERROR_USAGE).
+// "10s", "1h30m": so long before now. "2026-01-31T14:30:00" (or a blank for T), "2026-01-31", "14:30", "14:30:05": that
+// local time, with a Z at the end UTC; a time of day is of today. Sets *when (seconds since 1970); -1 and err
+// (ERROR_USAGE).
 int since_parse(const char *text, double now, double *when, struct error *err);
 
-// For each of size ranks the offset of the first line that was not finished a second before when; owned by the caller. NULL and err when
-// the index cannot be read.
+// For each of size ranks the offset of the first line that was not finished a second before when; owned by the caller.
+// NULL and err when the index cannot be read.
 uint64_t *since_offsets(const struct run *run, double when, size_t size, struct error *err);
 
 #endif

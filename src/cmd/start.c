@@ -16,7 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// The controller's process. leash: what it cannot say in the run directory it says here, and while somebody watches it ends with them.
+// The controller's process. leash: what it cannot say in the run directory it says here, and while somebody watches it
+// ends with them.
 static void be_controller(const struct start_options *options, int leash) __attribute__((noreturn));
 static void be_controller(const struct start_options *options, int leash)
 {
@@ -38,7 +39,8 @@ static void be_controller(const struct start_options *options, int leash)
 	_exit(status < 0 ? ERROR_SYSTEM : status);
 }
 
-// The controller has ended without a word in the run directory: why it could not start. 0 when it said nothing here either.
+// The controller has ended without a word in the run directory: why it could not start. 0 when it said nothing here
+// either.
 static int read_why(int leash, struct error *err)
 {
 	char why[sizeof err->text];

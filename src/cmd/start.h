@@ -10,12 +10,12 @@
 
 struct start_options {
 	struct controller_options controller; // its leash is set here
-	bool detach; // return as soon as it has started; it goes on whatever becomes of us
-	bool json, quiet; // of what is shown
+	bool detach;                          // return as soon as it has started; it goes on whatever becomes of us
+	bool json, quiet;                     // of what is shown
 };
 
-// Starts it and shows the run to its end; the exit status of the run. A cluster that is kept is shown until it is up, which is 0; from then
-// on it goes on by itself. -1 and err when it could not start or be followed.
+// Starts it and shows the run to its end; the exit status of the run. A cluster that is kept is shown until it is up,
+// which is 0; from then on it goes on by itself. -1 and err when it could not start or be followed.
 int start_controller(const struct start_options *options, struct error *err);
 
 #endif

@@ -65,7 +65,8 @@ static enum story_kind tell_run(struct story *s, const json_t *event, struct str
 	if (!s->size)
 		str_printf(out, "cluster %s: %s, executor %s", text(event, "id"), nodes, text(event, "executor"));
 	else
-		str_printf(out, "run %s: %s on %s, executor %s", text(event, "id"), ranks, nodes, text(event, "executor"));
+		str_printf(
+			out, "run %s: %s on %s, executor %s", text(event, "id"), ranks, nodes, text(event, "executor"));
 	return STORY_NEWS;
 }
 
@@ -78,7 +79,8 @@ static void tell_phase_end(struct story *s, const char *name, double seconds, st
 		if (s->failed)
 			str_printf(out, "preflight: %zu of %zu checks failed", s->failed, s->pairs);
 		else
-			str_printf(out, "preflight: every node reaches every other, the slowest answer took %.2f ms", s->latency * 1000);
+			str_printf(out, "preflight: every node reaches every other, the slowest answer took %.2f ms",
+				s->latency * 1000);
 	} else if (strcmp(name, "collect") == 0 && s->files) {
 		autofree char *files = story_count(s->files, "file");
 		autofree char *bytes = str_bytes(s->bytes);
@@ -138,14 +140,15 @@ static enum story_kind tell_back(struct story *s, const json_t *event, struct st
 
 static enum story_kind tell_mpi(struct story *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "mpi: %s: %s", strcmp(text(event, "family"), "openmpi") == 0 ? "Open MPI" : "the MPICH family", text(event, "why"));
+	str_printf(out, "mpi: %s: %s", strcmp(text(event, "family"), "openmpi") == 0 ? "Open MPI" : "the MPICH family",
+		text(event, "why"));
 	return STORY_NEWS;
 }
 
 static enum story_kind tell_address(struct story *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "node %lld is spoken to at %s, not at %s: %s", integer(event, "node"), text(event, "address"), text(event, "instead"),
-		text(event, "why"));
+	str_printf(out, "node %lld is spoken to at %s, not at %s: %s", integer(event, "node"), text(event, "address"),
+		text(event, "instead"), text(event, "why"));
 	return STORY_NEWS;
 }
 
@@ -153,8 +156,7 @@ static enum story_kind tell_preflight(struct story *s, const json_t *event, stru
 {
 	size_t i;
 	json_t *row;
-	json_array_foreach(json_object_get(event, "rows"), i, row)
-	{
+	json_array_foreach (json_object_get(event, "rows"), i, row) {
 		s->pairs++;
 		if (number(row, "latency") > s->latency)
 			s->latency = number(row, "latency");
@@ -163,9 +165,9 @@ static enum story_kind tell_preflight(struct story *s, const json_t *event, stru
 		s->failed++;
 		if (s->failed > NODES_FEW)
 			continue;
-		str_printf(out, "%spreflight: node %lld cannot reach node %lld (%s, %s port %lld): %s", out->len ? "; " : "",
-		        integer(event, "node"), integer(row, "to"), text(row, "name"), text(row, "address"), integer(row, "port"),
-		        text(row, "why"));
+		str_printf(out, "%spreflight: node %lld cannot reach node %lld (%s, %s port %lld): %s",
+			out->len ? "; " : "", integer(event, "node"), integer(row, "to"), text(row, "name"),
+			text(row, "address"), integer(row, "port"), text(row, "why"));
 	}
 	return out->len ? STORY_TROUBLE : STORY_NONE;
 }
@@ -176,7 +178,8 @@ static enum story_kind tell_input(struct story *s, const json_t *event, struct s
 		return STORY_NONE;
 	autofree char *from = who(event);
 	if (is_false(event, "ok")) {
-		str_printf(out, "%sinput %s from %s: %s", from, text(event, "name"), text(event, "from"), text(event, "why"));
+		str_printf(out, "%sinput %s from %s: %s", from, text(event, "name"), text(event, "from"),
+			text(event, "why"));
 		return STORY_TROUBLE;
 	}
 	if (s->nodes > NODES_FEW && integer(event, "node") != 0)
@@ -230,14 +233,16 @@ static enum story_kind tell_setup(struct story *s, const json_t *event, struct s
 static enum story_kind tell_exit(struct story *s, const json_t *event, struct str *out)
 {
 	const char *why = text(event, "why");
-	if (strcmp(why, "told to stop") == 0 || (integer(event, "status") == 0 && has(event, "status") && !has(event, "signal")))
+	if (strcmp(why, "told to stop") == 0 ||
+		(integer(event, "status") == 0 && has(event, "status") && !has(event, "signal")))
 		return STORY_NONE;
 	autofree char *from = who(event);
 	autofree char *took = str_seconds(number(event, "seconds"));
 	str_puts(out, from);
 	if (has(event, "signal")) {
 		const char *name = sigabbrev_np((int)integer(event, "signal"));
-		str_printf(out, "killed by signal %lld%s%s", integer(event, "signal"), name ? ", SIG" : "", name ? name : "");
+		str_printf(out, "killed by signal %lld%s%s", integer(event, "signal"), name ? ", SIG" : "",
+			name ? name : "");
 	} else {
 		str_printf(out, "ended with status %lld", integer(event, "status"));
 	}
@@ -329,26 +334,26 @@ static const struct teller {
 	const char *type;
 	enum story_kind (*tell)(struct story *s, const json_t *event, struct str *out);
 } tellers[] = {
-        {"run", tell_run},
-        {"phase", tell_phase},
-        {"hello", tell_hello},
-        {"lost", tell_lost},
-        {"back", tell_back},
-        {"preflight", tell_preflight},
-        {"mpi", tell_mpi},
-        {"address", tell_address},
-        {"image", tell_image},
-        {"input", tell_input},
-        {"setup", tell_setup},
-        {"exit", tell_exit},
-        {"output", tell_output},
-        {"warn", tell_warn},
-        {"fail", tell_fail},
-        {"refused", tell_refused},
-        {"signal", tell_signal},
-        {"retry", tell_retry},
-        {"receipt", tell_receipt},
-        {"end", tell_end},
+	{"run", tell_run},
+	{"phase", tell_phase},
+	{"hello", tell_hello},
+	{"lost", tell_lost},
+	{"back", tell_back},
+	{"preflight", tell_preflight},
+	{"mpi", tell_mpi},
+	{"address", tell_address},
+	{"image", tell_image},
+	{"input", tell_input},
+	{"setup", tell_setup},
+	{"exit", tell_exit},
+	{"output", tell_output},
+	{"warn", tell_warn},
+	{"fail", tell_fail},
+	{"refused", tell_refused},
+	{"signal", tell_signal},
+	{"retry", tell_retry},
+	{"receipt", tell_receipt},
+	{"end", tell_end},
 };
 
 char *story_line(struct story *s, const json_t *event, enum story_kind *kind)

@@ -23,8 +23,8 @@ enum story_kind {
 	STORY_END,     // the last line
 };
 
-// Takes the event in and makes its line, owned by the caller, without newline: "[  0.03 s] bring-up: 2 nodes"; NULL when it is not worth
-// one.
+// Takes the event in and makes its line, owned by the caller, without newline: "[  0.03 s] bring-up: 2 nodes"; NULL
+// when it is not worth one.
 char *story_line(struct story *s, const json_t *event, enum story_kind *kind);
 
 // Counts of things: "1 node", "2 nodes". The caller owns the text.

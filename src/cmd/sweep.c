@@ -23,10 +23,12 @@
 #include <unistd.h>
 
 static const char about[] = "sweep JOB [OPTION]...\n"
-			    "Runs the job once for each point of its `sweep`, in a shuffled order, each as a run of its own, and compares them. The same command\n"
+			    "Runs the job once for each point of its `sweep`, in a shuffled order, each as a run of "
+			    "its own, and compares them. The same command\n"
 			    "goes on with a sweep that was interrupted: what is done is not done again.\n"
 			    "\n"
-			    "Exit status: 0 all points ended well, 1 some failed, 2 the command line or the job file is wrong, 130 interrupted.";
+			    "Exit status: 0 all points ended well, 1 some failed, 2 the command line or the job file "
+			    "is wrong, 130 interrupted.";
 
 enum { JOB_MAX = 1 << 20, ASK_FROM = 100 };
 
@@ -45,7 +47,9 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 		{"set", 's', "*PATH=VALUE", "override a key of the job file, for all points", &o->sets},
 		{"dry-run", 0, NULL, "print the points and do nothing", &o->dry_run},
 		{"yes", 'y', NULL, "do not ask when there are more than 100 runs to make", &o->yes},
-		{"prices", 0, "FILE", "what nodes cost, for this sweep (default: $MUSTER_PRICES, or prices.yaml when it is there)", &o->prices},
+		{"prices", 0, "FILE",
+			"what nodes cost, for this sweep (default: $MUSTER_PRICES, or prices.yaml when it is there)",
+			&o->prices},
 		{"runs", 0, "DIR", "where runs are kept (default: $MUSTER_RUNS, or runs)", &o->runs},
 		{"site", 0, "FILE", "defaults of this site", &o->site},
 		{0},
@@ -54,7 +58,9 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 	if (first <= 0)
 		return first;
 	if (first + 1 != argc)
-		return error_set(err, ERROR_USAGE, first == argc ? "sweep: expected a job file" : "sweep: expected one job file, found '%s' too", argv[argc - 1]);
+		return error_set(err, ERROR_USAGE,
+			first == argc ? "sweep: expected a job file" : "sweep: expected one job file, found '%s' too",
+			argv[argc - 1]);
 	o->job = argv[first];
 	o->runs = options_runs(o->runs);
 	return 1;
@@ -73,7 +79,8 @@ static json_t *all_sets(const struct options *o, const json_t *point, const json
 }
 
 // Is the job at this point one that could run? What is wrong is found before anything was done.
-static int check_point(const struct options *o, const char *text, size_t len, const json_t *site, const char *dir, const json_t *sets, struct error *err)
+static int check_point(const struct options *o, const char *text, size_t len, const json_t *site, const char *dir,
+	const json_t *sets, struct error *err)
 {
 	size_t count = json_array_size(sets);
 	autofree const char **list = mem_alloc(count * sizeof *list);
@@ -86,7 +93,8 @@ static int check_point(const struct options *o, const char *text, size_t len, co
 	return executor ? executor->check(plan, err) : -1;
 }
 
-static int check_points(const struct options *o, const char *text, size_t len, const json_t *points, const json_t *common, struct error *err)
+static int check_points(const struct options *o, const char *text, size_t len, const json_t *points,
+	const json_t *common, struct error *err)
 {
 	autojson json_t *site = o->site ? site_load(o->site, err) : NULL;
 	autofree char *dir = fs_absolute(o->job, err);
@@ -95,12 +103,12 @@ static int check_points(const struct options *o, const char *text, size_t len, c
 	*strrchr(dir, '/') = '\0';
 	size_t i;
 	const json_t *point;
-	json_array_foreach(points, i, point)
-	{
+	json_array_foreach (points, i, point) {
 		struct error why;
 		autojson json_t *sets = all_sets(o, point, common);
 		if (check_point(o, text, len, site, *dir ? dir : "/", sets, &why) < 0)
-			return error_set(err, why.code, "%s: at the point '%s': %s", o->job, json_string_value(json_object_get(point, "name")), why.text);
+			return error_set(err, why.code, "%s: at the point '%s': %s", o->job,
+				json_string_value(json_object_get(point, "name")), why.text);
 	}
 	return 0;
 }
@@ -139,9 +147,13 @@ static int show(const struct options *o, const struct trials *trials, bool any, 
 		return -1;
 	autofree char *text = table_text(tree);
 	fputs(text, stdout);
-	fprintf(stderr, "\nwith plots: %s/compare.html; as numbers: compare.json, compare.csv, times.txt beside it\n", trials->dir);
+	fprintf(stderr, "\nwith plots: %s/compare.html; as numbers: compare.json, compare.csv, times.txt beside it\n",
+		trials->dir);
 	if (any)
-		fprintf(stderr, "`muster choose %s --deadline TIME` (or --budget, --cheapest, --fastest) picks one and writes its job file\n", trials->id);
+		fprintf(stderr,
+			"`muster choose %s --deadline TIME` (or --budget, --cheapest, --fastest) picks one and writes "
+			"its job file\n",
+			trials->id);
 	return 0;
 }
 
@@ -159,14 +171,17 @@ static void say_others(const struct options *o, const struct trials *trials)
 	autojson json_t *ids = trials_list(o->runs);
 	size_t i;
 	const json_t *id;
-	json_array_foreach(ids, i, id)
-	{
+	json_array_foreach (ids, i, id) {
 		struct error why;
-		struct trials *other = strcmp(json_string_value(id), trials->id) ? trials_open(o->runs, json_string_value(id), &why) : NULL;
+		struct trials *other = strcmp(json_string_value(id), trials->id)
+					       ? trials_open(o->runs, json_string_value(id), &why)
+					       : NULL;
 		if (other && json_equal(json_object_get(other->tree, "job"), json_object_get(trials->tree, "job"))) {
 			size_t done = trials_count(other) - count_todo(other);
-			fprintf(stderr, "this is another sweep than %s, of which %zu of %zu runs are over: the job file or --set has changed since\n", other->id, done,
-				trials_count(other));
+			fprintf(stderr,
+				"this is another sweep than %s, of which %zu of %zu runs are over: the job file or "
+				"--set has changed since\n",
+				other->id, done, trials_count(other));
 			trials_free(other);
 			return;
 		}
@@ -178,12 +193,19 @@ static int go(const struct options *o, struct trials *trials, const struct convo
 {
 	size_t todo = count_todo(trials), failed = 0, all = trials_count(trials);
 	fprintf(stderr, "sweep %s: %zu points, %zu runs", trials->id, tree_count(trials->tree, "points"), all);
-	fprintf(stderr, todo == all ? "\n" : todo ? ", %zu of them still to be made\n" : ", all of which are over\n", todo);
+	fprintf(stderr,
+		todo == all ? "\n"
+		: todo      ? ", %zu of them still to be made\n"
+			    : ", all of which are over\n",
+		todo);
 	if (trials->fresh)
 		say_others(o, trials);
 	int rc = convoy_run(convoy, trials, err);
 	if (rc == ERROR_CANCELLED)
-		fprintf(stderr, "interrupted; the same command goes on with it, and `muster compare %s` compares what is over\n", trials->id);
+		fprintf(stderr,
+			"interrupted; the same command goes on with it, and `muster compare %s` compares what is "
+			"over\n",
+			trials->id);
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; i < all; i++)
@@ -195,20 +217,30 @@ static int go(const struct options *o, struct trials *trials, const struct convo
 static int keep_prices(const struct options *o, const struct trials *trials, struct error *err)
 {
 	size_t len;
-	autofree char *path = fs_join(trials->dir, "prices.yaml"), *text = o->prices ? fs_read(o->prices, JOB_MAX, &len, err) : NULL;
+	autofree char *path = fs_join(trials->dir, "prices.yaml"),
+		      *text = o->prices ? fs_read(o->prices, JOB_MAX, &len, err) : NULL;
 	return !o->prices ? 0 : text ? fs_write(path, text, len, 0644, err) : -1;
 }
 
-static int make(const struct options *o, const struct job *job, const char *text, size_t len, json_t *points, const json_t *common, struct error *err)
+static int make(const struct options *o, const struct job *job, const char *text, size_t len, json_t *points,
+	const json_t *common, struct error *err)
 {
 	char hash[CRYPTO_HEX];
 	size_t repeat = (size_t)job->sweep.repeat;
 	autojson json_t *before = all_sets(o, NULL, NULL);
-	if (!trials_exist(o->runs, job->name, hash_of(o, text, len, hash)) && ask(json_array_size(points) * repeat, o, err) < 0)
+	if (!trials_exist(o->runs, job->name, hash_of(o, text, len, hash)) &&
+		ask(json_array_size(points) * repeat, o, err) < 0)
 		return -1;
-	struct trials *trials = trials_begin(o->runs, job->name, hash, o->job, text, before, points, repeat, (unsigned long)job->sweep.seed, err);
-	struct convoy_options convoy = {.job = o->job, .runs = o->runs, .site = o->site, .prices = o->prices, .before = before, .after = common,
-		.at_once = (size_t)job->sweep.at_once, .iterations = job->sweep.stop.iterations > 0 ? (double)job->sweep.stop.iterations : 0};
+	struct trials *trials = trials_begin(
+		o->runs, job->name, hash, o->job, text, before, points, repeat, (unsigned long)job->sweep.seed, err);
+	struct convoy_options convoy = {.job = o->job,
+		.runs = o->runs,
+		.site = o->site,
+		.prices = o->prices,
+		.before = before,
+		.after = common,
+		.at_once = (size_t)job->sweep.at_once,
+		.iterations = job->sweep.stop.iterations > 0 ? (double)job->sweep.stop.iterations : 0};
 	int rc = trials && keep_prices(o, trials, err) == 0 ? go(o, trials, &convoy, err) : -1;
 	trials_free(trials);
 	return rc;
@@ -228,7 +260,7 @@ static int sweep(const struct options *o, struct error *err)
 	int rc = points && (prices || !o->prices) ? check_points(o, text, len, points, common, err) : -1;
 	const json_t *point;
 	if (rc == 0 && o->dry_run)
-		json_array_foreach(points, i, point)
+		json_array_foreach (points, i, point)
 			puts(tree_text(point, "name"));
 	else if (rc == 0)
 		rc = make(o, job, text, len, points, common, err);

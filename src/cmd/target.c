@@ -27,7 +27,8 @@ static int revive(struct run *run, struct error *err)
 	const struct executor *executor = plan ? executor_find(plan_executor(plan), err) : NULL;
 	if (!executor)
 		return -1;
-	struct start_options options = {.controller = {.run = run, .plan = plan, .executor = executor, .keep = true}, .detach = true};
+	struct start_options options = {
+		.controller = {.run = run, .plan = plan, .executor = executor, .keep = true}, .detach = true};
 	return start_controller(&options, err);
 }
 
@@ -38,7 +39,8 @@ static int bring_back(struct target *t, const char *name, struct error *err)
 	if (revive(t->run, err) < 0)
 		return error_wrap(err, "the controller of the cluster '%s' is gone, and cannot be started again", name);
 	if (!run_alive(t->run, &t->control))
-		return error_set(err, ERROR_SYSTEM, "the controller of the cluster '%s' ended as soon as it was started again", name);
+		return error_set(err, ERROR_SYSTEM,
+			"the controller of the cluster '%s' ended as soon as it was started again", name);
 	autojson json_t *request = mem_json("{s:s, s:i}", "msg", "resize", "nodes", 0);
 	autojson json_t *answer = target_ask(t, request, NULL); // which nodes there are, whoever needs them will see
 	return 0;
@@ -61,7 +63,7 @@ static bool is_cluster(const char *name)
 	autojson json_t *names = kept_names();
 	size_t i;
 	json_t *item;
-	json_array_foreach(names, i, item)
+	json_array_foreach (names, i, item)
 		if (strcmp(json_string_value(item), name) == 0)
 			return true;
 	return false;
@@ -97,7 +99,8 @@ int target_node(const struct target *t, const char *text, size_t *node, struct e
 	if (*digits < '0' || *digits > '9' || *end)
 		return error_set(err, ERROR_USAGE, "found node '%s', expected a number", text);
 	if (n >= t->nodes)
-		return error_set(err, ERROR_USAGE, "found node %lu, expected at most %zu: '%s' has %zu nodes", n, t->nodes - 1, t->run->id, t->nodes);
+		return error_set(err, ERROR_USAGE, "found node %lu, expected at most %zu: '%s' has %zu nodes", n,
+			t->nodes - 1, t->run->id, t->nodes);
 	*node = n;
 	return 0;
 }

@@ -25,7 +25,8 @@ void target_close(struct target *t);
 // "2" or "node-2" as a number below the number of nodes.
 int target_node(const struct target *t, const char *text, size_t *node, struct error *err);
 
-// Asks its controller for something and waits for the answer, which the caller owns; NULL and err when it refuses or is gone.
+// Asks its controller for something and waits for the answer, which the caller owns; NULL and err when it refuses or is
+// gone.
 json_t *target_ask(const struct target *t, const json_t *request, struct error *err);
 
 #endif

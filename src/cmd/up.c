@@ -16,10 +16,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char about[] = "up FILE|NAME [OPTION]...\n"
-			    "Brings the cluster of a cluster file up and leaves it up, for `muster run JOB --on NAME`, exec, cp and action, until\n"
-			    "`muster down NAME`. Of a cluster that is up, by its name: brings back what it has lost, its controller too.\n"
-			    "What ends with .yaml or .yml or has a '/' is a file.";
+static const char about[] =
+	"up FILE|NAME [OPTION]...\n"
+	"Brings the cluster of a cluster file up and leaves it up, for `muster run JOB --on NAME`, exec, cp and "
+	"action, until\n"
+	"`muster down NAME`. Of a cluster that is up, by its name: brings back what it has lost, its controller too.\n"
+	"What ends with .yaml or .yml or has a '/' is a file.";
 
 static bool is_file(const char *text)
 {
@@ -65,7 +67,8 @@ static int bring_up(const struct wish *w, const char *name, struct error *err)
 	struct run *run = kept_create(name, w->text, w->len, w->plan, err);
 	if (!run)
 		return -1;
-	struct start_options options = {.controller = {.run = run, .plan = w->plan, .executor = executor, .keep = true}, .quiet = w->quiet};
+	struct start_options options = {
+		.controller = {.run = run, .plan = w->plan, .executor = executor, .keep = true}, .quiet = w->quiet};
 	int status = start_controller(&options, err);
 	bool lives = run_alive(run, NULL);
 	run_free(run);
@@ -81,7 +84,8 @@ static int up_file(struct wish *w, struct error *err)
 	int status = load(w, err) < 0 ? -1 : 0;
 	const char *name = w->name ? w->name : w->job ? w->job->name : "";
 	if (status == 0 && (!kept_is_name(name) || strcmp(name, "latest") == 0))
-		status = error_set(err, ERROR_USAGE, "up: found the name '%s', expected at most 40 lower-case letters, digits and '-'", name);
+		status = error_set(err, ERROR_USAGE,
+			"up: found the name '%s', expected at most 40 lower-case letters, digits and '-'", name);
 	if (status == 0)
 		status = bring_up(w, name, err);
 	job_free(w->job);
@@ -110,7 +114,8 @@ int cmd_up(int argc, char **argv, struct error *err)
 	const char *what;
 	struct wish w = {0};
 	const struct option_row rows[] = {
-		{"name", 'n', "NAME", "what it is called (default: what the file says, or the name of the file)", &w.name},
+		{"name", 'n', "NAME", "what it is called (default: what the file says, or the name of the file)",
+			&w.name},
 		{"site", 0, "FILE", "defaults of this site: deadline, heartbeat, grace", &w.site},
 		{"quiet", 'q', NULL, "print problems only", &w.quiet},
 		{0},

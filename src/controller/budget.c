@@ -26,11 +26,17 @@ static int check_cost(const json_t *plan, double most, double least, struct erro
 	const json_t *prices = json_object_get(plan, "prices");
 	double begun = prices_cost(prices, plan, 1, 1), whole = prices_cost(prices, plan, least, 0);
 	if (isnan(begun))
-		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but what these nodes cost is not known: expected a file of prices (--prices, $MUSTER_PRICES or prices.yaml) that says it", most);
+		return error_set(err, ERROR_USAGE,
+			"budget.max_cost is %g, but what these nodes cost is not known: expected a file of prices "
+			"(--prices, $MUSTER_PRICES or prices.yaml) that says it",
+			most);
 	if (begun > most)
-		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but the least that these nodes cost is %g", most, begun);
+		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but the least that these nodes cost is %g",
+			most, begun);
 	if (whole > most)
-		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but the run is expected to cost at least %g (expected.low)", most, whole);
+		return error_set(err, ERROR_USAGE,
+			"budget.max_cost is %g, but the run is expected to cost at least %g (expected.low)", most,
+			whole);
 	return 0;
 }
 
@@ -40,7 +46,9 @@ int budget_check(const json_t *plan, struct error *err)
 	double least = isnan(foretold(plan, "low")) ? foretold(plan, "time") : foretold(plan, "low");
 	if (least > time) {
 		autofree char *has = str_seconds(time), *needs = str_seconds(least);
-		return error_set(err, ERROR_USAGE, "budget.max_time is %s, but the run is expected to take at least %s (expected.low)", has, needs);
+		return error_set(err, ERROR_USAGE,
+			"budget.max_time is %s, but the run is expected to take at least %s (expected.low)", has,
+			needs);
 	}
 	return isinf(most) ? 0 : check_cost(plan, most, least, err);
 }
@@ -75,7 +83,8 @@ char *budget_text(const json_t *plan, double cores)
 {
 	double end = budget_end(plan, cores);
 	autofree char *time = str_seconds(end), *most = prices_text(wish(plan, "max_cost"));
-	return end < wish(plan, "max_time") ? mem_printf("%s, which is what %s pays for", time, most) : mem_strdup(time);
+	return end < wish(plan, "max_time") ? mem_printf("%s, which is what %s pays for", time, most)
+					    : mem_strdup(time);
 }
 
 char *budget_judge(const json_t *plan, const struct estimate_input *seen, double gone, double cores)
@@ -86,6 +95,7 @@ char *budget_judge(const json_t *plan, const struct estimate_input *seen, double
 	struct estimate e = estimate_make(seen);
 	if (!(gone + e.total_low > end))
 		return NULL;
-	autofree char *needs = str_seconds(gone + e.total), *least = str_seconds(gone + e.total_low), *has = budget_text(plan, cores);
+	autofree char *needs = str_seconds(gone + e.total), *least = str_seconds(gone + e.total_low),
+		      *has = budget_text(plan, cores);
 	return mem_printf("over budget: it will take %s (%s at least), and may take %s", needs, least, has);
 }

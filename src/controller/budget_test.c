@@ -14,8 +14,9 @@
 // Two nodes, each a hundredth a second.
 static json_t *plan_of(const char *budget)
 {
-	json_t *plan = mem_json("{s:s, s:[{}, {}], s:{s:[{s:s, s:f, s:f, s:f, s:f}]}}", "executor", "local", "nodes", "prices", "prices", "executor", "local",
-		"per_hour", 36.0, "per_cpu_hour", 0.0, "minimum", 10.0, "step", 1.0);
+	json_t *plan = mem_json("{s:s, s:[{}, {}], s:{s:[{s:s, s:f, s:f, s:f, s:f}]}}", "executor", "local", "nodes",
+		"prices", "prices", "executor", "local", "per_hour", 36.0, "per_cpu_hour", 0.0, "minimum", 10.0, "step",
+		1.0);
 	json_object_set_new(plan, "budget", json_loads(budget, 0, NULL));
 	return plan;
 }
@@ -26,7 +27,8 @@ static void test_check(void **state)
 	autojson json_t *none = mem_json("{s:s}", "executor", "local");
 	assert_int_equal(budget_check(none, &err), 0);
 	assert_true(isinf(budget_end(none, 0)));
-	autojson json_t *fits = plan_of("{\"max_cost\": 0.2}"), *not = plan_of("{\"max_cost\": 0.19}"), *time = plan_of("{\"max_time\": 5}");
+	autojson json_t *fits = plan_of("{\"max_cost\": 0.2}"), *not = plan_of("{\"max_cost\": 0.19}"),
+			*time = plan_of("{\"max_time\": 5}");
 	assert_int_equal(budget_check(fits, &err), 0);
 	assert_int_equal(budget_check(time, &err), 0);
 	assert_int_equal(budget_check(not, &err), -1);
@@ -47,7 +49,8 @@ static void test_what_is_expected(void **state)
 	json_object_set_new(json_object_get(time, "expected"), "low", json_real(91));
 	json_object_set_new(json_object_get(cost, "expected"), "low", json_real(101));
 	assert_int_equal(budget_check(time, &err), -1);
-	assert_non_null(strstr(err.text, "budget.max_time is 1 min 30 s, but the run is expected to take at least 1 min 31 s"));
+	assert_non_null(
+		strstr(err.text, "budget.max_time is 1 min 30 s, but the run is expected to take at least 1 min 31 s"));
 	assert_int_equal(budget_check(cost, &err), -1);
 	assert_non_null(strstr(err.text, "expected to cost at least 2.02"));
 	json_object_set_new(time, "stop", mem_json("{s:i}", "iterations", 20));
@@ -56,7 +59,8 @@ static void test_what_is_expected(void **state)
 
 static void test_end(void **state)
 {
-	autojson json_t *time = plan_of("{\"max_time\": 5}"), *cost = plan_of("{\"max_cost\": 1}"), *both = plan_of("{\"max_cost\": 1, \"max_time\": 30}");
+	autojson json_t *time = plan_of("{\"max_time\": 5}"), *cost = plan_of("{\"max_cost\": 1}"),
+			*both = plan_of("{\"max_cost\": 1, \"max_time\": 30}");
 	assert_float_equal(budget_end(time, 0), 5, 0);
 	assert_float_equal(budget_end(cost, 0), 50, 0.02);
 	assert_float_equal(budget_end(both, 0), 30, 0);
@@ -71,7 +75,8 @@ static void test_judge(void **state)
 	struct estimate_turn turns[20];
 	for (size_t i = 0; i < countof(turns); i++)
 		turns[i] = (struct estimate_turn){i % 2 ? 0.51 : 0.49, 1};
-	struct estimate_input in = {.before = 2, .done = 1, .total = 100, .last = NAN, .turns = turns, .count = countof(turns)};
+	struct estimate_input in = {
+		.before = 2, .done = 1, .total = 100, .last = NAN, .turns = turns, .count = countof(turns)};
 	assert_null(budget_judge(plan, &in, 5, 0)); // 5 + 2 + 50
 	in.total = 200;
 	autofree char *why = budget_judge(plan, &in, 5, 0);
@@ -86,6 +91,7 @@ static void test_judge(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_check), cmocka_unit_test(test_what_is_expected), cmocka_unit_test(test_end), cmocka_unit_test(test_judge)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_check), cmocka_unit_test(test_what_is_expected),
+		cmocka_unit_test(test_end), cmocka_unit_test(test_judge)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,8 +42,11 @@ static void on_signal(enum loop_event event, void *data)
 	struct course *c = data;
 	struct signalfd_siginfo info;
 	while (read(loop_watch_fd(c->signals), &info, sizeof info) == sizeof info)
-		cancel(c, hearing_signal((int)info.ssi_signo), c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
-			info.ssi_code == SI_QUEUE && info.ssi_int == CONTROLLER_CLUSTER_DOWN ? "cancelled: the cluster it was on goes down" : "cancelled");
+		cancel(c, hearing_signal((int)info.ssi_signo),
+			c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
+			info.ssi_code == SI_QUEUE && info.ssi_int == CONTROLLER_CLUSTER_DOWN
+				? "cancelled: the cluster it was on goes down"
+				: "cancelled");
 }
 
 static void on_leash(enum loop_event event, void *data)
@@ -71,8 +74,9 @@ static int write_control(struct course *c, struct error *err)
 {
 	char token[CRYPTO_HEX];
 	crypto_token(c->secret, "client", token);
-	autojson json_t *control = mem_json("{s:i, s:I, s:s, s:s, s:s}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "url",
-		server_url(c->server), "fingerprint", server_fingerprint(c->server), "token", token);
+	autojson json_t *control = mem_json("{s:i, s:I, s:s, s:s, s:s}", "pid", (int)getpid(), "started",
+		(json_int_t)proc_started(getpid()), "url", server_url(c->server), "fingerprint",
+		server_fingerprint(c->server), "token", token);
 	autofree char *text = json_dumps(control, JSON_INDENT(1));
 	autofree char *path = run_path(c->run, "control.json");
 	return fs_write(path, text, strlen(text), 0600, err);
@@ -98,8 +102,12 @@ static struct server *serve(struct course *c, struct error *err)
 {
 	if (c->keep)
 		return keep_serve(c->keep, err);
-	struct server_options options = {
-		.run = c->run, .plan = c->plan, .address = "127.0.0.1", .secret = c->secret, .ops = c->hearing, .data = c};
+	struct server_options options = {.run = c->run,
+		.plan = c->plan,
+		.address = "127.0.0.1",
+		.secret = c->secret,
+		.ops = c->hearing,
+		.data = c};
 	return server_new(c->loop, &options, err);
 }
 
@@ -170,7 +178,8 @@ static void fini(struct course *c)
 // The last words: the end event, then the report, which reads it.
 static void finish(struct course *c)
 {
-	course_say(c, event_make("end", "s:s, s:s?, s:i, s:f", "outcome", c->outcome, "why", c->why, "exit", c->exit, "seconds", clock_mono() - c->started));
+	course_say(c, event_make("end", "s:s, s:s?, s:i, s:f", "outcome", c->outcome, "why", c->why, "exit", c->exit,
+			      "seconds", clock_mono() - c->started));
 	struct error err = {0};
 	report_write(c->run, &err);
 	autofree char *control = run_path(c->run, "control.json");
@@ -188,9 +197,10 @@ int controller_main(const struct controller_options *options, struct error *err)
 	if (resume)
 		course_say(&c, event_make("resume", "s:s", "version", MUSTER_VERSION));
 	else
-		course_say(&c, event_make("run", "s:s, s:O, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name", json_object_get(c.plan, "name"), "executor",
-		options->executor->name, "nodes", (int)plan_nodes(c.plan), "size", (int)plan_size(c.plan), "version", MUSTER_VERSION, "plan",
-		"plan.json"));
+		course_say(&c, event_make("run", "s:s, s:O, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name",
+				       json_object_get(c.plan, "name"), "executor", options->executor->name, "nodes",
+				       (int)plan_nodes(c.plan), "size", (int)plan_size(c.plan), "version",
+				       MUSTER_VERSION, "plan", "plan.json"));
 	course_happen(&c, resume ? HAPPENS_RESUME : HAPPENS_GO, NULL);
 	loop_run(c.loop);
 	finish(&c);

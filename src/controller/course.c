@@ -62,7 +62,8 @@ double course_since(const struct course *c, const char *name)
 void course_phase_end(struct course *c, const char *name)
 {
 	if (json_object_del(c->open, name) == 0)
-		course_say(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds", course_since(c, name)));
+		course_say(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds",
+				      course_since(c, name)));
 }
 
 void course_phase_begin(struct course *c, const char *name)
@@ -94,8 +95,7 @@ static void on_worker_up(int result, const struct error *err, void *data)
 		course_decide(c, "failed", ERROR_SYSTEM, err->text);
 		course_say(c, event_make("fail", "s:s, s:s", "phase", "bring-up", "why", err->text));
 		course_happen(c, HAPPENS_FAIL, err->text);
-	}
-	else if (c->keep)
+	} else if (c->keep)
 		keep_check(c->keep);
 	course_check_gone(c); // when it was cancelled nobody else will ask again
 }
@@ -127,8 +127,10 @@ static struct conn_message *peers_of(struct course *c)
 	json_t *peers = json_array();
 	for (size_t i = 0; i < c->roster.nnodes; i++) {
 		const json_t *h = c->roster.nodes[i].said;
-		json_array_append_new(peers, mem_json("{s:i, s:O, s:O, s:O, s:O*}", "node", (int)i, "name", json_object_get(h, "name"), "address",
-			json_object_get(h, "address"), "port", json_object_get(h, "port"), "addresses", json_object_get(h, "addresses")));
+		json_array_append_new(
+			peers, mem_json("{s:i, s:O, s:O, s:O, s:O*}", "node", (int)i, "name",
+				       json_object_get(h, "name"), "address", json_object_get(h, "address"), "port",
+				       json_object_get(h, "port"), "addresses", json_object_get(h, "addresses")));
 	}
 	autojson json_t *msg = mem_json("{s:s, s:o}", "msg", "peers", "peers", peers);
 	return conn_message_new(msg);
@@ -138,8 +140,9 @@ void course_send_launch(struct course *c, size_t node)
 {
 	autojson json_t *slice = plan_slice(c->plan, node);
 	json_object_del(slice, "nodes"); // as long as the run is wide, and of no use to one of them
-	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt, "plan", slice, "nonce",
-		c->nonce, "preflight_only", c->options->preflight_only, "why", c->stop_why ? c->stop_why : "");
+	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt,
+		"plan", slice, "nonce", c->nonce, "preflight_only", c->options->preflight_only, "why",
+		c->stop_why ? c->stop_why : "");
 	server_send_message(c->server, node, c->peers);
 	server_send(c->server, node, msg);
 }
@@ -148,7 +151,8 @@ double course_cores(const struct course *c)
 {
 	double most = 0;
 	for (size_t i = 0; i < c->roster.nnodes; i++) {
-		double cores = json_number_value(json_object_get(json_object_get(c->roster.nodes[i].said, "facts"), "cores"));
+		double cores =
+			json_number_value(json_object_get(json_object_get(c->roster.nodes[i].said, "facts"), "cores"));
 		most = cores > most ? cores : most;
 	}
 	return most;
@@ -180,13 +184,15 @@ static void act_launch(struct course *c)
 void course_send_bye(struct course *c, size_t node)
 {
 	const char *why = c->stop_why ? c->stop_why : "";
-	autojson json_t *msg = mem_json("{s:s, s:s, s:f}", "msg", "bye", "why", why, "grace", plan_seconds(c->plan, "grace"));
+	autojson json_t *msg =
+		mem_json("{s:s, s:s, s:f}", "msg", "bye", "why", why, "grace", plan_seconds(c->plan, "grace"));
 	server_send(c->server, node, msg);
 }
 
 void course_check_gone(struct course *c)
 {
-	if (c->state == STATE_STOPPING && !c->down_wanted && c->up_done && roster_all_gone(&c->roster) && server_count_connected(c->server) == 0)
+	if (c->state == STATE_STOPPING && !c->down_wanted && c->up_done && roster_all_gone(&c->roster) &&
+		server_count_connected(c->server) == 0)
 		course_happen(c, HAPPENS_ALL_LEFT, NULL);
 }
 
@@ -272,7 +278,8 @@ void course_happen(struct course *c, enum happening happening, const char *why)
 	enum state before = c->state;
 	c->state = t->next;
 	if (t->next != before)
-		course_say(c, event_make("state", "s:s, s:s, s:s?", "from", state_name(before), "to", state_name(t->next), "why", why));
+		course_say(c, event_make("state", "s:s, s:s, s:s?", "from", state_name(before), "to",
+				      state_name(t->next), "why", why));
 	if (actions[t->action])
 		actions[t->action](c);
 }
@@ -288,7 +295,8 @@ void course_fail(struct course *c, const char *outcome, int exit, const char *wh
 // The ranks failed: they may be started again. What came before them (inputs, setup) is not tried twice.
 void course_fail_attempt(struct course *c, const char *why)
 {
-	if (c->state != STATE_RUNNING || c->attempt > (size_t)plan_seconds(c->plan, "retries") || c->options->preflight_only) {
+	if (c->state != STATE_RUNNING || c->attempt > (size_t)plan_seconds(c->plan, "retries") ||
+		c->options->preflight_only) {
 		course_fail(c, "failed", ERROR_JOB, why);
 		return;
 	}
@@ -345,8 +353,9 @@ static void on_deadline(void *data)
 	}
 	const json_t *node = json_array_get(json_object_get(c->plan, "nodes"), first);
 	const char *host = json_string_value(json_object_get(json_object_get(node, "host"), "host"));
-	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s", missing, c->roster.nnodes,
-		plan_seconds(c->plan, "deadline"), first, host ? " on host " : "", host ? host : "");
+	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s",
+		missing, c->roster.nnodes, plan_seconds(c->plan, "deadline"), first, host ? " on host " : "",
+		host ? host : "");
 	if (c->state == STATE_HOLDING) {
 		course_say(c, event_make("warn", "s:s", "why", why));
 		course_phase_end(c, "bring-up");
@@ -369,7 +378,8 @@ static void on_timeout(void *data)
 static void on_spent(void *data)
 {
 	struct course *c = data;
-	autofree char *has = budget_text(c->plan, course_cores(c)), *why = mem_printf("over budget: it has taken all it may, %s", has);
+	autofree char *has = budget_text(c->plan, course_cores(c)),
+		      *why = mem_printf("over budget: it has taken all it may, %s", has);
 	if (c->state != STATE_RUNNING)
 		return;
 	course_say(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));

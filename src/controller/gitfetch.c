@@ -17,13 +17,15 @@
 
 enum { SAID_MAX = 16384, LOOK_EVERY = 100 }; // milliseconds
 
-// The caller's environment and what keeps git from asking and from waiting for ever. Owned by the caller, but for its strings.
+// The caller's environment and what keeps git from asking and from waiting for ever. Owned by the caller, but for its
+// strings.
 static char **make_env(void)
 {
-	static char prompt[] = "GIT_TERMINAL_PROMPT=0", limit[] = "GIT_HTTP_LOW_SPEED_LIMIT=1", time[] = "GIT_HTTP_LOW_SPEED_TIME=60";
+	static char prompt[] = "GIT_TERMINAL_PROMPT=0", limit[] = "GIT_HTTP_LOW_SPEED_LIMIT=1",
+		    time[] = "GIT_HTTP_LOW_SPEED_TIME=60";
 	// A repository of the caller's, when it is git that has started us, must not be taken for ours.
-	static const char *const drop[] = {"GIT_TERMINAL_PROMPT=", "GIT_HTTP_LOW_SPEED_LIMIT=", "GIT_HTTP_LOW_SPEED_TIME=", "GIT_DIR=",
-		"GIT_WORK_TREE=", "GIT_INDEX_FILE=", "LC_ALL="};
+	static const char *const drop[] = {"GIT_TERMINAL_PROMPT=", "GIT_HTTP_LOW_SPEED_LIMIT=",
+		"GIT_HTTP_LOW_SPEED_TIME=", "GIT_DIR=", "GIT_WORK_TREE=", "GIT_INDEX_FILE=", "LC_ALL="};
 	static char locale[] = "LC_ALL=C";
 	size_t n = 0, to = 0;
 	while (environ[n])
@@ -62,10 +64,12 @@ static void listen_to(int fd, pid_t pid, const volatile int *cancelled, struct s
 }
 
 // Runs git; what it said, on whichever output, is in said. Its status; -1 and err when it could not be run.
-static int git(const char *const *words, const char *dir, const volatile int *cancelled, struct str *said, struct error *err)
+static int git(
+	const char *const *words, const char *dir, const volatile int *cancelled, struct str *said, struct error *err)
 {
 	// Housekeeping would go on in the background.
-	char *argv[24] = {(char *)"git", (char *)"-c", (char *)"gc.auto=0", (char *)"-c", (char *)"maintenance.auto=false"};
+	char *argv[24] = {
+		(char *)"git", (char *)"-c", (char *)"gc.auto=0", (char *)"-c", (char *)"maintenance.auto=false"};
 	size_t n = 5;
 	while (*words && n + 1 < countof(argv))
 		argv[n++] = (char *)*words++;
@@ -75,8 +79,14 @@ static int git(const char *const *words, const char *dir, const volatile int *ca
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_errno(err, "cannot make a pipe");
 	// A session of its own has no terminal to ask for a password on.
-	struct proc_options options = {
-		.argv = argv, .env = env, .dir = dir, .in = -1, .out = ends[1], .err = ends[1], .session = true, .die_with_parent = true};
+	struct proc_options options = {.argv = argv,
+		.env = env,
+		.dir = dir,
+		.in = -1,
+		.out = ends[1],
+		.err = ends[1],
+		.session = true,
+		.die_with_parent = true};
 	struct error why = {0};
 	pid_t pid = proc_spawn(&options, NULL, &why);
 	close(ends[1]);
@@ -116,12 +126,15 @@ static bool is_commit(const char *ref)
 	return (len == 40 || len == 64) && strspn(ref, "0123456789abcdef") == len;
 }
 
-static int run(const char *from, const char *url, const char *ref, const char *dir, const volatile int *cancelled, struct str *said, struct error *err)
+static int run(const char *from, const char *url, const char *ref, const char *dir, const volatile int *cancelled,
+	struct str *said, struct error *err)
 {
 	const char *const init[] = {"init", "-q", NULL};
 	const char *const shallow[] = {"fetch", "-q", "--no-tags", "--depth", "1", "--", url, ref, NULL};
-	const char *const whole[] = {"fetch", "-q", "--no-tags", "--", url, is_commit(ref) ? "+refs/*:refs/all/*" : ref, NULL};
-	const char *const checkout[] = {"-c", "advice.detachedHead=false", "checkout", "-q", "--detach", is_commit(ref) ? ref : "FETCH_HEAD", NULL};
+	const char *const whole[] = {
+		"fetch", "-q", "--no-tags", "--", url, is_commit(ref) ? "+refs/*:refs/all/*" : ref, NULL};
+	const char *const checkout[] = {"-c", "advice.detachedHead=false", "checkout", "-q", "--detach",
+		is_commit(ref) ? ref : "FETCH_HEAD", NULL};
 	int rc = git(init, dir, cancelled, said, err);
 	if (rc == 0)
 		rc = git(shallow, dir, cancelled, said, err);
@@ -133,7 +146,8 @@ static int run(const char *from, const char *url, const char *ref, const char *d
 	return rc > 0 ? fail(from, said, err) : rc;
 }
 
-int gitfetch_run(const char *from, const char *dir, const volatile int *cancelled, char commit[GITFETCH_COMMIT], struct error *err)
+int gitfetch_run(const char *from, const char *dir, const volatile int *cancelled, char commit[GITFETCH_COMMIT],
+	struct error *err)
 {
 	autofree char *url = mem_strdup(from + strlen("git+"));
 	char *hash = strchr(url, '#');

@@ -25,11 +25,13 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 	struct course *c = data;
 	struct roster_node *n = &c->roster.nodes[node];
 	if (again)
-		course_say(c, event_make("back", "s:i, s:f", "node", (int)node, "seconds", c->away_since[node] ? clock_mono() - c->away_since[node] : 0.0));
+		course_say(c, event_make("back", "s:i, s:f", "node", (int)node, "seconds",
+				      c->away_since[node] ? clock_mono() - c->away_since[node] : 0.0));
 	else
-		course_say(c, event_make("hello", "s:i, s:O, s:O, s:O, s:O, s:f", "node", (int)node, "name", json_object_get(hello, "name"), "address",
-			json_object_get(hello, "address"), "machine", json_object_get(hello, "machine"), "facts", json_object_get(hello, "facts"),
-			"seconds", course_since(c, "bring-up")));
+		course_say(c, event_make("hello", "s:i, s:O, s:O, s:O, s:O, s:f", "node", (int)node, "name",
+				      json_object_get(hello, "name"), "address", json_object_get(hello, "address"),
+				      "machine", json_object_get(hello, "machine"), "facts",
+				      json_object_get(hello, "facts"), "seconds", course_since(c, "bring-up")));
 	c->away_since[node] = 0;
 	json_decref(n->said);
 	n->said = json_incref(hello);
@@ -39,7 +41,8 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 		keep_check(c->keep);
 	else if (c->state == STATE_STARTING && roster_all_hello(&c->roster))
 		course_happen(c, c->keep ? HAPPENS_ALL_UP : HAPPENS_ALL_HELLO, NULL);
-	else if (c->state == STATE_RUNNING && (size_t)json_integer_value(json_object_get(hello, "attempt")) < c->attempt)
+	else if (c->state == STATE_RUNNING &&
+		 (size_t)json_integer_value(json_object_get(hello, "attempt")) < c->attempt)
 		course_send_launch(c, node);
 	else if (c->state == STATE_STOPPING)
 		course_send_bye(c, node);
@@ -70,10 +73,12 @@ static void on_rank_exit(struct course *c, const json_t *event)
 		}
 		return;
 	}
-	autofree char *how = r->signal ? mem_printf("was killed by signal %d (SIG%s)", r->signal, hearing_signal(r->signal))
-				       : mem_printf("exited with status %d", r->status);
+	autofree char *how =
+		r->signal ? mem_printf("was killed by signal %d (SIG%s)", r->signal, hearing_signal(r->signal))
+			  : mem_printf("exited with status %d", r->status);
 	const char *more = json_string_value(json_object_get(event, "why"));
-	autofree char *why = mem_printf("rank %zu on node %zu %s%s%s", rank, r->node, how, more ? ": " : "", more ? more : "");
+	autofree char *why =
+		mem_printf("rank %zu on node %zu %s%s%s", rank, r->node, how, more ? ": " : "", more ? more : "");
 	course_fail_attempt(c, why);
 }
 
@@ -108,8 +113,11 @@ static void on_node_fail(struct course *c, size_t node, const json_t *event)
 	const json_t *rank = json_object_get(event, "rank");
 	if (c->state != STATE_RUNNING)
 		return;
-	autofree char *who = json_is_integer(rank) ? mem_printf("rank %d on node %zu", (int)json_integer_value(rank), node) : mem_printf("node %zu", node);
-	autofree char *text = why && strncmp(why, "node ", 5) == 0 ? mem_strdup(why) : mem_printf("%s: %s", who, why ? why : "unknown");
+	autofree char *who = json_is_integer(rank)
+				     ? mem_printf("rank %d on node %zu", (int)json_integer_value(rank), node)
+				     : mem_printf("node %zu", node);
+	autofree char *text = why && strncmp(why, "node ", 5) == 0 ? mem_strdup(why)
+								   : mem_printf("%s: %s", who, why ? why : "unknown");
 	const char *phase = json_string_value(json_object_get(event, "phase"));
 	if (phase && strcmp(phase, "run") == 0)
 		course_fail_attempt(c, text);
@@ -137,7 +145,7 @@ static void on_left(struct course *c, size_t node, const json_t *event)
 	size_t i;
 	const json_t *glob;
 	c->roster.nodes[node].left = true;
-	json_array_foreach(json_object_get(event, "unmatched"), i, glob) {
+	json_array_foreach (json_object_get(event, "unmatched"), i, glob) {
 		const char *text = json_string_value(glob);
 		json_int_t before = text ? json_integer_value(json_object_get(c->unmatched, text)) : -1;
 		if (!text)
@@ -159,10 +167,12 @@ static bool is_enough(const json_t *stop, const struct estimate_input *input)
 	if (json_is_integer(iterations) && seen >= json_number_value(iterations))
 		return true;
 	if (!json_is_number(within) || input->count < WITHIN_LEAST || input->done + seen >= input->total)
-		return false; // of a loop that is over there is nothing to foretell: the run ends, or another one begins
+		return false; // of a loop that is over there is nothing to foretell: the run ends, or another one
+			      // begins
 	struct estimate e = estimate_make(input);
 	bool known = !isnan(e.total);
-	double value = known ? e.total : e.turn, low = known ? e.total_low : e.turn_low, high = known ? e.total_high : e.turn_high;
+	double value = known ? e.total : e.turn, low = known ? e.total_low : e.turn_low,
+	       high = known ? e.total_high : e.turn_high;
 	return !e.doubts && fmax(high - value, value - low) <= json_number_value(within) * value;
 }
 
@@ -194,7 +204,8 @@ static void on_turn(struct course *c, const json_t *event)
 	struct estimate_input input;
 	iterations_add(c->iterations, event);
 	long leader = iterations_leader(c->iterations);
-	if (c->state != STATE_RUNNING || !event_is(event, "progress") || json_integer_value(json_object_get(event, "rank")) != leader ||
+	if (c->state != STATE_RUNNING || !event_is(event, "progress") ||
+		json_integer_value(json_object_get(event, "rank")) != leader ||
 		!iterations_input(c->iterations, leader, &input))
 		return;
 	if (is_enough(json_object_get(c->plan, "stop"), &input))
@@ -272,7 +283,8 @@ static void on_refused(const char *peer, const char *why, void *data)
 {
 	struct course *c = data;
 	if (c->refused++ < REFUSED_MAX)
-		course_say(c, event_make("refused", "s:s, s:s", "peer", peer, "why", c->refused < REFUSED_MAX ? why : "and more, which are not logged any more"));
+		course_say(c, event_make("refused", "s:s, s:s", "peer", peer, "why",
+				      c->refused < REFUSED_MAX ? why : "and more, which are not logged any more"));
 }
 
 static void on_activity(void *data)
@@ -294,7 +306,8 @@ static void on_request(struct conn *client, const json_t *msg, void *data)
 		keep_request(c->keep, client, msg);
 		return;
 	}
-	autojson json_t *answer = mem_json("{s:O, s:s}", "msg", json_object_get(msg, "msg"), "error", "this is a run, not a cluster that is kept up");
+	autojson json_t *answer = mem_json("{s:O, s:s}", "msg", json_object_get(msg, "msg"), "error",
+		"this is a run, not a cluster that is kept up");
 	conn_send(client, answer);
 }
 
@@ -312,7 +325,5 @@ static void on_errand(size_t node, void *data)
 		keep_swept(c->keep, node);
 }
 
-const struct server_ops hearing_ops = {
-	on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble, on_activity, on_request, on_client_gone, on_errand,
-	on_fetched};
-
+const struct server_ops hearing_ops = {on_hello, on_event, on_fence, on_complete, on_away, on_refused, course_trouble,
+	on_activity, on_request, on_client_gone, on_errand, on_fetched};

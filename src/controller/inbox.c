@@ -36,10 +36,12 @@ struct inbox {
 	uint32_t fd_stream;
 };
 
-struct inbox *inbox_new(struct run *run, size_t node, size_t first, size_t count, const struct inbox_ops *ops, void *data)
+struct inbox *inbox_new(
+	struct run *run, size_t node, size_t first, size_t count, const struct inbox_ops *ops, void *data)
 {
 	struct inbox *in = mem_alloc(sizeof *in);
-	*in = (struct inbox){.run = run, .node = node, .first = first, .count = count, .ops = ops, .data = data, .fd = -1};
+	*in = (struct inbox){
+		.run = run, .node = node, .first = first, .count = count, .ops = ops, .data = data, .fd = -1};
 	return in;
 }
 
@@ -187,7 +189,8 @@ static const char *announce_file(struct inbox *in, const json_t *event)
 {
 	const json_t *number = json_object_get(event, "stream"), *bytes = json_object_get(event, "bytes");
 	const char *path = json_string_value(json_object_get(event, "path"));
-	if (!natural(number) || json_integer_value(number) < stream_files || json_integer_value(number) > stream_files + FILES_MAX)
+	if (!natural(number) || json_integer_value(number) < stream_files ||
+		json_integer_value(number) > stream_files + FILES_MAX)
 		return "an output on a stream that is not one of files";
 	uint32_t id = (uint32_t)json_integer_value(number);
 	struct stream *s = find_stream(in, id);
@@ -230,10 +233,10 @@ static const char *set_totals(struct inbox *in, const json_t *event)
 	json_t *value;
 	if (in->left)
 		return "a second farewell";
-	json_object_foreach(json_object_get(event, "streams"), name, value)
+	json_object_foreach (json_object_get(event, "streams"), name, value)
 		if (!rank_stream(in, name) || !natural(value))
 			return "a farewell for a stream that is none of its ranks'";
-	json_object_foreach(json_object_get(event, "streams"), name, value) {
+	json_object_foreach (json_object_get(event, "streams"), name, value) {
 		uint32_t id = rank_stream(in, name);
 		struct stream *s = find_stream(in, id);
 		set_total(in, s ? s : add_stream(in, id), (uint64_t)json_integer_value(value));
@@ -245,14 +248,15 @@ static const char *set_totals(struct inbox *in, const json_t *event)
 static bool own_rank(const struct inbox *in, const json_t *event)
 {
 	const json_t *rank = json_object_get(event, "rank");
-	return !rank || (natural(rank) && (size_t)json_integer_value(rank) >= in->first && (size_t)json_integer_value(rank) - in->first < in->count);
+	return !rank || (natural(rank) && (size_t)json_integer_value(rank) >= in->first &&
+				(size_t)json_integer_value(rank) - in->first < in->count);
 }
 
 static bool own_ranks(const struct inbox *in, const json_t *event)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(json_object_get(event, "ranks"), i, item)
+	json_array_foreach (json_object_get(event, "ranks"), i, item)
 		if (!own_rank(in, item))
 			return false;
 	return own_rank(in, event);
@@ -311,10 +315,12 @@ static int split_events(struct inbox *in, const char *bytes, size_t len, struct 
 
 static int store(struct inbox *in, struct stream *s, const void *bytes, size_t len, struct error *err)
 {
-	return s->path ? write_file(in, s, bytes, len, err) : run_output(in->run, in->first + s->id - stream_ranks, bytes, len, err);
+	return s->path ? write_file(in, s, bytes, len, err)
+		       : run_output(in->run, in->first + s->id - stream_ranks, bytes, len, err);
 }
 
-int inbox_take(struct inbox *inbox, uint32_t stream, uint64_t offset, const void *bytes, size_t len, size_t *fresh, struct error *err)
+int inbox_take(struct inbox *inbox, uint32_t stream, uint64_t offset, const void *bytes, size_t len, size_t *fresh,
+	struct error *err)
 {
 	*fresh = 0;
 	struct stream *s = find_stream(inbox, stream);

@@ -1,17 +1,18 @@
-#include "controller/inbox.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "controller/inbox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 enum { FILES = 1 << 20 };
 
@@ -142,11 +143,13 @@ static void test_events_in_pieces(void **state)
 static void test_others_are_not_spoken_for(void **state)
 {
 	struct world *w = *state;
-	static const char *const bad[][2] = {{"warn", "\"node\":0"}, {"warn", "\"why\":\"no node\""}, {"warn", "\"node\":1.0"}, {"warn", "\"node\":-1"},
-		{"exit", "\"node\":1,\"rank\":0"}, {"exit", "\"node\":1,\"rank\":4"}, {"exit", "\"node\":1,\"rank\":-1"},
+	static const char *const bad[][2] = {{"warn", "\"node\":0"}, {"warn", "\"why\":\"no node\""},
+		{"warn", "\"node\":1.0"}, {"warn", "\"node\":-1"}, {"exit", "\"node\":1,\"rank\":0"},
+		{"exit", "\"node\":1,\"rank\":4"}, {"exit", "\"node\":1,\"rank\":-1"},
 		{"metric", "\"node\":1,\"rank\":99999999999999999"}, {"metric", "\"node\":1,\"rank\":\"2\""},
-		{"sample", "\"node\":1,\"ranks\":[{\"rank\":2},{\"rank\":1}]"}, {"end", "\"node\":1,\"outcome\":\"ok\""}, {"receipt", "\"node\":1"},
-		{"state", "\"node\":1"}, {"lost", "\"node\":1"}, {"nothing", "\"node\":1"}};
+		{"sample", "\"node\":1,\"ranks\":[{\"rank\":2},{\"rank\":1}]"},
+		{"end", "\"node\":1,\"outcome\":\"ok\""}, {"receipt", "\"node\":1"}, {"state", "\"node\":1"},
+		{"lost", "\"node\":1"}, {"nothing", "\"node\":1"}};
 	for (size_t i = 0; i < countof(bad); i++) {
 		say(w, bad[i][0], bad[i][1]);
 		assert_int_equal(w->bad, i + 1);
@@ -182,11 +185,14 @@ static void test_files_come_back(void **state)
 static void test_files_stay_inside(void **state)
 {
 	struct world *w = *state;
-	static const char *const bad[] = {"\"path\":\"../x\",\"bytes\":0,\"stream\":1048577", "\"path\":\"/tmp/inbox-x\",\"bytes\":0,\"stream\":1048577",
-		"\"path\":\"a/../../x\",\"bytes\":0,\"stream\":1048577", "\"path\":\"\",\"bytes\":0,\"stream\":1048577", "\"bytes\":0,\"stream\":1048577",
-		"\"path\":\"x\",\"bytes\":-1,\"stream\":1048577", "\"path\":\"x\",\"bytes\":0,\"stream\":0", "\"path\":\"x\",\"bytes\":0,\"stream\":1",
-		"\"path\":\"x\",\"bytes\":0,\"stream\":-1", "\"path\":\"x\",\"bytes\":0,\"stream\":4294967297", "\"path\":\"x\",\"bytes\":0,\"stream\":2147483648",
-		"\"path\":\"x\",\"bytes\":0", "\"ok\":false,\"stream\":1048579"};
+	static const char *const bad[] = {"\"path\":\"../x\",\"bytes\":0,\"stream\":1048577",
+		"\"path\":\"/tmp/inbox-x\",\"bytes\":0,\"stream\":1048577",
+		"\"path\":\"a/../../x\",\"bytes\":0,\"stream\":1048577", "\"path\":\"\",\"bytes\":0,\"stream\":1048577",
+		"\"bytes\":0,\"stream\":1048577", "\"path\":\"x\",\"bytes\":-1,\"stream\":1048577",
+		"\"path\":\"x\",\"bytes\":0,\"stream\":0", "\"path\":\"x\",\"bytes\":0,\"stream\":1",
+		"\"path\":\"x\",\"bytes\":0,\"stream\":-1", "\"path\":\"x\",\"bytes\":0,\"stream\":4294967297",
+		"\"path\":\"x\",\"bytes\":0,\"stream\":2147483648", "\"path\":\"x\",\"bytes\":0",
+		"\"ok\":false,\"stream\":1048579"};
 	for (size_t i = 0; i < countof(bad); i++) {
 		autofree char *members = mem_printf("\"node\":1,%s", bad[i]);
 		say(w, "output", members);
@@ -222,7 +228,8 @@ static void test_a_stream_is_announced_once(void **state)
 static void test_absurd_farewells(void **state)
 {
 	struct world *w = *state;
-	static const char *const bad[] = {"{\"1\":-1}", "{\"99\":1}", "{\"0\":5}", "{\"1048577\":5}", "{\"1\":\"x\"}", "{\"4294967297\":1}"};
+	static const char *const bad[] = {
+		"{\"1\":-1}", "{\"99\":1}", "{\"0\":5}", "{\"1048577\":5}", "{\"1\":\"x\"}", "{\"4294967297\":1}"};
 	for (size_t i = 0; i < countof(bad); i++) {
 		autofree char *members = mem_printf("\"node\":1,\"streams\":%s", bad[i]);
 		say(w, "left", members);
@@ -253,7 +260,8 @@ static void test_many_files(void **state)
 {
 	struct world *w = *state;
 	for (int i = 0; i < 3000; i++) {
-		autofree char *members = mem_printf("\"node\":1,\"path\":\"f%d\",\"bytes\":2,\"stream\":%d,\"mode\":420", i, FILES + 3000 - i);
+		autofree char *members = mem_printf(
+			"\"node\":1,\"path\":\"f%d\",\"bytes\":2,\"stream\":%d,\"mode\":420", i, FILES + 3000 - i);
 		say(w, "output", members);
 	}
 	say(w, "left", "\"node\":1,\"streams\":{}");
@@ -289,7 +297,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_files_stay_inside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_stream_is_announced_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_absurd_farewells, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_what_cannot_be_written_is_told_once_and_dropped, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_what_cannot_be_written_is_told_once_and_dropped, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_files, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_line_without_end, set_up, tear_down),
 	};

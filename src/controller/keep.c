@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// Nodes dial to the same port after the controller has died and come back. So it is one that the kernel gives to nobody by itself; the
-// addresses' port (exec/loopback) is above them.
+// Nodes dial to the same port after the controller has died and come back. So it is one that the kernel gives to nobody
+// by itself; the addresses' port (exec/loopback) is above them.
 enum { PORT_FIRST = 20000, PORT_COUNT = 9000, PORT_TRIES = 50, IDENTITY_MAX = 65536 };
 static const double touch_every = 10;
 static const double leave_within = 20; // for nodes that are not wanted any more
@@ -98,8 +98,8 @@ bool keep_resumes(const struct keep *k)
 static int save_identity(const struct keep *k, const struct server *server, struct error *err)
 {
 	const struct crypto_identity *id = server_identity(server);
-	autojson json_t *tree =
-		mem_json("{s:s, s:s, s:s, s:i}", "cert", id->cert, "key", id->key, "secret", k->c->secret, "port", server_port(server));
+	autojson json_t *tree = mem_json("{s:s, s:s, s:s, s:i}", "cert", id->cert, "key", id->key, "secret",
+		k->c->secret, "port", server_port(server));
 	autofree char *text = json_dumps(tree, JSON_INDENT(1));
 	autofree char *path = run_path(k->c->run, "identity.json");
 	return fs_write(path, text, strlen(text), 0600, err);
@@ -107,7 +107,8 @@ static int save_identity(const struct keep *k, const struct server *server, stru
 
 static struct server *serve_again(struct keep *k, struct server_options *options, struct error *err)
 {
-	struct crypto_identity id = {.cert = mem_strdup(text_of(k->identity, "cert")), .key = mem_strdup(text_of(k->identity, "key"))};
+	struct crypto_identity id = {
+		.cert = mem_strdup(text_of(k->identity, "cert")), .key = mem_strdup(text_of(k->identity, "key"))};
 	id.cert_len = strlen(id.cert);
 	id.key_len = strlen(id.key);
 	if (crypto_fingerprint(id.cert, id.cert_len, id.fingerprint, err) < 0) {
@@ -126,8 +127,12 @@ static struct server *serve_again(struct keep *k, struct server_options *options
 struct server *keep_serve(struct keep *k, struct error *err)
 {
 	struct course *c = k->c;
-	struct server_options options = {
-		.run = c->run, .plan = c->plan, .address = "127.0.0.1", .secret = c->secret, .ops = c->hearing, .data = c};
+	struct server_options options = {.run = c->run,
+		.plan = c->plan,
+		.address = "127.0.0.1",
+		.secret = c->secret,
+		.ops = c->hearing,
+		.data = c};
 	if (k->identity)
 		return serve_again(k, &options, err);
 	struct server *server = NULL;
@@ -180,7 +185,8 @@ static void answer_waiter(struct keep *k, const char *why)
 
 static void say_job(struct keep *k, const struct job *job, const char *edge)
 {
-	course_say(k->c, event_make("job", "s:s, s:s, s:s, s:i", "run", job->run, "run_dir", job->dir, "edge", edge, "nodes", (int)job->nodes));
+	course_say(k->c, event_make("job", "s:s, s:s, s:s, s:i", "run", job->run, "run_dir", job->dir, "edge", edge,
+				 "nodes", (int)job->nodes));
 }
 
 // The nodes as a job must know them: where they can be reached, and where on them it may put its things.

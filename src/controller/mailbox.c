@@ -28,11 +28,12 @@ static void on_signal(enum loop_event event, void *data)
 	pthread_mutex_unlock(&m->lock);
 	size_t i;
 	json_t *one;
-	json_array_foreach(events, i, one)
+	json_array_foreach (events, i, one)
 		m->on_event(json_incref(one), m->data);
 }
 
-struct mailbox *mailbox_new(struct loop *loop, void (*on_event)(json_t *event, void *data), void *data, struct error *err)
+struct mailbox *mailbox_new(
+	struct loop *loop, void (*on_event)(json_t *event, void *data), void *data, struct error *err)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0) {

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 static const uint32_t shell_streams = 1u << 31, shell_errors = 1u << 30;
-static const size_t client_queue_max = 64 << 20; // a client that does not read is dropped before it costs more than this
+static const size_t client_queue_max = 64
+				       << 20; // a client that does not read is dropped before it costs more than this
 
 struct session {
 	struct session *next;
@@ -50,7 +51,8 @@ static void tell_error(struct conn *client, uint32_t number, const char *why)
 	conn_send(client, msg);
 }
 
-void relay_from_client(struct relay *relay, struct conn *client, json_t *msg, struct conn *(*find)(size_t node, void *data), void *data)
+void relay_from_client(struct relay *relay, struct conn *client, json_t *msg,
+	struct conn *(*find)(size_t node, void *data), void *data)
 {
 	json_int_t mark = json_integer_value(json_object_get(msg, "session"));
 	uint32_t own = mark >= 0 && mark < shell_errors ? (uint32_t)mark : 0;
@@ -61,12 +63,14 @@ void relay_from_client(struct relay *relay, struct conn *client, json_t *msg, st
 		json_int_t number = json_integer_value(json_object_get(msg, "node"));
 		struct conn *node = find((size_t)number, data);
 		if (!node || !json_is_array(json_object_get(msg, "argv"))) {
-			autofree char *why = node ? mem_strdup("there is no command to run") : mem_printf("node %lld is not there now", (long long)number);
+			autofree char *why = node ? mem_strdup("there is no command to run")
+						  : mem_printf("node %lld is not there now", (long long)number);
 			tell_error(client, own, why);
 			return;
 		}
 		s = mem_alloc(sizeof *s);
-		*s = (struct session){.next = relay->first, .id = ++relay->last_id, .number = own, .client = client, .node = node};
+		*s = (struct session){
+			.next = relay->first, .id = ++relay->last_id, .number = own, .client = client, .node = node};
 		relay->first = s;
 	}
 	json_object_set_new(msg, "id", json_integer(s->id));

@@ -14,8 +14,10 @@ struct relay;
 struct relay *relay_new(void);
 void relay_free(struct relay *relay);
 
-// From a client, which numbers its sessions (`session`, the stream of its bytes). find gives the connection of a node, or NULL when it is not there.
-void relay_from_client(struct relay *relay, struct conn *client, json_t *msg, struct conn *(*find)(size_t node, void *data), void *data);
+// From a client, which numbers its sessions (`session`, the stream of its bytes). find gives the connection of a node,
+// or NULL when it is not there.
+void relay_from_client(struct relay *relay, struct conn *client, json_t *msg,
+	struct conn *(*find)(size_t node, void *data), void *data);
 void relay_client_bytes(struct relay *relay, struct conn *client, uint32_t session, const void *bytes, size_t len);
 
 // From a node.

@@ -22,7 +22,8 @@ void roster_init(struct roster *r, const json_t *plan)
 	for (size_t i = 0; i < r->nranks; i++) {
 		const json_t *rank = json_array_get(ranks, i);
 		size_t node = (size_t)json_integer_value(json_object_get(rank, "node"));
-		r->ranks[i] = (struct roster_rank){.node = node, .decides = json_is_true(json_object_get(rank, "decides"))};
+		r->ranks[i] =
+			(struct roster_rank){.node = node, .decides = json_is_true(json_object_get(rank, "decides"))};
 		if (r->nodes[node].count++ == 0)
 			r->nodes[node].first = i;
 	}
@@ -100,7 +101,7 @@ static const json_t *met_before(const struct roster *r, const char *name)
 {
 	size_t i;
 	const json_t *entry;
-	json_array_foreach(r->met, i, entry)
+	json_array_foreach (r->met, i, entry)
 		if (strcmp(json_string_value(json_object_get(entry, "name")), name) == 0)
 			return json_object_get(entry, "data");
 	return NULL;
@@ -122,7 +123,7 @@ static bool is_there(const json_t *there, size_t node)
 {
 	size_t i;
 	const json_t *value;
-	json_array_foreach(there, i, value)
+	json_array_foreach (there, i, value)
 		if ((size_t)json_integer_value(value) == node)
 			return true;
 	return false;
@@ -172,7 +173,9 @@ bool roster_phase(struct roster *r, size_t node, const char *name, bool begins)
 	for (size_t i = 0; i < r->nnodes; i++) {
 		first = first && r->nodes[i].phase < phase;
 		if (i != node)
-			last = last && (r->nodes[i].phase > phase || (r->nodes[i].phase == phase && !r->nodes[i].phase_open) || r->nodes[i].gone);
+			last = last &&
+			       (r->nodes[i].phase > phase || (r->nodes[i].phase == phase && !r->nodes[i].phase_open) ||
+				       r->nodes[i].gone);
 	}
 	r->nodes[node].phase = phase;
 	r->nodes[node].phase_open = begins;

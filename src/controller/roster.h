@@ -8,10 +8,10 @@
 #include <stddef.h>
 
 struct roster_node {
-	bool hello; // has said hello once
-	bool away;  // said hello, but its connection is down now
-	bool left;  // its last event has come
-	bool gone;  // nothing more is expected from it: everything has arrived, or it is lost
+	bool hello;          // has said hello once
+	bool away;           // said hello, but its connection is down now
+	bool left;           // its last event has come
+	bool gone;           // nothing more is expected from it: everything has arrived, or it is lost
 	size_t first, count; // its ranks
 	json_t *said;        // its hello
 	size_t phase;        // 1 + index of the last phase it began, 0 before the first
@@ -42,14 +42,15 @@ void roster_fini(struct roster *r);
 void roster_resize(struct roster *r, size_t nodes); // of a roster without ranks: from now on there are so many nodes
 
 bool roster_all_hello(const struct roster *r);
-bool roster_all_done(const struct roster *r); // every rank that decides has ended with status 0
-bool roster_all_gone(const struct roster *r); // no node that ever said hello is expected any more
+bool roster_all_done(const struct roster *r);                 // every rank that decides has ended with status 0
+bool roster_all_gone(const struct roster *r);                 // no node that ever said hello is expected any more
 size_t roster_missing(const struct roster *r, size_t *first); // nodes that have not said hello, and the first of them
 
 void roster_start_attempt(struct roster *r); // all ranks wait again, fences are forgotten
 
-// Node's data (borrowed) for the fence of that name. The array for everybody (borrowed, valid until the next call) when it was the last one
-// or the fence was complete before; NULL while others are missing, and for a node that has come to too many that nobody else comes to.
+// Node's data (borrowed) for the fence of that name. The array for everybody (borrowed, valid until the next call) when
+// it was the last one or the fence was complete before; NULL while others are missing, and for a node that has come to
+// too many that nobody else comes to.
 const json_t *roster_fence(struct roster *r, size_t node, const char *name, json_t *data);
 
 // A node began or ended a phase. Is that the first beginning, or the last ending, of this phase in the whole run?

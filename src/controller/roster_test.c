@@ -1,10 +1,11 @@
-#include "controller/roster.h"
 #include "base/mem.h"
+#include "controller/roster.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 // Three nodes; two ranks on each; those of node 0 do not decide.

@@ -10,12 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 64 << 20, NAME_MAX_BYTES = 255, ADDRESSES_MAX = 8, ERRANDS = 1 << 29 }; // the ids of our own commands, above those of clients
+enum {
+	MESSAGE_MAX = 64 << 20,
+	NAME_MAX_BYTES = 255,
+	ADDRESSES_MAX = 8,
+	ERRANDS = 1 << 29
+}; // the ids of our own commands, above those of clients
 static const uint32_t stream_shells = 1u << 31;
 static const size_t ack_bytes = 1 << 20; // acknowledge at least this often
 static const double ack_delay = 0.02;
-static const unsigned hello_within = 10;  // seconds a stranger may stay silent
-static const size_t strangers_spare = 64; // so many more than there are nodes may be here before they have said who they are
+static const unsigned hello_within = 10; // seconds a stranger may stay silent
+static const size_t strangers_spare =
+	64; // so many more than there are nodes may be here before they have said who they are
 
 struct member {
 	struct server *server;
@@ -218,7 +224,8 @@ static void on_client_text(struct conn *conn, json_t *msg, void *data)
 		s->ops->on_request(conn, msg, s->data);
 }
 
-static void on_client_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
+static void on_client_bytes(
+	struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct server *s = data;
 	relay_client_bytes(s->relay, conn, stream, bytes, len);
@@ -288,7 +295,7 @@ static bool are_names(const json_t *list)
 	const json_t *name;
 	if (!json_is_array(list) || json_array_size(list) > ADDRESSES_MAX)
 		return false;
-	json_array_foreach(list, i, name)
+	json_array_foreach (list, i, name)
 		if (!is_name(name))
 			return false;
 	return true;
@@ -298,8 +305,9 @@ static bool is_hello(const json_t *msg)
 {
 	const json_t *addresses = json_object_get(msg, "addresses");
 	json_int_t port = json_integer_value(json_object_get(msg, "port"));
-	return is_name(json_object_get(msg, "name")) && is_name(json_object_get(msg, "address")) && json_is_string(json_object_get(msg, "machine")) &&
-		json_is_object(json_object_get(msg, "facts")) && port > 0 && port < 65536 && (!addresses || are_names(addresses));
+	return is_name(json_object_get(msg, "name")) && is_name(json_object_get(msg, "address")) &&
+	       json_is_string(json_object_get(msg, "machine")) && json_is_object(json_object_get(msg, "facts")) &&
+	       port > 0 && port < 65536 && (!addresses || are_names(addresses));
 }
 
 static void welcome_node(struct server *s, struct conn *conn, json_t *hello, size_t node)
@@ -349,7 +357,8 @@ static void on_stranger_text(struct conn *conn, json_t *msg, void *data)
 		welcome_node(s, conn, msg, (size_t)node);
 }
 
-static void on_stranger_bytes(struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
+static void on_stranger_bytes(
+	struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	refuse(data, conn, "bytes before hello");
 }
@@ -371,7 +380,8 @@ static void on_stranger_close(struct conn *conn, const char *why, void *data)
 		s->ops->on_refused(conn_peer(conn), "it said no hello", s->data);
 }
 
-static const struct conn_ops stranger_ops = {on_stranger_open, on_stranger_text, on_stranger_bytes, NULL, on_stranger_close};
+static const struct conn_ops stranger_ops = {
+	on_stranger_open, on_stranger_text, on_stranger_bytes, NULL, on_stranger_close};
 
 static void on_stillborn(const char *peer, void *data)
 {
@@ -415,7 +425,11 @@ static void add_members(struct server *s, const json_t *plan)
 struct server *server_new(struct loop *loop, const struct server_options *options, struct error *err)
 {
 	struct server *s = mem_alloc(sizeof *s);
-	*s = (struct server){.loop = loop, .run = options->run, .ops = options->ops, .data = options->data, .secret = mem_strdup(options->secret),
+	*s = (struct server){.loop = loop,
+		.run = options->run,
+		.ops = options->ops,
+		.data = options->data,
+		.secret = mem_strdup(options->secret),
 		.port = options->port};
 	add_members(s, options->plan);
 	s->relay = relay_new();
@@ -425,8 +439,8 @@ struct server *server_new(struct loop *loop, const struct server_options *option
 	if (options->identity)
 		s->identity = *options->identity;
 	if (s->supply && (options->identity || crypto_identity_make(&s->identity, err) == 0))
-		s->listener =
-			conn_listen(loop, options->address, &s->port, &s->identity, heartbeat ? heartbeat : 5, &stranger_ops, on_stillborn, s, err);
+		s->listener = conn_listen(loop, options->address, &s->port, &s->identity, heartbeat ? heartbeat : 5,
+			&stranger_ops, on_stillborn, s, err);
 	s->url = mem_printf("wss://%s:%d", options->address, s->port);
 	if (!s->listener) {
 		server_stop(s);
@@ -499,7 +513,8 @@ const char *server_url(const struct server *s)
 
 bool server_errand(struct server *s, size_t node, const json_t *argv)
 {
-	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:b}", "msg", "exec", "id", (int)(ERRANDS + s->errands++ % ERRANDS), "argv", argv, "agent", 1);
+	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:b}", "msg", "exec", "id",
+		(int)(ERRANDS + s->errands++ % ERRANDS), "argv", argv, "agent", 1);
 	server_send(s, node, msg);
 	return server_connected(s, node);
 }

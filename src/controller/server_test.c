@@ -1,17 +1,18 @@
-#include "controller/server.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "controller/server.h"
 #include "wire/conn.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 // A server of two nodes with a rank each, and somebody who dials it and says one thing.
 struct world {
@@ -89,8 +90,8 @@ static void on_client_gone(struct conn *client, void *data)
 	w->clients_gone++;
 }
 
-static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble, on_activity, on_request, on_client_gone, on_node,
-	on_fetched};
+static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble,
+	on_activity, on_request, on_client_gone, on_node, on_fetched};
 
 static void peer_open(struct conn *conn, void *data)
 {
@@ -138,11 +139,12 @@ static int set_up(void **state)
 	struct error err = {0};
 	strcpy(w->top, "server-test-XXXXXX");
 	assert_non_null(mkdtemp(w->top));
-	autojson json_t *plan = mem_json("{s:[{s:i}, {s:i}], s:[{s:i, s:i}, {s:i, s:i}]}", "nodes", "node", 0, "node", 1, "ranks", "rank", 0, "node", 0,
-		"rank", 1, "node", 1);
+	autojson json_t *plan = mem_json("{s:[{s:i}, {s:i}], s:[{s:i, s:i}, {s:i, s:i}]}", "nodes", "node", 0, "node",
+		1, "ranks", "rank", 0, "node", 0, "rank", 1, "node", 1);
 	w->run = run_create(w->top, "test", NULL, 0, plan, NULL);
 	w->loop = loop_new(256, &err);
-	struct server_options options = {.run = w->run, .plan = plan, .address = "127.0.0.1", .secret = "secret", .ops = &server_ops, .data = w};
+	struct server_options options = {
+		.run = w->run, .plan = plan, .address = "127.0.0.1", .secret = "secret", .ops = &server_ops, .data = w};
 	w->server = server_new(w->loop, &options, &err);
 	assert_non_null(w->server);
 	w->limit = loop_timer_new(w->loop, on_limit, w);
@@ -182,8 +184,8 @@ static json_t *make_hello(struct world *w, int node, const char *secret)
 	char token[CRYPTO_HEX];
 	autofree char *who = mem_printf("node:%d", node);
 	crypto_token(secret, who, token);
-	return mem_json("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:{}}", "msg", "hello", "run", w->run->id, "node", node, "token", token, "address",
-		"127.0.0.2", "name", "node-0", "machine", "m", "port", 4711, "facts");
+	return mem_json("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:{}}", "msg", "hello", "run", w->run->id, "node",
+		node, "token", token, "address", "127.0.0.2", "name", "node-0", "machine", "m", "port", 4711, "facts");
 }
 
 static void expect_refused(struct world *w, const char *why)
@@ -209,7 +211,8 @@ static void test_events_of_a_node(void **state)
 {
 	struct world *w = *state;
 	w->say = make_hello(w, 1, "secret");
-	w->bytes = "{\"ts\":1,\"type\":\"end\",\"node\":1,\"outcome\":\"ok\"}\nrubbish\n{\"ts\":1,\"type\":\"exit\",\"node\":1,\"rank\":0}\n"
+	w->bytes = "{\"ts\":1,\"type\":\"end\",\"node\":1,\"outcome\":\"ok\"}\nrubbish\n{\"ts\":1,\"type\":\"exit\","
+		   "\"node\":1,\"rank\":0}\n"
 		   "{\"ts\":1,\"type\":\"warn\",\"node\":1,\"why\":\"x\"}\n";
 	converse(w);
 	assert_int_equal(w->events, 1);

@@ -1,14 +1,16 @@
-#include "controller/state.h"
 #include "base/mem.h"
+#include "controller/state.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
-static const enum happening all[] = {HAPPENS_GO, HAPPENS_ALL_UP, HAPPENS_RESUME, HAPPENS_RESIZE, HAPPENS_DRAINED, HAPPENS_ALL_HELLO, HAPPENS_ALL_DONE, HAPPENS_AGAIN, HAPPENS_FAIL, HAPPENS_CANCEL, HAPPENS_HURRY,
+static const enum happening all[] = {HAPPENS_GO, HAPPENS_ALL_UP, HAPPENS_RESUME, HAPPENS_RESIZE, HAPPENS_DRAINED,
+	HAPPENS_ALL_HELLO, HAPPENS_ALL_DONE, HAPPENS_AGAIN, HAPPENS_FAIL, HAPPENS_CANCEL, HAPPENS_HURRY,
 	HAPPENS_ALL_LEFT, HAPPENS_GONE};
 
 static enum state after(enum state state, enum happening happening, enum action action)
@@ -31,7 +33,8 @@ static void test_good_run(void **state)
 	assert_int_equal(s, STATE_DONE);
 }
 
-// It stays up whatever fails, changes when asked, and goes down by a word only, after the jobs on it; or at once by a second one.
+// It stays up whatever fails, changes when asked, and goes down by a word only, after the jobs on it; or at once by a
+// second one.
 static void test_kept_cluster(void **state)
 {
 	enum state s = after(STATE_PLANNED, HAPPENS_GO, ACTION_UP);
@@ -81,7 +84,8 @@ static void test_done_only_when_gone(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good_run), cmocka_unit_test(test_kept_cluster), cmocka_unit_test(test_every_state_can_stop),
-		cmocka_unit_test(test_stopping_never_goes_back), cmocka_unit_test(test_done_only_when_gone)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good_run), cmocka_unit_test(test_kept_cluster),
+		cmocka_unit_test(test_every_state_can_stop), cmocka_unit_test(test_stopping_never_goes_back),
+		cmocka_unit_test(test_done_only_when_gone)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,7 +104,8 @@ static void forget(struct customer *c)
 static void refuse(struct supply *s, size_t node, const char *why)
 {
 	struct customer *c = &s->customers[node];
-	s->ops->send(node, mem_json("{s:s, s:i, s:s}", "msg", "input", "input", (int)index_of(c->item), "why", why), s->data);
+	s->ops->send(node, mem_json("{s:s, s:i, s:s}", "msg", "input", "input", (int)index_of(c->item), "why", why),
+		s->data);
 	forget(c);
 }
 
@@ -122,8 +123,10 @@ static void answer(struct supply *s, size_t node)
 		return;
 	}
 	c->reader = parcel_open(p);
-	s->ops->send(node, mem_json("{s:s, s:i, s:I, s:i, s:b}", "msg", "input", "input", (int)index_of(c->item), "size", (json_int_t)parcel_size(p),
-		"mode", (int)parcel_mode(p), "archive", parcel_is_archive(p)), s->data);
+	s->ops->send(node,
+		mem_json("{s:s, s:i, s:I, s:i, s:b}", "msg", "input", "input", (int)index_of(c->item), "size",
+			(json_int_t)parcel_size(p), "mode", (int)parcel_mode(p), "archive", parcel_is_archive(p)),
+		s->data);
 	s->ops->wake(node, s->data);
 }
 
@@ -131,9 +134,12 @@ static void say_fetched(struct item *item)
 {
 	bool ok = item->state == READY;
 	if (is_git(item))
-		item->supply->ops->on_fetched(event_make("input", "s:O, s:s, s:f, s:s?, s:b, s:s?", "name", json_object_get(item->input, "name"), "from",
-			text(item, "from"), "seconds", clock_mono() - item->began, "commit", *item->commit ? item->commit : NULL, "ok", ok, "why",
-			ok ? NULL : item->err.text), item->supply->data);
+		item->supply->ops->on_fetched(
+			event_make("input", "s:O, s:s, s:f, s:s?, s:b, s:s?", "name",
+				json_object_get(item->input, "name"), "from", text(item, "from"), "seconds",
+				clock_mono() - item->began, "commit", *item->commit ? item->commit : NULL, "ok", ok,
+				"why", ok ? NULL : item->err.text),
+			item->supply->data);
 }
 
 static void finish(struct item *item)
@@ -249,8 +255,8 @@ size_t supply_fill(struct supply *s, size_t node, uint32_t *stream, uint64_t *of
 
 // --- life ---------------------------------------------------------------------
 
-struct supply *supply_new(struct loop *loop, const json_t *plan, const char *dir, const char *skip, const struct supply_ops *ops, void *data,
-	struct error *err)
+struct supply *supply_new(struct loop *loop, const json_t *plan, const char *dir, const char *skip,
+	const struct supply_ops *ops, void *data, struct error *err)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0) {
@@ -258,7 +264,12 @@ struct supply *supply_new(struct loop *loop, const json_t *plan, const char *dir
 		return NULL;
 	}
 	struct supply *s = mem_alloc(sizeof *s);
-	*s = (struct supply){.ops = ops, .data = data, .dir = dir, .skip = skip, .signal = fd, .inputs = json_deep_copy(json_object_get(plan, "inputs"))};
+	*s = (struct supply){.ops = ops,
+		.data = data,
+		.dir = dir,
+		.skip = skip,
+		.signal = fd,
+		.inputs = json_deep_copy(json_object_get(plan, "inputs"))};
 	s->ncustomers = plan_nodes(plan);
 	s->customers = mem_alloc(s->ncustomers * sizeof *s->customers);
 	s->nitems = json_array_size(s->inputs);

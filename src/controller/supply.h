@@ -1,5 +1,5 @@
-// What the nodes are sent of a plan's inputs: finds out what each is when a node first asks for it, and says which bytes go down next.
-// It has no connection: the server hands messages in and asks for bytes.
+// What the nodes are sent of a plan's inputs: finds out what each is when a node first asks for it, and says which
+// bytes go down next. It has no connection: the server hands messages in and asks for bytes.
 #ifndef CONTROLLER_SUPPLY_H
 #define CONTROLLER_SUPPLY_H
 
@@ -15,23 +15,26 @@ enum { SUPPLY_STREAMS = 1 << 20 }; // stream 2^20 + I, downwards: the I-th input
 struct supply;
 
 struct supply_ops {
-	void (*send)(size_t node, json_t *msg, void *data); // takes msg; it may be lost when the node is away
-	void (*wake)(size_t node, void *data);              // supply_fill has something for it now
+	void (*send)(size_t node, json_t *msg, void *data);       // takes msg; it may be lost when the node is away
+	void (*wake)(size_t node, void *data);                    // supply_fill has something for it now
 	void (*on_bad)(size_t node, const char *why, void *data); // it asked for what it may not
-	void (*on_fetched)(json_t *event, void *data);      // an input was fetched by us: an `input` event; takes it
+	void (*on_fetched)(json_t *event, void *data); // an input was fetched by us: an `input` event; takes it
 };
 
-// dir: where what is fetched may lie meanwhile, in a directory of its own, removed by supply_stop. skip: see parcel_new. Dir, skip, ops and data are borrowed.
-struct supply *supply_new(struct loop *loop, const json_t *plan, const char *dir, const char *skip, const struct supply_ops *ops, void *data,
-	struct error *err);
-void supply_stop(struct supply *s); // ends what is going on; no call-backs any more, nothing to fill; before loop_free; takes NULL
+// dir: where what is fetched may lie meanwhile, in a directory of its own, removed by supply_stop. skip: see
+// parcel_new. Dir, skip, ops and data are borrowed.
+struct supply *supply_new(struct loop *loop, const json_t *plan, const char *dir, const char *skip,
+	const struct supply_ops *ops, void *data, struct error *err);
+void supply_stop(struct supply
+		*s); // ends what is going on; no call-backs any more, nothing to fill; before loop_free; takes NULL
 void supply_free(struct supply *s); // takes NULL
 
 // An `input` message of a node: it wants an input from an offset on, or has more room.
 void supply_ask(struct supply *s, size_t node, const json_t *msg);
 void supply_resize(struct supply *s, size_t nodes); // there are so many now
-void supply_away(struct supply *s, size_t node); // its line is down: it will ask anew
+void supply_away(struct supply *s, size_t node);    // its line is down: it will ask anew
 
-size_t supply_fill(struct supply *s, size_t node, uint32_t *stream, uint64_t *offset, void *buf, size_t size); // as the fill of conn.h
+size_t supply_fill(struct supply *s, size_t node, uint32_t *stream, uint64_t *offset, void *buf,
+	size_t size); // as the fill of conn.h
 
 #endif

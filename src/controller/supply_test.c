@@ -1,6 +1,6 @@
-#include "controller/supply.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "controller/supply.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,8 +59,9 @@ static void setup(struct world *w)
 	w->file = fs_join(w->root, "file");
 	assert_int_equal(fs_write(w->file, "0123456789", 10, 0600, NULL), 0);
 	autofree char *none = fs_join(w->root, "none");
-	w->plan = mem_json("{s:[{},{}], s:[{s:s,s:s,s:s},{s:s,s:s,s:s},{s:s,s:s,s:s}]}", "nodes", "inputs", "kind", "http", "from",
-		"http://x/y", "name", "y", "kind", "path", "from", w->file, "name", "file", "kind", "path", "from", none, "name", "none");
+	w->plan = mem_json("{s:[{},{}], s:[{s:s,s:s,s:s},{s:s,s:s,s:s},{s:s,s:s,s:s}]}", "nodes", "inputs", "kind",
+		"http", "from", "http://x/y", "name", "y", "kind", "path", "from", w->file, "name", "file", "kind",
+		"path", "from", none, "name", "none");
 	w->loop = loop_new(0, NULL);
 	w->limit = loop_timer_new(w->loop, on_limit, w);
 	loop_timer_set(w->limit, 20);
@@ -172,8 +173,9 @@ static void what_cannot_be_sent_is_said(void **state)
 
 static void a_node_gets_nothing_but_what_it_may(void **state)
 {
-	static const char *const bad[] = {"{}", "{\"input\": 3, \"from\": 0}", "{\"input\": -1, \"from\": 0}", "{\"input\": \"1\", \"from\": 0}",
-		"{\"input\": 0, \"from\": 0, \"until\": 9}", "{\"input\": 4294967297, \"from\": 0}"};
+	static const char *const bad[] = {"{}", "{\"input\": 3, \"from\": 0}", "{\"input\": -1, \"from\": 0}",
+		"{\"input\": \"1\", \"from\": 0}", "{\"input\": 0, \"from\": 0, \"until\": 9}",
+		"{\"input\": 4294967297, \"from\": 0}"};
 	struct world w;
 	setup(&w);
 	for (size_t i = 0; i < countof(bad); i++) {

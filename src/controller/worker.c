@@ -63,7 +63,8 @@ void worker_free(struct worker *worker)
 	free(worker);
 }
 
-void worker_start(struct worker *worker, int (*work)(struct cluster *c, struct error *err), struct cluster *cluster, worker_done *on_done, void *data)
+void worker_start(struct worker *worker, int (*work)(struct cluster *c, struct error *err), struct cluster *cluster,
+	worker_done *on_done, void *data)
 {
 	worker->busy = true;
 	worker->work = work;

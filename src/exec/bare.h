@@ -8,8 +8,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-// Does the plan ask for nothing that the executor of that name cannot do: images, builds, volumes, and, where its nodes do not see the
-// controller's files, live inputs?
+// Does the plan ask for nothing that the executor of that name cannot do: images, builds, volumes, and, where its nodes
+// do not see the controller's files, live inputs?
 int bare_check(const json_t *plan, const char *executor, bool same_files, struct error *err);
 
 #endif

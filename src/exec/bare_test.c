@@ -1,6 +1,5 @@
-#include "exec/bare.h"
-
 #include "base/mem.h"
+#include "exec/bare.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +21,8 @@ static void refused(const char *plan, bool same_files, const char *why)
 static void what_only_containers_have(void **state)
 {
 	refused("{\"nodes\": [{}], \"inputs\": [{\"kind\": \"path\", \"name\": \"a\"}]}", false, NULL);
-	refused("{\"nodes\": [{}, {\"image\": \"x:1\"}]}", true, "the ssh executor has no containers for the image 'x:1'");
+	refused("{\"nodes\": [{}, {\"image\": \"x:1\"}]}", true,
+		"the ssh executor has no containers for the image 'x:1'");
 	refused("{\"build\": {}}", true, "'cluster.build'");
 	refused("{\"volumes\": []}", true, "'cluster.volumes'");
 	refused("{\"inputs\": [{\"kind\": \"live\", \"name\": \"src\"}]}", true, NULL);

@@ -34,7 +34,8 @@ static int advise(struct error *err)
 {
 	const char *path = socket_path();
 	if (path && access(path, F_OK))
-		return error_wrap(err, "there is no Docker Engine ('packages: [docker.io]' among the setup steps installs one)");
+		return error_wrap(
+			err, "there is no Docker Engine ('packages: [docker.io]' among the setup steps installs one)");
 	if (path && access(path, W_OK))
 		return error_wrap(err, "this user may not ask the Docker Engine (the group 'docker' may)");
 	return -1;
@@ -46,7 +47,9 @@ struct engine *box_engine(struct error *err)
 	if (!e)
 		advise(err);
 	else if (!engine_is_local(e)) {
-		error_set(err, ERROR_USAGE, "the engine at %s does not see the files of this node, expected DOCKER_HOST=unix://PATH", engine_place(e));
+		error_set(err, ERROR_USAGE,
+			"the engine at %s does not see the files of this node, expected DOCKER_HOST=unix://PATH",
+			engine_place(e));
 		engine_free(steal(e));
 	}
 	return e;
@@ -62,7 +65,7 @@ static char *own_user(struct engine *e, struct error *err)
 		return NULL;
 	size_t i;
 	json_t *option;
-	json_array_foreach(json_object_get(info, "SecurityOptions"), i, option)
+	json_array_foreach (json_object_get(info, "SecurityOptions"), i, option)
 		if (json_is_string(option) && strstr(json_string_value(option), "name=rootless"))
 			return mem_strdup("0:0");
 	return mem_printf("%d:%d", (int)geteuid(), (int)getegid());
@@ -79,11 +82,13 @@ static json_t *host_config(const struct box *box)
 	json_array_append_new(mounts, bind(box->program, AGENT, true));
 	size_t i;
 	json_t *dir;
-	json_array_foreach(box->dirs, i, dir)
+	json_array_foreach (box->dirs, i, dir)
 		json_array_append_new(mounts, bind(json_string_value(dir), json_string_value(dir), false));
-	// Shared memory of its own: who shares it looks for the others' processes as well, and these are not to be seen from here.
-	json_t *host = mem_json("{s:s, s:s, s:s, s:I, s:b, s:o, s:{s:s}}", "NetworkMode", "host", "UsernsMode", "host", "IpcMode", "private", "ShmSize",
-		(json_int_t)SHM, "AutoRemove", 1, "Mounts", mounts, "LogConfig", "Type", "none");
+	// Shared memory of its own: who shares it looks for the others' processes as well, and these are not to be seen
+	// from here.
+	json_t *host = mem_json("{s:s, s:s, s:s, s:I, s:b, s:o, s:{s:s}}", "NetworkMode", "host", "UsernsMode", "host",
+		"IpcMode", "private", "ShmSize", (json_int_t)SHM, "AutoRemove", 1, "Mounts", mounts, "LogConfig",
+		"Type", "none");
 	if (box->volumes)
 		json_object_set_new(host, "Binds", json_deep_copy(box->volumes));
 	return host;
@@ -95,8 +100,9 @@ static json_t *body_of(const struct box *box, const char *user)
 	autofree char *run = mem_printf("MUSTER_RUN=%s", box->label);
 	json_t *labels = label_make(&(struct cluster){.label = box->label});
 	json_object_set_new(labels, "muster.node", json_string(box->node));
-	return mem_json("{s:s, s:s, s:[s], s:[s, s], s:[s], s:o, s:{s:[s]}, s:o}", "Image", box->image, "User", user, "Entrypoint", AGENT, "Cmd", "inside",
-		box->socket, "Env", run, "Labels", labels, "Healthcheck", "Test", "NONE", "HostConfig", host_config(box));
+	return mem_json("{s:s, s:s, s:[s], s:[s, s], s:[s], s:o, s:{s:[s]}, s:o}", "Image", box->image, "User", user,
+		"Entrypoint", AGENT, "Cmd", "inside", box->socket, "Env", run, "Labels", labels, "Healthcheck", "Test",
+		"NONE", "HostConfig", host_config(box));
 }
 
 char *box_make(struct engine *e, const struct box *box, struct error *err)
@@ -132,7 +138,7 @@ int box_remove(struct engine *e, const char *label, const char *node, struct err
 	int rc = found ? 0 : -1;
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		if (!node || !strcmp(text_of(json_object_get(item, "Labels"), "muster.node"), node))
 			rc |= label_remove(e, "containers", text_of(item, "Id"), rc ? NULL : err);
 	return rc ? -1 : 0;

@@ -27,7 +27,8 @@
 #define SHM (1 << 30)   // of /dev/shm; the engine's 64 MiB are too little for MPI and data loaders
 #define PATIENCE 20.0   // seconds for an engine that is being restarted, and for what is being removed
 #define GOODBYE 2.0     // seconds for the last lines of the agents
-#define NODE_FILES 5    // the exec's connection, a pair to the tunnel, the way to the controller and the controller's end of it
+#define NODE_FILES                                                                                                     \
+	5 // the exec's connection, a pair to the tunnel, the way to the controller and the controller's end of it
 
 enum { AT_ONCE = 8 };
 
@@ -40,7 +41,8 @@ struct place {
 	struct batch *batch;
 };
 
-// The containers of one up, whose tunnels are served together. A cluster that grows has several; those of before are left alone.
+// The containers of one up, whose tunnels are served together. A cluster that grows has several; those of before are
+// left alone.
 struct batch {
 	struct batch *next;
 	struct docker *docker;
@@ -81,10 +83,12 @@ static int check_node(const json_t *plan, const json_t *node, struct error *err)
 {
 	double cpus = json_number_value(json_object_get(node, "cpus"));
 	if (!json_object_get(node, "image") && !json_object_get(plan, "build"))
-		return error_set(err, ERROR_USAGE, "'%s' has no image, expected 'cluster.image' or 'cluster.build' for the docker executor",
+		return error_set(err, ERROR_USAGE,
+			"'%s' has no image, expected 'cluster.image' or 'cluster.build' for the docker executor",
 			text_of(node, "name"));
 	if (cpus > 0 && cpus < CPUS_LEAST)
-		return error_set(err, ERROR_USAGE, "a limit of %g cpus, expected at least %g for the docker executor", cpus, CPUS_LEAST);
+		return error_set(err, ERROR_USAGE, "a limit of %g cpus, expected at least %g for the docker executor",
+			cpus, CPUS_LEAST);
 	return 0;
 }
 
@@ -99,13 +103,14 @@ static int docker_check(const json_t *plan, struct error *err)
 	bool remote = host && str_starts(host, "tcp://");
 	size_t i;
 	json_t *item;
-	json_array_foreach(nodes_of(plan), i, item)
+	json_array_foreach (nodes_of(plan), i, item)
 		if (check_node(plan, item, err))
 			return -1;
-	json_array_foreach(json_object_get(plan, "inputs"), i, item)
+	json_array_foreach (json_object_get(plan, "inputs"), i, item)
 		if (remote && is_live_input(item))
 			return error_set(err, ERROR_USAGE,
-				"the input '%s' is live, and the engine at %s does not see this machine's files: leave 'live' out, and it is copied",
+				"the input '%s' is live, and the engine at %s does not see this machine's files: leave "
+				"'live' out, and it is copied",
 				text_of(item, "name"), host);
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
@@ -137,7 +142,7 @@ static json_t *mounts_of(const struct work *w)
 		json_array_append_new(mounts, bind(w->agent, AGENT, true));
 	size_t i;
 	json_t *input;
-	json_array_foreach(json_object_get(w->c->plan, "inputs"), i, input) {
+	json_array_foreach (json_object_get(w->c->plan, "inputs"), i, input) {
 		autofree char *to = mem_printf(HOME "/live/%zu", i);
 		if (is_live_input(input))
 			json_array_append_new(mounts, bind(text_of(input, "from"), to, false));
@@ -147,8 +152,8 @@ static json_t *mounts_of(const struct work *w)
 
 static json_t *host_config(const struct work *w, const json_t *node)
 {
-	json_t *host = mem_json("{s:s, s:o, s:I, s:{s:s}, s:{s:s}}", "NetworkMode", w->network, "Mounts", mounts_of(w), "ShmSize", (json_int_t)SHM,
-		"LogConfig", "Type", "none", "RestartPolicy", "Name", "no");
+	json_t *host = mem_json("{s:s, s:o, s:I, s:{s:s}, s:{s:s}}", "NetworkMode", w->network, "Mounts", mounts_of(w),
+		"ShmSize", (json_int_t)SHM, "LogConfig", "Type", "none", "RestartPolicy", "Name", "no");
 	const json_t *volumes = json_object_get(w->c->plan, "volumes");
 	if (volumes)
 		json_object_set_new(host, "Binds", json_deep_copy(volumes));
@@ -169,15 +174,16 @@ static json_t *host_config(const struct work *w, const json_t *node)
 static json_t *container_of(const struct work *w, const json_t *node)
 {
 	const char *image = *text_of(node, "image") ? text_of(node, "image") : w->built;
-	autofree char *second = mem_printf("%s-%d", text_of(node, "role"), (int)json_integer_value(json_object_get(node, "index")));
+	autofree char *second =
+		mem_printf("%s-%d", text_of(node, "role"), (int)json_integer_value(json_object_get(node, "index")));
 	autofree char *number = mem_printf("%d", (int)json_integer_value(json_object_get(node, "node")));
 	autofree char *alone = mem_printf("%g", 2 * json_number_value(json_object_get(w->c->plan, "lease")));
 	json_t *labels = label_make(w->c);
 	json_object_set_new(labels, "muster.node", json_string(number));
-	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image", image, "Hostname",
-		text_of(node, "name"), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone, "Labels", labels, "HostConfig",
-		host_config(w, node), "Healthcheck", "Test", "NONE", "NetworkingConfig", "EndpointsConfig", w->network, "Aliases",
-		text_of(node, "name"), second);
+	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image",
+		image, "Hostname", text_of(node, "name"), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone,
+		"Labels", labels, "HostConfig", host_config(w, node), "Healthcheck", "Test", "NONE", "NetworkingConfig",
+		"EndpointsConfig", w->network, "Aliases", text_of(node, "name"), second);
 	return body;
 }
 
@@ -203,7 +209,8 @@ static int pack_agent(struct work *w, struct error *err)
 static int put_agent(const struct work *w, const char *id, struct error *err)
 {
 	autofree char *path = mem_printf("/containers/%s/archive?path=/", id);
-	int status = engine_ask(w->d->engine, &(struct engine_ask){.method = "PUT", .path = path, .file = w->archive}, NULL, err);
+	int status = engine_ask(
+		w->d->engine, &(struct engine_ask){.method = "PUT", .path = path, .file = w->archive}, NULL, err);
 	return status < 0 || status >= 400 ? error_wrap(err, "cannot copy the agent into the container") : 0;
 }
 
@@ -270,7 +277,7 @@ static json_t *find_running(const struct work *w, struct error *err)
 	json_t *running = found ? json_object() : NULL;
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		if (!strcmp(text_of(item, "State"), "running"))
 			json_object_set_new(running, text_of(item, "Id"), json_true());
 	return running;
@@ -325,14 +332,15 @@ static size_t node_of(const struct cluster *c, const json_t *item)
 	return name && str_starts(name, prefix) ? strtoul(name + strlen(prefix), NULL, 10) : SIZE_MAX;
 }
 
-// What a process before this one made, of a kept cluster whose controller was killed: what runs and is wanted is kept, the rest goes.
+// What a process before this one made, of a kept cluster whose controller was killed: what runs and is wanted is kept,
+// the rest goes.
 static int adopt(struct work *w, struct error *err)
 {
 	struct docker *d = w->d;
 	autojson json_t *found = label_find(d->engine, "containers", w->c->label, err);
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item) {
+	json_array_foreach (found, i, item) {
 		size_t k = node_of(w->c, item);
 		if (k < d->count && !d->places[k]->id && !strcmp(text_of(item, "State"), "running"))
 			d->places[k]->id = mem_strdup(text_of(item, "Id"));
@@ -355,7 +363,8 @@ static void on_image(void *data, json_t *event)
 static int have_images(struct work *w, char **built, struct error *err)
 {
 	const struct cluster *c = w->c;
-	struct image_work image = {.engine = w->d->engine, .cancelled = c->cancelled, .say = on_image, .data = (void *)c};
+	struct image_work image = {
+		.engine = w->d->engine, .cancelled = c->cancelled, .say = on_image, .data = (void *)c};
 	const json_t *build = json_object_get(c->plan, "build");
 	if (build) {
 		autofree char *name = mem_printf("muster/%s", text_of(c->plan, "name"));
@@ -366,7 +375,7 @@ static int have_images(struct work *w, char **built, struct error *err)
 	autojson json_t *seen = json_object();
 	size_t i;
 	json_t *node;
-	json_array_foreach(nodes_of(c->plan), i, node) {
+	json_array_foreach (nodes_of(c->plan), i, node) {
 		const char *name = text_of(node, "image");
 		if (*name && !json_object_get(seen, name) && image_have(&image, name, err))
 			return -1;
@@ -380,9 +389,11 @@ static int make_network(struct work *w, struct error *err)
 	autojson json_t *there = label_find(w->d->engine, "networks", w->c->label, err);
 	if (!there || json_array_size(there))
 		return there ? 0 : -1;
-	autojson json_t *body =
-		mem_json("{s:s, s:s, s:b, s:o}", "Name", w->network, "Driver", "bridge", "CheckDuplicate", 1, "Labels", label_make(w->c));
-	return engine_do(w->d->engine, "POST", "/networks/create", body, NULL, err) ? error_wrap(err, "cannot make the network") : 0;
+	autojson json_t *body = mem_json("{s:s, s:s, s:b, s:o}", "Name", w->network, "Driver", "bridge",
+		"CheckDuplicate", 1, "Labels", label_make(w->c));
+	return engine_do(w->d->engine, "POST", "/networks/create", body, NULL, err)
+		       ? error_wrap(err, "cannot make the network")
+		       : 0;
 }
 
 // Why a container does not run any more; NULL when it runs or nobody can tell.
@@ -413,7 +424,8 @@ static int on_open(size_t i, void *data, struct error *err)
 	return engine_exec(b->docker->engine, p->id, argv, err);
 }
 
-// A container that has ended does not come back, nor does an agent that was killed in one that has not; an engine that does not answer may.
+// A container that has ended does not come back, nor does an agent that was killed in one that has not; an engine that
+// does not answer may.
 static bool on_closed(size_t i, enum tunnel_reach reach, struct error *err, void *data)
 {
 	struct batch *b = data;
@@ -458,7 +470,8 @@ static json_t *config_of(const struct cluster *c, size_t k)
 // Of a batch of before this opens those whose agent has ended, and leaves the others alone.
 static int open_tunnels(const struct cluster *c, struct batch *b, struct error *err)
 {
-	struct tunnel_options options = {.url = c->url, .count = b->count, .at_once = b->count, .ops = &tunnel_ops, .data = b};
+	struct tunnel_options options = {
+		.url = c->url, .count = b->count, .at_once = b->count, .ops = &tunnel_ops, .data = b};
 	if (!b->tunnels)
 		b->tunnels = tunnel_start(&options, err);
 	if (!b->tunnels)
@@ -470,7 +483,8 @@ static int open_tunnels(const struct cluster *c, struct batch *b, struct error *
 	size_t i = b->count;
 	if (!tunnel_wait(b->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &i, err))
 		return 0;
-	return i < b->count && (!err || err->code != ERROR_CANCELLED) ? error_wrap(err, "node %zu", b->places[i].node) : -1;
+	return i < b->count && (!err || err->code != ERROR_CANCELLED) ? error_wrap(err, "node %zu", b->places[i].node)
+								      : -1;
 }
 
 // The containers that are missing.

@@ -101,7 +101,8 @@ static int use_place(struct engine *e, struct error *err)
 	if (str_starts(e->place, "unix://"))
 		e->socket = mem_strdup(e->place[7] ? e->place + 7 : SOCKET);
 	else if (!str_starts(e->place, "tcp://"))
-		return error_set(err, ERROR_USAGE, "found '%s' in DOCKER_HOST, expected unix://PATH or tcp://HOST:PORT", e->place);
+		return error_set(err, ERROR_USAGE, "found '%s' in DOCKER_HOST, expected unix://PATH or tcp://HOST:PORT",
+			e->place);
 	else if (use_tcp(e, e->place + 6, err))
 		return -1;
 	e->service.socket = e->socket;
@@ -153,10 +154,12 @@ static void complain(int status, const struct str *text, struct error *err)
 	if (why)
 		error_set(err, ERROR_SYSTEM, "the engine says: %.600s", why);
 	else
-		error_set(err, ERROR_SYSTEM, "the engine answers with status %d: %.200s", status, text->len ? text->text : "");
+		error_set(err, ERROR_SYSTEM, "the engine answers with status %d: %.200s", status,
+			text->len ? text->text : "");
 }
 
-static int request(struct engine *e, const struct engine_ask *ask, bool upgrade, struct str *text, struct http_stream **stream, struct error *err)
+static int request(struct engine *e, const struct engine_ask *ask, bool upgrade, struct str *text,
+	struct http_stream **stream, struct error *err)
 {
 	autofree char *path = *e->api ? mem_printf("/v%s%s", e->api, ask->path) : mem_strdup(ask->path);
 	autofree char *body = ask->body ? json_dumps(ask->body, JSON_COMPACT) : NULL;
@@ -164,7 +167,9 @@ static int request(struct engine *e, const struct engine_ask *ask, bool upgrade,
 	struct http_request r = {
 		.method = ask->method,
 		.path = path,
-		.type = body ? "application/json" : ask->file ? "application/x-tar" : NULL,
+		.type = body        ? "application/json"
+			: ask->file ? "application/x-tar"
+				    : NULL,
 		.body = body,
 		.len = body ? strlen(body) : 0,
 		.file = ask->file,
@@ -194,10 +199,13 @@ int engine_ask(struct engine *e, const struct engine_ask *ask, json_t **answer, 
 	if (status < 0 || status >= 400 || !answer || !text.len)
 		return status;
 	*answer = json_loadb(text.text, text.len, JSON_DECODE_ANY, NULL);
-	return *answer ? status : error_set(err, ERROR_SYSTEM, "the engine's answer to %s %s is no JSON", ask->method, ask->path);
+	return *answer ? status
+		       : error_set(
+				 err, ERROR_SYSTEM, "the engine's answer to %s %s is no JSON", ask->method, ask->path);
 }
 
-int engine_do(struct engine *e, const char *method, const char *path, const json_t *body, json_t **answer, struct error *err)
+int engine_do(
+	struct engine *e, const char *method, const char *path, const json_t *body, json_t **answer, struct error *err)
 {
 	int status = engine_ask(e, &(struct engine_ask){.method = method, .path = path, .body = body}, answer, err);
 	return status < 0 || status >= 400 ? -1 : 0;
@@ -249,7 +257,8 @@ struct engine *engine_open(struct error *err)
 int engine_exec(struct engine *e, const char *container, const json_t *argv, struct error *err)
 {
 	autofree char *create = mem_printf("/containers/%s/exec", container);
-	autojson json_t *wanted = mem_json("{s:b, s:b, s:b, s:O}", "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 1, "Cmd", argv);
+	autojson json_t *wanted =
+		mem_json("{s:b, s:b, s:b, s:O}", "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 1, "Cmd", argv);
 	autojson json_t *made = NULL;
 	if (engine_do(e, "POST", create, wanted, &made, err))
 		return -1;
@@ -257,6 +266,7 @@ int engine_exec(struct engine *e, const char *container, const json_t *argv, str
 	autojson json_t *how = mem_json("{s:b, s:b}", "Detach", 0, "Tty", 0);
 	autostr struct str text = {0};
 	struct http_stream *stream = NULL;
-	int status = request(e, &(struct engine_ask){.method = "POST", .path = start, .body = how}, true, &text, &stream, err);
+	int status = request(
+		e, &(struct engine_ask){.method = "POST", .path = start, .body = how}, true, &text, &stream, err);
 	return status < 0 || status >= 400 ? -1 : hijack_start(stream, err);
 }

@@ -39,7 +39,8 @@ static void finish(struct errand *e, double seconds)
 	const char *last = strstr(e->text, "muster-trouble ");
 	if (!e->done && last) {
 		free(e->words);
-		e->words = mem_strndup(last + strlen("muster-trouble "), strcspn(last, "\n") - strlen("muster-trouble "));
+		e->words =
+			mem_strndup(last + strlen("muster-trouble "), strcspn(last, "\n") - strlen("muster-trouble "));
 	}
 	mem_cleanup_fd(&e->out);
 }

@@ -24,7 +24,8 @@ int executor_check_files(const json_t *plan, size_t each, struct error *err)
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) || files <= limit.rlim_cur)
 		return 0;
-	return error_set(err, ERROR_SYSTEM, "%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`", nodes, files,
+	return error_set(err, ERROR_SYSTEM,
+		"%zu nodes need %zu open files, the limit is %llu: raise it with `ulimit -n`", nodes, files,
 		(unsigned long long)limit.rlim_cur);
 }
 
@@ -40,7 +41,8 @@ const struct executor *executor_find(const char *name, struct error *err)
 	}
 	const char *near = str_nearest(name, names);
 	if (near)
-		error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of: %s; did you mean '%s'?", name, list.text, near);
+		error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of: %s; did you mean '%s'?", name,
+			list.text, near);
 	else
 		error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of: %s", name, list.text);
 	return NULL;

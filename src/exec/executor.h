@@ -9,17 +9,17 @@
 
 // What an executor works on. Everything it makes carries the label (the run's id).
 struct cluster {
-	const char *label;       // NULL in left and down of a reaper: any run's
-	const json_t *plan;      // NULL in down and left of a process that never called up
-	const char *run_dir;     // NULL likewise
-	const char *url;         // where agents dial to: "wss://127.0.0.1:45123"
-	const char *fingerprint; // SHA-256 of the controller's certificate, hexadecimal
+	const char *label;                                    // NULL in left and down of a reaper: any run's
+	const json_t *plan;                                   // NULL in down and left of a process that never called up
+	const char *run_dir;                                  // NULL likewise
+	const char *url;                                      // where agents dial to: "wss://127.0.0.1:45123"
+	const char *fingerprint;                              // SHA-256 of the controller's certificate, hexadecimal
 	char *(*token)(const struct cluster *c, size_t node); // the secret that proves node K; owned by the caller
 	void *token_data;
 	void *state; // the executor's own, between up and down of one process; NULL in one that never called up
 	const volatile int *cancelled; // non-zero: up should give up soon
-	// Takes an event for the record, from any thread: "image" (how far it is), "lost" (a node that cannot come back), "warn". NULL: nobody
-	// listens.
+	// Takes an event for the record, from any thread: "image" (how far it is), "lost" (a node that cannot come
+	// back), "warn". NULL: nobody listens.
 	void (*say)(const struct cluster *c, json_t *event);
 	void *say_data;
 };
@@ -32,8 +32,9 @@ struct executor {
 	int (*up)(struct cluster *c, struct error *err);
 	// Removes whatever carries the label. May be called at any time, twice, and by a process that never called up.
 	int (*down)(struct cluster *c, struct error *err);
-	// Appends to found, an array, one object for each thing that carries the label: {"run", "what": "process"|"directory"|"cgroup"..., "id", "live"}.
-	// live: the controller of that run is alive. Also, where they are known, "run_dir" and "controller" {"pid", "started"}.
+	// Appends to found, an array, one object for each thing that carries the label: {"run", "what":
+	// "process"|"directory"|"cgroup"..., "id", "live"}. live: the controller of that run is alive. Also, where they
+	// are known, "run_dir" and "controller" {"pid", "started"}.
 	int (*left)(struct cluster *c, json_t *found, struct error *err);
 };
 

@@ -40,7 +40,8 @@ static void *fan_main(void *data)
 	return NULL;
 }
 
-int fan_out(size_t count, size_t at_once, int (*work)(size_t i, void *data, struct error *err), void *data, struct error *err)
+int fan_out(size_t count, size_t at_once, int (*work)(size_t i, void *data, struct error *err), void *data,
+	struct error *err)
 {
 	struct fan f = {.count = count, .work = work, .data = data, .lock = PTHREAD_MUTEX_INITIALIZER};
 	size_t helpers = (at_once < count ? at_once : count), started = 0;

@@ -7,8 +7,9 @@
 
 #include <stddef.h>
 
-// Calls work(0) ... work(count - 1), at most so many at the same time, and returns when all that began are through. After a failure no
-// further ones begin; err is that of the first one that failed.
-int fan_out(size_t count, size_t at_once, int (*work)(size_t i, void *data, struct error *err), void *data, struct error *err);
+// Calls work(0) ... work(count - 1), at most so many at the same time, and returns when all that began are through.
+// After a failure no further ones begin; err is that of the first one that failed.
+int fan_out(size_t count, size_t at_once, int (*work)(size_t i, void *data, struct error *err), void *data,
+	struct error *err);
 
 #endif

@@ -1,6 +1,5 @@
-#include "exec/fan.h"
-
 #include "base/mem.h"
+#include "exec/fan.h"
 
 #include <poll.h>
 #include <setjmp.h>
@@ -20,7 +19,8 @@ static int work(size_t i, void *data, struct error *err)
 {
 	struct seen *s = data;
 	int now = __atomic_add_fetch(&s->now, 1, __ATOMIC_SEQ_CST), most = __atomic_load_n(&s->most, __ATOMIC_SEQ_CST);
-	while (now > most && !__atomic_compare_exchange_n(&s->most, &most, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	while (now > most &&
+		!__atomic_compare_exchange_n(&s->most, &most, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 	poll(NULL, 0, 1);
 	s->done[i]++;
@@ -49,6 +49,7 @@ static void a_failure_ends_it(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(each_once_and_few_at_a_time), cmocka_unit_test(a_failure_ends_it)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_once_and_few_at_a_time), cmocka_unit_test(a_failure_ends_it)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 #include "exec/frames.h"
 
-long frames_next(struct frames *f, const unsigned char *bytes, size_t len, int *kind, const unsigned char **payload, size_t *used)
+long frames_next(struct frames *f, const unsigned char *bytes, size_t len, int *kind, const unsigned char **payload,
+	size_t *used)
 {
 	*used = 0;
 	for (;;) {

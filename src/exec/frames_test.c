@@ -1,7 +1,6 @@
-#include "exec/frames.h"
-
 #include "base/mem.h"
 #include "base/str.h"
+#include "exec/frames.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +19,8 @@ static void feed(size_t size, struct str *output, struct str *errors)
 		size_t len = sizeof wire - 1 - at < size ? sizeof wire - 1 - at : size, used, done = 0;
 		const unsigned char *payload;
 		int kind;
-		for (long n; (n = frames_next(&f, wire + at + done, len - done, &kind, &payload, &used)) > 0; done += used)
+		for (long n; (n = frames_next(&f, wire + at + done, len - done, &kind, &payload, &used)) > 0;
+			done += used)
 			str_add(kind == FRAMES_OUTPUT ? output : errors, payload, (size_t)n);
 		assert_int_equal(done + used, len);
 		at += len;
@@ -51,6 +51,7 @@ static void what_is_no_frame_is_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(pieces_of_any_size), cmocka_unit_test(what_is_no_frame_is_refused)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_of_any_size), cmocka_unit_test(what_is_no_frame_is_refused)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,9 +33,9 @@ void groups_each(void (*on_group)(const char *path, const char *label, void *dat
 	autojson json_t *parents = cgroup_find(PARENT);
 	size_t i, j;
 	json_t *parent, *name;
-	json_array_foreach(parents, i, parent) {
+	json_array_foreach (parents, i, parent) {
 		autojson json_t *names = cgroup_below(json_string_value(parent));
-		json_array_foreach(names, j, name) {
+		json_array_foreach (names, j, name) {
 			autofree char *label = NULL;
 			pid_t pid;
 			unsigned long long started;

@@ -1,7 +1,6 @@
-#include "exec/groups.h"
-
 #include "base/mem.h"
 #include "base/proc.h"
+#include "exec/groups.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,6 +36,7 @@ static void other_names_are_nobodys(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_name_says_whose_it_is), cmocka_unit_test(other_names_are_nobodys)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_name_says_whose_it_is), cmocka_unit_test(other_names_are_nobodys)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,7 +106,8 @@ static void *hijack_main(void *data)
 	while (on) {
 		bool to_pair = h->out.at < h->out.end, to_stream = h->in.at < h->in.end;
 		struct pollfd fds[2] = {
-			{.fd = http_stream_fd(h->stream), .events = (short)((to_pair ? 0 : POLLIN) | (to_stream ? POLLOUT : 0))},
+			{.fd = http_stream_fd(h->stream),
+				.events = (short)((to_pair ? 0 : POLLIN) | (to_stream ? POLLOUT : 0))},
 			{.fd = h->fd, .events = (short)((to_stream ? 0 : POLLIN) | (to_pair ? POLLOUT : 0))},
 		};
 		if (to_pair || !http_stream_pending(h->stream))

@@ -18,7 +18,8 @@ static bool covers(const char *pattern, const char *path)
 	return !pattern_rest || (path_rest && covers(pattern_rest, path_rest));
 }
 
-// The next line's pattern without blanks, "!", leading "/" or "./" and trailing "/"; owned by the caller. NULL at the end; "" is no pattern.
+// The next line's pattern without blanks, "!", leading "/" or "./" and trailing "/"; owned by the caller. NULL at the
+// end; "" is no pattern.
 static char *next_pattern(const char **text, bool *back)
 {
 	if (!**text)

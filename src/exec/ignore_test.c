@@ -1,6 +1,5 @@
-#include "exec/ignore.h"
-
 #include "base/mem.h"
+#include "exec/ignore.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

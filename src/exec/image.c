@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define QUIET 3600.0  // seconds a step of a build or a layer of a pull may take without a word
+#define QUIET 3600.0 // seconds a step of a build or a layer of a pull may take without a word
 #define IGNORE_MAX (1 << 20)
 #define TELL_EVERY 1.0 // seconds, for what is told many times a second
 
@@ -64,10 +64,12 @@ static int on_pull(const json_t *line, void *data, struct error *err)
 		return 0;
 	p->told = now;
 	const json_t *detail = json_object_get(line, "progressDetail");
-	double done = json_number_value(json_object_get(detail, "current")), total = json_number_value(json_object_get(detail, "total"));
+	double done = json_number_value(json_object_get(detail, "current")),
+	       total = json_number_value(json_object_get(detail, "total"));
 	autofree char *have = str_bytes(done), *all = str_bytes(total);
-	autofree char *step = total > 0 ? mem_printf("%s %s: %s of %s", text_of(line, "status"), text_of(line, "id"), have, all)
-					: mem_printf("%s %s", text_of(line, "status"), text_of(line, "id"));
+	autofree char *step =
+		total > 0 ? mem_printf("%s %s: %s of %s", text_of(line, "status"), text_of(line, "id"), have, all)
+			  : mem_printf("%s %s", text_of(line, "status"), text_of(line, "id"));
 	say_step(p->work, p->name, step);
 	return 0;
 }
@@ -82,7 +84,8 @@ static bool has_tag(const char *name)
 int image_is_there(const struct image_work *work, const char *name, struct error *err)
 {
 	autofree char *path = mem_printf("/images/%s/json", name);
-	int status = engine_ask(work->engine, &(struct engine_ask){.method = "GET", .path = path, .cancelled = work->cancelled}, NULL, err);
+	int status = engine_ask(work->engine,
+		&(struct engine_ask){.method = "GET", .path = path, .cancelled = work->cancelled}, NULL, err);
 	if (status < 0 || status < 400)
 		return status < 0 ? -1 : 1;
 	return status == 404 ? 0 : error_wrap(err, "cannot look for the image '%s'", name);
@@ -98,8 +101,12 @@ int image_have(const struct image_work *work, const char *name, struct error *er
 	autofree char *quoted = engine_quote(name);
 	autofree char *create = mem_printf("/images/create?fromImage=%s%s", quoted, has_tag(name) ? "" : "&tag=latest");
 	struct pull p = {.work = work, .name = name, .told = since};
-	struct engine_ask pull = {
-		.method = "POST", .path = create, .idle = QUIET, .cancelled = work->cancelled, .on_line = on_pull, .data = &p};
+	struct engine_ask pull = {.method = "POST",
+		.path = create,
+		.idle = QUIET,
+		.cancelled = work->cancelled,
+		.on_line = on_pull,
+		.data = &p};
 	int status = engine_ask(work->engine, &pull, NULL, err);
 	if (status < 0 || status >= 400) {
 		if (err && err->code == ERROR_CANCELLED)
@@ -178,7 +185,8 @@ static int pack_dir(struct packing *p, const char *below, struct error *err)
 // A nameless file with the context as a tar archive; its descriptor is the caller's.
 static int pack_context(const json_t *build, struct error *err)
 {
-	const char *root = text_of(build, "context"), *dockerfile = text_of(build, "dockerfile"), *tmp = getenv("TMPDIR");
+	const char *root = text_of(build, "context"), *dockerfile = text_of(build, "dockerfile"),
+		   *tmp = getenv("TMPDIR");
 	dockerfile = *dockerfile ? dockerfile : "Dockerfile";
 	autofree char *instructions = fs_join(root, dockerfile);
 	if (!fs_exists(instructions))
@@ -190,7 +198,8 @@ static int pack_context(const json_t *build, struct error *err)
 	autofree char *ignore = fs_exists(path) ? fs_read(path, IGNORE_MAX, NULL, err) : mem_strdup("");
 	if (!ignore)
 		return -1;
-	struct packing p = {.root = root, .ignore = ignore, .dockerfile = dockerfile, .returns = ignore_returns(ignore)};
+	struct packing p = {
+		.root = root, .ignore = ignore, .dockerfile = dockerfile, .returns = ignore_returns(ignore)};
 	p.tar = tar_writer_new(fd, err);
 	if (!p.tar)
 		return -1;
@@ -270,7 +279,8 @@ static int on_build(const json_t *line, void *data, struct error *err)
 	autostr struct str lines = {0};
 	for (size_t i = b->lines < LAST_LINES ? 0 : b->lines - LAST_LINES; i < b->lines; i++)
 		str_printf(&lines, "%s%.100s", lines.len ? " | " : "", b->last[i % LAST_LINES]);
-	return error_set(err, ERROR_SYSTEM, "%.300s; its last lines: %.600s", text_of(line, "error"), lines.len ? lines.text : "(none)");
+	return error_set(err, ERROR_SYSTEM, "%.300s; its last lines: %.600s", text_of(line, "error"),
+		lines.len ? lines.text : "(none)");
 }
 
 static char *build_path(const char *name, const json_t *build)
@@ -279,8 +289,9 @@ static char *build_path(const char *name, const json_t *build)
 	autofree char *file = engine_quote(*dockerfile ? dockerfile : "Dockerfile"), *tag = engine_quote(name);
 	autofree char *args = json_dumps(json_object_get(build, "args"), JSON_COMPACT);
 	autofree char *quoted = engine_quote(args ? args : "{}");
-	return mem_printf("/build?t=%s&dockerfile=%s&buildargs=%s&labels=%%7B%%22muster.build%%22%%3A%%22%s%%22%%7D&rm=1&forcerm=1", tag, file,
-		quoted, tag);
+	return mem_printf("/build?t=%s&dockerfile=%s&buildargs=%s&labels=%%7B%%22muster.build%%22%%3A%%22%s%%22%%7D&rm="
+			  "1&forcerm=1",
+		tag, file, quoted, tag);
 }
 
 char *image_build(const struct image_work *work, const char *name, const json_t *build, struct error *err)
@@ -291,8 +302,13 @@ char *image_build(const struct image_work *work, const char *name, const json_t 
 	autoclose int tar = pack_context(build, err);
 	struct build b = {.work = work, .name = name};
 	autofree char *path = build_path(name, build);
-	struct engine_ask ask = {
-		.method = "POST", .path = path, .file = tar, .idle = QUIET, .cancelled = work->cancelled, .on_line = on_build, .data = &b};
+	struct engine_ask ask = {.method = "POST",
+		.path = path,
+		.file = tar,
+		.idle = QUIET,
+		.cancelled = work->cancelled,
+		.on_line = on_build,
+		.data = &b};
 	int status = tar < 0 ? -1 : engine_ask(work->engine, &ask, NULL, err);
 	for (size_t i = 0; i < LAST_LINES; i++)
 		free(b.last[i]);

@@ -18,7 +18,9 @@ static char *base(struct error *err)
 		return mem_printf("%s/muster/ssh", state);
 	if (home && *home)
 		return mem_printf("%s/.local/state/muster/ssh", home);
-	error_set(err, ERROR_SYSTEM, "neither HOME nor XDG_STATE_HOME is set, expected one: what is made on other hosts is written down below it");
+	error_set(err, ERROR_SYSTEM,
+		"neither HOME nor XDG_STATE_HOME is set, expected one: what is made on other hosts is written down "
+		"below it");
 	return NULL;
 }
 

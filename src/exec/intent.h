@@ -2,8 +2,10 @@
 // It reaches no host.
 //
 // ${XDG_STATE_HOME:-~/.local/state}/muster/ssh/LABEL.json (0600):
-//   {"label", "run_dir", "controller": {"pid", "started"}, "agent": "hex SHA-256", "at_once", "hosts": [as in the plan],
-//    "silent": {"pid", "started", "hosts": [...]}}    those that this process could not ask, when last it tried to clean them
+//   {"label", "run_dir", "controller": {"pid", "started"}, "agent": "hex SHA-256", "at_once", "hosts": [as in the
+//       plan],
+//    "silent": {"pid", "started", "hosts": [...]}}    those that this process could not ask, when last it tried to
+//        clean them
 #ifndef EXEC_INTENT_H
 #define EXEC_INTENT_H
 

@@ -38,18 +38,20 @@ json_t *label_make(const struct cluster *c)
 	autofree char *machine = own_machine();
 	autofree char *controller = mem_printf("%d %llu", (int)getpid(), proc_started(getpid()));
 	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
-	return mem_json("{s:s, s:s, s:s, s:s*}", "muster.run", c->label, "muster.machine", machine, "muster.controller", controller,
-		"muster.run_dir", run_dir);
+	return mem_json("{s:s, s:s, s:s, s:s*}", "muster.run", c->label, "muster.machine", machine, "muster.controller",
+		controller, "muster.run_dir", run_dir);
 }
 
-// A controller of another machine cannot be looked at: it counts as alive. *controller is {"pid", "started"} where it can be, else NULL.
+// A controller of another machine cannot be looked at: it counts as alive. *controller is {"pid", "started"} where it
+// can be, else NULL.
 static bool is_live(const json_t *labels, json_t **controller)
 {
 	autofree char *machine = own_machine();
 	int pid = 0;
 	unsigned long long started = 0;
 	*controller = NULL;
-	if (strcmp(text_of(labels, "muster.machine"), machine) || sscanf(text_of(labels, "muster.controller"), "%d %llu", &pid, &started) != 2)
+	if (strcmp(text_of(labels, "muster.machine"), machine) ||
+		sscanf(text_of(labels, "muster.controller"), "%d %llu", &pid, &started) != 2)
 		return true;
 	*controller = mem_json("{s:i, s:I}", "pid", pid, "started", (json_int_t)started);
 	return proc_alive(pid, started);
@@ -77,7 +79,8 @@ int label_remove(struct engine *e, const char *what, const char *id, struct erro
 	autofree char *path = mem_printf("/%s/%s%s", what, id, !strcmp(what, "containers") ? "?force=1&v=1" : "");
 	// 409: somebody else removes it just now. 403: a network whose last container is on its way out.
 	for (double end = clock_mono() + PATIENCE;; poll(NULL, 0, 20)) {
-		int status = engine_ask(e, &(struct engine_ask){.method = "DELETE", .path = path, .idle = PATIENCE}, NULL, err);
+		int status = engine_ask(
+			e, &(struct engine_ask){.method = "DELETE", .path = path, .idle = PATIENCE}, NULL, err);
 		if (status == 404 || (status >= 0 && status < 400))
 			return 0;
 		if ((status != 409 && status != 403) || clock_mono() > end)
@@ -105,7 +108,7 @@ int label_remove_all(struct engine *e, const char *what, const char *label, stru
 	struct removal r = {.engine = e, .what = what, .list = json_array()};
 	size_t i;
 	json_t *item;
-	json_array_foreach(found, i, item) {
+	json_array_foreach (found, i, item) {
 		json_t *controller = NULL;
 		bool live = is_live(json_object_get(item, "Labels"), &controller);
 		json_decref(controller);
@@ -122,15 +125,16 @@ int label_list(struct engine *e, const char *what, const char *label, json_t *fo
 	autojson json_t *list = label_find(e, what, label, err);
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item) {
+	json_array_foreach (list, i, item) {
 		const json_t *labels = json_object_get(item, "Labels");
 		const char *name = json_string_value(json_array_get(json_object_get(item, "Names"), 0));
 		json_t *controller = NULL;
 		bool live = is_live(labels, &controller);
-		autofree char *id = mem_printf("%.12s (%s)", text_of(item, "Id"), name ? name + (*name == '/') : text_of(item, "Name"));
+		autofree char *id = mem_printf(
+			"%.12s (%s)", text_of(item, "Id"), name ? name + (*name == '/') : text_of(item, "Name"));
 		autofree char *kind = mem_strndup(what, strlen(what) - 1);
-		json_t *one = mem_json("{s:s, s:s, s:s, s:b, s:o*}", "run", text_of(labels, "muster.run"), "what", kind, "id", id, "live", live,
-			"controller", controller);
+		json_t *one = mem_json("{s:s, s:s, s:s, s:b, s:o*}", "run", text_of(labels, "muster.run"), "what", kind,
+			"id", id, "live", live, "controller", controller);
 		if (*text_of(labels, "muster.run_dir"))
 			json_object_set(one, "run_dir", json_object_get(labels, "muster.run_dir"));
 		json_array_append_new(found, one);

@@ -20,8 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-// A thread of its own has the line to the cluster's controller: the tunnels ask it for streams, and each stream is a `muster-agent bridge` run
-// on a node through that one line. It says there which job this is, and the cluster knows that the job is over when the line closes.
+// A thread of its own has the line to the cluster's controller: the tunnels ask it for streams, and each stream is a
+// `muster-agent bridge` run on a node through that one line. It says there which job this is, and the cluster knows
+// that the job is over when the line closes.
 
 enum { CHUNK = 16 * 1024 };
 static const double redial_after = 0.2, leave_within = 5, sweep_within = 20, farewell_within = 1;
@@ -96,7 +97,8 @@ static bool flush(struct stream *s)
 {
 	size_t done = 0;
 	while (done < s->out.len) {
-		ssize_t n = send(loop_watch_fd(s->watch), s->out.text + done, s->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(
+			loop_watch_fd(s->watch), s->out.text + done, s->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN) {
 			loop_watch_writable(s->watch);
 			break;
@@ -188,8 +190,8 @@ static void on_pair(enum loop_event event, void *data)
 
 static void grant(struct live *l, const struct wish *wish)
 {
-	autojson json_t *argv =
-		wish->sweeps ? mem_json("[s, s, s]", "muster-agent", "sweep", l->label) : mem_json("[s, s]", "muster-agent", "bridge");
+	autojson json_t *argv = wish->sweeps ? mem_json("[s, s, s]", "muster-agent", "sweep", l->label)
+					     : mem_json("[s, s]", "muster-agent", "bridge");
 	struct client_what what = {.node = wish->node, .argv = argv, .agent = true};
 	struct stream *s = mem_alloc(sizeof *s);
 	*s = (struct stream){.next = l->streams, .live = l, .node = wish->node, .sweeps = wish->sweeps};
@@ -232,7 +234,8 @@ static void on_answer(const json_t *msg, void *data)
 	if (why) {
 		refuse(l, REFUSED, why);
 		if (!l->welcome)
-			loop_timer_set(l->redial, redial_after); // a controller that has just taken over may have no nodes yet
+			loop_timer_set(
+				l->redial, redial_after); // a controller that has just taken over may have no nodes yet
 		return;
 	}
 	l->welcome = true;
@@ -278,7 +281,8 @@ static void on_redial(void *data)
 	loop_timer_set(l->redial, redial_after);
 }
 
-// A line that closes without this word is that of a controller that was killed: then the cluster removes what the job left.
+// A line that closes without this word is that of a controller that was killed: then the cluster removes what the job
+// left.
 static void say_farewell(struct live *l)
 {
 	l->leaving = true;
@@ -356,18 +360,23 @@ static int live_check(const json_t *plan, struct error *err)
 		return -1;
 	const char *executor = json_string_value(json_object_get(there, "executor"));
 	if (json_object_get(plan, "container") && executor && !strcmp(executor, "docker"))
-		return error_set(err, ERROR_USAGE, "'run.container' on the cluster '%s', whose nodes are containers already: its image is 'cluster.image' of its file", name);
+		return error_set(err, ERROR_USAGE,
+			"'run.container' on the cluster '%s', whose nodes are containers already: its image is "
+			"'cluster.image' of its file",
+			name);
 	static const char *const limits[] = {"cpus", "memory"};
 	size_t i;
 	json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), i, node) {
+	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
 		const json_t *has = json_array_get(json_object_get(there, "nodes"), i);
 		for (size_t k = 0; k < countof(limits); k++) {
-			const json_t *wanted = json_object_get(node, limits[k]), *given = json_object_get(has, limits[k]);
+			const json_t *wanted = json_object_get(node, limits[k]),
+				     *given = json_object_get(has, limits[k]);
 			double limit = json_number_value(given);
 			if (json_is_number(wanted) && (!json_is_number(given) || limit > json_number_value(wanted)))
 				return error_set(err, ERROR_USAGE,
-					"the job limits `%s` of node %zu to %g and the cluster '%s' does not: its limits are set when it is brought up",
+					"the job limits `%s` of node %zu to %g and the cluster '%s' does not: its "
+					"limits are set when it is brought up",
 					limits[k], i, json_number_value(wanted), name);
 		}
 	}
@@ -396,16 +405,17 @@ static void live_free(struct live *l)
 static struct live *live_new(const struct cluster *c, struct error *err)
 {
 	struct live *l = mem_alloc(sizeof *l);
-	*l = (struct live){.label = c->label, .count = json_array_size(json_object_get(c->plan, "nodes")), .signal = -1};
+	*l = (struct live){
+		.label = c->label, .count = json_array_size(json_object_get(c->plan, "nodes")), .signal = -1};
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->changed, &attr);
 	pthread_mutex_init(&l->lock, NULL);
 	l->dirty = mem_alloc((l->count + 1) * sizeof *l->dirty);
-	l->request = mem_json("{s:s, s:s, s:s, s:i, s:I, s:i, s:b}", "msg", "job", "run", c->label, "run_dir", c->run_dir ? c->run_dir : "", "pid",
-		(int)getpid(), "started", (json_int_t)proc_started(getpid()), "nodes", (int)l->count, "share",
-		json_is_true(json_object_get(c->plan, "share")));
+	l->request = mem_json("{s:s, s:s, s:s, s:i, s:I, s:i, s:b}", "msg", "job", "run", c->label, "run_dir",
+		c->run_dir ? c->run_dir : "", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()),
+		"nodes", (int)l->count, "share", json_is_true(json_object_get(c->plan, "share")));
 	l->cluster = kept_open(json_string_value(json_object_get(c->plan, "on")), err);
 	l->loop = l->cluster ? loop_new(0, err) : NULL;
 	if (l->loop && (l->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
@@ -420,12 +430,14 @@ static struct live *live_new(const struct cluster *c, struct error *err)
 }
 
 // Until done says so; false when the time is over or *cancelled. Called and returns with the lock held.
-static bool wait_until(struct live *l, bool (*done)(const struct live *l), double seconds, const volatile int *cancelled)
+static bool wait_until(
+	struct live *l, bool (*done)(const struct live *l), double seconds, const volatile int *cancelled)
 {
 	double end = clock_mono() + seconds;
 	while (!done(l) && clock_mono() < end && !(cancelled && *cancelled)) {
 		double next = clock_mono() + 0.1;
-		struct timespec until = {.tv_sec = (time_t)next, .tv_nsec = (long)((next - (double)(time_t)next) * 1e9)};
+		struct timespec until = {
+			.tv_sec = (time_t)next, .tv_nsec = (long)((next - (double)(time_t)next) * 1e9)};
 		pthread_cond_timedwait(&l->changed, &l->lock, &until);
 	}
 	return done(l);
@@ -463,9 +475,11 @@ static int join_cluster(struct live *l, const struct cluster *c, struct error *e
 	wait_until(l, has_answer, json_number_value(json_object_get(c->plan, "deadline")), c->cancelled);
 	int rc = 0;
 	if (l->answer == REFUSED)
-		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': %s", json_string_value(json_object_get(c->plan, "on")), l->why);
+		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': %s", json_string_value(json_object_get(c->plan, "on")),
+			l->why);
 	else if (l->answer == NO_ANSWER)
-		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': its controller does not answer", json_string_value(json_object_get(c->plan, "on")));
+		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': its controller does not answer",
+			json_string_value(json_object_get(c->plan, "on")));
 	pthread_mutex_unlock(&l->lock);
 	return rc;
 }
@@ -474,8 +488,9 @@ static json_t *config_of(const struct live *l, const struct cluster *c, size_t n
 {
 	const json_t *there = json_array_get(l->nodes, node);
 	autofree char *token = c->token(c, node);
-	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:O, s:O, s:O, s:O}", "run", c->label, "node", (int)node, "nodes", (int)l->count, "token",
-		token, "fingerprint", c->fingerprint, "address", json_object_get(there, "address"), "name", json_object_get(there, "name"), "lease",
+	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:O, s:O, s:O, s:O}", "run", c->label, "node", (int)node,
+		"nodes", (int)l->count, "token", token, "fingerprint", c->fingerprint, "address",
+		json_object_get(there, "address"), "name", json_object_get(there, "name"), "lease",
 		json_object_get(c->plan, "lease"), "heartbeat", json_object_get(c->plan, "heartbeat"));
 	json_object_set(config, "cgroups", json_object_get(there, "cgroups"));
 	return config;
@@ -483,14 +498,16 @@ static json_t *config_of(const struct live *l, const struct cluster *c, size_t n
 
 static int open_tunnels(struct live *l, const struct cluster *c, struct error *err)
 {
-	struct tunnel_options options = {.url = c->url, .count = l->count, .at_once = l->count, .ops = &tunnel_ops, .data = l};
+	struct tunnel_options options = {
+		.url = c->url, .count = l->count, .at_once = l->count, .ops = &tunnel_ops, .data = l};
 	l->tunnels = tunnel_start(&options, err);
 	if (!l->tunnels)
 		return -1;
 	for (size_t i = 0; i < l->count; i++)
 		tunnel_open(l->tunnels, i, config_of(l, c, i));
 	size_t node;
-	if (tunnel_wait(l->tunnels, json_number_value(json_object_get(c->plan, "deadline")), c->cancelled, &node, err) == 0)
+	if (tunnel_wait(
+		    l->tunnels, json_number_value(json_object_get(c->plan, "deadline")), c->cancelled, &node, err) == 0)
 		return 0;
 	return node < l->count ? error_wrap(err, "node %zu", node) : -1;
 }
@@ -558,8 +575,9 @@ static int live_down(struct cluster *c, struct error *err)
 	if (!left)
 		return 0;
 	return error_set(err, ERROR_SYSTEM,
-		"what the job left on %zu nodes of the cluster, the first of them node %zu, could not be removed; its agents end when their lease is over", left,
-		first);
+		"what the job left on %zu nodes of the cluster, the first of them node %zu, could not be removed; its "
+		"agents end when their lease is over",
+		left, first);
 }
 
 static int live_left(struct cluster *c, json_t *found, struct error *err)

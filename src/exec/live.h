@@ -1,5 +1,6 @@
-// The executor of a job that runs on a cluster that is kept up: its nodes are there already, and an agent of the job's own is started on each.
-// It makes no node and removes none. It is no row of executors[]: `muster run --on` chooses it, no job file can.
+// The executor of a job that runs on a cluster that is kept up: its nodes are there already, and an agent of the job's
+// own is started on each. It makes no node and removes none. It is no row of executors[]: `muster run --on` chooses it,
+// no job file can.
 #ifndef EXEC_LIVE_H
 #define EXEC_LIVE_H
 

@@ -49,7 +49,7 @@ static struct cgroup_limits all_limits(const json_t *plan)
 	struct cgroup_limits all = {0};
 	size_t i;
 	json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), i, node) {
+	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
 		struct cgroup_limits one = node_limits(node);
 		// The smallest number of cpus, because that is what can be too small.
 		if (one.cpus > 0 && (all.cpus <= 0 || one.cpus < all.cpus))
@@ -89,8 +89,8 @@ static int local_check(const json_t *plan, struct error *err)
 		return -1;
 	size_t nodes = count_nodes(plan);
 	if (nodes > LOOPBACK_COUNT)
-		return error_set(
-			err, ERROR_USAGE, "%zu nodes are more than this machine has loopback addresses (%d)", nodes, LOOPBACK_COUNT);
+		return error_set(err, ERROR_USAGE, "%zu nodes are more than this machine has loopback addresses (%d)",
+			nodes, LOOPBACK_COUNT);
 	if (executor_check_files(plan, 1, err))
 		return -1;
 	autofree char *agent = agent_program();
@@ -150,8 +150,8 @@ static int prepare(struct work *w, struct error *err)
 		groups = cgroup_where(w->places, &limits, w->group);
 	}
 	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
-	w->record = mem_json(
-		"{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", run_dir, "controller", process_record(getpid()), "cgroups", groups);
+	w->record = mem_json("{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", run_dir, "controller",
+		process_record(getpid()), "cgroups", groups);
 	w->dir = nodesdir_make(c->label, w->record, err);
 	if (!w->dir)
 		return -1;
@@ -189,10 +189,10 @@ static int add_node(struct work *w, size_t k, struct error *err)
 	if (group && cgroup_make(w->places, &limits, group, &procs, err))
 		return -1;
 	autofree char *token = c->token(c, k);
-	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:b, s:s*}", "run", c->label, "node", (int)k,
-		"nodes", (int)count_nodes(c->plan), "token", token, "url", c->url, "fingerprint", c->fingerprint, "address", address,
-		"name", address, "dir", dir, "claim", 3 + (int)w->count - 1, "shared", w->shared, "same_files", 1,
-		"cgroups", procs);
+	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:b, s:s*}", "run",
+		c->label, "node", (int)k, "nodes", (int)count_nodes(c->plan), "token", token, "url", c->url,
+		"fingerprint", c->fingerprint, "address", address, "name", address, "dir", dir, "claim",
+		3 + (int)w->count - 1, "shared", w->shared, "same_files", 1, "cgroups", procs);
 	static const char *const seconds[] = {"lease", "heartbeat"};
 	for (size_t i = 0; i < countof(seconds); i++) {
 		json_t *value = json_object_get(c->plan, seconds[i]);
@@ -258,8 +258,9 @@ static int wait_for_agent(const struct work *w, int fd, short events, double end
 	return 0;
 }
 
-// Hands the configuration over and sees it read: an agent that dies before that is noticed here, where its last words are at hand. A socket
-// and no pipe, because writing to a dead reader must be an error here and no signal, and because it tells how much was read.
+// Hands the configuration over and sees it read: an agent that dies before that is noticed here, where its last words
+// are at hand. A socket and no pipe, because writing to a dead reader must be an error here and no signal, and because
+// it tells how much was read.
 static int tell(struct work *w, int fd, struct error *err)
 {
 	double deadline = json_number_value(json_object_get(w->cluster->plan, "deadline"));
@@ -297,8 +298,14 @@ static int start_agent(struct work *w, struct error *err)
 		return error_errno(err, "cannot make a socket pair for the agent");
 	autoclose int theirs = ends[0], ours = ends[1];
 	char *argv[] = {agent, NULL};
-	struct proc_options options = {
-		.argv = argv, .env = env, .dir = w->dir, .in = theirs, .out = out, .err = out, .keep = w->claims, .session = true};
+	struct proc_options options = {.argv = argv,
+		.env = env,
+		.dir = w->dir,
+		.in = theirs,
+		.out = out,
+		.err = out,
+		.keep = w->claims,
+		.session = true};
 	pid_t pid = proc_spawn(&options, NULL, err);
 	if (pid < 0)
 		return -1;
@@ -318,8 +325,9 @@ static int local_up(struct cluster *c, struct error *err)
 	w.claims = mem_alloc((nodes + 1) * sizeof *w.claims);
 	int rc = prepare(&w, err);
 	for (size_t k = 0; !rc && k < nodes; k++)
-		rc = c->cancelled && *c->cancelled ? error_set(err, ERROR_CANCELLED, "cancelled before the agents were started")
-						   : add_node(&w, k, err);
+		rc = c->cancelled && *c->cancelled
+			     ? error_set(err, ERROR_CANCELLED, "cancelled before the agents were started")
+			     : add_node(&w, k, err);
 	w.claims[w.count] = -1;
 	if (!rc && w.count)
 		rc = start_agent(&w, err);
@@ -329,7 +337,8 @@ static int local_up(struct cluster *c, struct error *err)
 
 // --- down and left ----------------------------------------------------------
 
-// The agents a run's directory knows of: [{"pid", "started"}]. They carry the label too, but an agent may keep its environment to itself.
+// The agents a run's directory knows of: [{"pid", "started"}]. They carry the label too, but an agent may keep its
+// environment to itself.
 static json_t *agents_of(const char *dir, const json_t *record)
 {
 	json_t *agents = json_array();
@@ -339,7 +348,7 @@ static json_t *agents_of(const char *dir, const json_t *record)
 	autojson json_t *nodes = nodesdir_nodes(dir);
 	size_t i;
 	json_t *node;
-	json_array_foreach(nodes, i, node) {
+	json_array_foreach (nodes, i, node) {
 		autofree char *path = fs_join(json_string_value(node), "agent.json");
 		autofree char *text = fs_read(path, 4096, NULL, NULL);
 		json_t *process = text ? json_loads(text, 0, NULL) : NULL;
@@ -374,7 +383,7 @@ static void add_once(json_t *texts, const char *text)
 {
 	size_t i;
 	json_t *other;
-	json_array_foreach(texts, i, other)
+	json_array_foreach (texts, i, other)
 		if (!strcmp(json_string_value(other), text))
 			return;
 	json_array_append_new(texts, json_string(text));
@@ -403,7 +412,7 @@ static void add_groups(struct remains *r, const json_t *record)
 {
 	size_t i;
 	json_t *group;
-	json_array_foreach(json_object_get(record, "cgroups"), i, group)
+	json_array_foreach (json_object_get(record, "cgroups"), i, group)
 		if (json_is_string(group))
 			add_group(r, json_string_value(group));
 }
@@ -419,7 +428,7 @@ static void add_dir(struct remains *r, const char *dir)
 	add_groups(r, record);
 	size_t i;
 	json_t *agent;
-	json_array_foreach(agents, i, agent)
+	json_array_foreach (agents, i, agent)
 		add_groups(r, agent);
 }
 
@@ -434,7 +443,7 @@ static void remains_init(struct remains *r, const char *label)
 	};
 	size_t i;
 	json_t *dir;
-	json_array_foreach(r->dirs, i, dir)
+	json_array_foreach (r->dirs, i, dir)
 		add_dir(r, json_string_value(dir));
 	groups_each(on_group, r);
 }
@@ -455,7 +464,7 @@ static json_t *labels(const char *label)
 	autojson json_t *dirs = nodesdir_find(NULL);
 	size_t i;
 	json_t *dir;
-	json_array_foreach(dirs, i, dir)
+	json_array_foreach (dirs, i, dir)
 		add_once(all, strrchr(json_string_value(dir), '/') + 1);
 	groups_each(on_label, all);
 	return all;
@@ -469,7 +478,7 @@ static int remove_dir(const char *dir, struct error *err)
 	autojson json_t *nodes = nodesdir_nodes(dir);
 	size_t i;
 	json_t *node;
-	json_array_foreach(nodes, i, node)
+	json_array_foreach (nodes, i, node)
 		rc |= mounts_clean(json_string_value(node), agent, rc ? NULL : err);
 	return rc ? -1 : nodesdir_remove(dir, err);
 }
@@ -480,9 +489,9 @@ static bool unblock(const struct remains *r)
 	autofree char *agent = agent_program();
 	size_t i, k;
 	json_t *dir, *node;
-	json_array_foreach(r->dirs, i, dir) {
+	json_array_foreach (r->dirs, i, dir) {
 		autojson json_t *nodes = nodesdir_nodes(json_string_value(dir));
-		json_array_foreach(nodes, k, node)
+		json_array_foreach (nodes, k, node)
 			some |= mounts_unblock(json_string_value(node), agent);
 	}
 	return some;
@@ -504,16 +513,17 @@ static int remove_all(struct remains *r, struct error *err)
 	size_t i;
 	json_t *item;
 	// An agent that ended by itself was not swept, but may be the caller's child.
-	json_array_foreach(r->agents, i, item)
+	json_array_foreach (r->agents, i, item)
 		waitpid((pid_t)json_integer_value(json_object_get(item, "pid")), NULL, WNOHANG);
-	json_array_foreach(r->groups, i, item)
+	json_array_foreach (r->groups, i, item)
 		rc |= groups_remove(json_string_value(item), PATIENCE, rc ? NULL : err);
-	json_array_foreach(r->dirs, i, item)
+	json_array_foreach (r->dirs, i, item)
 		rc |= remove_dir(json_string_value(item), rc ? NULL : err);
 	return rc ? -1 : 0;
 }
 
-// Did its ranks run in containers? Where nobody knows, the engine is asked by the docker executor, or by agent/broom on a host.
+// Did its ranks run in containers? Where nobody knows, the engine is asked by the docker executor, or by agent/broom on
+// a host.
 static bool has_boxes(const struct cluster *c)
 {
 	return json_object_get(c->plan, "container");
@@ -525,7 +535,7 @@ static int local_down(struct cluster *c, struct error *err)
 	int rc = has_boxes(c) ? box_sweep(c->label, err) : 0;
 	size_t i;
 	json_t *label;
-	json_array_foreach(all, i, label) {
+	json_array_foreach (all, i, label) {
 		struct remains r;
 		remains_init(&r, json_string_value(label));
 		if (c->label || !r.live)
@@ -556,10 +566,10 @@ static void list(const struct remains *r, json_t *found)
 	}
 	size_t i;
 	json_t *item;
-	json_array_foreach(r->groups, i, item)
+	json_array_foreach (r->groups, i, item)
 		if (fs_exists(json_string_value(item)))
 			list_one(r, found, "cgroup", json_string_value(item));
-	json_array_foreach(r->dirs, i, item)
+	json_array_foreach (r->dirs, i, item)
 		list_one(r, found, "directory", json_string_value(item));
 }
 
@@ -568,7 +578,7 @@ static int local_left(struct cluster *c, json_t *found, struct error *err)
 	autojson json_t *all = labels(c->label);
 	size_t i;
 	json_t *label;
-	json_array_foreach(all, i, label) {
+	json_array_foreach (all, i, label) {
 		struct remains r;
 		remains_init(&r, json_string_value(label));
 		list(&r, found);

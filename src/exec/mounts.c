@@ -118,7 +118,7 @@ static json_t *note_of(const json_t *notes, const char *path)
 {
 	size_t i;
 	json_t *note;
-	json_array_foreach(notes, i, note) {
+	json_array_foreach (notes, i, note) {
 		const char *to = json_string_value(json_object_get(note, "to"));
 		if (to && strcmp(to, path) == 0)
 			return note;
@@ -174,7 +174,8 @@ int mounts_note(const char *dir, const char *to, struct error *err)
 {
 	autofree char *made = NULL, *path = resolve(to, &made);
 	autojson json_t *notes = read_notes(dir), *shared = find_shared(dir, path);
-	json_array_append_new(notes, shared ? json_deep_copy(shared) : mem_json("{s:s, s:s*}", "to", path, "made", made));
+	json_array_append_new(
+		notes, shared ? json_deep_copy(shared) : mem_json("{s:s, s:s*}", "to", path, "made", made));
 	return save_notes(dir, notes, err) || fs_mkdirs(path, 0755, err) ? -1 : 0;
 }
 
@@ -205,7 +206,8 @@ static void remove_dirs(const char *path, const char *made)
 
 static int undo_one(const char *dir, const json_t *note, struct error *err)
 {
-	const char *path = json_string_value(json_object_get(note, "to")), *made = json_string_value(json_object_get(note, "made"));
+	const char *path = json_string_value(json_object_get(note, "to")),
+		   *made = json_string_value(json_object_get(note, "made"));
 	const json_t *id = json_object_get(note, "id");
 	autojson json_t *shared = path ? find_shared(dir, path) : NULL;
 	if (!path || shared)
@@ -242,11 +244,12 @@ void mounts_abort(const char *dir)
 	autojson json_t *notes = read_notes(dir);
 	size_t i;
 	json_t *note;
-	json_array_foreach(notes, i, note) {
+	json_array_foreach (notes, i, note) {
 		const char *path = json_string_value(json_object_get(note, "to"));
 		const json_t *id = json_object_get(note, "id");
 		if (path && id && json_integer_value(id) == find_mount(path, NULL))
-			umount2(path, UMOUNT_NOFOLLOW | MNT_FORCE); // fails while it is in use, and has made them fail by then
+			umount2(path, UMOUNT_NOFOLLOW |
+					      MNT_FORCE); // fails while it is in use, and has made them fail by then
 	}
 }
 
@@ -268,7 +271,8 @@ static int run_agent(const char *what, const char *dir, const char *program, str
 	autofree char *self = fs_exists(program) ? NULL : proc_program();
 	const char *const argv[] = {"sudo", "-n", "--", self ? self : program, what, dir, NULL};
 	autoclose int words = memfd_create("words", MFD_CLOEXEC), pidfd = -1;
-	struct proc_options options = {.argv = (char *const *)argv + (geteuid() == 0 ? 3 : 0), .in = -1, .out = words, .err = words};
+	struct proc_options options = {
+		.argv = (char *const *)argv + (geteuid() == 0 ? 3 : 0), .in = -1, .out = words, .err = words};
 	pid_t pid = proc_spawn(&options, &pidfd, err);
 	if (pid < 0)
 		return -1;

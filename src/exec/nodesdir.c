@@ -42,12 +42,14 @@ static int check_ours(const char *path, struct error *err)
 	if (lstat(path, &st))
 		return error_errno(err, "cannot look at '%s'", path);
 	if (!S_ISDIR(st.st_mode))
-		return error_set(
-			err, ERROR_SYSTEM, "'%s' is %s, expected a directory", path, S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
+		return error_set(err, ERROR_SYSTEM, "'%s' is %s, expected a directory", path,
+			S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");
 	if (st.st_uid != geteuid())
-		return error_set(err, ERROR_SYSTEM, "'%s' belongs to user %u, expected %u", path, (unsigned)st.st_uid, (unsigned)geteuid());
+		return error_set(err, ERROR_SYSTEM, "'%s' belongs to user %u, expected %u", path, (unsigned)st.st_uid,
+			(unsigned)geteuid());
 	if (st.st_mode & 077)
-		return error_set(err, ERROR_SYSTEM, "'%s' has mode %04o, expected 0700", path, (unsigned)(st.st_mode & 07777));
+		return error_set(
+			err, ERROR_SYSTEM, "'%s' has mode %04o, expected 0700", path, (unsigned)(st.st_mode & 07777));
 	return 0;
 }
 
@@ -55,7 +57,8 @@ int nodesdir_check(struct error *err)
 {
 	autofree char *base = nodesdir_base();
 	if (str_utf8_valid(base, strlen(base)) != strlen(base))
-		return error_set(err, ERROR_SYSTEM, "the path '%s' is not UTF-8, choose another in MUSTER_NODES_DIR", base);
+		return error_set(
+			err, ERROR_SYSTEM, "the path '%s' is not UTF-8, choose another in MUSTER_NODES_DIR", base);
 	if (!access(base, F_OK)) {
 		if (check_ours(base, err))
 			return -1;
@@ -70,7 +73,8 @@ int nodesdir_check(struct error *err)
 		}
 		*slash = 0;
 	}
-	return access(above, W_OK | X_OK) ? error_errno(err, "cannot make '%s': '%s' cannot be written", base, above) : 0;
+	return access(above, W_OK | X_OK) ? error_errno(err, "cannot make '%s': '%s' cannot be written", base, above)
+					  : 0;
 }
 
 static int make_base(const char *base, struct error *err)

@@ -44,7 +44,8 @@ static int tear_down(void **state)
 
 static json_t *record_of(pid_t pid)
 {
-	return mem_json("{s:s, s:{s:i, s:I}}", "label", "r", "controller", "pid", (int)pid, "started", (json_int_t)proc_started(pid));
+	return mem_json("{s:s, s:{s:i, s:I}}", "label", "r", "controller", "pid", (int)pid, "started",
+		(json_int_t)proc_started(pid));
 }
 
 static void made_found_and_removed(void **state)

@@ -21,17 +21,21 @@ static const char *text_of(const json_t *host, const char *key)
 	return json_string_value(json_object_get(host, key));
 }
 
-int secure_start(struct secure *s, const json_t *host, const char *script, int in, int out, double connect, struct error *err)
+int secure_start(
+	struct secure *s, const json_t *host, const char *script, int in, int out, double connect, struct error *err)
 {
 	assert(!strpbrk(script, "'\\!\n"));
 	json_int_t number = json_integer_value(json_object_get(host, "port"));
 	autofree char *command = mem_printf("exec /bin/sh -c '%s'", script);
 	autofree char *timeout = mem_printf("ConnectTimeout=%d", connect > 1 ? (int)connect : 1);
 	autofree char *port = mem_printf("%d", (int)number);
-	// What the user's configuration may say for people at a terminal is in the way here: forwarded ports, a command of its own.
-	char *argv[ARGS] = {"ssh", "-T", "-o", "BatchMode=yes", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none", "-o", timeout};
+	// What the user's configuration may say for people at a terminal is in the way here: forwarded ports, a command
+	// of its own.
+	char *argv[ARGS] = {"ssh", "-T", "-o", "BatchMode=yes", "-o", "ClearAllForwardings=yes", "-o",
+		"RemoteCommand=none", "-o", timeout};
 	size_t n = 10;
-	char *const options[][2] = {{"-p", number ? port : NULL}, {"-l", (char *)text_of(host, "user")}, {"-i", (char *)text_of(host, "key")}};
+	char *const options[][2] = {{"-p", number ? port : NULL}, {"-l", (char *)text_of(host, "user")},
+		{"-i", (char *)text_of(host, "key")}};
 	for (size_t i = 0; i < countof(options); i++)
 		if (options[i][1]) {
 			argv[n++] = options[i][0];
@@ -88,5 +92,6 @@ char *secure_name(const json_t *host)
 {
 	const char *user = text_of(host, "user");
 	autofree char *port = mem_printf(":%d", (int)json_integer_value(json_object_get(host, "port")));
-	return mem_printf("%s%s%s%s", user ? user : "", user ? "@" : "", text_of(host, "host"), port[1] == '0' ? "" : port);
+	return mem_printf(
+		"%s%s%s%s", user ? user : "", user ? "@" : "", text_of(host, "host"), port[1] == '0' ? "" : port);
 }

@@ -1,8 +1,8 @@
 // One run of the user's own ssh: how it is called, how it ended, what it said last.
 // It knows no agents: what is run on the host is the caller's.
 //
-// The user's configuration, agent, jump hosts and known hosts are in force. It never asks (BatchMode) and never overrides the checking of
-// host keys.
+// The user's configuration, agent, jump hosts and known hosts are in force. It never asks (BatchMode) and never
+// overrides the checking of host keys.
 #ifndef EXEC_SECURE_H
 #define EXEC_SECURE_H
 
@@ -18,13 +18,14 @@ struct secure {
 	int said;  // a file in memory with its standard error
 };
 
-// Starts ssh to host ({"host", "user"?, "port"?, "key"?} as in the plan), which runs script, a line without ' \ and !, in /bin/sh, whatever
-// the login shell is. in and out are its standard input and output. connect: seconds for the connection to come about. It is killed when the
-// calling thread ends.
-int secure_start(struct secure *s, const json_t *host, const char *script, int in, int out, double connect, struct error *err);
+// Starts ssh to host ({"host", "user"?, "port"?, "key"?} as in the plan), which runs script, a line without ' \ and !,
+// in /bin/sh, whatever the login shell is. in and out are its standard input and output. connect: seconds for the
+// connection to come about. It is killed when the calling thread ends.
+int secure_start(
+	struct secure *s, const json_t *host, const char *script, int in, int out, double connect, struct error *err);
 
-// Waits so long, then kills it. Returns its exit status, 255 when it was ssh itself that failed or that was killed. *words, owned by the
-// caller, is the last thing it said ("" for nothing).
+// Waits so long, then kills it. Returns its exit status, 255 when it was ssh itself that failed or that was killed.
+// *words, owned by the caller, is the last thing it said ("" for nothing).
 int secure_end(struct secure *s, double seconds, char **words);
 
 // The name of a host for people: "user@host:port" as far as these are given. Owned by the caller.

@@ -22,33 +22,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define AT_ONCE 32        // hosts, when the plan does not say
-#define CONNECT 20.0      // seconds for a first connection
-#define CONNECT_AGAIN 3.0 // for one that is to come back: a new try is sooner through than an old one; and where the last one was in vain
-#define TRIES 3           // of a first connection that a busy sshd threw away
-#define LEAVING 5.0       // seconds for agents that were told to go
+#define AT_ONCE 32   // hosts, when the plan does not say
+#define CONNECT 20.0 // seconds for a first connection
+#define CONNECT_AGAIN                                                                                                  \
+	3.0 // for one that is to come back: a new try is sooner through than an old one; and where the last one was in
+	    // vain
+#define TRIES 3     // of a first connection that a busy sshd threw away
+#define LEAVING 5.0 // seconds for agents that were told to go
 #define AGENT_MAX (256u << 20)
-#define CPUS_LEAST 0.001  // as of local
-#define NODE_FILES 8      // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
+#define CPUS_LEAST 0.001 // as of local
+#define NODE_FILES                                                                                                     \
+	8 // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
 
-// A host may have no home that can be written, or refuse to run what lies in some place: the first one that will do is taken. The scripts
-// may hold no ' \ and !, because any login shell must hand them on unchanged. PLACE makes a directory for this user of those that all share,
-// and not before its turn has come: `id` is a process more, and mostly not needed.
+// A host may have no home that can be written, or refuse to run what lies in some place: the first one that will do is
+// taken. The scripts may hold no ' \ and !, because any login shell must hand them on unchanged. PLACE makes a
+// directory for this user of those that all share, and not before its turn has come: `id` is a process more, and mostly
+// not needed.
 #define PLACES "\"${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/muster\" /var/tmp /tmp /dev/shm"
 #define PLACE "case $d in /var/tmp|/tmp|/dev/shm) d=$d/muster-agent-$(id -u);; esac; "
 
-// Arguments: label, SHA-256 twice, the agent's size, SHA-256. Runs the agent of that sum as a bridge; asks for it where it is not there. Others may
-// bring it to the same place at that moment (a home that hosts share): the first one stays, because it may be running by then.
+// Arguments: label, SHA-256 twice, the agent's size, SHA-256. Runs the agent of that sum as a bridge; asks for it where
+// it is not there. Others may bring it to the same place at that moment (a home that hosts share): the first one stays,
+// because it may be running by then.
 static const char bridge_script[] =
 	"export MUSTER_RUN=%s; for d in " PLACES "; do " PLACE
 	"if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then exec \"$d/agent-%s\" bridge; fi; done; "
 	"u=$(umask); umask 077; w=; for d in " PLACES "; do " PLACE
 	"mkdir -p \"$d\" 2>/dev/null; t=$d/new-$$; if [ -O \"$d\" ] && : 2>/dev/null >\"$t\"; then "
-	"if head -c %zu /dev/zero 2>/dev/null >\"$t\" && chmod 700 \"$t\" && [ -x \"$t\" ]; then w=$d; break; fi; rm -f \"$t\"; fi; rmdir \"$d\" 2>/dev/null; done; "
-	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written, has room and can be run from: tried\" " PLACES
-	"; exit 11; fi; "
+	"if head -c %zu /dev/zero 2>/dev/null >\"$t\" && chmod 700 \"$t\" && [ -x \"$t\" ]; then w=$d; break; fi; rm "
+	"-f \"$t\"; fi; rmdir \"$d\" 2>/dev/null; done; "
+	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written, has room and can be run "
+	"from: tried\" " PLACES "; exit 11; fi; "
 	"c() { rm -f \"$t\"; }; trap c EXIT; echo; "
-	"if command -v gzip >/dev/null 2>&1; then echo muster-agent wanted gzip; read n; head -c \"$n\" | gzip -dc >\"$t\"; "
+	"if command -v gzip >/dev/null 2>&1; then echo muster-agent wanted gzip; read n; head -c \"$n\" | gzip -dc "
+	">\"$t\"; "
 	"else echo muster-agent wanted; read n; head -c \"$n\" >\"$t\"; fi; "
 	"s=%s; r=$(\"$t\" digest 2>&1); a=$w/agent-$s; if [ \"$r\" = \"$s\" ]; then trap - EXIT; "
 	"ln \"$t\" \"$a\" 2>/dev/null || [ -x \"$a\" ] || mv -f \"$t\" \"$a\"; rm -f \"$t\"; "
@@ -75,9 +82,9 @@ struct work {
 	struct host *hosts;
 	size_t count; // of hosts; those of a kept cluster may be more than it has nodes
 	struct tunnels *tunnels;
-	char *agent;  // its path
+	char *agent; // its path
 	char sum[CRYPTO_HEX];
-	char *script; // for a bridge
+	char *script;         // for a bridge
 	char *plain, *packed; // the agent as it is sent, with its length before it; NULL until somebody wants it
 	size_t plain_len, packed_len;
 };
@@ -113,12 +120,14 @@ static int ssh_check(const json_t *plan, struct error *err)
 		return -1;
 	size_t i;
 	json_t *node;
-	json_array_foreach(nodes_of(plan), i, node) {
+	json_array_foreach (nodes_of(plan), i, node) {
 		if (!json_string_value(json_object_get(json_object_get(node, "host"), "host")))
-			return error_set(err, ERROR_USAGE, "node %zu has no host, expected `cluster.hosts` or `cluster.inventory` to name one", i);
+			return error_set(err, ERROR_USAGE,
+				"node %zu has no host, expected `cluster.hosts` or `cluster.inventory` to name one", i);
 		double cpus = json_number_value(json_object_get(node, "cpus"));
 		if (cpus > 0 && cpus < CPUS_LEAST)
-			return error_set(err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least %g", cpus, CPUS_LEAST);
+			return error_set(err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least %g",
+				cpus, CPUS_LEAST);
 	}
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
@@ -195,7 +204,8 @@ static int open_bridge(size_t node, void *data, struct error *err)
 // An sshd that has too many connections on their way closes some of them.
 static bool was_thrown_away(const char *words)
 {
-	return strstr(words, "kex_exchange_identification") || strstr(words, "Connection reset") || strstr(words, "Connection closed");
+	return strstr(words, "kex_exchange_identification") || strstr(words, "Connection reset") ||
+	       strstr(words, "Connection closed");
 }
 
 static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void *data)
@@ -216,7 +226,8 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	else if (started && !spoken && !*err->text)
 		error_set(err, ERROR_SYSTEM, "ssh ended with status %d and said nothing", status);
 	if (reach == TUNNEL_READY && status == 11 && w->cluster->say)
-		w->cluster->say(w->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", "its agent was killed"));
+		w->cluster->say(
+			w->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", "its agent was killed"));
 	if (h->ready)
 		return status != 0 && status != 11;
 	return started && status == 255 && h->tries < TRIES && was_thrown_away(words);
@@ -256,8 +267,9 @@ static int write_intent(const struct work *w, struct error *err)
 		if (w->hosts[k].listed)
 			json_array_append(hosts, w->hosts[k].where);
 	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
-	autojson json_t *intent = mem_json("{s:s, s:s?, s:{s:i, s:I}, s:s, s:i, s:O}", "label", c->label, "run_dir", run_dir, "controller", "pid",
-		(int)getpid(), "started", (json_int_t)proc_started(getpid()), "agent", w->sum, "at_once", (int)at_once(c->plan), "hosts", hosts);
+	autojson json_t *intent = mem_json("{s:s, s:s?, s:{s:i, s:I}, s:s, s:i, s:O}", "label", c->label, "run_dir",
+		run_dir, "controller", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "agent",
+		w->sum, "at_once", (int)at_once(c->plan), "hosts", hosts);
 	return intent_save(intent, err);
 }
 
@@ -268,7 +280,7 @@ static void inherit(struct work *w)
 	const json_t *hosts = json_object_get(json_array_get(intents, 0), "hosts");
 	size_t i;
 	json_t *host;
-	json_array_foreach(hosts, i, host)
+	json_array_foreach (hosts, i, host)
 		for (size_t k = 0; k < w->count; k++)
 			if (json_equal(host, w->hosts[k].where))
 				w->hosts[k].listed = w->hosts[k].touched = true;
@@ -284,7 +296,8 @@ static struct work *work_new(struct cluster *c, struct error *err)
 	for (size_t k = 0; k < w->count; k++)
 		w->hosts[k].where = json_incref(host_of(c->plan, k));
 	inherit(w);
-	struct tunnel_options options = {.url = c->url, .count = w->count, .at_once = at_once(c->plan), .ops = &ops, .data = w};
+	struct tunnel_options options = {
+		.url = c->url, .count = w->count, .at_once = at_once(c->plan), .ops = &ops, .data = w};
 	struct stat st = {0};
 	if (!crypto_sha256_file(w->agent, w->sum, err) && !stat(w->agent, &st)) {
 		w->script = mem_printf(bridge_script, c->label, w->sum, w->sum, (size_t)st.st_size, w->sum);
@@ -401,7 +414,9 @@ static int sweep_hosts(json_t *intent, const struct work *w, struct error *err)
 	}
 	errand_free(all, count);
 	json_object_set_new(intent, "hosts", stay);
-	json_object_set_new(intent, "silent", mem_json("{s:i, s:I, s:o}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "hosts", silent));
+	json_object_set_new(intent, "silent",
+		mem_json("{s:i, s:I, s:o}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()),
+			"hosts", silent));
 	if (json_array_size(stay)) {
 		intent_save(intent, NULL);
 		return -1;
@@ -434,7 +449,7 @@ static int ssh_down(struct cluster *c, struct error *err)
 	int rc = 0;
 	size_t i;
 	json_t *intent;
-	json_array_foreach(intents, i, intent) {
+	json_array_foreach (intents, i, intent) {
 		if (!c->label && is_live(intent))
 			continue;
 		if (w)
@@ -447,7 +462,8 @@ static int ssh_down(struct cluster *c, struct error *err)
 
 static void note(json_t *found, const json_t *intent, const char *what, const char *id)
 {
-	json_t *item = mem_json("{s:O, s:s, s:s, s:b}", "run", json_object_get(intent, "label"), "what", what, "id", id, "live", is_live(intent));
+	json_t *item = mem_json("{s:O, s:s, s:s, s:b}", "run", json_object_get(intent, "label"), "what", what, "id", id,
+		"live", is_live(intent));
 	static const char *const known[] = {"run_dir", "controller"};
 	for (size_t i = 0; i < countof(known); i++)
 		json_object_set(item, known[i], json_object_get(intent, known[i]));
@@ -462,7 +478,8 @@ static void note_lines(json_t *found, const json_t *intent, const char *name, co
 		const char *what = at + strlen(word);
 		size_t len = strcspn(what, " \n");
 		autofree char *kind = mem_strndup(what, len);
-		autofree char *id = what[len] == ' ' ? str_utf8_clean(what + len + 1, strcspn(what + len + 1, "\n")) : mem_strdup("");
+		autofree char *id = what[len] == ' ' ? str_utf8_clean(what + len + 1, strcspn(what + len + 1, "\n"))
+						     : mem_strdup("");
 		autofree char *where = mem_printf("%s on %s", id, name);
 		note(found, intent, kind, where);
 	}
@@ -472,7 +489,7 @@ static bool holds(const json_t *hosts, const json_t *host)
 {
 	size_t i;
 	const json_t *one;
-	json_array_foreach(hosts, i, one)
+	json_array_foreach (hosts, i, one)
 		if (json_equal(one, host))
 			return true;
 	return false;
@@ -485,7 +502,7 @@ static json_t *note_silent(json_t *found, const json_t *intent)
 	bool ours = json_integer_value(json_object_get(silent, "pid")) == getpid() && nodesdir_alive(silent);
 	json_t *others = json_array(), *host;
 	size_t i;
-	json_array_foreach(json_object_get(intent, "hosts"), i, host) {
+	json_array_foreach (json_object_get(intent, "hosts"), i, host) {
 		autofree char *name = secure_name(host);
 		if (ours && holds(json_object_get(silent, "hosts"), host))
 			note(found, intent, "host", name);
@@ -518,13 +535,13 @@ static int ssh_left(struct cluster *c, json_t *found, struct error *err)
 	autojson json_t *intents = intent_find(c->label);
 	size_t i, k;
 	json_t *intent, *host;
-	json_array_foreach(intents, i, intent) {
+	json_array_foreach (intents, i, intent) {
 		if (c->label || !is_live(intent)) {
 			note(found, intent, "intent", json_string_value(json_object_get(intent, "label")));
 			list_hosts(found, intent);
 			continue;
 		}
-		json_array_foreach(json_object_get(intent, "hosts"), k, host) {
+		json_array_foreach (json_object_get(intent, "hosts"), k, host) {
 			autofree char *name = secure_name(host);
 			note(found, intent, "host", name);
 		}

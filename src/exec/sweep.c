@@ -25,17 +25,18 @@ static void add(struct list *list, pid_t pid)
 	list->pids[list->count++] = pid;
 }
 
-// One look; *seen: somebody was there at its beginning. The roots are asked before the others are listed: a root that forks and ends while the
-// list is read leaves children that are not on it.
+// One look; *seen: somebody was there at its beginning. The roots are asked before the others are listed: a root that
+// forks and ends while the list is read leaves children that are not on it.
 static size_t look(const char *word, const json_t *roots, pid_t **pids, bool *seen)
 {
 	struct list first = {0}, all = {0};
 	autofree pid_t *found = NULL, *tree = NULL;
 	size_t i;
 	json_t *root;
-	json_array_foreach(roots, i, root) {
+	json_array_foreach (roots, i, root) {
 		pid_t pid = (pid_t)json_integer_value(json_object_get(root, "pid"));
-		if (pid != getpid() && proc_alive(pid, (unsigned long long)json_integer_value(json_object_get(root, "started"))))
+		if (pid != getpid() &&
+			proc_alive(pid, (unsigned long long)json_integer_value(json_object_get(root, "started"))))
 			add(&first, pid);
 	}
 	size_t count = proc_find(word, &found);
@@ -51,8 +52,8 @@ static size_t look(const char *word, const json_t *roots, pid_t **pids, bool *se
 	return all.count;
 }
 
-// Who was seen and is gone a moment later may have left children that the look had passed by already: only a look that sees nobody from
-// its beginning says that there is nobody.
+// Who was seen and is gone a moment later may have left children that the look had passed by already: only a look that
+// sees nobody from its beginning says that there is nobody.
 size_t sweep_find(const char *word, const json_t *roots, pid_t **pids)
 {
 	bool seen = true;
@@ -71,8 +72,8 @@ static void signal_all(const pid_t *pids, size_t count, int sig)
 		kill(pids[i], sig);
 }
 
-// Stopped processes fork no more, so the list is whole once a look finds nobody new. What daemonises between two looks and has cleared its
-// environment is the one thing that gets away here; a control group holds it.
+// Stopped processes fork no more, so the list is whole once a look finds nobody new. What daemonises between two looks
+// and has cleared its environment is the one thing that gets away here; a control group holds it.
 static size_t stop_all(const char *word, const json_t *roots, pid_t **pids)
 {
 	size_t count = sweep_find(word, roots, pids);

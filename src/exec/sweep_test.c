@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-// Starts a shell that starts another process and waits, with this environment. Its children have the environment that it gives them.
+// Starts a shell that starts another process and waits, with this environment. Its children have the environment that
+// it gives them.
 static pid_t start(const char *script, const char *word)
 {
 	char *argv[] = {"sh", "-c", (char *)script, NULL};
@@ -69,7 +70,8 @@ static void roots_are_told_by_their_start(void **state)
 	autofree char *word = unique("roots");
 	autofree char *other = unique("unlabelled");
 	pid_t pid = start("exec sleep 1000", other);
-	autojson json_t *reused = mem_json("[{s:i, s:I}]", "pid", (int)pid, "started", (json_int_t)proc_started(pid) - 1);
+	autojson json_t *reused =
+		mem_json("[{s:i, s:I}]", "pid", (int)pid, "started", (json_int_t)proc_started(pid) - 1);
 	autojson json_t *root = mem_json("[{s:i, s:I}]", "pid", (int)pid, "started", (json_int_t)proc_started(pid));
 	assert_int_equal(sweep_kill(word, reused, 10, NULL), 0);
 	assert_true(proc_started(pid) != 0);
@@ -83,7 +85,8 @@ static void children_of_who_has_just_ended_go_too(void **state)
 	autofree char *word = unique("leaves");
 	for (int i = 0; i < 100; i++) {
 		pid_t pid = start("(exec sleep 1000) & (exec sleep 1000) & :", word);
-		autojson json_t *root = mem_json("[{s:i, s:I}]", "pid", (int)pid, "started", (json_int_t)proc_started(pid));
+		autojson json_t *root =
+			mem_json("[{s:i, s:I}]", "pid", (int)pid, "started", (json_int_t)proc_started(pid));
 		usleep((useconds_t)(i * 20));
 		assert_int_equal(sweep_kill(word, root, 10, NULL), 0);
 		assert_int_equal(count(word), 0);
@@ -92,7 +95,8 @@ static void children_of_who_has_just_ended_go_too(void **state)
 
 static void never_the_caller(void **state)
 {
-	autojson json_t *me = mem_json("[{s:i, s:I}]", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
+	autojson json_t *me =
+		mem_json("[{s:i, s:I}]", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()));
 	autofree char *word = unique("me");
 	assert_int_equal(sweep_kill(word, me, 10, NULL), 0);
 }
@@ -115,7 +119,8 @@ int main(void)
 		cmocka_unit_test(carriers_and_their_families_go),
 		cmocka_unit_test(what_forks_all_the_time_goes_too),
 		cmocka_unit_test(roots_are_told_by_their_start),
-		cmocka_unit_test(children_of_who_has_just_ended_go_too), cmocka_unit_test(never_the_caller),
+		cmocka_unit_test(children_of_who_has_just_ended_go_too),
+		cmocka_unit_test(never_the_caller),
 	};
 	return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -44,8 +44,8 @@ struct tunnel {
 	json_t *config;
 	int fd, local;
 	enum tunnel_reach reach; // of the stream that is open
-	bool ready; // at least once
-	bool gone;  // its bridge said that there is no agent
+	bool ready;              // at least once
+	bool gone;               // its bridge said that there is no agent
 	bool wanted;
 	double retry, time; // the next pause; when to open it, or when draining is over
 	struct str in;      // what it said so far in lines
@@ -89,7 +89,8 @@ static size_t number(const struct tunnels *t, const struct tunnel *u)
 
 static bool wanted_again(struct tunnels *t, struct tunnel *u)
 {
-	bool again = t->options.ops->closed ? t->options.ops->closed(number(t, u), u->reach, &u->err, t->options.data) : u->ready;
+	bool again = t->options.ops->closed ? t->options.ops->closed(number(t, u), u->reach, &u->err, t->options.data)
+					    : u->ready;
 	return again && u->wanted && !u->gone && !t->stopping;
 }
 
@@ -165,7 +166,9 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 	const char *word = str_starts(line, bridge_word) ? line + strlen(bridge_word) : NULL;
 	if (!word) {
 		size_t len = 0;
-		const void *bytes = t->options.ops->answer ? t->options.ops->answer(number(t, u), line, &len, t->options.data) : NULL;
+		const void *bytes = t->options.ops->answer
+					    ? t->options.ops->answer(number(t, u), line, &len, t->options.data)
+					    : NULL;
 		if (bytes)
 			answer(u, bytes, len);
 		else if (*line)
@@ -188,7 +191,8 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 static void read_lines(struct tunnels *t, struct tunnel *u)
 {
 	size_t at = 0;
-	for (char *end; u->state == TALKING && (end = memchr(u->in.text + at, '\n', u->in.len - at)); at = (size_t)(end - u->in.text) + 1) {
+	for (char *end; u->state == TALKING && (end = memchr(u->in.text + at, '\n', u->in.len - at));
+		at = (size_t)(end - u->in.text) + 1) {
 		size_t len = (size_t)(end - u->in.text) - at;
 		autofree char *line = str_utf8_clean(u->in.text + at, len - (len && end[-1] == '\r'));
 		on_line(t, u, line);
@@ -229,7 +233,8 @@ static void talk(struct tunnels *t, struct tunnel *u)
 	if (n > 0 && u->in.len < NOISE_MAX)
 		return;
 	if (u->in.len)
-		error_set(&u->err, ERROR_SYSTEM, "%s", n > 0 ? "it says too much without saying that it is muster's bridge" : u->in.text);
+		error_set(&u->err, ERROR_SYSTEM, "%s",
+			n > 0 ? "it says too much without saying that it is muster's bridge" : u->in.text);
 	shut(t, u);
 }
 
@@ -291,7 +296,8 @@ static void begin(struct tunnels *t, struct tunnel *u)
 		shut(t, u);
 }
 
-// The controller has hung up. What it said before goes to the node as far as the stream takes it now: it may never again.
+// The controller has hung up. What it said before goes to the node as far as the stream takes it now: it may never
+// again.
 static void end_line(struct tunnels *t, struct tunnel *u)
 {
 	while (move(&u->down, u->local, u->fd) && is_empty(&u->down) && !u->down.over)
@@ -330,7 +336,8 @@ static short events_of(const struct tunnel *u, bool local)
 	if (u->state == DRAINING)
 		return POLLIN;
 	const struct way *from = local ? &u->down : &u->up, *to = local ? &u->up : &u->down;
-	return (short)((is_empty(from) && !from->over ? POLLIN : 0) | (is_empty(to) ? 0 : POLLOUT) | (local ? POLLRDHUP : 0));
+	return (short)((is_empty(from) && !from->over ? POLLIN : 0) | (is_empty(to) ? 0 : POLLOUT) |
+		       (local ? POLLRDHUP : 0));
 }
 
 // Two places a tunnel, the last one is the wake-up. Returns how long to wait at most, in ms.
@@ -341,7 +348,8 @@ static int prepare(const struct tunnels *t, struct pollfd *fds)
 		const struct tunnel *u = &t->list[i];
 		short events = events_of(u, false); // with none of them an end would be told again and again
 		fds[2 * i] = (struct pollfd){.fd = events ? u->fd : -1, .events = events};
-		fds[2 * i + 1] = (struct pollfd){.fd = u->state == CARRYING ? u->local : -1, .events = events_of(u, true)};
+		fds[2 * i + 1] =
+			(struct pollfd){.fd = u->state == CARRYING ? u->local : -1, .events = events_of(u, true)};
 		bool timed = u->state == DRAINING || (u->state == WAITING && t->talking < t->options.at_once);
 		next = timed && u->time < next ? u->time : next;
 	}
@@ -410,10 +418,12 @@ static void *tunnel_main(void *data)
 static int parse_url(const char *url, struct sockaddr_in *a, struct error *err)
 {
 	const char *colon = strrchr(url, ':');
-	autofree char *host = colon && str_starts(url, "wss://") ? mem_strndup(url + 6, (size_t)(colon - url - 6)) : mem_strdup("");
+	autofree char *host =
+		colon && str_starts(url, "wss://") ? mem_strndup(url + 6, (size_t)(colon - url - 6)) : mem_strdup("");
 	*a = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(colon ? (uint16_t)atoi(colon + 1) : 0)};
 	if (inet_pton(AF_INET, host, &a->sin_addr) != 1)
-		return error_set(err, ERROR_SYSTEM, "'%s' is no address of a controller, expected wss://ADDRESS:PORT", url);
+		return error_set(
+			err, ERROR_SYSTEM, "'%s' is no address of a controller, expected wss://ADDRESS:PORT", url);
 	return 0;
 }
 
@@ -445,7 +455,8 @@ struct tunnels *tunnel_start(const struct tunnel_options *options, struct error 
 	pthread_cond_init(&t->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	t->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int rc = t->wake < 0 ? error_errno(err, "cannot make an event descriptor") : parse_url(options->url, &t->controller, err);
+	int rc = t->wake < 0 ? error_errno(err, "cannot make an event descriptor")
+			     : parse_url(options->url, &t->controller, err);
 	if (!rc && (errno = pthread_create(&t->thread, NULL, tunnel_main, t)))
 		rc = error_errno(err, "cannot start a thread");
 	if (!rc)
@@ -524,7 +535,8 @@ static int look(struct tunnels *t, double end, const volatile int *cancelled, si
 	if (u->state == CLOSED) {
 		if (err)
 			*err = u->err;
-		return err && !*err->text ? error_set(err, ERROR_SYSTEM, "the connection was closed without a word") : -1;
+		return err && !*err->text ? error_set(err, ERROR_SYSTEM, "the connection was closed without a word")
+					  : -1;
 	}
 	if (clock_mono() > end)
 		return error_set(err, ERROR_SYSTEM, "no agent in time%s%s", *u->err.text ? ": " : "", u->err.text);

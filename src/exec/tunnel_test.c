@@ -1,8 +1,7 @@
-#include "exec/tunnel.h"
-
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "exec/tunnel.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -25,9 +24,9 @@ struct world {
 	struct tunnels *t;
 	int far[4]; // of each node, -1 before it is opened
 	size_t opened[4], closed[4];
-	bool ready[4]; // once, and then it is opened again
+	bool ready[4];              // once, and then it is opened again
 	enum tunnel_reach reach[4]; // of the last one that was closed
-	bool refuse;   // open fails
+	bool refuse;                // open fails
 	int listener;
 	char *url;
 	pthread_mutex_t lock;
@@ -282,7 +281,8 @@ static void says_which_node_fails_and_why(void **state)
 }
 
 // A node that is asked for while its stream is away may get another agent; one that nobody wants does not come back.
-// The controller hangs up because it has heard nothing: so does whoever is there at the other end, and who is out of reach does not.
+// The controller hangs up because it has heard nothing: so does whoever is there at the other end, and who is out of
+// reach does not.
 static void tells_who_is_out_of_reach(void **state)
 {
 	struct world *w = *state;
@@ -320,7 +320,8 @@ static void begins_anew_or_stays_away(void **state)
 		close(w->far[i]);
 		w->far[i] = -1;
 	}
-	for (double end = clock_mono() + 10; w->closed[0] < 2 || w->closed[1] < 1; poll(NULL, 0, 1)) // node 0 was tried again, and refused
+	for (double end = clock_mono() + 10; w->closed[0] < 2 || w->closed[1] < 1;
+		poll(NULL, 0, 1)) // node 0 was tried again, and refused
 		assert_true(clock_mono() < end);
 	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
 	w->refuse = false;
@@ -376,7 +377,8 @@ int main(void)
 		each(carries_all_both_ways),
 		each(comes_back),
 		each(says_which_node_fails_and_why),
-		each(tells_who_is_out_of_reach), each(begins_anew_or_stays_away),
+		each(tells_who_is_out_of_reach),
+		each(begins_anew_or_stays_away),
 		each(no_more_at_once_than_asked),
 		each(noise_has_an_end),
 	};

@@ -20,14 +20,14 @@ static int add_build(const struct job_build *build, const char *dir, json_t *tre
 		if (names[i] && (strstr(names[i], "://") || *names[i] == '~' || (i == 1 && !fs_is_inside(names[i])))) {
 			autofree char *quoted = yaml_quote(names[i]);
 			return yaml_error(build->place.node, err, "found %s, expected %s", quoted,
-			        i ? "a file below the context" : "a directory of this machine, without '~'");
+				i ? "a file below the context" : "a directory of this machine, without '~'");
 		}
 	autofree char *context = input_absolute(dir, build->context);
 	json_t *args = json_object();
 	for (size_t i = 0; i < build->args.count; i++)
 		json_object_set_new(args, build->args.items[i].name, json_string(build->args.items[i].value));
-	return json_object_set_new(
-	        tree, "build", mem_json("{s:s, s:s*, s:o}", "context", context, "dockerfile", build->dockerfile, "args", args));
+	return json_object_set_new(tree, "build",
+		mem_json("{s:s, s:s*, s:o}", "context", context, "dockerfile", build->dockerfile, "args", args));
 }
 
 // Adds "volumes" where there are some. A source with a '/' is a directory, else it is the name of a volume.
@@ -66,18 +66,21 @@ static int add_context(const struct job_build *build, const json_t *made, json_t
 {
 	json_t *inputs = json_object_get(plan, "inputs"), *input;
 	size_t i;
-	json_array_foreach(inputs, i, input)
+	json_array_foreach (inputs, i, input)
 		if (!strcmp(json_string_value(json_object_get(input, "path")), CONTEXT_PATH))
 			return yaml_error(build->place.node, err,
-			        "found the path '" CONTEXT_PATH "' of inputs[%zu], expected another one: what the image is built from comes there", i);
-	return json_array_append_new(inputs,
-	        mem_json("{s:s, s:O, s:s, s:n, s:b, s:s, s:b, s:b}", "name", "image", "from", json_object_get(made, "context"), "kind", "path",
-	                "sha256", "unpack", 0, "path", CONTEXT_PATH, "once", 0, "context", 1));
+				"found the path '" CONTEXT_PATH
+				"' of inputs[%zu], expected another one: what the image is built from comes there",
+				i);
+	return json_array_append_new(inputs, mem_json("{s:s, s:O, s:s, s:n, s:b, s:s, s:b, s:b}", "name", "image",
+						     "from", json_object_get(made, "context"), "kind", "path", "sha256",
+						     "unpack", 0, "path", CONTEXT_PATH, "once", 0, "context", 1));
 }
 
 static json_t *make_step(const struct job_container *from)
 {
-	autofree char *name = from->image ? mem_printf("image %s", from->image) : mem_printf("build the image of %s", from->build.context);
+	autofree char *name = from->image ? mem_printf("image %s", from->image)
+					  : mem_printf("build the image of %s", from->build.context);
 	return mem_json("{s:s, s:b, s:{}, s:b, s:i}", "name", name, "image", 1, "env", "once", 0, "timeout", 0);
 }
 
@@ -87,9 +90,12 @@ static int check_volumes(const struct job *job, struct error *err)
 	const struct job_container *from = &job->run.container;
 	for (size_t i = 0; i < from->volumes.count; i++) {
 		const char *text = from->volumes.items[i];
-		if (strcmp(job->cluster.executor, "local") && *text != '/' && (*text == '.' || memchr(text, '/', strcspn(text, ":"))))
+		if (strcmp(job->cluster.executor, "local") && *text != '/' &&
+			(*text == '.' || memchr(text, '/', strcspn(text, ":"))))
 			return yaml_error(yaml_find(from->place.node, "volumes")->entries[i].value, err,
-			        "found the volume '%s', expected an absolute path or the name of a volume: it is a directory of the nodes", text);
+				"found the volume '%s', expected an absolute path or the name of a volume: it is a "
+				"directory of the nodes",
+				text);
 	}
 	return 0;
 }
@@ -101,8 +107,9 @@ int containers_of_ranks(const struct job *job, const char *dir, json_t *plan, st
 		return 0;
 	if (!strcmp(job->cluster.executor, "docker"))
 		return yaml_error(from->place.node, err,
-		        "found 'run.container' with 'executor: docker', expected 'cluster.image' or 'cluster.build': the nodes are containers "
-		        "already");
+			"found 'run.container' with 'executor: docker', expected 'cluster.image' or 'cluster.build': "
+			"the nodes are containers "
+			"already");
 	json_t *container = mem_json("{s:s*}", "image", from->image);
 	json_object_set_new(plan, "container", container);
 	if (check_volumes(job, err) || add_build(&from->build, dir, container, err))

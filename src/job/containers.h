@@ -11,8 +11,8 @@
 // Adds what nodes are made of, "build" and "volumes" of plan.h, where the job has them. dir: see plan_make.
 int containers_of_nodes(const struct job *job, const char *dir, json_t *plan, struct error *err);
 
-// Adds what ranks run in, where the job says so: "container", the setup step that has the image, and the input it is built from. The plan has
-// its "inputs" and "setup" already.
+// Adds what ranks run in, where the job says so: "container", the setup step that has the image, and the input it is
+// built from. The plan has its "inputs" and "setup" already.
 int containers_of_ranks(const struct job *job, const char *dir, json_t *plan, struct error *err);
 
 #endif

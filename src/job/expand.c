@@ -91,14 +91,12 @@ int expand_tree(json_t *tree, int last, expand_lookup *lookup, void *data, struc
 	const char *key;
 	json_t *value;
 	size_t i;
-	json_array_foreach(tree, i, value)
-	{
+	json_array_foreach (tree, i, value) {
 		json_t *fresh = expanded(value, last, lookup, data, err);
 		if (!fresh || json_array_set_new(tree, i, fresh))
 			return -1;
 	}
-	json_object_foreach(tree, key, value)
-	{
+	json_object_foreach (tree, key, value) {
 		json_t *fresh = expanded(value, last, lookup, data, err);
 		if (!fresh || json_object_set_new(tree, key, fresh))
 			return -1;

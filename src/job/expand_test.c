@@ -83,9 +83,10 @@ static void test_errors(void **state)
 
 static void test_tree(void **state)
 {
-	autojson json_t *tree =
-	        mem_json("{s:[s, i, {s:s}], s:s, s:n, s:b}", "{rank}", "a{rank}", 1, "k", "{addr[1]}", "b", "{{rank}}", "c", "d", 1);
-	autojson json_t *want = mem_json("{s:[s, i, {s:s}], s:s, s:n, s:b}", "{rank}", "a7", 1, "k", "<1>", "b", "{rank}", "c", "d", 1);
+	autojson json_t *tree = mem_json("{s:[s, i, {s:s}], s:s, s:n, s:b}", "{rank}", "a{rank}", 1, "k", "{addr[1]}",
+		"b", "{{rank}}", "c", "d", 1);
+	autojson json_t *want =
+		mem_json("{s:[s, i, {s:s}], s:s, s:n, s:b}", "{rank}", "a7", 1, "k", "<1>", "b", "{rank}", "c", "d", 1);
 	assert_int_equal(expand_tree(tree, 1, look_up, NULL, NULL), 0);
 	assert_true(json_equal(tree, want));
 	autojson json_t *wrong = mem_json("[[s]]", "{addr[5]}");
@@ -97,12 +98,12 @@ static void test_tree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_known),
-	        cmocka_unit_test(test_unknown_stays),
-	        cmocka_unit_test(test_shell_variables_stay),
-	        cmocka_unit_test(test_doubled),
-	        cmocka_unit_test(test_errors),
-	        cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_known),
+		cmocka_unit_test(test_unknown_stays),
+		cmocka_unit_test(test_shell_variables_stay),
+		cmocka_unit_test(test_doubled),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_tree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,8 @@ static int read_text(const struct reading *r, const struct yaml *node, char **ou
 	if (read_word(r, node, MAX_TEXT, out))
 		return -1;
 	if (!**out || (r->field->pattern && !field_match(r->field->pattern, *out)))
-		return fail(r, node, **out || r->field->expected ? expected_text(r->field) : "a text that is not empty");
+		return fail(
+			r, node, **out || r->field->expected ? expected_text(r->field) : "a text that is not empty");
 	return 0;
 }
 
@@ -80,7 +81,9 @@ static int read_regex(const struct reading *r)
 	}
 	size_t groups = pattern_groups(p);
 	pattern_free(p);
-	return groups ? 0 : fail(r, r->node, "a regular expression with a group around the number, such as 'loss: ([0-9.]+)'");
+	return groups ? 0
+		      : fail(r, r->node,
+				"a regular expression with a group around the number, such as 'loss: ([0-9.]+)'");
 }
 
 static int read_int(const struct reading *r)
@@ -88,8 +91,8 @@ static int read_int(const struct reading *r)
 	const struct field *f = r->field;
 	const struct yaml *node = r->node;
 	bool quoted = node->kind == YAML_SCALAR && !node->plain;
-	autofree char *expected =
-	        mem_printf("a whole number from %ld to %ld%s", (long)f->min, (long)f->max, quoted ? ", without quotes" : "");
+	autofree char *expected = mem_printf(
+		"a whole number from %ld to %ld%s", (long)f->min, (long)f->max, quoted ? ", without quotes" : "");
 	if (node->kind != YAML_SCALAR || !node->plain || !*node->text || node->text[strspn(node->text, "0123456789")])
 		return fail(r, node, expected);
 	long value = strtol(node->text, NULL, 10); // what is too large is LONG_MAX
@@ -108,7 +111,8 @@ static int read_bool(const struct reading *r)
 			return 0;
 		}
 	}
-	return fail(r, r->node, r->node->kind == YAML_SCALAR && !r->node->plain ? "true or false, without quotes" : "true or false");
+	return fail(r, r->node,
+		r->node->kind == YAML_SCALAR && !r->node->plain ? "true or false, without quotes" : "true or false");
 }
 
 static char *join(const char *const *names)
@@ -130,8 +134,8 @@ static int read_choice(const struct reading *r)
 	}
 	const char *nearest = r->node->kind == YAML_SCALAR ? str_nearest(r->node->text, names) : NULL;
 	autofree char *known = join(names);
-	autofree char *expected =
-	        mem_printf("one of %s%s%s%s", known, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+	autofree char *expected = mem_printf("one of %s%s%s%s", known, nearest ? " (did you mean '" : "",
+		nearest ? nearest : "", nearest ? "'?)" : "");
 	return fail(r, r->node, expected);
 }
 
@@ -151,8 +155,8 @@ static int read_quantity(const struct reading *r)
 	struct error why = {0};
 	const char *text = r->node->kind == YAML_SCALAR && !yaml_is_null(r->node) ? r->node->text : "";
 	int rc = f->type == FIELD_SECONDS ? units_seconds(text, r->slot, &why)
-	         : f->type == FIELD_CPUS  ? units_cpus(text, r->slot, &why)
-	                                  : units_bytes(text, r->slot, &why);
+		 : f->type == FIELD_CPUS  ? units_cpus(text, r->slot, &why)
+					  : units_bytes(text, r->slot, &why);
 	if (rc)
 		return fail(r, r->node, why.text + strlen("expected "));
 	double seconds = f->type == FIELD_SECONDS ? *(double *)r->slot : 0;
@@ -170,8 +174,8 @@ static int check_count(const struct reading *r, enum yaml_kind kind, const char 
 	if (r->node->kind != kind)
 		return fail(r, r->node, what);
 	if ((double)r->node->count > r->field->max)
-		return yaml_error(
-		        r->node, r->err, "found %zu entries in '%s', expected at most %.0f", r->node->count, r->path, r->field->max);
+		return yaml_error(r->node, r->err, "found %zu entries in '%s', expected at most %.0f", r->node->count,
+			r->path, r->field->max);
 	return 0;
 }
 
@@ -219,8 +223,8 @@ static int check_name(const struct reading *r, const struct yaml_entry *entry)
 	if (!r->field->pattern || field_match(r->field->pattern, entry->key))
 		return 0;
 	autofree char *quoted = yaml_quote(entry->key);
-	return yaml_error_at(r->node->file, entry->line, entry->column, r->err, "found the name %s in '%s', expected %s", quoted, r->path,
-	        r->field->expected);
+	return yaml_error_at(r->node->file, entry->line, entry->column, r->err,
+		"found the name %s in '%s', expected %s", quoted, r->path, r->field->expected);
 }
 
 static int read_env(const struct reading *r)
@@ -256,7 +260,8 @@ static int read_objects(const struct reading *r)
 	list->items = mem_alloc((r->node->count + 1) * shape->size);
 	for (size_t i = 0; i < r->node->count; i++) {
 		const struct yaml_entry *entry = &r->node->entries[i];
-		autofree char *path = named ? mem_printf("%s.%s", r->path, entry->key) : mem_printf("%s[%zu]", r->path, i);
+		autofree char *path =
+			named ? mem_printf("%s.%s", r->path, entry->key) : mem_printf("%s[%zu]", r->path, i);
 		struct field_place *item = (void *)((char *)list->items + shape->size * list->count++);
 		if (named && check_name(r, entry))
 			return -1;
@@ -298,15 +303,16 @@ static char *nearest_path(const struct field_shape *shape, const char *key, int 
 		autofree char *below = f->shape ? nearest_path(f->shape, key, depth - 1) : NULL;
 		if (below)
 			return mem_printf("%s%s.%s", f->key,
-			        f->type == FIELD_OBJECTS ? "[N]"
-			        : f->type == FIELD_NAMED ? ".NAME"
-			                                 : "",
-			        below);
+				f->type == FIELD_OBJECTS ? "[N]"
+				: f->type == FIELD_NAMED ? ".NAME"
+							 : "",
+				below);
 	}
 	return NULL;
 }
 
-int field_unknown(const struct field_shape *shape, const char *key, const char *path, const struct yaml_origin *at, struct error *err)
+int field_unknown(const struct field_shape *shape, const char *key, const char *path, const struct yaml_origin *at,
+	struct error *err)
 {
 	autostr struct str known = {0};
 	for (const struct field *f = shape->fields; f->key; f++)
@@ -316,8 +322,9 @@ int field_unknown(const struct field_shape *shape, const char *key, const char *
 		nearest = nearest_path(shape->top ? shape->top : shape, key, depth);
 	autofree char *quoted = yaml_quote(key);
 	autofree char *where = *path ? mem_printf(" in '%s'", path) : mem_strdup("");
-	return yaml_error_at(at->file, at->line, at->column, err, "found the unknown key %s%s, expected one of %s%s%s%s", quoted, where,
-	        known.text, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+	return yaml_error_at(at->file, at->line, at->column, err,
+		"found the unknown key %s%s, expected one of %s%s%s%s", quoted, where, known.text,
+		nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
 }
 
 static void set_absent(const struct field *field, void *slot)
@@ -385,7 +392,8 @@ static int read_field(const struct field *field, struct yaml *map, const char *p
 	if (node && !yaml_is_null(node))
 		return read_value(&(struct reading){field, node, below, slot, err});
 	if (field->required && map) // of a map that is not there nothing is
-		return yaml_error(node ? node : map, err, "found no '%s', expected %s", below, field->expected ? field->expected : "one");
+		return yaml_error(node ? node : map, err, "found no '%s', expected %s", below,
+			field->expected ? field->expected : "one");
 	if (field->type == FIELD_OBJECT)
 		return field_read(field->shape, NULL, below, slot, err);
 	if (!field->fallback)
@@ -403,15 +411,15 @@ int field_read(const struct field_shape *shape, struct yaml *node, const char *p
 		yaml_wrap(node, shape->shorthand);
 	if (node && node->kind != YAML_MAP) {
 		autofree char *found = yaml_describe(node);
-		return yaml_error(node, err, "found %s%s%s%s, expected a map of keys and values", found, *path ? " for '" : "", path,
-		        *path ? "'" : "");
+		return yaml_error(node, err, "found %s%s%s%s, expected a map of keys and values", found,
+			*path ? " for '" : "", path, *path ? "'" : "");
 	}
 	((struct field_place *)out)->node = node;
 	for (size_t i = 0; node && i < node->count; i++) {
 		const struct yaml_entry *entry = &node->entries[i];
 		if (!field_find(shape, entry->key))
-			return field_unknown(
-			        shape, entry->key, path, &(struct yaml_origin){entry->value->file, entry->line, entry->column}, err);
+			return field_unknown(shape, entry->key, path,
+				&(struct yaml_origin){entry->value->file, entry->line, entry->column}, err);
 	}
 	for (const struct field *f = shape->fields; f->key; f++)
 		if (read_field(f, node, path, (char *)out + f->offset, err))

@@ -1,5 +1,5 @@
-// Fields: a table of keys and types fills a struct from YAML, and gives errors, the schema and the reference from the same rows.
-// It knows no particular key; job.c and site.c hold the tables.
+// Fields: a table of keys and types fills a struct from YAML, and gives errors, the schema and the reference from the
+// same rows. It knows no particular key; job.c and site.c hold the tables.
 #ifndef JOB_FIELD_H
 #define JOB_FIELD_H
 
@@ -9,12 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum field_type {      // what the struct holds at the offset; what it holds when the key is not given and has no default
-	FIELD_TEXT,    // char *                  NULL
-	FIELD_REGEX,   // char *                  NULL; a PCRE2 regular expression with a group
-	FIELD_INT,     // long                    -1
-	FIELD_BOOL,    // int                     -1
-	FIELD_CHOICE,  // int, index of choices   -1
+enum field_type {     // what the struct holds at the offset; what it holds when the key is not given and has no default
+	FIELD_TEXT,   // char *                  NULL
+	FIELD_REGEX,  // char *                  NULL; a PCRE2 regular expression with a group
+	FIELD_INT,    // long                    -1
+	FIELD_BOOL,   // int                     -1
+	FIELD_CHOICE, // int, index of choices   -1
 	FIELD_SECONDS, // double                  -1
 	FIELD_CPUS,    // double                  -1
 	FIELD_BYTES,   // long long               -1
@@ -64,7 +64,7 @@ struct field {
 	bool required;
 	double min, max;            // of a FIELD_INT or FIELD_SECONDS, and how many entries a list or map may have
 	const char *fallback;       // the default as it would be written
-	const char *pattern;        // regular expression that a text, each text of a list, each name of a map or environment must match
+	const char *pattern;        // a regular expression for a text, each text of a list, or each name of a map
 	const char *expected;       // the same in words
 	const char *const *choices; // NULL-ended
 	const struct field_shape *shape;
@@ -74,19 +74,22 @@ struct field {
 
 struct field_shape {
 	size_t size;
-	const char *shorthand;         // a scalar (or list, for a command) in place of the map is the value of this key
-	const struct field *fields;    // ended by a NULL key
-	const struct field_shape *top; // of the whole file, where a key may have been meant for; NULL for the top itself
+	const char *shorthand;      // a scalar (or list, for a command) in place of the map is the value of this key
+	const struct field *fields; // ended by a NULL key
+	const struct field_shape
+		*top; // of the whole file, where a key may have been meant for; NULL for the top itself
 };
 
-// Fills out (size bytes, zeroed) from a map. node NULL: nothing is given. path is the place in the file, "" for the top. The tree must
-// outlive out. On error -1 and err (ERROR_USAGE); out must be given to field_free in any case.
+// Fills out (size bytes, zeroed) from a map. node NULL: nothing is given. path is the place in the file, "" for the
+// top. The tree must outlive out. On error -1 and err (ERROR_USAGE); out must be given to field_free in any case.
 int field_read(const struct field_shape *shape, struct yaml *node, const char *path, void *out, struct error *err);
 void field_free(const struct field_shape *shape, void *out); // what out holds, not out itself
 
-// The row of a key. field_unknown sets the error for a key that has none: with the nearest known one, and all of them; -1.
+// The row of a key. field_unknown sets the error for a key that has none: with the nearest known one, and all of them;
+// -1.
 const struct field *field_find(const struct field_shape *shape, const char *key);
-int field_unknown(const struct field_shape *shape, const char *key, const char *path, const struct yaml_origin *at, struct error *err);
+int field_unknown(const struct field_shape *shape, const char *key, const char *path, const struct yaml_origin *at,
+	struct error *err);
 
 // Does text match the whole of the regular expression?
 bool field_match(const char *pattern, const char *text);

@@ -59,7 +59,8 @@ static int expand(json_t *list, const char *head, const char *rest, struct error
 	}
 	struct range range;
 	if (!parse_range(open, &end, &range))
-		return error_set(err, ERROR_USAGE, "found the range '%.*s', expected [FIRST-LAST], such as [0-15] or [01:16]",
+		return error_set(err, ERROR_USAGE,
+			"found the range '%.*s', expected [FIRST-LAST], such as [0-15] or [01:16]",
 			(int)strcspn(open, "]") + 1, open);
 	for (long i = range.first; i <= range.last; i += range.step) {
 		autofree char *name = mem_printf("%s%.*s%0*ld", head, (int)(open - rest), rest, range.width, i);
@@ -72,9 +73,10 @@ static int expand(json_t *list, const char *head, const char *rest, struct error
 json_t *hosts_expand(const char *pattern, struct error *err)
 {
 	json_t *list = json_array();
-	int rc = strlen(pattern) > PATTERN_MAX ? error_set(err, ERROR_USAGE, "found a host of %zu characters, expected at most %d",
-							 strlen(pattern), PATTERN_MAX)
-					       : expand(list, "", pattern, err);
+	int rc = strlen(pattern) > PATTERN_MAX
+			 ? error_set(err, ERROR_USAGE, "found a host of %zu characters, expected at most %d",
+				   strlen(pattern), PATTERN_MAX)
+			 : expand(list, "", pattern, err);
 	if (!rc)
 		return list;
 	json_decref(list);
@@ -86,7 +88,8 @@ int hosts_check_name(const char *name, struct error *err)
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:%";
 	if (*name && *name != '-' && name[strspn(name, allowed)] == 0)
 		return 0;
-	return error_set(err, ERROR_USAGE, "found the host '%s', expected a name or address of letters, digits and - . _ : %%", name);
+	return error_set(err, ERROR_USAGE,
+		"found the host '%s', expected a name or address of letters, digits and - . _ : %%", name);
 }
 
 // ":22" behind the name; a name with several colons is an IPv6 address.
@@ -133,14 +136,15 @@ int hosts_add(json_t *list, const char *text, struct error *err)
 	const char *name = sign ? sign + 1 : text;
 	if (user && (!*user || *user == '-' || strpbrk(user, " \t@'\"\\")))
 		return error_set(err, ERROR_USAGE, "found the user '%s', expected a name", user);
-	bool is_v6 = *name == '[' && strchr(name, ':') && strchr(name, ':') != strrchr(name, ':') && !strchr(name + 1, '[');
+	bool is_v6 =
+		*name == '[' && strchr(name, ':') && strchr(name, ':') != strrchr(name, ':') && !strchr(name + 1, '[');
 	struct error why = {0};
 	autojson json_t *names = is_v6 ? mem_json("[s]", name) : hosts_expand(name, &why);
 	if (!names)
 		return error_set(err, ERROR_USAGE, "%s", why.text);
 	size_t i;
 	json_t *one;
-	json_array_foreach(names, i, one) {
+	json_array_foreach (names, i, one) {
 		autofree char *copy = mem_strdup(json_string_value(one));
 		if (add_one(list, user, copy, err))
 			return -1;

@@ -9,8 +9,8 @@
 
 #include <jansson.h>
 
-// The names a pattern stands for: "node[0-15]", "node[01:16]", "r[1-2]n[1-4]"; numbers are as wide as the first one is written. An array of
-// texts, owned by the caller; NULL and err.
+// The names a pattern stands for: "node[0-15]", "node[01:16]", "r[1-2]n[1-4]"; numbers are as wide as the first one is
+// written. An array of texts, owned by the caller; NULL and err.
 json_t *hosts_expand(const char *pattern, struct error *err);
 
 // The hosts of "[USER@]NAME[:PORT]" with ranges in NAME; "[v6::address]:port" too. Appends to list; -1 and err.

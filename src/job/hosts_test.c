@@ -1,6 +1,5 @@
-#include "job/hosts.h"
-
 #include "base/mem.h"
+#include "job/hosts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +25,8 @@ static void ranges(void **state)
 	expands("n[0:4:2]", "[\"n0\",\"n2\",\"n4\"]");
 	expands("r[1-2]n[1-2]", "[\"r1n1\",\"r1n2\",\"r2n1\",\"r2n2\"]");
 	expands("n[5-5]", "[\"n5\"]");
-	static const char *const bad[] = {"n[", "n[]", "n[1]", "n[2-1]", "n[a-b]", "n[1-2", "n[1-]", "n[-1]", "n[1:4:0]", "n[1-999999999]", "n[0-99999]"};
+	static const char *const bad[] = {"n[", "n[]", "n[1]", "n[2-1]", "n[a-b]", "n[1-2", "n[1-]", "n[-1]",
+		"n[1:4:0]", "n[1-999999999]", "n[0-99999]"};
 	for (size_t i = 0; i < countof(bad); i++) {
 		struct error err = {0};
 		assert_null(hosts_expand(bad[i], &err));
@@ -47,10 +47,12 @@ static void hosts(void **state)
 {
 	is_host("a", "[{\"host\":\"a\"}]");
 	is_host("me@b:2222", "[{\"host\":\"b\",\"user\":\"me\",\"port\":2222}]");
-	is_host("me@n[1-2]:22", "[{\"host\":\"n1\",\"user\":\"me\",\"port\":22},{\"host\":\"n2\",\"user\":\"me\",\"port\":22}]");
+	is_host("me@n[1-2]:22",
+		"[{\"host\":\"n1\",\"user\":\"me\",\"port\":22},{\"host\":\"n2\",\"user\":\"me\",\"port\":22}]");
 	is_host("fe80::1%eth0", "[{\"host\":\"fe80::1%eth0\"}]");
 	is_host("[::1]:2222", "[{\"host\":\"::1\",\"port\":2222}]");
-	static const char *const bad[] = {"", "-oProxyCommand=x", "a b", "a;b", "@a", "-x@a", "a:0", "a:x", "a:70000", "a'b", "[::1]:x", "a\n"};
+	static const char *const bad[] = {
+		"", "-oProxyCommand=x", "a b", "a;b", "@a", "-x@a", "a:0", "a:x", "a:70000", "a'b", "[::1]:x", "a\n"};
 	for (size_t i = 0; i < countof(bad); i++) {
 		struct error err = {0};
 		autojson json_t *list = json_array();

@@ -47,7 +47,8 @@ static bool is_git(const char *from)
 	return str_starts(from, "git+");
 }
 
-// A secret in the address would be in the plan and in the events. And what git takes for an option or a pattern is no name of a commit.
+// A secret in the address would be in the plan and in the events. And what git takes for an option or a pattern is no
+// name of a commit.
 static bool git_is_right(const char *from)
 {
 	static const char *const schemes[] = {"git+https://", "git+http://", "git+ssh://", "git+file://"};
@@ -102,13 +103,18 @@ static char *input_source(const struct base *b, const struct job_input *input)
 	if (is_git(input->from) && git_is_right(input->from))
 		return mem_strdup(input->from);
 	if (is_git(input->from)) {
-		yaml_error(node, b->err, "found %s, expected git+https://HOST/PATH#REF (or git+ssh, git+http, git+file), REF being a branch, a tag "
-			"or a whole commit, and no password or token in it: git knows how to keep those", quoted);
+		yaml_error(node, b->err,
+			"found %s, expected git+https://HOST/PATH#REF (or git+ssh, git+http, git+file), REF being a "
+			"branch, a tag "
+			"or a whole commit, and no password or token in it: git knows how to keep those",
+			quoted);
 		return NULL;
 	}
 	if (strstr(input->from, "://") || *input->from == '~') {
 		yaml_error(node, b->err,
-			"found %s for an input, expected a path (without '~'), an http:// or https:// address, or a git+https:// one", quoted);
+			"found %s for an input, expected a path (without '~'), an http:// or https:// address, or a "
+			"git+https:// one",
+			quoted);
 		return NULL;
 	}
 	return input_absolute(b->dir, input->from);
@@ -124,22 +130,24 @@ static char *input_path(const struct base *b, const struct job_input *input, con
 		return steal(path);
 	autofree char *quoted = yaml_quote(input->path ? input->path : input->from);
 	yaml_error(node, b->err,
-	        input->path ? "found the path %s, expected a relative path below the data directory, without '..'"
-	                    : "found %s, which has no last part to name it by, expected the key 'path' beside it",
-	        quoted);
+		input->path ? "found the path %s, expected a relative path below the data directory, without '..'"
+			    : "found %s, which has no last part to name it by, expected the key 'path' beside it",
+		quoted);
 	return NULL;
 }
 
 // What is live is no copy: nothing can be done to it.
 static int check_live(const struct base *b, const struct job_input *input)
 {
-	if (!input->live || !(is_http(input->from) || is_git(input->from) || input->unpack || input->sha256 || input->once))
+	if (!input->live ||
+		!(is_http(input->from) || is_git(input->from) || input->unpack || input->sha256 || input->once))
 		return 0;
 	return yaml_error(yaml_find(input->place.node, "live"), b->err,
-	        "found 'live' for %s, expected it only for a path of this machine, without 'unpack', 'sha256' and 'once'",
-	        is_http(input->from) || is_git(input->from) ? "an address"
-	        : input->unpack      ? "an archive to unpack"
-	                             : "an input with 'sha256' or 'once'");
+		"found 'live' for %s, expected it only for a path of this machine, without 'unpack', 'sha256' and "
+		"'once'",
+		is_http(input->from) || is_git(input->from) ? "an address"
+		: input->unpack                             ? "an archive to unpack"
+							    : "an input with 'sha256' or 'once'");
 }
 
 // What is right for a file alone.
@@ -147,8 +155,8 @@ static int check_git(const struct base *b, const struct job_input *input)
 {
 	const char *key = !is_git(input->from) ? NULL : input->unpack == 1 ? "unpack" : input->sha256 ? "sha256" : NULL;
 	return key ? yaml_error(yaml_find(input->place.node, key), b->err,
-	                     "found '%s' of an input from git, which is a directory, expected it of a file only", key)
-	           : 0;
+			     "found '%s' of an input from git, which is a directory, expected it of a file only", key)
+		   : 0;
 }
 
 static json_t *make_input(const struct base *b, const struct job_input *input)
@@ -164,11 +172,11 @@ static json_t *make_input(const struct base *b, const struct job_input *input)
 	for (char *c = sha256; c && *c; c++)
 		*c = *c >= 'A' && *c <= 'F' ? (char)(*c - 'A' + 'a') : *c;
 	return mem_json("{s:s, s:s, s:s, s:s?, s:b, s:s, s:b}", "name",
-	        input->name ? input->name
-	        : *base     ? base
-	                    : from,
-	        "from", from, "kind", input->live ? "live" : kind_of(from), "sha256", sha256, "unpack", input->unpack, "path", path, "once",
-	        input->once);
+		input->name ? input->name
+		: *base     ? base
+			    : from,
+		"from", from, "kind", input->live ? "live" : kind_of(from), "sha256", sha256, "unpack", input->unpack,
+		"path", path, "once", input->once);
 }
 
 // Two archives may be unpacked into one directory; anything else would overwrite.
@@ -177,13 +185,14 @@ static int check_path(const struct base *b, const json_t *before, const json_t *
 	size_t i;
 	json_t *other;
 	const char *path = json_string_value(json_object_get(input, "path"));
-	json_array_foreach(before, i, other)
-	{
-		bool both = json_is_true(json_object_get(input, "unpack")) && json_is_true(json_object_get(other, "unpack"));
+	json_array_foreach (before, i, other) {
+		bool both = json_is_true(json_object_get(input, "unpack")) &&
+			    json_is_true(json_object_get(other, "unpack"));
 		if (both || strcmp(path, json_string_value(json_object_get(other, "path"))))
 			continue;
-		return yaml_error(
-		        node, b->err, "found the path '%s', which is that of inputs[%zu], too, expected a 'path' of its own", path, i);
+		return yaml_error(node, b->err,
+			"found the path '%s', which is that of inputs[%zu], too, expected a 'path' of its own", path,
+			i);
 	}
 	return 0;
 }

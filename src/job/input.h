@@ -8,7 +8,8 @@
 
 #include <jansson.h>
 
-// The plan's "inputs", owned by the caller; NULL and err when one leads nowhere or two land on the same path. dir: see plan_make.
+// The plan's "inputs", owned by the caller; NULL and err when one leads nowhere or two land on the same path. dir: see
+// plan_make.
 json_t *input_list(const struct job *job, const char *dir, struct error *err);
 
 // A path of the job file as an absolute one without "." and "//". Owned by the caller.

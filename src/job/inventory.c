@@ -37,7 +37,7 @@ static bool holds(const json_t *list, const char *text)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item)
+	json_array_foreach (list, i, item)
 		if (!strcmp(json_string_value(item), text))
 			return true;
 	return false;
@@ -63,7 +63,7 @@ static int add_hosts(struct inventory *v, const char *group, const char *pattern
 		return error_set(v->err, ERROR_USAGE, "%s:%d: %s", v->file, line, why.text);
 	size_t i;
 	json_t *name;
-	json_array_foreach(names, i, name) {
+	json_array_foreach (names, i, name) {
 		const char *text = json_string_value(name);
 		if (!json_object_get(v->hosts, text))
 			json_object_set_new(v->hosts, text, json_object());
@@ -237,7 +237,8 @@ static int yaml_members(struct inventory *v, const char *group, const struct yam
 		autojson json_t *vars = json_object();
 		if (!hosts)
 			add_once(json_object_get(group_of(v, group), "children"), e->key);
-		if (hosts ? yaml_vars(v, e->value, vars) || add_hosts(v, group, e->key, vars, e->line) : yaml_group(v, e->key, e->value))
+		if (hosts ? yaml_vars(v, e->value, vars) || add_hosts(v, group, e->key, vars, e->line)
+			  : yaml_group(v, e->key, e->value))
 			return -1;
 	}
 	return 0;
@@ -256,8 +257,8 @@ static int yaml_group(struct inventory *v, const char *name, const struct yaml *
 		else if (!strcmp(e->key, "hosts") || !strcmp(e->key, "children"))
 			rc = yaml_members(v, name, e->value, *e->key == 'h');
 		else
-			rc = yaml_error_at(e->value->file, e->line, e->column, v->err, "found '%s' in a group, expected hosts, children or vars",
-				e->key);
+			rc = yaml_error_at(e->value->file, e->line, e->column, v->err,
+				"found '%s' in a group, expected hosts, children or vars", e->key);
 		if (rc)
 			return -1;
 	}
@@ -278,7 +279,8 @@ static int read_yaml(struct inventory *v, const char *text, size_t len)
 
 // --- what it comes to ---------------------------------------------------------------
 
-// The hosts of a group and its children, each once, in the order of the file. seen: groups that were begun (true) and ended (false).
+// The hosts of a group and its children, each once, in the order of the file. seen: groups that were begun (true) and
+// ended (false).
 static int collect_in(const struct inventory *v, const char *group, json_t *seen, json_t *names)
 {
 	const json_t *g = json_object_get(v->groups, group), *before = json_object_get(seen, group);
@@ -289,9 +291,9 @@ static int collect_in(const struct inventory *v, const char *group, json_t *seen
 	if (before)
 		return 0;
 	json_object_set_new(seen, group, json_true());
-	json_array_foreach(json_object_get(g, "hosts"), i, item)
+	json_array_foreach (json_object_get(g, "hosts"), i, item)
 		add_once(names, json_string_value(item));
-	json_array_foreach(json_object_get(g, "children"), i, item)
+	json_array_foreach (json_object_get(g, "children"), i, item)
 		if (collect_in(v, json_string_value(item), seen, names))
 			return -1;
 	json_object_set_new(seen, group, json_false());
@@ -308,7 +310,7 @@ static int refuse_loops(const struct inventory *v)
 {
 	const char *name;
 	json_t *group;
-	json_object_foreach(v->groups, name, group) {
+	json_object_foreach (v->groups, name, group) {
 		autojson json_t *names = json_array();
 		if (collect(v, name, names))
 			return -1;
@@ -316,8 +318,8 @@ static int refuse_loops(const struct inventory *v)
 	return 0;
 }
 
-// How far below "all" a group is: the deeper one's variables win, of two equally deep ones the later in the alphabet. known keeps what was
-// found; there are no loops.
+// How far below "all" a group is: the deeper one's variables win, of two equally deep ones the later in the alphabet.
+// known keeps what was found; there are no loops.
 static int depth_of(const struct inventory *v, const char *group, json_t *known)
 {
 	const char *name;
@@ -326,7 +328,7 @@ static int depth_of(const struct inventory *v, const char *group, json_t *known)
 	if (depth)
 		return depth;
 	depth = 1;
-	json_object_foreach(v->groups, name, other)
+	json_object_foreach (v->groups, name, other)
 		if (strcmp(name, "all") && holds(json_object_get(other, "children"), group)) {
 			int above = depth_of(v, name, known);
 			depth = above + 1 > depth ? above + 1 : depth;
@@ -356,7 +358,7 @@ static json_t *vars_of(const struct inventory *v, const char *host)
 	size_t count = 0;
 	const char *name;
 	json_t *group;
-	json_object_foreach(v->groups, name, group) {
+	json_object_foreach (v->groups, name, group) {
 		autojson json_t *members = json_array();
 		if (!strcmp(name, "all") || collect(v, name, members) || !holds(members, host))
 			continue;
@@ -370,7 +372,8 @@ static json_t *vars_of(const struct inventory *v, const char *host)
 }
 
 // The value of the first of two names of a variable; *line is where it stands. A template is refused.
-static int get(const struct inventory *v, const json_t *vars, const char *name, const char *older, const char **value, int *line)
+static int get(const struct inventory *v, const json_t *vars, const char *name, const char *older, const char **value,
+	int *line)
 {
 	const json_t *found = json_object_get(vars, name) ? json_object_get(vars, name) : json_object_get(vars, older);
 	*value = found ? json_string_value(json_array_get(found, 0)) : NULL;
@@ -382,12 +385,15 @@ static int get(const struct inventory *v, const json_t *vars, const char *name, 
 
 static int refuse_unknown(const struct inventory *v, const json_t *vars)
 {
-	static const char *const refused[] = {"ansible_password", "ansible_ssh_pass", "ansible_ssh_common_args", "ansible_ssh_extra_args"};
+	static const char *const refused[] = {
+		"ansible_password", "ansible_ssh_pass", "ansible_ssh_common_args", "ansible_ssh_extra_args"};
 	for (size_t i = 0; i < countof(refused); i++) {
 		const json_t *found = json_object_get(vars, refused[i]);
 		if (found && *json_string_value(json_array_get(found, 0)))
-			return error_set(v->err, ERROR_USAGE, "%s:%d: found '%s', which is not taken over: expected it in ssh's own configuration%s", v->file,
-				(int)json_integer_value(json_array_get(found, 1)), refused[i], i < 2 ? ", as a key" : "");
+			return error_set(v->err, ERROR_USAGE,
+				"%s:%d: found '%s', which is not taken over: expected it in ssh's own configuration%s",
+				v->file, (int)json_integer_value(json_array_get(found, 1)), refused[i],
+				i < 2 ? ", as a key" : "");
 	}
 	return 0;
 }
@@ -396,7 +402,9 @@ static int parse_number(const struct inventory *v, const char *text, int line, l
 {
 	char *end;
 	*value = strtol(text, &end, 10);
-	return *text && !*end && *value >= min && *value <= max ? 0 : complain(v, line, "expected a whole number in range, found", text);
+	return *text && !*end && *value >= min && *value <= max
+		       ? 0
+		       : complain(v, line, "expected a whole number in range, found", text);
 }
 
 static json_t *make_host(const struct inventory *v, const char *name, long *rank)
@@ -414,10 +422,12 @@ static json_t *make_host(const struct inventory *v, const char *name, long *rank
 	}
 	if (get(v, vars, "ansible_user", "ansible_ssh_user", &user, &line) ||
 		get(v, vars, "ansible_ssh_private_key_file", "ansible_private_key_file", &key, &line) ||
-		get(v, vars, "ansible_port", "ansible_ssh_port", &port, &line) || (port && parse_number(v, port, line, 1, 65535, &number)))
+		get(v, vars, "ansible_port", "ansible_ssh_port", &port, &line) ||
+		(port && parse_number(v, port, line, 1, 65535, &number)))
 		return NULL;
 	*rank = -1;
-	if (get(v, vars, "node_rank", "node_rank", &place, &line) || (place && parse_number(v, place, line, 0, 1000000, rank)))
+	if (get(v, vars, "node_rank", "node_rank", &place, &line) ||
+		(place && parse_number(v, place, line, 0, 1000000, rank)))
 		return NULL;
 	json_t *host = mem_json("{s:s, s:s*, s:s*}", "host", address ? address : name, "user", user, "key", key);
 	if (port)
@@ -445,14 +455,16 @@ static int put_in_order(const struct inventory *v, struct placed *all, size_t co
 		ranked += all[i].rank >= 0;
 	for (size_t i = 0; ranked && i < count; i++)
 		if (all[i].rank < 0)
-			return error_set(v->err, ERROR_USAGE, "%s: the host '%s' has no node_rank, expected one for every host or for none", v->file,
+			return error_set(v->err, ERROR_USAGE,
+				"%s: the host '%s' has no node_rank, expected one for every host or for none", v->file,
 				all[i].name);
 	if (!ranked)
 		return 0;
 	qsort(all, count, sizeof *all, by_rank);
 	for (size_t i = 1; i < count; i++)
 		if (all[i].rank == all[i - 1].rank)
-			return error_set(v->err, ERROR_USAGE, "%s: the hosts '%s' and '%s' have the node_rank %ld, expected one each", v->file,
+			return error_set(v->err, ERROR_USAGE,
+				"%s: the hosts '%s' and '%s' have the node_rank %ld, expected one each", v->file,
 				all[i - 1].name, all[i].name, all[i].rank);
 	return 0;
 }
@@ -485,7 +497,7 @@ static json_t *choose(const struct inventory *v, const char *group)
 	const char *name;
 	json_t *vars;
 	if (!group || !strcmp(group, "all"))
-		json_object_foreach(v->hosts, name, vars)
+		json_object_foreach (v->hosts, name, vars)
 			json_array_append_new(names, json_string(name));
 	else if (!json_object_get(v->groups, group)) {
 		error_set(v->err, ERROR_USAGE, "%s: found no group '%s'", v->file, group);
@@ -494,7 +506,8 @@ static json_t *choose(const struct inventory *v, const char *group)
 		return NULL;
 	if (json_array_size(names))
 		return make_list(v, names);
-	error_set(v->err, ERROR_USAGE, "%s: found no host%s%s, expected at least one", v->file, group ? " in the group " : "", group ? group : "");
+	error_set(v->err, ERROR_USAGE, "%s: found no host%s%s, expected at least one", v->file,
+		group ? " in the group " : "", group ? group : "");
 	return NULL;
 }
 

@@ -1,6 +1,5 @@
-#include "job/inventory.h"
-
 #include "base/mem.h"
+#include "job/inventory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,7 +56,8 @@ static void ini_files(void **state)
 static void yaml_files(void **state)
 {
 	is_list("hosts.yml", yaml, "workers",
-		"[{\"host\":\"10.0.0.9\",\"port\":2200,\"user\":\"trainer\"},{\"host\":\"10.0.0.2\",\"port\":2200,\"user\":\"root\"}]");
+		"[{\"host\":\"10.0.0.9\",\"port\":2200,\"user\":\"trainer\"},{\"host\":\"10.0.0.2\",\"port\":2200,"
+		"\"user\":\"root\"}]");
 	is_list("hosts.yml", yaml, "all",
 		"[{\"host\":\"lone\",\"user\":\"me\"},{\"host\":\"10.0.0.9\",\"port\":2200,\"user\":\"trainer\"},"
 		"{\"host\":\"10.0.0.2\",\"port\":2200,\"user\":\"root\"}]");
@@ -75,18 +75,23 @@ static void errors_say_where(void **state)
 	is_list("h", "a ansible_host=-oProxyCommand=x\n", NULL,
 		"h:1: found the host '-oProxyCommand=x', expected a name or address of letters, digits and - . _ : %");
 	is_list("h", "a ansible_password=x\n", NULL,
-		"h:1: found 'ansible_password', which is not taken over: expected it in ssh's own configuration, as a key");
-	is_list("h", "a node_rank=0\nb\n", NULL, "h: the host 'b' has no node_rank, expected one for every host or for none");
-	is_list("h", "a node_rank=0\nb node_rank=0\n", NULL, "h: the hosts 'a' and 'b' have the node_rank 0, expected one each");
+		"h:1: found 'ansible_password', which is not taken over: expected it in ssh's own configuration, as a "
+		"key");
+	is_list("h", "a node_rank=0\nb\n", NULL,
+		"h: the host 'b' has no node_rank, expected one for every host or for none");
+	is_list("h", "a node_rank=0\nb node_rank=0\n", NULL,
+		"h: the hosts 'a' and 'b' have the node_rank 0, expected one each");
 	is_list("h", "[a:children]\nb\n[b:children]\na\n", "a", "h: the group 'a' holds itself");
 	is_list("h.yaml", "all: [1]\n", NULL, "h.yaml:1:6: found a list, expected a map");
-	is_list("h.yaml", "all:\n  host: {a: }\n", NULL, "h.yaml:2:3: found 'host' in a group, expected hosts, children or vars");
+	is_list("h.yaml", "all:\n  host: {a: }\n", NULL,
+		"h.yaml:2:3: found 'host' in a group, expected hosts, children or vars");
 	is_list("h.yaml", "all:\n  hosts: {\"n[2:1]\": }\n", NULL,
 		"h.yaml:2: found the range '[2:1]', expected [FIRST-LAST], such as [0-15] or [01:16]");
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(ini_files), cmocka_unit_test(yaml_files), cmocka_unit_test(errors_say_where)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ini_files), cmocka_unit_test(yaml_files), cmocka_unit_test(errors_say_where)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

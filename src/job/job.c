@@ -25,267 +25,310 @@ static const struct field_shape shape;
 #define VOLUME "^[^:]+:/[^:]*(:(ro|rw))?$", .expected = "HOST:CONTAINER, perhaps with ':ro' behind"
 
 static const struct field role_fields[] = {
-        {"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .expected = "how many nodes", .min = 1, .max = 10000,
-                .example = "2", .help = "how many nodes have this role"},
-        {"command", FIELD_COMMAND, offsetof(struct job_role, command), .example = "python server.py",
-                .help = "what the ranks of this role run; default: `run.command`"},
-        {"decides", FIELD_BOOL, offsetof(struct job_role, decides), .example = "true",
-                .help = "the run ends when all ranks of the deciding roles have ended; default: with `launch: ps` only `worker` decides, "
-                        "else every "
-                        "role does unless another says `true`"},
-        {"cpus", FIELD_CPUS, offsetof(struct job_role, cpus), .example = "500m", .help = "as `cluster.cpus`, for this role"},
-        {"memory", FIELD_BYTES, offsetof(struct job_role, memory), .example = "1Gi", .help = "as `cluster.memory`, for this role"},
-        {"image", FIELD_TEXT, offsetof(struct job_role, image), .pattern = IMAGE, .help = "as `cluster.image`, for this role"},
-        {0},
+	{"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .expected = "how many nodes", .min = 1,
+		.max = 10000, .example = "2", .help = "how many nodes have this role"},
+	{"command", FIELD_COMMAND, offsetof(struct job_role, command), .example = "python server.py",
+		.help = "what the ranks of this role run; default: `run.command`"},
+	{"decides", FIELD_BOOL, offsetof(struct job_role, decides), .example = "true",
+		.help = "the run ends when all ranks of the deciding roles have ended; default: with `launch: ps` only "
+			"`worker` decides, "
+			"else every "
+			"role does unless another says `true`"},
+	{"cpus", FIELD_CPUS, offsetof(struct job_role, cpus), .example = "500m",
+		.help = "as `cluster.cpus`, for this role"},
+	{"memory", FIELD_BYTES, offsetof(struct job_role, memory), .example = "1Gi",
+		.help = "as `cluster.memory`, for this role"},
+	{"image", FIELD_TEXT, offsetof(struct job_role, image), .pattern = IMAGE,
+		.help = "as `cluster.image`, for this role"},
+	{0},
 };
 static const struct field_shape role_shape = {sizeof(struct job_role), "nodes", role_fields, &shape};
 
 static const struct field build_fields[] = {
-        {"context", FIELD_TEXT, offsetof(struct job_build, context), .required = true, .expected = "a directory", .example = "image",
-                .help = "a directory (relative to the job file) with a `Dockerfile`; what its `.dockerignore` names is left out"},
-        {"dockerfile", FIELD_TEXT, offsetof(struct job_build, dockerfile), .example = "Dockerfile.gpu",
-                .help = "the file with the instructions, below the context; default: `Dockerfile`"},
-        {"args", FIELD_ENV, offsetof(struct job_build, args), .max = 100, ENV_NAME, .example = "{VERSION: \"12\"}",
-                .help = "values for the `ARG`s of the file"},
-        {0},
+	{"context", FIELD_TEXT, offsetof(struct job_build, context), .required = true, .expected = "a directory",
+		.example = "image",
+		.help = "a directory (relative to the job file) with a `Dockerfile`; what its `.dockerignore` names is "
+			"left out"},
+	{"dockerfile", FIELD_TEXT, offsetof(struct job_build, dockerfile), .example = "Dockerfile.gpu",
+		.help = "the file with the instructions, below the context; default: `Dockerfile`"},
+	{"args", FIELD_ENV, offsetof(struct job_build, args), .max = 100, ENV_NAME, .example = "{VERSION: \"12\"}",
+		.help = "values for the `ARG`s of the file"},
+	{0},
 };
 static const struct field_shape build_shape = {sizeof(struct job_build), "context", build_fields, &shape};
 
 static const struct field cluster_fields[] = {
-        {"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local", .pattern = "^[a-z][a-z0-9-]{0,30}$",
-                .expected = "the name of an executor", .example = "local", .help = "what makes the nodes"},
-        {"nodes", FIELD_INT, offsetof(struct job_cluster, nodes), .min = 1, .max = 10000, .example = "4",
-                .help = "how many nodes, all of one role called `worker`; not together with `roles`; default: 1, or as many as hosts are named"},
-        {"roles", FIELD_NAMED, offsetof(struct job_cluster, roles), .max = 100, .shape = &role_shape, .pattern = NAME,
-                .expected = "a name of lower-case letters, digits and '-'", .example = "{ps: 1, worker: 2}",
-                .help = "nodes by role, in this order: a name and how many, or a name and a map that says more"},
-        {"cpus", FIELD_CPUS, offsetof(struct job_cluster, cpus), .example = "200m", .help = "CPUs each node may use; default: no limit"},
-        {"memory", FIELD_BYTES, offsetof(struct job_cluster, memory), .example = "125Mi",
-                .help = "memory each node may use; default: no limit"},
-        {"lease", FIELD_SECONDS, offsetof(struct job_cluster, lease), .min = 5, .max = YEAR, .example = "2h",
-                .help = "how long a node lives that cannot reach its controller; default: what the site file says, else 30s, with `launch: mpi` "
-                        "three heartbeats (15s), and 1h for a cluster that `muster up` keeps"},
-        {"image", FIELD_TEXT, offsetof(struct job_cluster, image), .pattern = IMAGE,
-                .help = "docker: what the containers are made of; it is pulled only when the engine does not have it"},
-        {"build", FIELD_OBJECT, offsetof(struct job_cluster, build), .shape = &build_shape,
-                .help = "docker: the image is built from this first: a directory, or a map that says more"},
-        {"volumes", FIELD_TEXTS, offsetof(struct job_cluster, volumes), .max = 100, .pattern = VOLUME,
-                .example = "[/srv/data:/data:ro]",
-                .help = "docker: directories of the engine's machine, or named volumes, in every container"},
-        {"hosts", FIELD_TEXTS, offsetof(struct job_cluster, hosts), .max = 10000, .example = "[a, \"user@b:2222\", \"node[0-15]\"]",
-                .help = "the hosts of `executor: ssh`, one a node, in this order: names of ssh's configuration or addresses, with users, "
-                        "ports and ranges"},
-        {"inventory", FIELD_TEXT, offsetof(struct job_cluster, inventory), .example = "hosts.ini",
-                .help = "the hosts out of an Ansible inventory, INI or YAML, relative to the job file; not together with `hosts`"},
-        {"group", FIELD_TEXT, offsetof(struct job_cluster, group), .example = "workers",
-                .help = "the group of the inventory; default: all of its hosts"},
-        {"at_once", FIELD_INT, offsetof(struct job_cluster, at_once), .min = 1, .max = 1000, .example = "16",
-                .help = "to how many hosts ssh connects at a time; default: 32"},
-        {0},
+	{"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local",
+		.pattern = "^[a-z][a-z0-9-]{0,30}$", .expected = "the name of an executor", .example = "local",
+		.help = "what makes the nodes"},
+	{"nodes", FIELD_INT, offsetof(struct job_cluster, nodes), .min = 1, .max = 10000, .example = "4",
+		.help = "how many nodes, all of one role called `worker`; not together with `roles`; default: 1, or as "
+			"many as hosts are named"},
+	{"roles", FIELD_NAMED, offsetof(struct job_cluster, roles), .max = 100, .shape = &role_shape, .pattern = NAME,
+		.expected = "a name of lower-case letters, digits and '-'", .example = "{ps: 1, worker: 2}",
+		.help = "nodes by role, in this order: a name and how many, or a name and a map that says more"},
+	{"cpus", FIELD_CPUS, offsetof(struct job_cluster, cpus), .example = "200m",
+		.help = "CPUs each node may use; default: no limit"},
+	{"memory", FIELD_BYTES, offsetof(struct job_cluster, memory), .example = "125Mi",
+		.help = "memory each node may use; default: no limit"},
+	{"lease", FIELD_SECONDS, offsetof(struct job_cluster, lease), .min = 5, .max = YEAR, .example = "2h",
+		.help = "how long a node lives that cannot reach its controller; default: what the site file says, "
+			"else 30s, with `launch: mpi` "
+			"three heartbeats (15s), and 1h for a cluster that `muster up` keeps"},
+	{"image", FIELD_TEXT, offsetof(struct job_cluster, image), .pattern = IMAGE,
+		.help = "docker: what the containers are made of; it is pulled only when the engine does not have it"},
+	{"build", FIELD_OBJECT, offsetof(struct job_cluster, build), .shape = &build_shape,
+		.help = "docker: the image is built from this first: a directory, or a map that says more"},
+	{"volumes", FIELD_TEXTS, offsetof(struct job_cluster, volumes), .max = 100, .pattern = VOLUME,
+		.example = "[/srv/data:/data:ro]",
+		.help = "docker: directories of the engine's machine, or named volumes, in every container"},
+	{"hosts", FIELD_TEXTS, offsetof(struct job_cluster, hosts), .max = 10000,
+		.example = "[a, \"user@b:2222\", \"node[0-15]\"]",
+		.help = "the hosts of `executor: ssh`, one a node, in this order: names of ssh's configuration or "
+			"addresses, with users, "
+			"ports and ranges"},
+	{"inventory", FIELD_TEXT, offsetof(struct job_cluster, inventory), .example = "hosts.ini",
+		.help = "the hosts out of an Ansible inventory, INI or YAML, relative to the job file; not together "
+			"with `hosts`"},
+	{"group", FIELD_TEXT, offsetof(struct job_cluster, group), .example = "workers",
+		.help = "the group of the inventory; default: all of its hosts"},
+	{"at_once", FIELD_INT, offsetof(struct job_cluster, at_once), .min = 1, .max = 1000, .example = "16",
+		.help = "to how many hosts ssh connects at a time; default: 32"},
+	{0},
 };
 static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields, &shape};
 
 static const struct field input_fields[] = {
-        {"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .expected = "a path or an address",
-                .example = "data/train.tar.gz",
-                .help = "a file or directory of this machine (relative to the job file), an `http://` or `https://` address, or "
-                        "a git repository: `git+https://HOST/PATH#REF`"},
-        {"sha256", FIELD_TEXT, offsetof(struct job_input, sha256), .pattern = "^[0-9a-fA-F]{64}$", .expected = "64 hexadecimal digits",
-                .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-                .help = "the run fails before it starts when the file is another one"},
-        {"unpack", FIELD_BOOL, offsetof(struct job_input, unpack), .fallback = "false", .example = "true",
-                .help = "unpack an archive: tar (plain, gz, xz, zst, bz2) or zip"},
-        {"path", FIELD_TEXT, offsetof(struct job_input, path), .example = "train",
-                .help = "where it is put, below the data directory `{data}`; default: the last part of `from`, or `.` when it is unpacked"},
-        {"once", FIELD_BOOL, offsetof(struct job_input, once), .fallback = "false", .example = "true",
-                .help = "one copy for all nodes that share a file system"},
-        {"live", FIELD_BOOL, offsetof(struct job_input, live), .fallback = "false", .example = "true",
-                .help = "not a copy but the directory or file itself: what is changed on this machine is seen in all nodes at once, and the "
-                        "other way round"},
-        {"name", FIELD_TEXT, offsetof(struct job_input, name), .example = "training data",
-                .help = "what messages call it; default: the last part of `from`"},
-        {0},
+	{"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .expected = "a path or an address",
+		.example = "data/train.tar.gz",
+		.help = "a file or directory of this machine (relative to the job file), an `http://` or `https://` "
+			"address, or "
+			"a git repository: `git+https://HOST/PATH#REF`"},
+	{"sha256", FIELD_TEXT, offsetof(struct job_input, sha256), .pattern = "^[0-9a-fA-F]{64}$",
+		.expected = "64 hexadecimal digits",
+		.example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+		.help = "the run fails before it starts when the file is another one"},
+	{"unpack", FIELD_BOOL, offsetof(struct job_input, unpack), .fallback = "false", .example = "true",
+		.help = "unpack an archive: tar (plain, gz, xz, zst, bz2) or zip"},
+	{"path", FIELD_TEXT, offsetof(struct job_input, path), .example = "train",
+		.help = "where it is put, below the data directory `{data}`; default: the last part of `from`, or `.` "
+			"when it is unpacked"},
+	{"once", FIELD_BOOL, offsetof(struct job_input, once), .fallback = "false", .example = "true",
+		.help = "one copy for all nodes that share a file system"},
+	{"live", FIELD_BOOL, offsetof(struct job_input, live), .fallback = "false", .example = "true",
+		.help = "not a copy but the directory or file itself: what is changed on this machine is seen in all "
+			"nodes at once, and the "
+			"other way round"},
+	{"name", FIELD_TEXT, offsetof(struct job_input, name), .example = "training data",
+		.help = "what messages call it; default: the last part of `from`"},
+	{0},
 };
 static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields, &shape};
 
 static const struct field mount_fields[] = {
-        {"type", FIELD_TEXT, offsetof(struct job_mount, type), .fallback = "nfs4", .pattern = "^[a-z0-9][a-z0-9._-]*$",
-                .expected = "a type of file system", .example = "nfs4", .help = "as `mount -t` takes it"},
-        {"from", FIELD_TEXT, offsetof(struct job_mount, from), .required = true, .pattern = "^[^-].*$", .expected = "what to mount",
-                .example = "10.0.0.9:/export", .help = "what is mounted"},
-        {"to", FIELD_TEXT, offsetof(struct job_mount, to), .required = true, .pattern = "^(/(?!\\.\\.?(/|$))[^/{}\\n]+)+$",
-                .expected = "an absolute path", .example = "/mnt/data", .help = "where; missing directories are made"},
-        {"options", FIELD_TEXTS, offsetof(struct job_mount, options), .max = 100, .pattern = "^[^-,\\n][^,\\n]*$", .expected = "one option",
-                .example = "[vers=4.1, hard, noresvport]", .help = "as `mount -o` takes them"},
-        {0},
+	{"type", FIELD_TEXT, offsetof(struct job_mount, type), .fallback = "nfs4", .pattern = "^[a-z0-9][a-z0-9._-]*$",
+		.expected = "a type of file system", .example = "nfs4", .help = "as `mount -t` takes it"},
+	{"from", FIELD_TEXT, offsetof(struct job_mount, from), .required = true, .pattern = "^[^-].*$",
+		.expected = "what to mount", .example = "10.0.0.9:/export", .help = "what is mounted"},
+	{"to", FIELD_TEXT, offsetof(struct job_mount, to), .required = true,
+		.pattern = "^(/(?!\\.\\.?(/|$))[^/{}\\n]+)+$", .expected = "an absolute path", .example = "/mnt/data",
+		.help = "where; missing directories are made"},
+	{"options", FIELD_TEXTS, offsetof(struct job_mount, options), .max = 100, .pattern = "^[^-,\\n][^,\\n]*$",
+		.expected = "one option", .example = "[vers=4.1, hard, noresvport]",
+		.help = "as `mount -o` takes them"},
+	{0},
 };
 static const struct field_shape mount_shape = {sizeof(struct job_mount), NULL, mount_fields, &shape};
 
 static const struct field setup_fields[] = {
-        {"run", FIELD_COMMAND, offsetof(struct job_setup, run), .example = "tar xf {data}/words.tar",
-                .help = "a command to run on each node before the job, in the order of the list; the run fails when one fails"},
-        {"packages", FIELD_TEXTS, offsetof(struct job_setup, packages), .max = 1000, .pattern = "^[A-Za-z0-9][A-Za-z0-9+._:=~^-]*$",
-                .expected = "the name of a package", .example = "[docker.io, nfs-common]",
-                .help = "instead of `run`: packages that each node must have, installed as root by apt-get, dnf or apk"},
-        {"mounts", FIELD_OBJECTS, offsetof(struct job_setup, mounts), .max = 100, .shape = &mount_shape,
-                .help = "instead of `run`: file systems to mount as root until the run ends, each a step of its own"},
-        {"name", FIELD_TEXT, offsetof(struct job_setup, name), .example = "unpack the words",
-                .help = "what messages call it; default: the beginning of the command"},
-        {"once", FIELD_BOOL, offsetof(struct job_setup, once), .fallback = "false", .example = "true",
-                .help = "run it only on node 0, while the others wait"},
-        {"become", FIELD_BOOL, offsetof(struct job_setup, become), .fallback = "false", .example = "true",
-                .help = "run it as root: by `sudo -n`, unless the node's user is root; packages and mounts always are"},
-        {"creates", FIELD_TEXT, offsetof(struct job_setup, creates), .example = "/opt/tool/bin/tool",
-                .help = "the step is skipped where this path is there already; from `{out}` when it is relative"},
-        {"timeout", FIELD_SECONDS, offsetof(struct job_setup, timeout), .max = YEAR, .fallback = "0", .example = "10m",
-                .help = "it fails when it takes longer; 0: no limit"},
-        {"env", FIELD_ENV, offsetof(struct job_setup, env), .max = 1000, ENV_NAME, .example = "{LANG: C}",
-                .help = "further environment of this command"},
-        {0},
+	{"run", FIELD_COMMAND, offsetof(struct job_setup, run), .example = "tar xf {data}/words.tar",
+		.help = "a command to run on each node before the job, in the order of the list; the run fails when "
+			"one fails"},
+	{"packages", FIELD_TEXTS, offsetof(struct job_setup, packages), .max = 1000,
+		.pattern = "^[A-Za-z0-9][A-Za-z0-9+._:=~^-]*$", .expected = "the name of a package",
+		.example = "[docker.io, nfs-common]",
+		.help = "instead of `run`: packages that each node must have, installed as root by apt-get, dnf or "
+			"apk"},
+	{"mounts", FIELD_OBJECTS, offsetof(struct job_setup, mounts), .max = 100, .shape = &mount_shape,
+		.help = "instead of `run`: file systems to mount as root until the run ends, each a step of its own"},
+	{"name", FIELD_TEXT, offsetof(struct job_setup, name), .example = "unpack the words",
+		.help = "what messages call it; default: the beginning of the command"},
+	{"once", FIELD_BOOL, offsetof(struct job_setup, once), .fallback = "false", .example = "true",
+		.help = "run it only on node 0, while the others wait"},
+	{"become", FIELD_BOOL, offsetof(struct job_setup, become), .fallback = "false", .example = "true",
+		.help = "run it as root: by `sudo -n`, unless the node's user is root; packages and mounts always are"},
+	{"creates", FIELD_TEXT, offsetof(struct job_setup, creates), .example = "/opt/tool/bin/tool",
+		.help = "the step is skipped where this path is there already; from `{out}` when it is relative"},
+	{"timeout", FIELD_SECONDS, offsetof(struct job_setup, timeout), .max = YEAR, .fallback = "0", .example = "10m",
+		.help = "it fails when it takes longer; 0: no limit"},
+	{"env", FIELD_ENV, offsetof(struct job_setup, env), .max = 1000, ENV_NAME, .example = "{LANG: C}",
+		.help = "further environment of this command"},
+	{0},
 };
 static const struct field_shape setup_shape = {sizeof(struct job_setup), "run", setup_fields, &shape};
 
 static const struct field container_fields[] = {
-        {"image", FIELD_TEXT, offsetof(struct job_container, image), .pattern = IMAGE,
-                .help = "what the container is made of; it is pulled only when the node's engine does not have it"},
-        {"build", FIELD_OBJECT, offsetof(struct job_container, build), .shape = &build_shape,
-                .help = "instead of `image`: a directory, sent to the nodes, that the image is built from, or a map that says more"},
-        {"volumes", FIELD_TEXTS, offsetof(struct job_container, volumes), .max = 100, .pattern = VOLUME,
-                .example = "[/srv/data:/data:ro]", .help = "directories of the node, or named volumes of its engine, in the container"},
-        {0},
+	{"image", FIELD_TEXT, offsetof(struct job_container, image), .pattern = IMAGE,
+		.help = "what the container is made of; it is pulled only when the node's engine does not have it"},
+	{"build", FIELD_OBJECT, offsetof(struct job_container, build), .shape = &build_shape,
+		.help = "instead of `image`: a directory, sent to the nodes, that the image is built from, or a map "
+			"that says more"},
+	{"volumes", FIELD_TEXTS, offsetof(struct job_container, volumes), .max = 100, .pattern = VOLUME,
+		.example = "[/srv/data:/data:ro]",
+		.help = "directories of the node, or named volumes of its engine, in the container"},
+	{0},
 };
 static const struct field_shape container_shape = {sizeof(struct job_container), "image", container_fields, &shape};
 
 static const struct field run_fields[] = {
-        {"launch", FIELD_CHOICE, offsetof(struct job_run, launch), .choices = job_launches, .fallback = "none", .example = "torch",
-                .help = "how the ranks find each other"},
-        {"mpi", FIELD_CHOICE, offsetof(struct job_run, mpi), .choices = job_mpis, .fallback = "auto", .example = "openmpi",
-                .help = "with `launch: mpi`: the family of MPI that the program was built with; `auto`: what its library says, or else "
-                        "Open MPI where that is whose `mpirun` node 0 has"},
-        {"container", FIELD_OBJECT, offsetof(struct job_run, container), .shape = &container_shape,
-                .help = "run the ranks in a container of each node's Docker Engine: an image, or a map that says more"},
-        {"command", FIELD_COMMAND, offsetof(struct job_run, command), .example = "[python, train.py, --rank, \"{rank}\"]",
-                .help = "what each rank runs: a text is given to `/bin/sh -c`, a list is the program and its arguments as they are; "
-                        "required unless every "
-                        "role has its own"},
-        {"env", FIELD_ENV, offsetof(struct job_run, env), .max = 1000, ENV_NAME, .example = "{LR: \"0.01\"}",
-                .help = "further environment of each rank; wins over what the launch mode sets; names that begin with `MUSTER_` are "
-                        "refused"},
-        {"procs_per_node", FIELD_INT, offsetof(struct job_run, procs_per_node), .min = 1, .max = 1024, .fallback = "1", .example = "2",
-                .help = "how many ranks each node runs"},
-        {"timeout", FIELD_SECONDS, offsetof(struct job_run, timeout), .max = YEAR, .fallback = "0", .example = "2h",
-                .help = "the run fails when its ranks take longer; 0: no limit"},
-        {"retries", FIELD_INT, offsetof(struct job_run, retries), .min = 0, .max = 100, .fallback = "0", .example = "1",
-                .help = "how often the ranks are started again after one failed"},
-        {"grace", FIELD_SECONDS, offsetof(struct job_run, grace), .min = 0, .max = 3600, .example = "10s",
-                .help = "how long a rank that is told to stop has before it is killed; default: 5s or what the site file says"},
-        {0},
+	{"launch", FIELD_CHOICE, offsetof(struct job_run, launch), .choices = job_launches, .fallback = "none",
+		.example = "torch", .help = "how the ranks find each other"},
+	{"mpi", FIELD_CHOICE, offsetof(struct job_run, mpi), .choices = job_mpis, .fallback = "auto",
+		.example = "openmpi",
+		.help = "with `launch: mpi`: the family of MPI that the program was built with; `auto`: what its "
+			"library says, or else "
+			"Open MPI where that is whose `mpirun` node 0 has"},
+	{"container", FIELD_OBJECT, offsetof(struct job_run, container), .shape = &container_shape,
+		.help = "run the ranks in a container of each node's Docker Engine: an image, or a map that says more"},
+	{"command", FIELD_COMMAND, offsetof(struct job_run, command),
+		.example = "[python, train.py, --rank, \"{rank}\"]",
+		.help = "what each rank runs: a text is given to `/bin/sh -c`, a list is the program and its arguments "
+			"as they are; "
+			"required unless every "
+			"role has its own"},
+	{"env", FIELD_ENV, offsetof(struct job_run, env), .max = 1000, ENV_NAME, .example = "{LR: \"0.01\"}",
+		.help = "further environment of each rank; wins over what the launch mode sets; names that begin with "
+			"`MUSTER_` are "
+			"refused"},
+	{"procs_per_node", FIELD_INT, offsetof(struct job_run, procs_per_node), .min = 1, .max = 1024, .fallback = "1",
+		.example = "2", .help = "how many ranks each node runs"},
+	{"timeout", FIELD_SECONDS, offsetof(struct job_run, timeout), .max = YEAR, .fallback = "0", .example = "2h",
+		.help = "the run fails when its ranks take longer; 0: no limit"},
+	{"retries", FIELD_INT, offsetof(struct job_run, retries), .min = 0, .max = 100, .fallback = "0", .example = "1",
+		.help = "how often the ranks are started again after one failed"},
+	{"grace", FIELD_SECONDS, offsetof(struct job_run, grace), .min = 0, .max = 3600, .example = "10s",
+		.help = "how long a rank that is told to stop has before it is killed; default: 5s or what the site "
+			"file says"},
+	{0},
 };
 static const struct field_shape run_shape = {sizeof(struct job_run), NULL, run_fields, &shape};
 
 static const struct field metric_fields[] = {
-        {"name", FIELD_TEXT, offsetof(struct job_metric, name), .required = true, .pattern = "^[A-Za-z0-9_][A-Za-z0-9_.()/ -]{0,99}$",
-                .expected = "a name of letters, digits, blanks and _ . ( ) / -", .example = "loss", .help = "what the report calls it"},
-        {"pattern", FIELD_REGEX, offsetof(struct job_metric, pattern), .required = true, .expected = "a regular expression with a group",
-                .example = "'loss: ([0-9.]+)'",
-                .help = "a PCRE2 regular expression, tried on each line of output; the group named `value`, or else the first, is the "
-                        "number; a group "
-                        "named `step` is the step"},
-        {"unit", FIELD_TEXT, offsetof(struct job_metric, unit), .example = "s", .help = "the unit the report shows"},
-        {0},
+	{"name", FIELD_TEXT, offsetof(struct job_metric, name), .required = true,
+		.pattern = "^[A-Za-z0-9_][A-Za-z0-9_.()/ -]{0,99}$",
+		.expected = "a name of letters, digits, blanks and _ . ( ) / -", .example = "loss",
+		.help = "what the report calls it"},
+	{"pattern", FIELD_REGEX, offsetof(struct job_metric, pattern), .required = true,
+		.expected = "a regular expression with a group", .example = "'loss: ([0-9.]+)'",
+		.help = "a PCRE2 regular expression, tried on each line of output; the group named `value`, or else "
+			"the first, is the "
+			"number; a group "
+			"named `step` is the step"},
+	{"unit", FIELD_TEXT, offsetof(struct job_metric, unit), .example = "s", .help = "the unit the report shows"},
+	{0},
 };
 static const struct field_shape metric_shape = {sizeof(struct job_metric), NULL, metric_fields, &shape};
 
 static const struct field progress_fields[] = {
-        {"pattern", FIELD_REGEX, offsetof(struct job_progress, pattern), .expected = "a regular expression with a group",
-                .example = "'batch (?<done>\\d+) of (?<total>\\d+)'",
-                .help = "a PCRE2 regular expression for the line that each iteration prints; the group named `done`, or else the first, is "
-                        "how many are done; groups `total`, `epoch` and `epochs` say more; default: the usual lines are known"},
-        {"total", FIELD_INT, offsetof(struct job_progress, total), .min = 1, .max = 1e12, .example = "7820",
-                .help = "how many iterations the whole run has, where its lines do not say"},
-        {"samples", FIELD_INT, offsetof(struct job_progress, samples), .min = 1, .max = 1e12, .example = "128",
-                .help = "how many samples an iteration of one rank handles, for rates: the batch size"},
-        {0},
+	{"pattern", FIELD_REGEX, offsetof(struct job_progress, pattern),
+		.expected = "a regular expression with a group", .example = "'batch (?<done>\\d+) of (?<total>\\d+)'",
+		.help = "a PCRE2 regular expression for the line that each iteration prints; the group named `done`, "
+			"or else the first, is "
+			"how many are done; groups `total`, `epoch` and `epochs` say more; default: the usual lines "
+			"are known"},
+	{"total", FIELD_INT, offsetof(struct job_progress, total), .min = 1, .max = 1e12, .example = "7820",
+		.help = "how many iterations the whole run has, where its lines do not say"},
+	{"samples", FIELD_INT, offsetof(struct job_progress, samples), .min = 1, .max = 1e12, .example = "128",
+		.help = "how many samples an iteration of one rank handles, for rates: the batch size"},
+	{0},
 };
 static const struct field_shape progress_shape = {sizeof(struct job_progress), "pattern", progress_fields, &shape};
 
 static const struct field stop_fields[] = {
-        {"iterations", FIELD_INT, offsetof(struct job_stop, iterations), .min = 2, .max = 1e12, .example = "20",
-                .help = "after so many iterations"},
-        {"within", FIELD_TEXT, offsetof(struct job_stop, within), .pattern = "^[0-9]{1,2}(\\.[0-9]{1,6})?%$",
-                .expected = "a percentage above 0 and below 100, such as 2%", .example = "2%",
-                .help = "as soon as the time of the whole run is known within so much to either side"},
-        {0},
+	{"iterations", FIELD_INT, offsetof(struct job_stop, iterations), .min = 2, .max = 1e12, .example = "20",
+		.help = "after so many iterations"},
+	{"within", FIELD_TEXT, offsetof(struct job_stop, within), .pattern = "^[0-9]{1,2}(\\.[0-9]{1,6})?%$",
+		.expected = "a percentage above 0 and below 100, such as 2%", .example = "2%",
+		.help = "as soon as the time of the whole run is known within so much to either side"},
+	{0},
 };
 static const struct field_shape stop_shape = {sizeof(struct job_stop), NULL, stop_fields, &shape};
 
 #define PRICE .pattern = "^[0-9]{1,9}(\\.[0-9]{1,9})?$", .expected = "a number such as 5.00"
 
 static const struct field budget_fields[] = {
-        {"max_time", FIELD_SECONDS, offsetof(struct job_budget, max_time), .min = 1, .max = YEAR, .example = "2h",
-                .help = "the longest the run may take, from the first node to the last output"},
-        {"max_cost", FIELD_TEXT, offsetof(struct job_budget, max_cost), PRICE, .example = "5.00",
-                .help = "the most it may cost, in the currency of the prices"},
-        {0},
+	{"max_time", FIELD_SECONDS, offsetof(struct job_budget, max_time), .min = 1, .max = YEAR, .example = "2h",
+		.help = "the longest the run may take, from the first node to the last output"},
+	{"max_cost", FIELD_TEXT, offsetof(struct job_budget, max_cost), PRICE, .example = "5.00",
+		.help = "the most it may cost, in the currency of the prices"},
+	{0},
 };
 static const struct field_shape budget_shape = {sizeof(struct job_budget), NULL, budget_fields, &shape};
 
 static const struct field expected_fields[] = {
-        {"time", FIELD_SECONDS, offsetof(struct job_expected, time), .max = YEAR, .example = "93.5", .help = "of the program's run"},
-        {"low", FIELD_SECONDS, offsetof(struct job_expected, low), .max = YEAR, .example = "92", .help = "its interval"},
-        {"high", FIELD_SECONDS, offsetof(struct job_expected, high), .max = YEAR, .example = "95", .help = "its interval"},
-        {"cost", FIELD_TEXT, offsetof(struct job_expected, cost), PRICE, .example = "0.42", .help = "of the whole run"},
-        {"from", FIELD_TEXT, offsetof(struct job_expected, from), .example = "dcgan-1f2e3d4c", .help = "the sweep that says so"},
-        {0},
+	{"time", FIELD_SECONDS, offsetof(struct job_expected, time), .max = YEAR, .example = "93.5",
+		.help = "of the program's run"},
+	{"low", FIELD_SECONDS, offsetof(struct job_expected, low), .max = YEAR, .example = "92",
+		.help = "its interval"},
+	{"high", FIELD_SECONDS, offsetof(struct job_expected, high), .max = YEAR, .example = "95",
+		.help = "its interval"},
+	{"cost", FIELD_TEXT, offsetof(struct job_expected, cost), PRICE, .example = "0.42", .help = "of the whole run"},
+	{"from", FIELD_TEXT, offsetof(struct job_expected, from), .example = "dcgan-1f2e3d4c",
+		.help = "the sweep that says so"},
+	{0},
 };
 static const struct field_shape expected_shape = {sizeof(struct job_expected), NULL, expected_fields, &shape};
 
 static const struct field sweep_fields[] = {
-        {"over", FIELD_TREE, offsetof(struct job_sweep, over), .expected = "map of lists", .example = "{cluster.nodes: [1, 2, 4], cluster.cpus: [500m, 1]}",
-                .help = "keys of this file and the values to try; every combination is a point"},
-        {"include", FIELD_TREE, offsetof(struct job_sweep, include), .expected = "list of maps", .example = "[{cluster.nodes: 8, cluster.cpus: 2}]",
-                .help = "further points: keys and one value each"},
-        {"exclude", FIELD_TREE, offsetof(struct job_sweep, exclude), .expected = "list of maps", .example = "[{cluster.nodes: 4, cluster.cpus: 1}]",
-                .help = "combinations to leave out: all that have these values"},
-        {"repeat", FIELD_INT, offsetof(struct job_sweep, repeat), .min = 1, .max = 1000, .fallback = "1", .example = "3",
-                .help = "how often each point is run"},
-        {"at_once", FIELD_INT, offsetof(struct job_sweep, at_once), .min = 1, .max = 1000, .fallback = "1", .example = "2",
-                .help = "how many points run at the same time"},
-        {"seed", FIELD_INT, offsetof(struct job_sweep, seed), .min = 0, .max = 1e9, .fallback = "1", .example = "7",
-                .help = "of the order, which is shuffled, so that a machine that grows slower favours no point"},
-        {"stop", FIELD_OBJECT, offsetof(struct job_sweep, stop), .shape = &stop_shape, .help = "as `stop`, for the runs of the sweep"},
-        {0},
+	{"over", FIELD_TREE, offsetof(struct job_sweep, over), .expected = "map of lists",
+		.example = "{cluster.nodes: [1, 2, 4], cluster.cpus: [500m, 1]}",
+		.help = "keys of this file and the values to try; every combination is a point"},
+	{"include", FIELD_TREE, offsetof(struct job_sweep, include), .expected = "list of maps",
+		.example = "[{cluster.nodes: 8, cluster.cpus: 2}]", .help = "further points: keys and one value each"},
+	{"exclude", FIELD_TREE, offsetof(struct job_sweep, exclude), .expected = "list of maps",
+		.example = "[{cluster.nodes: 4, cluster.cpus: 1}]",
+		.help = "combinations to leave out: all that have these values"},
+	{"repeat", FIELD_INT, offsetof(struct job_sweep, repeat), .min = 1, .max = 1000, .fallback = "1",
+		.example = "3", .help = "how often each point is run"},
+	{"at_once", FIELD_INT, offsetof(struct job_sweep, at_once), .min = 1, .max = 1000, .fallback = "1",
+		.example = "2", .help = "how many points run at the same time"},
+	{"seed", FIELD_INT, offsetof(struct job_sweep, seed), .min = 0, .max = 1e9, .fallback = "1", .example = "7",
+		.help = "of the order, which is shuffled, so that a machine that grows slower favours no point"},
+	{"stop", FIELD_OBJECT, offsetof(struct job_sweep, stop), .shape = &stop_shape,
+		.help = "as `stop`, for the runs of the sweep"},
+	{0},
 };
 static const struct field_shape sweep_shape = {sizeof(struct job_sweep), NULL, sweep_fields, &shape};
 
 static const struct field job_fields[] = {
-        {"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
-                .expected = "at most 40 lower-case letters, digits and '-'", .example = "dcgan",
-                .help = "begins the name of the run; default: the name of the file"},
-        {"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "the nodes"},
-        {"inputs", FIELD_OBJECTS, offsetof(struct job, inputs), .max = 1000, .shape = &input_shape,
-                .help = "what is brought to each node before the job: paths, addresses, or maps that say more"},
-        {"setup", FIELD_OBJECTS, offsetof(struct job, setup), .max = 1000, .shape = &setup_shape,
-                .help = "what is run on each node before the job: commands, or maps that say more"},
-        {"run", FIELD_OBJECT, offsetof(struct job, run), .required = true, .expected = "a map with at least a 'command'",
-                .shape = &run_shape, .help = "the ranks"},
-        {"metrics", FIELD_OBJECTS, offsetof(struct job, metrics), .max = 100, .shape = &metric_shape,
-                .help = "numbers to read out of the output"},
-        {"progress", FIELD_OBJECT, offsetof(struct job, progress), .shape = &progress_shape,
-                .help = "how the program says which iteration it has done"},
-        {"stop", FIELD_OBJECT, offsetof(struct job, stop), .shape = &stop_shape,
-                .help = "end the run well once enough of it was seen to say how long the whole takes"},
-        {"sweep", FIELD_OBJECT, offsetof(struct job, sweep), .shape = &sweep_shape,
-                .help = "for `muster sweep`: the same job at many points"},
-        {"budget", FIELD_OBJECT, offsetof(struct job, budget), .shape = &budget_shape,
-                .help = "what the run may take and cost; it is stopped gently when it will not do with that"},
-        {"expected", FIELD_OBJECT, offsetof(struct job, expected), .shape = &expected_shape,
-                .help = "what `muster choose` foretold, for `muster compare`"},
-        {"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000, .example = "[\"*.png\", \"checkpoints/**\"]",
-                .help = "what to bring back: globs below the directory `{out}` in which the ranks start"},
-        {"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",
-                .help = "check that every pair of nodes can talk before the job starts"},
-        {0},
+	{"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
+		.expected = "at most 40 lower-case letters, digits and '-'", .example = "dcgan",
+		.help = "begins the name of the run; default: the name of the file"},
+	{"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "the nodes"},
+	{"inputs", FIELD_OBJECTS, offsetof(struct job, inputs), .max = 1000, .shape = &input_shape,
+		.help = "what is brought to each node before the job: paths, addresses, or maps that say more"},
+	{"setup", FIELD_OBJECTS, offsetof(struct job, setup), .max = 1000, .shape = &setup_shape,
+		.help = "what is run on each node before the job: commands, or maps that say more"},
+	{"run", FIELD_OBJECT, offsetof(struct job, run), .required = true,
+		.expected = "a map with at least a 'command'", .shape = &run_shape, .help = "the ranks"},
+	{"metrics", FIELD_OBJECTS, offsetof(struct job, metrics), .max = 100, .shape = &metric_shape,
+		.help = "numbers to read out of the output"},
+	{"progress", FIELD_OBJECT, offsetof(struct job, progress), .shape = &progress_shape,
+		.help = "how the program says which iteration it has done"},
+	{"stop", FIELD_OBJECT, offsetof(struct job, stop), .shape = &stop_shape,
+		.help = "end the run well once enough of it was seen to say how long the whole takes"},
+	{"sweep", FIELD_OBJECT, offsetof(struct job, sweep), .shape = &sweep_shape,
+		.help = "for `muster sweep`: the same job at many points"},
+	{"budget", FIELD_OBJECT, offsetof(struct job, budget), .shape = &budget_shape,
+		.help = "what the run may take and cost; it is stopped gently when it will not do with that"},
+	{"expected", FIELD_OBJECT, offsetof(struct job, expected), .shape = &expected_shape,
+		.help = "what `muster choose` foretold, for `muster compare`"},
+	{"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000,
+		.example = "[\"*.png\", \"checkpoints/**\"]",
+		.help = "what to bring back: globs below the directory `{out}` in which the ranks start"},
+	{"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",
+		.help = "check that every pair of nodes can talk before the job starts"},
+	{0},
 };
 static const struct field_shape shape = {sizeof(struct job), NULL, job_fields, NULL};
 
@@ -294,30 +337,33 @@ static const struct field_shape shape = {sizeof(struct job), NULL, job_fields, N
 static const struct field_shape file_shape;
 
 static const struct field step_fields[] = {
-        {"run", FIELD_COMMAND, offsetof(struct job_step, run), .required = true, .example = "apt-get install -y {package}",
-                .help = "a command to run on all nodes at once; `{x}` is what `--set x=...` says"},
-        {"name", FIELD_TEXT, offsetof(struct job_step, name), .example = "install", .help = "what messages call it"},
-        {"once", FIELD_BOOL, offsetof(struct job_step, once), .fallback = "false", .example = "true", .help = "run it only on node 0"},
-        {0},
+	{"run", FIELD_COMMAND, offsetof(struct job_step, run), .required = true,
+		.example = "apt-get install -y {package}",
+		.help = "a command to run on all nodes at once; `{x}` is what `--set x=...` says"},
+	{"name", FIELD_TEXT, offsetof(struct job_step, name), .example = "install", .help = "what messages call it"},
+	{"once", FIELD_BOOL, offsetof(struct job_step, once), .fallback = "false", .example = "true",
+		.help = "run it only on node 0"},
+	{0},
 };
 static const struct field_shape step_shape = {sizeof(struct job_step), "run", step_fields, &file_shape};
 
 static const struct field action_fields[] = {
-        {"steps", FIELD_OBJECTS, offsetof(struct job_action, steps), .required = true, .expected = "a list of commands", .max = 1000,
-                .shape = &step_shape, .help = "the commands, one after the other"},
-        {0},
+	{"steps", FIELD_OBJECTS, offsetof(struct job_action, steps), .required = true, .expected = "a list of commands",
+		.max = 1000, .shape = &step_shape, .help = "the commands, one after the other"},
+	{0},
 };
 static const struct field_shape action_shape = {sizeof(struct job_action), "steps", action_fields, &file_shape};
 
 static const struct field file_fields[] = {
-        {"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
-                .expected = "at most 40 lower-case letters, digits and '-'", .example = "lab",
-                .help = "the name of the cluster; default: the name of the file"},
-        {"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "the nodes"},
-        {"actions", FIELD_NAMED, offsetof(struct job, actions), .max = 100, .shape = &action_shape, .pattern = NAME,
-                .expected = "a name of lower-case letters, digits and '-'", .example = "{install: [\"apt-get install -y {package}\"]}",
-                .help = "lists of commands for `muster action`"},
-        {0},
+	{"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
+		.expected = "at most 40 lower-case letters, digits and '-'", .example = "lab",
+		.help = "the name of the cluster; default: the name of the file"},
+	{"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "the nodes"},
+	{"actions", FIELD_NAMED, offsetof(struct job, actions), .max = 100, .shape = &action_shape, .pattern = NAME,
+		.expected = "a name of lower-case letters, digits and '-'",
+		.example = "{install: [\"apt-get install -y {package}\"]}",
+		.help = "lists of commands for `muster action`"},
+	{0},
 };
 static const struct field_shape file_shape = {sizeof(struct job), NULL, file_fields, NULL};
 
@@ -364,8 +410,9 @@ static int check_commands(const struct job *job, struct error *err)
 	for (size_t i = 0; i < job->cluster.roles.count; i++)
 		if (!roles[i].command.words.count)
 			return yaml_error(node, err,
-			        "found no 'run.command', expected one for the role '%s', which has no 'command' of its own",
-			        roles[i].place.name);
+				"found no 'run.command', expected one for the role '%s', which has no 'command' of its "
+				"own",
+				roles[i].place.name);
 	return 0;
 }
 
@@ -373,7 +420,8 @@ static int check_stop(const struct job_stop *stop, struct error *err)
 {
 	if (!stop->within || strtod(stop->within, NULL) > 0)
 		return 0;
-	return yaml_error(yaml_find(stop->place.node, "within"), err, "found '%s', expected a percentage above 0", stop->within);
+	return yaml_error(
+		yaml_find(stop->place.node, "within"), err, "found '%s', expected a percentage above 0", stop->within);
 }
 
 // Each step is of one kind.
@@ -385,9 +433,12 @@ static int check_setup(const struct job *job, struct error *err)
 		bool run = steps[i].run.words.count;
 		int kinds = run + (steps[i].packages.count > 0) + (steps[i].mounts.count > 0);
 		if (kinds != 1)
-			return yaml_error(node, err, "found %s in 'setup[%zu]', expected one of 'run', 'packages' and 'mounts'", kinds ? "more than one step" : "no step", i);
+			return yaml_error(node, err,
+				"found %s in 'setup[%zu]', expected one of 'run', 'packages' and 'mounts'",
+				kinds ? "more than one step" : "no step", i);
 		if (steps[i].creates && !run)
-			return yaml_error(yaml_find(node, "creates"), err, "found 'creates' without 'run', expected it only beside 'run'");
+			return yaml_error(yaml_find(node, "creates"), err,
+				"found 'creates' without 'run', expected it only beside 'run'");
 	}
 	return 0;
 }
@@ -399,13 +450,16 @@ static int check_container(const struct job *job, struct error *err)
 	if (!node)
 		return 0;
 	if (c->image && c->build.context)
-		return yaml_error(yaml_find(node, "image"), err, "found both 'image' and 'build' in 'run.container', expected one of them");
+		return yaml_error(yaml_find(node, "image"), err,
+			"found both 'image' and 'build' in 'run.container', expected one of them");
 	if (!c->image && !c->build.context)
-		return yaml_error(node, err, "found neither 'image' nor 'build' in 'run.container', expected one of them");
+		return yaml_error(
+			node, err, "found neither 'image' nor 'build' in 'run.container', expected one of them");
 	if (job->run.mpi == JOB_MPI_OPENMPI)
 		return yaml_error(yaml_find(job->run.place.node, "mpi"), err,
-		        "found 'run.mpi: openmpi' with 'run.container', expected a program of the MPICH family: Open MPI starts ranks by daemons of "
-		        "its own, which are outside of the container; 'executor: docker' serves it");
+			"found 'run.mpi: openmpi' with 'run.container', expected a program of the MPICH family: Open "
+			"MPI starts ranks by daemons of "
+			"its own, which are outside of the container; 'executor: docker' serves it");
 	return 0;
 }
 
@@ -436,11 +490,14 @@ static int list_hosts(struct job *job, struct error *err)
 	const struct yaml *hosts = cluster->place.node ? yaml_find(cluster->place.node, "hosts") : NULL;
 	const struct yaml *inventory = cluster->place.node ? yaml_find(cluster->place.node, "inventory") : NULL;
 	if (cluster->hosts.count && inventory)
-		return yaml_error(inventory, err, "found both 'cluster.hosts' and 'cluster.inventory', expected one of them");
+		return yaml_error(
+			inventory, err, "found both 'cluster.hosts' and 'cluster.inventory', expected one of them");
 	if ((cluster->hosts.count || inventory) && strcmp(cluster->executor, "ssh"))
-		return yaml_error(hosts ? hosts : inventory, err, "found hosts for the executor '%s', expected 'executor: ssh'", cluster->executor);
+		return yaml_error(hosts ? hosts : inventory, err,
+			"found hosts for the executor '%s', expected 'executor: ssh'", cluster->executor);
 	if (cluster->group && !inventory)
-		return yaml_error(yaml_find(cluster->place.node, "group"), err, "found 'cluster.group' without 'cluster.inventory', expected both");
+		return yaml_error(yaml_find(cluster->place.node, "group"), err,
+			"found 'cluster.group' without 'cluster.inventory', expected both");
 	if (inventory)
 		return read_inventory(job->sources[0], cluster, inventory, err);
 	if (cluster->hosts.count)
@@ -459,10 +516,10 @@ static int check(struct job *job, const struct field_shape *as, struct error *er
 	const struct job_cluster *cluster = &job->cluster;
 	if (cluster->roles.count && cluster->nodes >= 0)
 		return yaml_error(yaml_find(cluster->place.node, "nodes"), err,
-		        "found both 'cluster.nodes' and 'cluster.roles', expected one of them");
+			"found both 'cluster.nodes' and 'cluster.roles', expected one of them");
 	if (cluster->image && cluster->build.context)
 		return yaml_error(yaml_find(cluster->place.node, "image"), err,
-		        "found both 'cluster.image' and 'cluster.build', expected one of them");
+			"found both 'cluster.image' and 'cluster.build', expected one of them");
 	if (list_hosts(job, err))
 		return -1;
 	if (as == &file_shape)
@@ -477,17 +534,20 @@ static int check(struct job *job, const struct field_shape *as, struct error *er
 		return -1;
 	const struct yaml *mpi = yaml_find(job->run.place.node, "mpi");
 	if (mpi && job->run.launch != JOB_MPI)
-		return yaml_error(mpi, err, "found 'run.mpi' with 'launch: %s', expected it only with 'launch: mpi'", job_launches[job->run.launch]);
+		return yaml_error(mpi, err, "found 'run.mpi' with 'launch: %s', expected it only with 'launch: mpi'",
+			job_launches[job->run.launch]);
 	const struct job_metric *metrics = job->metrics.items;
 	for (size_t i = 0; i < job->metrics.count; i++)
 		for (size_t k = 0; k < i; k++)
 			if (!strcmp(metrics[i].name, metrics[k].name))
 				return yaml_error(yaml_find(metrics[i].place.node, "name"), err,
-				        "found the metric '%s' a second time, expected each name once", metrics[i].name);
+					"found the metric '%s' a second time, expected each name once",
+					metrics[i].name);
 	return 0;
 }
 
-static int fill(struct job *job, const struct field_shape *as, const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
+static int fill(struct job *job, const struct field_shape *as, const char *text, size_t len, const char *name,
+	const char *const *sets, size_t nsets, struct error *err)
 {
 	job->sources = mem_alloc((nsets + 1) * sizeof *job->sources);
 	job->sources[job->nsources++] = mem_strdup(name);
@@ -510,8 +570,8 @@ static int fill(struct job *job, const struct field_shape *as, const char *text,
 	return check(job, as, err);
 }
 
-static struct job *parse(const struct field_shape *as, const char *text, size_t len, const char *name, const char *const *sets, size_t nsets,
-	struct error *err)
+static struct job *parse(const struct field_shape *as, const char *text, size_t len, const char *name,
+	const char *const *sets, size_t nsets, struct error *err)
 {
 	struct job *job = mem_alloc(sizeof *job);
 	if (!fill(job, as, text, len, name, sets, nsets, err))
@@ -520,12 +580,14 @@ static struct job *parse(const struct field_shape *as, const char *text, size_t 
 	return NULL;
 }
 
-struct job *job_parse(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
+struct job *job_parse(
+	const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
 {
 	return parse(&shape, text, len, name, sets, nsets, err);
 }
 
-struct job *job_parse_cluster(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
+struct job *job_parse_cluster(
+	const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
 {
 	return parse(&file_shape, text, len, name, sets, nsets, err);
 }
@@ -538,8 +600,8 @@ int job_on(struct job *job, const char *cluster, size_t nodes, int share, struct
 		wanted += (size_t)roles[i].nodes;
 	if (wanted > nodes)
 		return yaml_error(job->cluster.place.node ? job->cluster.place.node : job->tree, err,
-		        "found %zu nodes, expected at most %zu: so many has the cluster '%s' (`muster scale %s %zu`)", wanted, nodes, cluster,
-		        cluster, wanted);
+			"found %zu nodes, expected at most %zu: so many has the cluster '%s' (`muster scale %s %zu`)",
+			wanted, nodes, cluster, cluster, wanted);
 	if (!wanted)
 		job->cluster.nodes = (long)nodes;
 	json_decref(steal(job->cluster.list)); // it is on other hosts

@@ -96,8 +96,8 @@ struct job_container {
 
 struct job_run {
 	struct field_place place;
-	int launch; // enum job_launch
-	int mpi;    // enum job_mpi
+	int launch;                     // enum job_launch
+	int mpi;                        // enum job_mpi
 	struct job_container container; // place.node NULL: none
 	struct field_command command;
 	struct field_env env;
@@ -157,25 +157,28 @@ struct job {
 	struct field_texts outputs;
 	int preflight;
 	struct field_objects actions; // of struct job_action; only of a cluster file
-	int share; // with on: beside other jobs
-	char *on; // the kept cluster it runs on, or NULL; see job_on
-	struct yaml *tree; // what it was read from: the places in errors
-	char **sources;    // the names that places point to
+	int share;                    // with on: beside other jobs
+	char *on;                     // the kept cluster it runs on, or NULL; see job_on
+	struct yaml *tree;            // what it was read from: the places in errors
+	char **sources;               // the names that places point to
 	size_t nsources;
 };
 
-// Reads and checks a job file. sets: "run.env.X=1" texts of --set, applied in order after the file was read and checked like the file
-// itself. NULL and err (code ERROR_USAGE, text "FILE:LINE:COLUMN: what was found, what was expected, did you mean") when it is not right.
+// Reads and checks a job file. sets: "run.env.X=1" texts of --set, applied in order after the file was read and checked
+// like the file itself. NULL and err (code ERROR_USAGE, text "FILE:LINE:COLUMN: what was found, what was expected, did
+// you mean") when it is not right.
 struct job *job_load(const char *path, const char *const *sets, size_t nsets, struct error *err);
 
 // The same from memory; name stands for the file in errors.
-struct job *job_parse(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
+struct job *job_parse(
+	const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
 // The same for a cluster file: `name`, `cluster` and `actions`, as `muster up` takes it.
-struct job *job_parse_cluster(const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
+struct job *job_parse_cluster(
+	const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
 void job_free(struct job *job);
 
-// It runs on the kept cluster of that name, which has so many nodes: all of them unless it says how many. -1 and err when it wants more.
-// share: also while other jobs are there.
+// It runs on the kept cluster of that name, which has so many nodes: all of them unless it says how many. -1 and err
+// when it wants more. share: also while other jobs are there.
 int job_on(struct job *job, const char *cluster, size_t nodes, int share, struct error *err);
 
 // The table of keys, for the schema and the reference.

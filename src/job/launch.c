@@ -21,7 +21,8 @@ int launch_check(const struct launch *launch, struct error *err)
 	if (launch->mode != JOB_PS)
 		return 0;
 	if (!find_role(launch, "ps") || !find_role(launch, "worker"))
-		return error_set(err, ERROR_USAGE, "expected the roles 'ps' and 'worker' in 'cluster.roles', such as {ps: 1, worker: 2}");
+		return error_set(err, ERROR_USAGE,
+			"expected the roles 'ps' and 'worker' in 'cluster.roles', such as {ps: 1, worker: 2}");
 	if (launch->size > MAX_PS_RANKS)
 		return error_set(err, ERROR_USAGE, "expected at most %d ranks, found %zu", MAX_PS_RANKS, launch->size);
 	return 0;
@@ -108,8 +109,8 @@ static void add_ps(json_t *env, const struct launch *launch, const struct launch
 	autofree char *pod = mem_printf("%s-%zu", role->name, index);
 	put(env, "POD_NAME", pod);
 	put_number(env, "TASK_INDEX", index);
-	autojson json_t *config =
-	        mem_json("{s:o, s:{s:s, s:i}}", "cluster", tf_cluster(launch), "task", "type", role->name, "index", (int)index);
+	autojson json_t *config = mem_json(
+		"{s:o, s:{s:s, s:i}}", "cluster", tf_cluster(launch), "task", "type", role->name, "index", (int)index);
 	autofree char *text = json_dumps(config, JSON_COMPACT);
 	put(env, "TF_CONFIG", text);
 }

@@ -18,9 +18,10 @@
 enum {
 	MAX_RANKS = 32768,
 	MAX_BYTES = 256 << 20, // of the plan's texts, which every rank repeats
-	KEPT_LEASE = 3600, // seconds
+	KEPT_LEASE = 3600,     // seconds
 	NODES_MAX = 10000,
-	BEATS = 3,         // heartbeats in a lease: at least; and in that of an MPI job, which cannot go on without a silent node
+	BEATS = 3, // heartbeats in a lease: at least; and in that of an MPI job, which cannot go on without a silent
+		   // node
 };
 
 struct build {
@@ -80,24 +81,27 @@ static int check_size(const struct build *b)
 {
 	const struct launch *launch = &b->launch;
 	if (launch->nodes > NODES_MAX)
-		return yaml_error(cluster_node(b), b->err, "found %zu nodes in all roles, expected at most %d", launch->nodes, NODES_MAX);
+		return yaml_error(cluster_node(b), b->err, "found %zu nodes in all roles, expected at most %d",
+			launch->nodes, NODES_MAX);
 	if (launch->size > MAX_RANKS)
-		return yaml_error(b->job->run.place.node, b->err, "found %zu ranks (nodes times procs_per_node), expected at most %d",
-		        launch->size, MAX_RANKS);
+		return yaml_error(b->job->run.place.node, b->err,
+			"found %zu ranks (nodes times procs_per_node), expected at most %d", launch->size, MAX_RANKS);
 	struct error why;
 	if (launch_check(launch, &why))
-		return yaml_error(b->job->run.place.node, b->err, "found 'launch: %s', %s", job_launches[launch->mode], why.text);
+		return yaml_error(
+			b->job->run.place.node, b->err, "found 'launch: %s', %s", job_launches[launch->mode], why.text);
 	size_t each = 0;
 	for (size_t i = 0; i < launch->nroles; i++) {
 		const struct job_role *role = job_role(b, i);
-		size_t len = length(role && role->command.words.count ? &role->command : &b->job->run.command, &b->job->run.env);
+		size_t len = length(
+			role && role->command.words.count ? &role->command : &b->job->run.command, &b->job->run.env);
 		each = len > each ? len : each;
 	}
 	if ((each + launch_bytes(launch)) * launch->size <= MAX_BYTES)
 		return 0;
 	return yaml_error(b->job->run.place.node, b->err,
-	        "found a command and environment of %zu bytes for each of %zu ranks, expected a plan of at most %d MiB", each, launch->size,
-	        MAX_BYTES >> 20);
+		"found a command and environment of %zu bytes for each of %zu ranks, expected a plan of at most %d MiB",
+		each, launch->size, MAX_BYTES >> 20);
 }
 
 // Without an image of its own a node has the one that is built, or none.
@@ -110,9 +114,9 @@ static json_t *make_node(const struct build *b, size_t r, size_t index)
 	long long memory = from && from->memory >= 0 ? from->memory : cluster->memory;
 	const char *image = from && from->image ? from->image : cluster->image;
 	autofree char *name = mem_printf("node-%zu", role->first + index);
-	return mem_json("{s:I, s:s, s:s, s:I, s:o, s:o, s:s*}", "node", (json_int_t)(role->first + index), "name", name, "role", role->name,
-	        "index", (json_int_t)index, "cpus", cpus >= 0 ? mem_number(cpus) : json_null(), "memory",
-	        memory >= 0 ? json_integer(memory) : json_null(), "image", image);
+	return mem_json("{s:I, s:s, s:s, s:I, s:o, s:o, s:s*}", "node", (json_int_t)(role->first + index), "name", name,
+		"role", role->name, "index", (json_int_t)index, "cpus", cpus >= 0 ? mem_number(cpus) : json_null(),
+		"memory", memory >= 0 ? json_integer(memory) : json_null(), "image", image);
 }
 
 static json_t *make_nodes(const struct build *b)
@@ -133,9 +137,10 @@ static int add_hosts(const struct build *b, json_t *nodes)
 	if (!list)
 		return 0;
 	if (json_array_size(list) < count)
-		return yaml_error(cluster_node(b), b->err, "found %zu nodes and %zu hosts, expected a host for each node", count,
-		        json_array_size(list));
-	json_array_foreach(nodes, i, node) json_object_set(node, "host", json_array_get(list, i));
+		return yaml_error(cluster_node(b), b->err,
+			"found %zu nodes and %zu hosts, expected a host for each node", count, json_array_size(list));
+	json_array_foreach (nodes, i, node)
+		json_object_set(node, "host", json_array_get(list, i));
 	return 0;
 }
 
@@ -163,13 +168,13 @@ static json_t *make_rank(struct build *b, size_t r, size_t index)
 	autojson json_t *env = launch_env(&b->launch, role, rank);
 	if (scope_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
 		return NULL;
-	json_t *argv =
-	        scope_argv(&scope, own ? &from->command : &run->command, yaml_find(own ? from->place.node : run->place.node, "command"));
+	json_t *argv = scope_argv(&scope, own ? &from->command : &run->command,
+		yaml_find(own ? from->place.node : run->place.node, "command"));
 	if (!argv)
 		return NULL;
-	return mem_json("{s:I, s:I, s:I, s:s, s:I, s:b, s:o, s:O}", "rank", (json_int_t)rank, "node", (json_int_t)(rank / b->launch.procs),
-	        "local", (json_int_t)(rank % b->launch.procs), "role", role->name, "index", (json_int_t)index, "decides", decides(b, r),
-	        "argv", argv, "env", env);
+	return mem_json("{s:I, s:I, s:I, s:s, s:I, s:b, s:o, s:O}", "rank", (json_int_t)rank, "node",
+		(json_int_t)(rank / b->launch.procs), "local", (json_int_t)(rank % b->launch.procs), "role", role->name,
+		"index", (json_int_t)index, "decides", decides(b, r), "argv", argv, "env", env);
 }
 
 static json_t *make_ranks(struct build *b)
@@ -198,8 +203,8 @@ static json_t *make_metrics(const struct build *b)
 	json_t *list = json_array();
 	const struct job_metric *metrics = b->job->metrics.items;
 	for (size_t i = 0; i < b->job->metrics.count; i++)
-		json_array_append_new(list,
-		        mem_json("{s:s, s:s, s:s?}", "name", metrics[i].name, "pattern", metrics[i].pattern, "unit", metrics[i].unit));
+		json_array_append_new(list, mem_json("{s:s, s:s, s:s?}", "name", metrics[i].name, "pattern",
+						    metrics[i].pattern, "unit", metrics[i].unit));
 	return list;
 }
 
@@ -211,7 +216,8 @@ static json_t *make_metrics(const struct build *b)
 #define BAR "%\\|(?<bar>)[^|]{0,600}\\|\\s*" SHARE "\\s*\\["
 #define TURN "\\b(?:iteration|iter|step|batch)\\W{0,9}(?<done>" NUMBER ")"
 
-// The first that a line matches counts. What is in doubt (a bar of a validation, a number of an epoch alone) is none of them.
+// The first that a line matches counts. What is in doubt (a bar of a validation, a number of an epoch alone) is none of
+// them.
 json_t *plan_progress(void)
 {
 	static const char *const forms[] = {
@@ -221,7 +227,8 @@ json_t *plan_progress(void)
 		// Epoch 0:  10%|#   | 47/469 [00:12<01:40 of tqdm and Lightning
 		"(?i)\\bepoch\\W{0,3}" EPOCH "(?:\\s*(?:/|of)\\s*" EPOCHS ")?[^|]{0,60}" BAR,
 		// Epoch: [0][  10/5005], Epoch(train) [1][50/7330], Train Epoch: 1 [640/60000
-		"(?i)(?<!\\btest )\\bepoch\\b[^\\d\\[]{0,12}\\[?" EPOCH "\\]?(?:/" EPOCHS ")?[\\]:,]?\\s{0,4}\\[\\s*" SHARE "[\\s\\]]",
+		"(?i)(?<!\\btest )\\bepoch\\b[^\\d\\[]{0,12}\\[?" EPOCH "\\]?(?:/" EPOCHS
+		")?[\\]:,]?\\s{0,4}\\[\\s*" SHARE "[\\s\\]]",
 		"(?i)" TURN OF_TOTAL,
 		// tqdm without a word, or for training
 		"(?i)^\\W{0,8}(?:train\\w{0,8}\\W{1,3})?\\s*\\d{1,3}" BAR,
@@ -262,7 +269,8 @@ static json_t *make_command(const struct build *b)
 	autostr struct str s = {0};
 	for (size_t r = 0; r < b->launch.nroles; r++) {
 		const struct job_role *role = job_role(b, r);
-		const struct field_command *command = role && role->command.words.count ? &role->command : &b->job->run.command;
+		const struct field_command *command =
+			role && role->command.words.count ? &role->command : &b->job->run.command;
 		for (size_t i = 0; i < command->words.count; i++)
 			str_printf(&s, "%s%s", i ? " " : r ? "; " : "", command->words.items[i]);
 	}
@@ -314,8 +322,8 @@ static json_t *make_outputs(const struct build *b)
 		const char *glob = b->job->outputs.items[i];
 		if (!fs_is_inside(glob)) {
 			autofree char *quoted = yaml_quote(glob);
-			yaml_error(node->entries[i].value, b->err, "found the output %s, expected a relative path or glob without '..'",
-			        quoted);
+			yaml_error(node->entries[i].value, b->err,
+				"found the output %s, expected a relative path or glob without '..'", quoted);
 			return NULL;
 		}
 		json_array_append_new(list, json_string(glob));
@@ -337,18 +345,22 @@ static int add_times(const struct build *b, json_t *plan, const json_t *site, bo
 	const struct job_run *run = &b->job->run;
 	double heartbeat = site_seconds(site, "heartbeat", 5), lease = b->job->cluster.lease;
 	if (lease >= 0 && heartbeat >= lease)
-		return yaml_error(yaml_find(cluster_node(b), "lease"), b->err, "found a lease of %g s, expected more than the heartbeat of %g s", lease,
-		        heartbeat);
+		return yaml_error(yaml_find(cluster_node(b), "lease"), b->err,
+			"found a lease of %g s, expected more than the heartbeat of %g s", lease, heartbeat);
 	if (lease < 0)
-		lease = kept ? KEPT_LEASE : site_seconds(site, "lease", b->launch.mode == JOB_MPI ? BEATS * heartbeat : 30);
+		lease = kept ? KEPT_LEASE
+			     : site_seconds(site, "lease", b->launch.mode == JOB_MPI ? BEATS * heartbeat : 30);
 	if (heartbeat >= lease)
 		return error_set(b->err, ERROR_USAGE,
-		        "found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease", heartbeat, lease);
-	if (heartbeat > lease / BEATS) // a broken line is given up after two: a new one must have its chance before the lease is over
+			"found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease",
+			heartbeat, lease);
+	if (heartbeat > lease / BEATS) // a broken line is given up after two: a new one must have its chance before the
+				       // lease is over
 		heartbeat = lease / BEATS;
 	json_object_set_new(plan, "timeout", mem_number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
-	json_object_set_new(plan, "grace", mem_number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
+	json_object_set_new(
+		plan, "grace", mem_number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
 	json_object_set_new(plan, "deadline", mem_number(site_seconds(site, "deadline", 60)));
 	json_object_set_new(plan, "heartbeat", mem_number(heartbeat));
 	json_object_set_new(plan, "lease", mem_number(lease));
@@ -367,16 +379,18 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	struct scope setup = {&b->launch, NULL, -1, &b->ports, b->err};
 	if (check_size(b))
 		return NULL;
-	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
-	        "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size, "nodes", make_nodes(b));
+	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor",
+		job->cluster.executor, "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size,
+		"nodes", make_nodes(b));
 	if (add_hosts(b, json_object_get(plan, "nodes")))
 		return NULL;
 	if (job->cluster.at_once > 0)
 		json_object_set_new(plan, "at_once", json_integer(job->cluster.at_once));
 	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
-	        add(plan, "setup", steps_make(job, &setup)) || add(plan, "metrics", make_metrics(b)) || add(plan, "progress", make_progress(b)) ||
-	        add(plan, "outputs", make_outputs(b)) || add_times(b, plan, site, false) ||
-	        containers_of_nodes(job, b->dir, plan, b->err) || containers_of_ranks(job, b->dir, plan, b->err))
+		add(plan, "setup", steps_make(job, &setup)) || add(plan, "metrics", make_metrics(b)) ||
+		add(plan, "progress", make_progress(b)) || add(plan, "outputs", make_outputs(b)) ||
+		add_times(b, plan, site, false) || containers_of_nodes(job, b->dir, plan, b->err) ||
+		containers_of_ranks(job, b->dir, plan, b->err))
 		return NULL;
 	if (b->launch.mode == JOB_MPI)
 		json_object_set_new(plan, "mpi", json_string(job_mpis[job->run.mpi]));
@@ -387,7 +401,8 @@ static json_t *make_plan(struct build *b, const json_t *site)
 		json_object_set_new(plan, "share", json_true());
 	json_object_set_new(plan, "command", make_command(b));
 	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
-	json_object_set_new(plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
+	json_object_set_new(
+		plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
 	return steal(plan);
 }
 
@@ -412,7 +427,8 @@ static json_t *make_action(const struct job_action *action)
 		json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
 		for (size_t w = 0; w < command->words.count; w++)
 			json_array_append_new(argv, json_string(command->words.items[w]));
-		json_array_append_new(list, mem_json("{s:s, s:o, s:b}", "name", name, "argv", argv, "once", steps[i].once));
+		json_array_append_new(
+			list, mem_json("{s:s, s:o, s:b}", "name", name, "argv", argv, "once", steps[i].once));
 	}
 	return list;
 }
@@ -424,8 +440,8 @@ json_t *plan_make_cluster(const struct job *job, const json_t *site, const char 
 	lay_out(&b, roles);
 	if (check_size(&b))
 		return NULL;
-	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name, "executor", job->cluster.executor,
-	        "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");
+	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name,
+		"executor", job->cluster.executor, "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");
 	if (add_hosts(&b, json_object_get(plan, "nodes")))
 		return NULL;
 	if (job->cluster.list)
@@ -453,7 +469,8 @@ json_t *plan_resize(const json_t *plan, size_t nodes)
 		autofree char *name = mem_printf("node-%zu", i);
 		json_object_set_new(node, "node", json_integer((json_int_t)i));
 		json_object_set_new(node, "name", json_string(name));
-		json_object_set_new(node, "index", json_integer(json_integer_value(json_object_get(node, "index")) + 1));
+		json_object_set_new(
+			node, "index", json_integer(json_integer_value(json_object_get(node, "index")) + 1));
 		if (hosts)
 			json_object_set(node, "host", json_array_get(hosts, i));
 		json_array_append_new(list, node);
@@ -495,7 +512,8 @@ static char *look_up_node(const char *name, long index, void *data, struct error
 	if (strcmp(name, "node") && strcmp(name, "role") && strcmp(name, "index"))
 		return NULL;
 	const json_t *value = json_object_get(node, name);
-	return json_is_string(value) ? mem_strdup(json_string_value(value)) : mem_printf("%lld", (long long)json_integer_value(value));
+	return json_is_string(value) ? mem_strdup(json_string_value(value))
+				     : mem_printf("%lld", (long long)json_integer_value(value));
 }
 
 json_t *plan_slice(const json_t *plan, size_t node)
@@ -508,8 +526,7 @@ json_t *plan_slice(const json_t *plan, size_t node)
 		json_array_append(own, json_array_get(ranks, node * procs + i));
 	size_t i;
 	json_t *step;
-	json_array_foreach(setup, i, step)
-	{
+	json_array_foreach (setup, i, step) {
 		// Names are the user's words, not texts with placeholders.
 		autojson json_t *name = json_incref(json_object_get(step, "name"));
 		json_object_del(step, "name");

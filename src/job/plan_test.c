@@ -40,8 +40,8 @@ static const char *text_at(const json_t *tree, const char *list, size_t index, c
 
 static void test_getters(void **state)
 {
-	autojson json_t *plan =
-	        good_plan("{cluster: {executor: other, nodes: 3}, run: {command: a, procs_per_node: 2, timeout: 1m, grace: 0.5}}");
+	autojson json_t *plan = good_plan("{cluster: {executor: other, nodes: 3}, run: {command: a, procs_per_node: 2, "
+					  "timeout: 1m, grace: 0.5}}");
 	assert_int_equal(plan_nodes(plan), 3);
 	assert_int_equal(plan_size(plan), 6);
 	assert_string_equal(plan_executor(plan), "other");
@@ -92,7 +92,9 @@ static json_t *cluster_plan(const char *text, struct error *err)
 static void test_cluster(void **state)
 {
 	struct error err = {0};
-	autojson json_t *plan = cluster_plan("{cluster: {nodes: 2, memory: 1Gi}, actions: {go: ['echo {x}', {run: [a, b], once: true, name: n}]}}", &err);
+	autojson json_t *plan = cluster_plan(
+		"{cluster: {nodes: 2, memory: 1Gi}, actions: {go: ['echo {x}', {run: [a, b], once: true, name: n}]}}",
+		&err);
 	assert_non_null(plan);
 	assert_int_equal(plan_nodes(plan), 2);
 	assert_int_equal(plan_size(plan), 0);
@@ -100,7 +102,8 @@ static void test_cluster(void **state)
 	assert_true(plan_seconds(plan, "grace") == 5);
 	const json_t *steps = json_object_get(json_object_get(plan, "actions"), "go");
 	assert_int_equal(json_array_size(steps), 2);
-	assert_string_equal(json_string_value(json_array_get(json_object_get(json_array_get(steps, 0), "argv"), 2)), "echo {x}");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(json_array_get(steps, 0), "argv"), 2)), "echo {x}");
 	assert_true(json_is_true(json_object_get(json_array_get(steps, 1), "once")));
 	assert_null(cluster_plan("{cluster: {nodes: 2}, run: {command: a}}", &err));
 	assert_non_null(strstr(err.text, "unknown key 'run'"));
@@ -120,18 +123,21 @@ static void test_resize(void **state)
 	assert_int_equal(plan_nodes(less), 1);
 	assert_string_equal(text_at(more, "nodes", 4, "name"), "node-4");
 	assert_string_equal(text_at(more, "nodes", 4, "role"), "b");
-	assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(more, "nodes"), 4), "index")), 3);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_array_get(json_object_get(more, "nodes"), 4), "index")), 3);
 }
 
 static const char *host_at(const json_t *plan, size_t k)
 {
-	return json_string_value(json_object_get(json_object_get(json_array_get(json_object_get(plan, "nodes"), k), "host"), "host"));
+	return json_string_value(
+		json_object_get(json_object_get(json_array_get(json_object_get(plan, "nodes"), k), "host"), "host"));
 }
 
 static void test_resize_on_hosts(void **state)
 {
 	struct error err = {0};
-	autojson json_t *plan = cluster_plan("{cluster: {executor: ssh, nodes: 2, hosts: [a, 'b[1-3]'], at_once: 2}}", &err);
+	autojson json_t *plan =
+		cluster_plan("{cluster: {executor: ssh, nodes: 2, hosts: [a, 'b[1-3]'], at_once: 2}}", &err);
 	assert_non_null(plan);
 	assert_int_equal(plan_nodes(plan), 2);
 	assert_int_equal(plan_room(plan), 4);
@@ -173,9 +179,9 @@ static void test_on_a_cluster(void **state)
 
 static void test_slice(void **state)
 {
-	autojson json_t *plan =
-	        good_plan("{cluster: {roles: {a: 1, b: 2}}, run: {command: x, procs_per_node: 2}, setup: ['{node} {role} {index} "
-	                  "{nodes} {addr} {addr[0]} {data} {{node}} ${node}']}");
+	autojson json_t *plan = good_plan(
+		"{cluster: {roles: {a: 1, b: 2}}, run: {command: x, procs_per_node: 2}, setup: ['{node} {role} {index} "
+		"{nodes} {addr} {addr[0]} {data} {{node}} ${node}']}");
 	autofree char *before = json_dumps(plan, 0);
 	autojson json_t *slice = plan_slice(plan, 2);
 	assert_int_equal(json_integer_value(json_object_get(slice, "node")), 2);
@@ -186,8 +192,8 @@ static void test_slice(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(ranks, 0), "rank")), 4);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(ranks, 1), "rank")), 5);
 	const json_t *step = json_array_get(json_object_get(slice, "setup"), 0);
-	assert_string_equal(
-	        json_string_value(json_array_get(json_object_get(step, "argv"), 2)), "2 b 1 3 {addr[2]} {addr[0]} {data} {{node}} ${node}");
+	assert_string_equal(json_string_value(json_array_get(json_object_get(step, "argv"), 2)),
+		"2 b 1 3 {addr[2]} {addr[0]} {data} {{node}} ${node}");
 	assert_string_equal(json_string_value(json_object_get(json_object_get(step, "env"), "MUSTER_NODE")), "2");
 	assert_string_equal(json_string_value(json_object_get(json_object_get(step, "env"), "MUSTER_ROLE")), "b");
 	assert_true(str_starts(text_at(slice, "setup", 0, "name"), "{node} {role}"));
@@ -213,7 +219,8 @@ static void test_too_much_text(void **state)
 		str_puts(&s, "x");
 	str_puts(&s, "'\n");
 	assert_null(plan_of(s.text, &err));
-	assert_non_null(strstr(err.text, "My Job.v2.yaml:3:3: found a command and environment of 100000 bytes for each of 10000 ranks"));
+	assert_non_null(strstr(err.text,
+		"My Job.v2.yaml:3:3: found a command and environment of 100000 bytes for each of 10000 ranks"));
 	str_fini(&s);
 	s = (struct str){0};
 	str_puts(&s, "run:\n  command: '");
@@ -221,7 +228,8 @@ static void test_too_much_text(void **state)
 		str_puts(&s, "x");
 	str_puts(&s, "'\n");
 	assert_null(plan_of(s.text, &err));
-	assert_non_null(strstr(err.text, "My Job.v2.yaml:2:12: found 131072 bytes for 'run.command', expected at most 131071"));
+	assert_non_null(
+		strstr(err.text, "My Job.v2.yaml:2:12: found 131072 bytes for 'run.command', expected at most 131071"));
 }
 
 static void test_missing_file(void **state)
@@ -242,19 +250,23 @@ struct line {
 // The progress patterns must compile and take what programs print; the first that matches is the one that counts.
 static void test_progress(void **state)
 {
-	static const struct line lines[] = {{"[epoch: 2/5][iteration: 20/100] rank 0 loss 1", "20"}, {"Epoch [1/5], Step [100/600], Loss: 0.1", "100"},
-	        {"Epoch 1 of 5, iteration 3 of 10", "3"}, {"step 3/10", "3"}, {"iteration 7 of 9", "7"}, {"[7/9] compiling", "7"}, {"footstep 3/10", NULL},
-	        {"step 3", NULL}, {"epoch 3/10", NULL}, {"Epoch 3/10", ""}, {"[0/25][50/1583]\tLoss_D: 1", "50"}, {"Train Epoch: 1 [640/60000 (1%)]", "640"},
-	        {"Test Epoch: 1 [640/60000 (1%)]", NULL}, {"Epoch 0:  10%|#  | 47/469 [00:12<01:40, 4.2it/s]", "47"},
-	        {"Validation:  10%|#  | 1/10 [00:01<00:09, 1.0it/s]", NULL}, {"Training:  10%|#  | 1/10 [00:01<00:09, 1.0it/s]", "1"},
-	        {" 10/469 [>.............................] - ETA: 12s", "10"}, {"iter 5: loss 1.2, time 3ms", "5"}, {"the best iter 5: loss 1.2", NULL}};
+	static const struct line lines[] = {{"[epoch: 2/5][iteration: 20/100] rank 0 loss 1", "20"},
+		{"Epoch [1/5], Step [100/600], Loss: 0.1", "100"}, {"Epoch 1 of 5, iteration 3 of 10", "3"},
+		{"step 3/10", "3"}, {"iteration 7 of 9", "7"}, {"[7/9] compiling", "7"}, {"footstep 3/10", NULL},
+		{"step 3", NULL}, {"epoch 3/10", NULL}, {"Epoch 3/10", ""}, {"[0/25][50/1583]\tLoss_D: 1", "50"},
+		{"Train Epoch: 1 [640/60000 (1%)]", "640"}, {"Test Epoch: 1 [640/60000 (1%)]", NULL},
+		{"Epoch 0:  10%|#  | 47/469 [00:12<01:40, 4.2it/s]", "47"},
+		{"Validation:  10%|#  | 1/10 [00:01<00:09, 1.0it/s]", NULL},
+		{"Training:  10%|#  | 1/10 [00:01<00:09, 1.0it/s]", "1"},
+		{" 10/469 [>.............................] - ETA: 12s", "10"}, {"iter 5: loss 1.2, time 3ms", "5"},
+		{"the best iter 5: loss 1.2", NULL}};
 	autojson json_t *plan = good_plan("run: {command: a}");
 	for (size_t i = 0; i < countof(lines); i++) {
 		size_t k, len;
 		const json_t *text;
 		const char *found = NULL;
 		bool done = false;
-		json_array_foreach(json_object_get(plan, "progress"), k, text) {
+		json_array_foreach (json_object_get(plan, "progress"), k, text) {
 			struct error err;
 			struct pattern *p = pattern_new(json_string_value(text), &err);
 			if (!p)
@@ -275,14 +287,17 @@ static void test_progress(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_getters), cmocka_unit_test(test_lease),
-	        cmocka_unit_test(test_cluster), cmocka_unit_test(test_resize), cmocka_unit_test(test_resize_on_hosts),
-	        cmocka_unit_test(test_on_a_cluster),
-	        cmocka_unit_test(test_slice),
-	        cmocka_unit_test(test_ten_thousand_nodes),
-	        cmocka_unit_test(test_too_much_text),
-	        cmocka_unit_test(test_missing_file),
-	        cmocka_unit_test(test_progress),
+		cmocka_unit_test(test_getters),
+		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_cluster),
+		cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_resize_on_hosts),
+		cmocka_unit_test(test_on_a_cluster),
+		cmocka_unit_test(test_slice),
+		cmocka_unit_test(test_ten_thousand_nodes),
+		cmocka_unit_test(test_too_much_text),
+		cmocka_unit_test(test_missing_file),
+		cmocka_unit_test(test_progress),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ static json_t *make_point(json_t *sets)
 	autostr struct str name = {0};
 	size_t i;
 	const json_t *set;
-	json_array_foreach(sets, i, set)
+	json_array_foreach (sets, i, set)
 		str_printf(&name, "%s%s", i ? " " : "", json_string_value(set));
 	return mem_json("{s:s, s:o}", "name", name.text, "sets", sets);
 }
@@ -32,7 +32,8 @@ static int check_map(const struct yaml *node, const char *what, struct error *er
 		return 0;
 	autofree char *found = node->kind == YAML_MAP ? mem_strdup("an empty map") : yaml_describe(node);
 	return yaml_error(node, err, "found %s for '%s', expected %s", found, what,
-		strcmp(what, "sweep.over") ? "a map of keys and one value each" : "a map of keys and lists of values, such as {cluster.nodes: [1, 2, 4]}");
+		strcmp(what, "sweep.over") ? "a map of keys and one value each"
+					   : "a map of keys and lists of values, such as {cluster.nodes: [1, 2, 4]}");
 }
 
 // What the sweep itself is cannot be another thing at each of its points.
@@ -40,7 +41,8 @@ static int check_keys(const struct yaml *map, const char *what, struct error *er
 {
 	for (size_t i = 0; i < map->count; i++)
 		if (strcmp(map->entries[i].key, "sweep") == 0 || str_starts(map->entries[i].key, "sweep."))
-			return yaml_error(map->entries[i].value, err, "found '%s' in '%s', expected keys of the job", map->entries[i].key, what);
+			return yaml_error(map->entries[i].value, err, "found '%s' in '%s', expected keys of the job",
+				map->entries[i].key, what);
 	return 0;
 }
 
@@ -57,8 +59,8 @@ static int multiply(const struct yaml *over, size_t axis, json_t *chosen, json_t
 	const struct yaml *list = entry->value;
 	if (list->kind != YAML_LIST || list->count == 0) {
 		autofree char *found = yaml_describe(list);
-		return yaml_error(list, err, "found %s for 'sweep.over.%s', expected a list of values", list->kind == YAML_LIST ? "an empty list" : found,
-			entry->key);
+		return yaml_error(list, err, "found %s for 'sweep.over.%s', expected a list of values",
+			list->kind == YAML_LIST ? "an empty list" : found, entry->key);
 	}
 	for (size_t i = 0; i < list->count; i++) {
 		json_array_append_new(chosen, set_of(entry->key, list->entries[i].value));
@@ -74,7 +76,7 @@ static bool holds(const json_t *sets, const json_t *wanted)
 {
 	size_t i;
 	const json_t *set;
-	json_array_foreach(sets, i, set)
+	json_array_foreach (sets, i, set)
 		if (json_equal(set, wanted))
 			return true;
 	return false;
@@ -97,7 +99,8 @@ static int exclude(json_t *points, const struct yaml *map, struct error *err)
 		json_array_remove(points, i);
 		removed++;
 	}
-	return removed ? 0 : yaml_error(map, err, "found no point with these values, expected one that can be left out");
+	return removed ? 0
+		       : yaml_error(map, err, "found no point with these values, expected one that can be left out");
 }
 
 static int include(json_t *points, const struct yaml *map, struct error *err)
@@ -111,8 +114,8 @@ static int include(json_t *points, const struct yaml *map, struct error *err)
 	return 0;
 }
 
-static int each(json_t *points, const struct yaml *list, const char *what, int (*apply)(json_t *, const struct yaml *, struct error *),
-	struct error *err)
+static int each(json_t *points, const struct yaml *list, const char *what,
+	int (*apply)(json_t *, const struct yaml *, struct error *), struct error *err)
 {
 	if (!list)
 		return 0;
@@ -131,11 +134,11 @@ static int check_twice(const json_t *points, const struct yaml *node, struct err
 	autojson json_t *names = json_object();
 	size_t i;
 	const json_t *point;
-	json_array_foreach(points, i, point)
-	{
+	json_array_foreach (points, i, point) {
 		const char *name = json_string_value(json_object_get(point, "name"));
 		if (json_object_get(names, name))
-			return yaml_error(node, err, "found the point '%s' twice, expected each once (sweep.repeat runs it again)", name);
+			return yaml_error(node, err,
+				"found the point '%s' twice, expected each once (sweep.repeat runs it again)", name);
 		json_object_set_new(names, name, json_true());
 	}
 	return 0;
@@ -146,12 +149,16 @@ json_t *points_make(const struct job *job, struct error *err)
 	const struct job_sweep *sweep = &job->sweep;
 	autojson json_t *points = json_array(), *chosen = json_array();
 	if (!sweep->place.node) {
-		yaml_error(job->tree, err, "found no 'sweep', expected one with the keys to vary, such as {over: {cluster.nodes: [1, 2, 4]}}");
+		yaml_error(job->tree, err,
+			"found no 'sweep', expected one with the keys to vary, such as {over: {cluster.nodes: [1, 2, "
+			"4]}}");
 		return NULL;
 	}
-	if (sweep->over && (check_map(sweep->over, "sweep.over", err) || check_keys(sweep->over, "sweep.over", err) || multiply(sweep->over, 0, chosen, points, err)))
+	if (sweep->over && (check_map(sweep->over, "sweep.over", err) || check_keys(sweep->over, "sweep.over", err) ||
+				   multiply(sweep->over, 0, chosen, points, err)))
 		return NULL;
-	if (each(points, sweep->exclude, "sweep.exclude", exclude, err) || each(points, sweep->include, "sweep.include", include, err) ||
+	if (each(points, sweep->exclude, "sweep.exclude", exclude, err) ||
+		each(points, sweep->include, "sweep.include", include, err) ||
 		check_twice(points, sweep->place.node, err))
 		return NULL;
 	if (json_array_size(points))

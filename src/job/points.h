@@ -8,8 +8,10 @@
 
 #include <jansson.h>
 
-// The points of a job's sweep, in the order they are written: the product of its lists, without those excluded, and those included. Each is
-// {"name": "cluster.nodes=2 cluster.cpus=500m", "sets": ["cluster.nodes=2", "cluster.cpus=500m"]}, sets as for --set. Owned by the caller;
+// The points of a job's sweep, in the order they are written: the product of its lists, without those excluded, and
+// those included. Each is
+// {"name": "cluster.nodes=2 cluster.cpus=500m", "sets": ["cluster.nodes=2", "cluster.cpus=500m"]}, sets as for --set.
+//     Owned by the caller;
 // NULL and err, with the place in the file, when the job has no sweep or it makes no sense.
 json_t *points_make(const struct job *job, struct error *err);
 

@@ -20,7 +20,7 @@ static char *names(const char *sweep, struct error *err)
 	struct str out = {0};
 	size_t i;
 	const json_t *point;
-	json_array_foreach(points, i, point)
+	json_array_foreach (points, i, point)
 		str_printf(&out, "%s\n", json_string_value(json_object_get(point, "name")));
 	job_free(job);
 	return points ? str_steal(&out) : NULL;
@@ -50,7 +50,8 @@ static void test_product(void **state)
 {
 	expect("{over: {cluster.nodes: [1, 2]}}", "cluster.nodes=1\ncluster.nodes=2\n");
 	expect("{over: {cluster.nodes: [1, 2], cluster.cpus: [500m, 1]}}",
-		"cluster.nodes=1 cluster.cpus=500m\ncluster.nodes=1 cluster.cpus=1\ncluster.nodes=2 cluster.cpus=500m\ncluster.nodes=2 cluster.cpus=1\n");
+		"cluster.nodes=1 cluster.cpus=500m\ncluster.nodes=1 cluster.cpus=1\ncluster.nodes=2 "
+		"cluster.cpus=500m\ncluster.nodes=2 cluster.cpus=1\n");
 }
 
 // Whatever a value is, it can be read again.
@@ -58,14 +59,16 @@ static void test_values(void **state)
 {
 	expect("{over: {run.env.X: [a, 'b c', \"say \\\"x\\\"\\n\", '1']}}",
 		"run.env.X=a\nrun.env.X=\"b c\"\nrun.env.X=\"say \\\"x\\\"\\x0a\"\nrun.env.X=\"1\"\n");
-	expect("{over: {inputs: [[a.txt], [{from: b.txt, path: c}]]}}", "inputs=[a.txt]\ninputs=[{\"from\": b.txt, \"path\": c}]\n");
+	expect("{over: {inputs: [[a.txt], [{from: b.txt, path: c}]]}}",
+		"inputs=[a.txt]\ninputs=[{\"from\": b.txt, \"path\": c}]\n");
 }
 
 static void test_include_and_exclude(void **state)
 {
 	expect("{over: {cluster.nodes: [1, 2], cluster.cpus: [1, 2]}, exclude: [{cluster.nodes: 2, cluster.cpus: 2}]}",
 		"cluster.nodes=1 cluster.cpus=1\ncluster.nodes=1 cluster.cpus=2\ncluster.nodes=2 cluster.cpus=1\n");
-	expect("{over: {cluster.nodes: [1, 2], cluster.cpus: [1, 2]}, exclude: [{cluster.nodes: 2}], include: [{cluster.nodes: 8}]}",
+	expect("{over: {cluster.nodes: [1, 2], cluster.cpus: [1, 2]}, exclude: [{cluster.nodes: 2}], include: "
+	       "[{cluster.nodes: 8}]}",
 		"cluster.nodes=1 cluster.cpus=1\ncluster.nodes=1 cluster.cpus=2\ncluster.nodes=8\n");
 	expect("{include: [{cluster.nodes: 8}]}", "cluster.nodes=8\n");
 }
@@ -74,12 +77,16 @@ static void test_errors(void **state)
 {
 	expect_error("", "found no 'sweep', expected one with the keys to vary");
 	expect_error("{repeat: 2}", "found no point in 'sweep'");
-	expect_error("{over: 3}", "job.yaml:2:15: found '3' for 'sweep.over', expected a map of keys and lists of values");
-	expect_error("{over: {cluster.nodes: 3}}", "job.yaml:2:31: found '3' for 'sweep.over.cluster.nodes', expected a list of values");
+	expect_error(
+		"{over: 3}", "job.yaml:2:15: found '3' for 'sweep.over', expected a map of keys and lists of values");
+	expect_error("{over: {cluster.nodes: 3}}",
+		"job.yaml:2:31: found '3' for 'sweep.over.cluster.nodes', expected a list of values");
 	expect_error("{over: {cluster.nodes: []}}", "found an empty list for 'sweep.over.cluster.nodes'");
 	expect_error("{over: {cluster.nodes: [1]}, exclude: [{cluster.nodes: 2}]}", "found no point with these values");
-	expect_error("{over: {cluster.nodes: [1]}, exclude: {cluster.nodes: 1}}", "found a map for 'sweep.exclude', expected a list of maps");
-	expect_error("{over: {cluster.nodes: [1]}, include: [{cluster.nodes: 1}]}", "found the point 'cluster.nodes=1' twice");
+	expect_error("{over: {cluster.nodes: [1]}, exclude: {cluster.nodes: 1}}",
+		"found a map for 'sweep.exclude', expected a list of maps");
+	expect_error("{over: {cluster.nodes: [1]}, include: [{cluster.nodes: 1}]}",
+		"found the point 'cluster.nodes=1' twice");
 	expect_error("{over: {cluster.nodes: [1, 1]}}", "found the point 'cluster.nodes=1' twice");
 	expect_error("{over: {cluster.nodes: [1]}, stop: {within: 0%}}", "expected a percentage above 0");
 	expect_error("{ovre: {}}", "did you mean 'over'");
@@ -97,7 +104,8 @@ static void test_too_many(void **state)
 
 static void test_sets_of_all(void **state)
 {
-	static const char text[] = "run: {command: a}\nsweep: {include: [{cluster.nodes: 1}], stop: {iterations: 20, within: 1.5%}}\n";
+	static const char text[] =
+		"run: {command: a}\nsweep: {include: [{cluster.nodes: 1}], stop: {iterations: 20, within: 1.5%}}\n";
 	struct error err = {0};
 	struct job *job = job_parse(text, strlen(text), "job.yaml", NULL, 0, &err);
 	assert_non_null(job);

@@ -31,21 +31,27 @@ struct list {
 static const struct field_shape shape;
 
 static const struct field price_fields[] = {
-        {"executor", FIELD_TEXT, offsetof(struct price, executor), .required = true, .expected = "the name of an executor", .help = "what makes the node"},
-        {"type", FIELD_TEXT, offsetof(struct price, type), .help = "which of its kinds of machine; default: any"},
-        {"per_hour", FIELD_TEXT, offsetof(struct price, per_hour), .pattern = NUMBER, .expected = "a price such as 0.085", .help = "of a node"},
-        {"per_cpu_hour", FIELD_TEXT, offsetof(struct price, per_cpu_hour), .pattern = NUMBER, .expected = "a price such as 0.02", .help = "of each of its CPUs"},
-        {"minimum", FIELD_SECONDS, offsetof(struct price, minimum), .max = 365 * DAY, .fallback = "0", .help = "the least time that is billed"},
-        {"granularity", FIELD_CHOICE, offsetof(struct price, granularity), .choices = granularities, .fallback = "second", .help = "what is begun is billed whole"},
-        {0},
+	{"executor", FIELD_TEXT, offsetof(struct price, executor), .required = true,
+		.expected = "the name of an executor", .help = "what makes the node"},
+	{"type", FIELD_TEXT, offsetof(struct price, type), .help = "which of its kinds of machine; default: any"},
+	{"per_hour", FIELD_TEXT, offsetof(struct price, per_hour), .pattern = NUMBER,
+		.expected = "a price such as 0.085", .help = "of a node"},
+	{"per_cpu_hour", FIELD_TEXT, offsetof(struct price, per_cpu_hour), .pattern = NUMBER,
+		.expected = "a price such as 0.02", .help = "of each of its CPUs"},
+	{"minimum", FIELD_SECONDS, offsetof(struct price, minimum), .max = 365 * DAY, .fallback = "0",
+		.help = "the least time that is billed"},
+	{"granularity", FIELD_CHOICE, offsetof(struct price, granularity), .choices = granularities,
+		.fallback = "second", .help = "what is begun is billed whole"},
+	{0},
 };
 static const struct field_shape price_shape = {sizeof(struct price), NULL, price_fields, &shape};
 
 static const struct field fields[] = {
-        {"currency", FIELD_TEXT, offsetof(struct list, currency), .help = "what the numbers are in"},
-        {"as_of", FIELD_TEXT, offsetof(struct list, as_of), .help = "when they were true"},
-        {"prices", FIELD_OBJECTS, offsetof(struct list, prices), .required = true, .expected = "a list of prices", .max = 10000, .shape = &price_shape, .help = "the prices"},
-        {0},
+	{"currency", FIELD_TEXT, offsetof(struct list, currency), .help = "what the numbers are in"},
+	{"as_of", FIELD_TEXT, offsetof(struct list, as_of), .help = "when they were true"},
+	{"prices", FIELD_OBJECTS, offsetof(struct list, prices), .required = true, .expected = "a list of prices",
+		.max = 10000, .shape = &price_shape, .help = "the prices"},
+	{0},
 };
 static const struct field_shape shape = {sizeof(struct list), NULL, fields, NULL};
 
@@ -61,13 +67,17 @@ static json_t *to_json(const struct list *list, const char *name, struct error *
 	for (size_t i = 0; i < list->prices.count; i++) {
 		const struct price *p = &items[i];
 		if (!p->per_hour && !p->per_cpu_hour) {
-			yaml_error(p->place.node, err, "found neither 'per_hour' nor 'per_cpu_hour', expected one of them");
+			yaml_error(p->place.node, err,
+				"found neither 'per_hour' nor 'per_cpu_hour', expected one of them");
 			return NULL;
 		}
-		json_array_append_new(prices, mem_json("{s:s, s:s?, s:f, s:f, s:f, s:f}", "executor", p->executor, "type", p->type, "per_hour", number(p->per_hour),
-			"per_cpu_hour", number(p->per_cpu_hour), "minimum", p->minimum, "step", steps[p->granularity]));
+		json_array_append_new(
+			prices, mem_json("{s:s, s:s?, s:f, s:f, s:f, s:f}", "executor", p->executor, "type", p->type,
+					"per_hour", number(p->per_hour), "per_cpu_hour", number(p->per_cpu_hour),
+					"minimum", p->minimum, "step", steps[p->granularity]));
 	}
-	return mem_json("{s:s, s:s?, s:s?, s:O}", "file", name, "currency", list->currency, "as_of", list->as_of, "prices", prices);
+	return mem_json("{s:s, s:s?, s:s?, s:O}", "file", name, "currency", list->currency, "as_of", list->as_of,
+		"prices", prices);
 }
 
 json_t *prices_parse(const char *text, size_t len, const char *name, struct error *err)
@@ -105,8 +115,7 @@ static const json_t *find(const json_t *prices, const char *executor, const char
 {
 	const json_t *any = NULL, *p;
 	size_t i;
-	json_array_foreach(json_object_get(prices, "prices"), i, p)
-	{
+	json_array_foreach (json_object_get(prices, "prices"), i, p) {
 		const char *of = json_string_value(json_object_get(p, "type"));
 		if (strcmp(json_string_value(json_object_get(p, "executor")), executor) != 0)
 			continue;
@@ -131,9 +140,9 @@ double prices_cost(const json_t *prices, const json_t *plan, double seconds, dou
 	const json_t *node;
 	if (isnan(seconds)) // fmax would take the minimum for it
 		return NAN;
-	json_array_foreach(json_object_get(plan, "nodes"), i, node)
-	{
-		const json_t *p = executor ? find(prices, executor, json_string_value(json_object_get(node, "type"))) : NULL;
+	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
+		const json_t *p =
+			executor ? find(prices, executor, json_string_value(json_object_get(node, "type"))) : NULL;
 		double cpus = json_is_number(json_object_get(node, "cpus")) ? of(node, "cpus") : cores;
 		if (!p || (of(p, "per_cpu_hour") > 0 && cpus <= 0))
 			return NAN;

@@ -19,7 +19,8 @@ static json_t *plan_of(const char *executor, const char *type, double cpus, int 
 {
 	json_t *list = json_array();
 	for (int i = 0; i < nodes; i++)
-		json_array_append_new(list, mem_json("{s:s?, s:o}", "type", type, "cpus", cpus > 0 ? json_real(cpus) : json_null()));
+		json_array_append_new(
+			list, mem_json("{s:s?, s:o}", "type", type, "cpus", cpus > 0 ? json_real(cpus) : json_null()));
 	return mem_json("{s:s, s:o}", "executor", executor, "nodes", list);
 }
 
@@ -58,7 +59,8 @@ static void test_errors(void **state)
 		{"currency: USD\n", "found no 'prices', expected a list of prices"},
 		{"prices: [{per_hour: 1}]", "found no 'prices[0].executor'"},
 		{"prices: [{executor: ec2}]", "prices.yaml:1:10: found neither 'per_hour' nor 'per_cpu_hour'"},
-		{"prices: [{executor: ec2, per_hour: -1}]", "found '-1' for 'prices[0].per_hour', expected a price such as 0.085"},
+		{"prices: [{executor: ec2, per_hour: -1}]",
+			"found '-1' for 'prices[0].per_hour', expected a price such as 0.085"},
 		{"prices: [{executor: ec2, per_huor: 1}]", "did you mean 'per_hour'"},
 		{"prices: [{executor: ec2, per_hour: 1, granularity: day}]", "'day'"},
 	};

@@ -17,8 +17,8 @@ static void replace(struct yaml *node, char *text)
 // Addresses are none of this machine's paths.
 static void make_absolute(struct yaml *node, const char *dir)
 {
-	if (node && node->kind == YAML_SCALAR && *node->text && *node->text != '/' && *node->text != '~' && !strstr(node->text, "://") &&
-		!str_starts(node->text, "git+"))
+	if (node && node->kind == YAML_SCALAR && *node->text && *node->text != '/' && *node->text != '~' &&
+		!strstr(node->text, "://") && !str_starts(node->text, "git+"))
 		replace(node, input_absolute(dir, node->text));
 }
 
@@ -41,7 +41,8 @@ static struct yaml *child(struct yaml *node, const char *key)
 
 void rebase_paths(struct yaml *tree, const char *dir)
 {
-	struct yaml *inputs = child(tree, "inputs"), *cluster = child(tree, "cluster"), *build = child(cluster, "build"), *volumes = child(cluster, "volumes");
+	struct yaml *inputs = child(tree, "inputs"), *cluster = child(tree, "cluster"),
+		    *build = child(cluster, "build"), *volumes = child(cluster, "volumes");
 	for (size_t i = 0; inputs && inputs->kind == YAML_LIST && i < inputs->count; i++) {
 		struct yaml *input = inputs->entries[i].value;
 		make_absolute(input->kind == YAML_MAP ? yaml_find(input, "from") : input, dir);

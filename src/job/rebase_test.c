@@ -1,6 +1,5 @@
-#include "job/rebase.h"
-
 #include "base/mem.h"
+#include "job/rebase.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,10 +25,13 @@ static void check(const char *text, const char *expected)
 static void test_paths(void **state)
 {
 	check("inputs: [words.txt, ../data/, /abs/x, {from: a/b.tar, unpack: true}]\n",
-		"inputs: [\"/home/me/jobs/words.txt\", \"/home/me/jobs/../data\", /abs/x, {from: \"/home/me/jobs/a/b.tar\", unpack: true}]\n");
+		"inputs: [\"/home/me/jobs/words.txt\", \"/home/me/jobs/../data\", /abs/x, {from: "
+		"\"/home/me/jobs/a/b.tar\", unpack: true}]\n");
 	check("cluster: {inventory: hosts.ini, build: image, volumes: [\"./x:/x:ro\", \"named:/y\", \"/z:/z\"]}\n",
-		"cluster: {inventory: \"/home/me/jobs/hosts.ini\", build: \"/home/me/jobs/image\", volumes: [\"/home/me/jobs/x:/x:ro\", \"named:/y\", \"/z:/z\"]}\n");
-	check("cluster: {build: {context: ., args: {A: b}}}\n", "cluster: {build: {context: \"/home/me/jobs\", args: {A: b}}}\n");
+		"cluster: {inventory: \"/home/me/jobs/hosts.ini\", build: \"/home/me/jobs/image\", volumes: "
+		"[\"/home/me/jobs/x:/x:ro\", \"named:/y\", \"/z:/z\"]}\n");
+	check("cluster: {build: {context: ., args: {A: b}}}\n",
+		"cluster: {build: {context: \"/home/me/jobs\", args: {A: b}}}\n");
 }
 
 static void test_what_is_no_path(void **state)
@@ -37,7 +39,8 @@ static void test_what_is_no_path(void **state)
 	check("inputs: [https://example.org/x, git+https://example.org/x.git, {name: nothing}, [1]]\n",
 		"inputs: [https://example.org/x, git+https://example.org/x.git, {name: nothing}, [1]]\n");
 	check("inputs: nonsense\ncluster: [1]\n", "inputs: nonsense\ncluster: [1]\n");
-	check("run: {command: ./train, env: {FROM: words.txt}}\noutputs: [a/b]\n", "run: {command: ./train, env: {FROM: words.txt}}\noutputs: [a/b]\n");
+	check("run: {command: ./train, env: {FROM: words.txt}}\noutputs: [a/b]\n",
+		"run: {command: ./train, env: {FROM: words.txt}}\noutputs: [a/b]\n");
 }
 
 int main(void)

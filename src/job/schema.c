@@ -15,13 +15,14 @@ static json_t *text_or(const char *other, const char *pattern)
 
 static json_t *command_schema(void)
 {
-	return mem_json("{s:[{s:s, s:i}, {s:s, s:i, s:{s:[s, s, s]}}]}", "anyOf", "type", "string", "minLength", 1, "type", "array",
-	        "minItems", 1, "items", "type", "string", "number", "boolean");
+	return mem_json("{s:[{s:s, s:i}, {s:s, s:i, s:{s:[s, s, s]}}]}", "anyOf", "type", "string", "minLength", 1,
+		"type", "array", "minItems", 1, "items", "type", "string", "number", "boolean");
 }
 
 static json_t *map_schema(const struct field *field, json_t *value)
 {
-	json_t *map = mem_json("{s:s, s:o, s:i}", "type", "object", "additionalProperties", value, "maxProperties", (int)field->max);
+	json_t *map = mem_json(
+		"{s:s, s:o, s:i}", "type", "object", "additionalProperties", value, "maxProperties", (int)field->max);
 	if (field->pattern)
 		json_object_set_new(map, "propertyNames", mem_json("{s:s}", "pattern", field->pattern));
 	return map;
@@ -60,13 +61,15 @@ static json_t *value_schema(const struct field *field)
 	case FIELD_REGEX:
 		return text_schema(field);
 	case FIELD_INT:
-		return mem_json("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)field->min, "maximum", (json_int_t)field->max);
+		return mem_json("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)field->min, "maximum",
+			(json_int_t)field->max);
 	case FIELD_BOOL:
 		return mem_json("{s:s}", "type", "boolean");
 	case FIELD_CHOICE:
 		return choice_schema(field);
 	case FIELD_SECONDS:
-		return text_or("number", "^(" NUMBER "|(" NUMBER "d)?(" NUMBER "h)?(" NUMBER "m)?(" NUMBER "s)?(" NUMBER "ms)?)$");
+		return text_or("number",
+			"^(" NUMBER "|(" NUMBER "d)?(" NUMBER "h)?(" NUMBER "m)?(" NUMBER "s)?(" NUMBER "ms)?)$");
 	case FIELD_CPUS:
 		return text_or("number", "^" NUMBER "m?$");
 	case FIELD_BYTES:
@@ -74,7 +77,8 @@ static json_t *value_schema(const struct field *field)
 	case FIELD_COMMAND:
 		return command_schema();
 	case FIELD_TEXTS:
-		return mem_json("{s:s, s:o, s:i}", "type", "array", "items", text_schema(field), "maxItems", (int)field->max);
+		return mem_json(
+			"{s:s, s:o, s:i}", "type", "array", "items", text_schema(field), "maxItems", (int)field->max);
 	case FIELD_ENV:
 		return map_schema(field, mem_json("{s:[s, s, s]}", "type", "string", "number", "boolean"));
 	case FIELD_TREE:
@@ -82,7 +86,8 @@ static json_t *value_schema(const struct field *field)
 	case FIELD_OBJECT:
 		return item_schema(field->shape);
 	case FIELD_OBJECTS:
-		return mem_json("{s:s, s:o, s:i}", "type", "array", "items", item_schema(field->shape), "maxItems", (int)field->max);
+		return mem_json("{s:s, s:o, s:i}", "type", "array", "items", item_schema(field->shape), "maxItems",
+			(int)field->max);
 	case FIELD_NAMED:
 		return map_schema(field, item_schema(field->shape));
 	}
@@ -112,7 +117,8 @@ static json_t *object_schema(const struct field_shape *shape)
 		if (f->required)
 			json_array_append_new(required, json_string(f->key));
 	}
-	json_t *object = mem_json("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
+	json_t *object =
+		mem_json("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
 	if (json_array_size(required))
 		json_object_set(object, "required", required);
 	json_decref(required);

@@ -12,8 +12,8 @@
 static char *check_index(const char *name, long index, size_t count, const char *what, struct error *err)
 {
 	if (index >= 0 && (size_t)index >= count)
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: the number of %s is %zu", name, index, name,
-		        count - 1, what, count);
+		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: the number of %s is %zu",
+			name, index, name, count - 1, what, count);
 	return NULL;
 }
 
@@ -71,13 +71,14 @@ static char *look_up(const char *name, long index, void *data, struct error *err
 	if (!mine && !is_one_of(name, of_run) && !is_one_of(name, live))
 		return NULL;
 	if (index >= 0) {
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected {%s}, or {{%s[%ld]}} for the text itself", name, index, name, name,
-		        index);
+		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected {%s}, or {{%s[%ld]}} for the text itself", name,
+			index, name, name, index);
 		return NULL;
 	}
 	if (mine && scope->rank < 0) {
 		if (!strcmp(name, "rank") || !strcmp(name, "local_rank"))
-			error_set(err, ERROR_USAGE, "found {%s}, expected {node}: a setup command belongs to no rank", name);
+			error_set(err, ERROR_USAGE, "found {%s}, expected {node}: a setup command belongs to no rank",
+				name);
 		return NULL; // plan_slice knows the node
 	}
 	if (mine)
@@ -103,7 +104,8 @@ json_t *scope_argv(const struct scope *scope, const struct field_command *comman
 {
 	json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
 	for (size_t i = 0; i < command->words.count; i++) {
-		json_t *word = scope_text(scope, command->words.items[i], command->shell ? node : node->entries[i].value);
+		json_t *word =
+			scope_text(scope, command->words.items[i], command->shell ? node : node->entries[i].value);
 		if (!word) {
 			json_decref(argv);
 			return NULL;
@@ -120,7 +122,9 @@ int scope_env(const struct scope *scope, json_t *env, const struct field_env *fr
 		const char *name = from->items[i].name;
 		if (str_starts(name, "MUSTER_"))
 			return yaml_error_at(entry->value->file, entry->line, entry->column, scope->err,
-			        "found the variable '%s', expected a name that does not begin with MUSTER_: those are muster's", name);
+				"found the variable '%s', expected a name that does not begin with MUSTER_: those are "
+				"muster's",
+				name);
 		json_t *value = scope_text(scope, from->items[i].value, entry->value);
 		if (!value)
 			return -1;

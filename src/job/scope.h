@@ -20,8 +20,10 @@ struct scope {
 };
 
 // All return NULL or -1 and set the scope's error, at the place of the node, when a text asks for what there is not.
-json_t *scope_text(const struct scope *scope, const char *text, const struct yaml *node);                    // expanded; owned by the caller
+json_t *scope_text(
+	const struct scope *scope, const char *text, const struct yaml *node); // expanded; owned by the caller
 json_t *scope_argv(const struct scope *scope, const struct field_command *command, const struct yaml *node); // likewise
-int scope_env(const struct scope *scope, json_t *env, const struct field_env *from, const struct yaml *node); // over what is there
+int scope_env(const struct scope *scope, json_t *env, const struct field_env *from,
+	const struct yaml *node); // over what is there
 
 #endif

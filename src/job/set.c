@@ -24,7 +24,8 @@ static int column(const struct walk *w, const char *at)
 static int fail(const struct walk *w, const char *at, const char *expected)
 {
 	autofree char *rest = yaml_quote(at);
-	return yaml_error_at(w->name, 0, column(w, at), w->err, "found %s, expected %s", *at ? rest : "nothing", expected);
+	return yaml_error_at(
+		w->name, 0, column(w, at), w->err, "found %s, expected %s", *at ? rest : "nothing", expected);
 }
 
 char *set_name(const char *text)
@@ -36,7 +37,9 @@ char *set_name(const char *text)
 // Puts the value (taken), or an empty map when there are more steps, at the key or index; goes on there.
 static struct yaml *step_into(struct walk *w, const char *key, size_t index, int at, bool last)
 {
-	struct yaml *child = key ? yaml_find(w->node, key) : index < w->node->count ? w->node->entries[index].value : NULL;
+	struct yaml *child = key                      ? yaml_find(w->node, key)
+			     : index < w->node->count ? w->node->entries[index].value
+						      : NULL;
 	if (child && !last && !yaml_is_null(child))
 		return child;
 	struct yaml *fresh = yaml_new(NULL, w->name, 0, at);
@@ -54,8 +57,8 @@ static struct yaml *step_into(struct walk *w, const char *key, size_t index, int
 // What the value of a row is, for the steps behind it.
 static void enter(struct walk *w, const struct field *row)
 {
-	bool inner = row->type == FIELD_OBJECTS || row->type == FIELD_NAMED || row->type == FIELD_ENV || row->type == FIELD_TEXTS ||
-	             row->type == FIELD_COMMAND;
+	bool inner = row->type == FIELD_OBJECTS || row->type == FIELD_NAMED || row->type == FIELD_ENV ||
+		     row->type == FIELD_TEXTS || row->type == FIELD_COMMAND;
 	w->shape = row->type == FIELD_OBJECT ? row->shape : NULL;
 	w->field = inner ? row : NULL;
 }
@@ -133,8 +136,9 @@ static struct yaml *read_value(const struct walk *w, const char *text)
 	struct error why = {0};
 	struct yaml *value = yaml_parse(text, strlen(text), &origin, &why);
 	if (!value)
-		error_set(w->err, why.code, "%.800s; a value with special characters needs quotes of its own, such as 'name=\"*.txt\"'",
-		        why.text);
+		error_set(w->err, why.code,
+			"%.800s; a value with special characters needs quotes of its own, such as 'name=\"*.txt\"'",
+			why.text);
 	return value;
 }
 
@@ -146,8 +150,8 @@ int set_apply(const struct field_shape *shape, struct yaml *tree, const char *te
 		return fail(&w, text + strlen(text), "PATH=VALUE, such as run.env.X=1");
 	size_t valid = str_utf8_valid(text, strlen(text));
 	if (text[valid])
-		return yaml_error_at(name, 0, column(&w, text + valid), err, "found the byte 0x%02x, expected text in UTF-8",
-		        (unsigned char)text[valid]);
+		return yaml_error_at(name, 0, column(&w, text + valid), err,
+			"found the byte 0x%02x, expected text in UTF-8", (unsigned char)text[valid]);
 	struct yaml *value = read_value(&w, equals + 1);
 	if (!value)
 		return -1;

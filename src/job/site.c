@@ -14,15 +14,15 @@ struct site {
 #define DAY 86400.0
 
 static const struct field fields[] = {
-        {"deadline", FIELD_SECONDS, offsetof(struct site, deadline), .min = 1, .max = DAY,
-                .help = "how long the nodes may take to come up"},
-        {"heartbeat", FIELD_SECONDS, offsetof(struct site, heartbeat), .min = 0.1, .max = DAY,
-                .help = "how often a node says that it lives"},
-        {"lease", FIELD_SECONDS, offsetof(struct site, lease), .min = 1, .max = DAY,
-                .help = "how long a node that cannot reach its controller goes on before it ends itself"},
-        {"grace", FIELD_SECONDS, offsetof(struct site, grace), .max = 3600,
-                .help = "how long a rank that is told to stop has before it is killed"},
-        {0},
+	{"deadline", FIELD_SECONDS, offsetof(struct site, deadline), .min = 1, .max = DAY,
+		.help = "how long the nodes may take to come up"},
+	{"heartbeat", FIELD_SECONDS, offsetof(struct site, heartbeat), .min = 0.1, .max = DAY,
+		.help = "how often a node says that it lives"},
+	{"lease", FIELD_SECONDS, offsetof(struct site, lease), .min = 1, .max = DAY,
+		.help = "how long a node that cannot reach its controller goes on before it ends itself"},
+	{"grace", FIELD_SECONDS, offsetof(struct site, grace), .max = 3600,
+		.help = "how long a rank that is told to stop has before it is killed"},
+	{0},
 };
 static const struct field_shape shape = {sizeof(struct site), NULL, fields, NULL};
 

@@ -34,7 +34,8 @@ static json_t *make_packages(const struct job_setup *setup)
 	str_puts(&name, "packages");
 	for (size_t i = 0; i < setup->packages.count; i++)
 		str_printf(&name, " %s", setup->packages.items[i]);
-	return mem_json("{s:s, s:o}", "name", setup->name ? setup->name : name.text, "packages", make_texts(&setup->packages));
+	return mem_json(
+		"{s:s, s:o}", "name", setup->name ? setup->name : name.text, "packages", make_texts(&setup->packages));
 }
 
 static json_t *make_order(const struct scope *scope, const struct job_setup *setup)
@@ -46,7 +47,8 @@ static json_t *make_order(const struct scope *scope, const struct job_setup *set
 		return NULL;
 	if (setup->become)
 		json_object_set_new(step, "become", json_true());
-	if (setup->creates && json_object_set_new(step, "creates", scope_text(scope, setup->creates, yaml_find(node, "creates"))))
+	if (setup->creates &&
+		json_object_set_new(step, "creates", scope_text(scope, setup->creates, yaml_find(node, "creates"))))
 		return NULL;
 	return steal(step);
 }
@@ -56,19 +58,20 @@ static json_t *make_mount(const struct scope *scope, const struct job_setup *set
 	autostr struct str options = {0};
 	for (size_t i = 0; i < mount->options.count; i++)
 		str_printf(&options, "%s%s", i ? "," : "", mount->options.items[i]);
-	autofree char *name = setup->name ? mem_strdup(setup->name) : mem_printf("mount %s on %s", mount->from, mount->to);
+	autofree char *name =
+		setup->name ? mem_strdup(setup->name) : mem_printf("mount %s on %s", mount->from, mount->to);
 	json_t *from = scope_text(scope, mount->from, yaml_find(mount->place.node, "from"));
-	return from ? mem_json("{s:s, s:{s:s, s:o, s:s, s:s*}}", "name", name, "mount", "type", mount->type, "from", from, "to", mount->to, "options",
-	                      options.len ? options.text : NULL)
-	            : NULL;
+	return from ? mem_json("{s:s, s:{s:s, s:o, s:s, s:s*}}", "name", name, "mount", "type", mount->type, "from",
+			      from, "to", mount->to, "options", options.len ? options.text : NULL)
+		    : NULL;
 }
 
 // What all kinds of steps have. Takes step, which may be NULL.
 static int add_step(const struct scope *scope, json_t *list, const struct job_setup *setup, json_t *made)
 {
 	autojson json_t *step = made;
-	autojson json_t *env = mem_json(
-	        "{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}", "MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
+	autojson json_t *env = mem_json("{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}",
+		"MUSTER_DATA", "{data}", "MUSTER_OUT", "{out}");
 	autofree char *nodes = mem_printf("%zu", scope->launch->nodes), *size = mem_printf("%zu", scope->launch->size);
 	json_object_set_new(env, "MUSTER_NODES", json_string(nodes));
 	json_object_set_new(env, "MUSTER_SIZE", json_string(size));
@@ -84,7 +87,8 @@ static int add_steps(const struct scope *scope, json_t *list, const struct job_s
 {
 	const struct job_mount *mounts = setup->mounts.items;
 	if (!setup->mounts.count)
-		return add_step(scope, list, setup, setup->packages.count ? make_packages(setup) : make_order(scope, setup));
+		return add_step(
+			scope, list, setup, setup->packages.count ? make_packages(setup) : make_order(scope, setup));
 	for (size_t i = 0; i < setup->mounts.count; i++)
 		if (add_step(scope, list, setup, make_mount(scope, setup, &mounts[i])))
 			return -1;

@@ -41,8 +41,8 @@ bool tally_is_anew(double done, double total, double done_before, double total_b
 	return done <= done_before && total > total_before && done_before >= total_before && 2 * done <= total;
 }
 
-// Is it of the loop that counts? A smaller number out of another total is not, unless that loop is over and this one is longer; nor is a far smaller
-// total. Epochs may differ a little.
+// Is it of the loop that counts? A smaller number out of another total is not, unless that loop is over and this one is
+// longer; nor is a far smaller total. Epochs may differ a little.
 static bool judge(struct tally *t, struct tally_head *head)
 {
 	head->anew = tally_is_anew(head->done, head->total, t->done, t->total);

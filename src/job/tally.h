@@ -24,10 +24,11 @@ struct tally_head {
 	bool anew;          // of another loop, which counts from now on: what was read before it is none of it
 };
 
-// Reads the line that the pattern has just been found in. Its groups: done (or else the first), total, epoch, epochs; an empty group `bar` marks a
-// progress bar, of one epoch where lines announce epochs; one called `heading` marks such a line. total is of the whole run, NAN: not known.
-// Epochs count from 0 once one is called 0. False when the line says nothing about turns of the loop that counts: a heading, a bar of bytes (a
-// download), another loop inside of it (a validation).
+// Reads the line that the pattern has just been found in. Its groups: done (or else the first), total, epoch, epochs;
+// an empty group `bar` marks a progress bar, of one epoch where lines announce epochs; one called `heading` marks such
+// a line. total is of the whole run, NAN: not known. Epochs count from 0 once one is called 0. False when the line says
+// nothing about turns of the loop that counts: a heading, a bar of bytes (a download), another loop inside of it (a
+// validation).
 bool tally_read(struct tally *t, const struct pattern *found, double total, struct tally_head *head);
 
 // After a loop that has come to its end (steps of a setup), does this begin a longer one?

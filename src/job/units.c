@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-// Digits with perhaps a fraction: what strtod takes beyond that (hex, inf, signs, blanks) is nonsense here. Moves *text behind it.
+// Digits with perhaps a fraction: what strtod takes beyond that (hex, inf, signs, blanks) is nonsense here. Moves *text
+// behind it.
 static bool take_number(const char **text, double *value)
 {
 	const char *t = *text;
@@ -81,8 +82,8 @@ int units_bytes(const char *text, long long *value, struct error *err)
 	static const struct {
 		const char *name;
 		double bytes;
-	} units[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15}, {"E", 1e18}, {"Ki", 0x1p10}, {"Mi", 0x1p20},
-	        {"Gi", 0x1p30}, {"Ti", 0x1p40}, {"Pi", 0x1p50}, {"Ei", 0x1p60}};
+	} units[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15}, {"E", 1e18}, {"Ki", 0x1p10},
+		{"Mi", 0x1p20}, {"Gi", 0x1p30}, {"Ti", 0x1p40}, {"Pi", 0x1p50}, {"Ei", 0x1p60}};
 	double number;
 	if (take_number(&text, &number)) {
 		number *= take_exponent(&text);
@@ -95,7 +96,8 @@ int units_bytes(const char *text, long long *value, struct error *err)
 		}
 	}
 	return error_set(err, ERROR_USAGE,
-	        "expected a size in bytes from 1 to 1Ei, such as 125Mi, 1.5Gi or 500M (units k M G T P E Ki Mi Gi Ti Pi Ei)");
+		"expected a size in bytes from 1 to 1Ei, such as 125Mi, 1.5Gi or 500M (units k M G T P E Ki Mi Gi Ti "
+		"Pi Ei)");
 }
 
 int units_cpus(const char *text, double *value, struct error *err)

@@ -84,7 +84,8 @@ char *yaml_quote(const char *bytes)
 static char *describe_braces(const char *key)
 {
 	size_t len = strlen(key);
-	return mem_printf("the map {%.*s}, which is a text only in quotes,", (int)str_utf8_valid(key, len < 40 ? len : 40), key);
+	return mem_printf(
+		"the map {%.*s}, which is a text only in quotes,", (int)str_utf8_valid(key, len < 40 ? len : 40), key);
 }
 
 char *yaml_describe(const struct yaml *node)
@@ -119,7 +120,10 @@ static void add_flow(struct str *out, const struct yaml *node)
 	bool map = node->kind == YAML_MAP;
 	if (node->kind == YAML_SCALAR) {
 		// Plain is what stays the same without quotes wherever it stands.
-		if (node->plain && !node->text[strspn(node->text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/+%-")] && node->text[0] != '-')
+		if (node->plain &&
+			!node->text[strspn(
+				node->text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/+%-")] &&
+			node->text[0] != '-')
 			str_puts(out, node->text);
 		else
 			add_quoted(out, node->text);
@@ -309,15 +313,18 @@ static int fail_parser(struct reader *r)
 {
 	const yaml_parser_t *p = &r->parser;
 	if (p->error == YAML_READER_ERROR) {
-		autofree char *what = mem_printf("found a control character (0x%02x), expected text", (unsigned)p->problem_value);
+		autofree char *what =
+			mem_printf("found a control character (0x%02x), expected text", (unsigned)p->problem_value);
 		return fail_at(r, mark_of(r->text, p->problem_offset), what);
 	}
 	if (char_at(r, p->problem_mark.index) == '\t')
 		return fail_at(r, p->problem_mark, "found a tab, expected blanks: YAML is not indented with tabs");
 	int line, column;
 	place(r->origin, p->context_mark, &line, &column);
-	autofree char *context = p->context && line > 0 ? mem_printf(" (%s that began at line %d)", p->context, line) : mem_strdup("");
-	autofree char *what = mem_printf("found no valid YAML: %s%s", p->problem ? p->problem : "syntax error", context);
+	autofree char *context =
+		p->context && line > 0 ? mem_printf(" (%s that began at line %d)", p->context, line) : mem_strdup("");
+	autofree char *what =
+		mem_printf("found no valid YAML: %s%s", p->problem ? p->problem : "syntax error", context);
 	return fail_at(r, p->problem_mark, what);
 }
 
@@ -329,7 +336,8 @@ static int next(struct reader *r, yaml_event_t *event)
 static struct yaml *make(struct reader *r, enum yaml_kind kind, yaml_mark_t mark)
 {
 	if (++r->nodes > YAML_MAX_NODES) {
-		autofree char *what = mem_printf("found more than %d values (with aliases expanded), expected fewer", YAML_MAX_NODES);
+		autofree char *what =
+			mem_printf("found more than %d values (with aliases expanded), expected fewer", YAML_MAX_NODES);
 		fail_at(r, mark, what);
 		return NULL;
 	}
@@ -360,7 +368,8 @@ static struct yaml *copy(struct reader *r, const struct yaml *from, yaml_mark_t 
 			yaml_discard(node);
 			return NULL;
 		}
-		append(node, (struct yaml_entry){entry->key ? mem_strdup(entry->key) : NULL, entry->line, entry->column, value});
+		append(node, (struct yaml_entry){
+				     entry->key ? mem_strdup(entry->key) : NULL, entry->line, entry->column, value});
 	}
 	return node;
 }
@@ -379,8 +388,9 @@ static struct yaml *read_alias(struct reader *r, const yaml_event_t *event, int 
 	const struct anchor *anchor = find_anchor(r, name);
 	if (anchor && anchor->node)
 		return copy(r, anchor->node, event->start_mark, depth);
-	autofree char *what = anchor ? mem_printf("found the alias '*%s' inside of what it stands for, expected no loops", name)
-	                             : mem_printf("found the alias '*%s', expected '&%s' before it", name, name);
+	autofree char *what =
+		anchor ? mem_printf("found the alias '*%s' inside of what it stands for, expected no loops", name)
+		       : mem_printf("found the alias '*%s', expected '&%s' before it", name, name);
 	fail_at(r, event->start_mark, what);
 	return NULL;
 }
@@ -415,7 +425,8 @@ static struct yaml *read_node(struct reader *r, const yaml_event_t *event, int d
 
 static int read_key(struct reader *r, const struct yaml *map, const yaml_event_t *event, struct yaml_entry *entry)
 {
-	if (event->type != YAML_SCALAR_EVENT || strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
+	if (event->type != YAML_SCALAR_EVENT ||
+		strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
 		return fail_at(r, event->start_mark, "found a key that is no text, expected a text");
 	entry->key = mem_strdup((const char *)event->data.scalar.value);
 	place(r->origin, event->start_mark, &entry->line, &entry->column);
@@ -424,8 +435,8 @@ static int read_key(struct reader *r, const struct yaml *map, const yaml_event_t
 		return 0;
 	autofree char *quoted = yaml_quote(entry->key);
 	autofree char *first = before->line > 0 ? mem_printf(" (first on line %d)", before->line) : mem_strdup("");
-	return yaml_error_at(
-	        map->file, entry->line, entry->column, r->err, "found the key %s a second time%s, expected each key once", quoted, first);
+	return yaml_error_at(map->file, entry->line, entry->column, r->err,
+		"found the key %s a second time%s, expected each key once", quoted, first);
 }
 
 static int read_entries(struct reader *r, struct yaml *node, int depth)
@@ -486,8 +497,8 @@ static struct yaml *read_node(struct reader *r, const yaml_event_t *event, int d
 	if (event->type == YAML_ALIAS_EVENT)
 		return read_alias(r, event, depth);
 	const yaml_char_t *name = event->type == YAML_SCALAR_EVENT          ? event->data.scalar.anchor
-	                          : event->type == YAML_MAPPING_START_EVENT ? event->data.mapping_start.anchor
-	                                                                    : event->data.sequence_start.anchor;
+				  : event->type == YAML_MAPPING_START_EVENT ? event->data.mapping_start.anchor
+									    : event->data.sequence_start.anchor;
 	size_t at = r->nanchors;
 	if (name)
 		add_anchor(r, name);
@@ -522,7 +533,7 @@ static struct yaml *read_document(struct reader *r)
 	if (!node)
 		return NULL;
 	if (expect(r, YAML_DOCUMENT_END_EVENT, "found more, expected the end of the document") ||
-	        expect(r, YAML_STREAM_END_EVENT, "found a second document, expected one")) {
+		expect(r, YAML_STREAM_END_EVENT, "found a second document, expected one")) {
 		yaml_discard(node);
 		return NULL;
 	}
@@ -532,14 +543,16 @@ static struct yaml *read_document(struct reader *r)
 static int check_bytes(struct reader *r)
 {
 	if (r->len > YAML_MAX_BYTES)
-		return error_set(r->err, ERROR_USAGE, "%s: found %zu bytes, expected at most 1 MiB", r->origin->file, r->len);
+		return error_set(
+			r->err, ERROR_USAGE, "%s: found %zu bytes, expected at most 1 MiB", r->origin->file, r->len);
 	size_t valid = str_utf8_valid(r->text, r->len);
 	const char *nul = memchr(r->text, 0, valid);
 	if (nul)
 		return fail_at(r, mark_of(r->text, (size_t)(nul - r->text)), "found a NUL byte, expected text");
 	if (valid == r->len)
 		return 0;
-	autofree char *what = mem_printf("found the byte 0x%02x, expected text in UTF-8", (unsigned char)r->text[valid]);
+	autofree char *what =
+		mem_printf("found the byte 0x%02x, expected text in UTF-8", (unsigned char)r->text[valid]);
 	return fail_at(r, mark_of(r->text, valid), what);
 }
 

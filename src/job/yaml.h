@@ -10,7 +10,8 @@
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
-// Where the first character of a text stands. line 0: the text is no file (an option of the command line), and only its column is told.
+// Where the first character of a text stands. line 0: the text is no file (an option of the command line), and only its
+// column is told.
 struct yaml_origin {
 	const char *file; // not copied: must outlive the tree
 	int line, column;
@@ -38,16 +39,16 @@ enum {
 	YAML_MAX_DEPTH = 32,
 };
 
-// Reads exactly one document. NULL and err (ERROR_USAGE, with the position) when it is not one, is too large or too deep, or has a key
-// twice.
+// Reads exactly one document. NULL and err (ERROR_USAGE, with the position) when it is not one, is too large or too
+// deep, or has a key twice.
 struct yaml *yaml_parse(const char *text, size_t len, const struct yaml_origin *origin, struct error *err);
 void yaml_discard(struct yaml *node); // not called yaml_free: libyaml has a function of that name
 
 // A new node at that place. text NULL: an empty map, else a quoted scalar.
 struct yaml *yaml_new(const char *text, const char *file, int line, int column);
 
-// The value of a key, or NULL. yaml_put takes value; line and column are the key's; a value that was there is freed. key NULL appends to a
-// list.
+// The value of a key, or NULL. yaml_put takes value; line and column are the key's; a value that was there is freed.
+// key NULL appends to a list.
 struct yaml *yaml_find(const struct yaml *map, const char *key);
 void yaml_put(struct yaml *map, const char *key, int line, int column, struct yaml *value);
 
@@ -64,12 +65,14 @@ char *yaml_print(const struct yaml *map);
 
 bool yaml_is_null(const struct yaml *node); // plain: nothing, ~ or null
 
-// "text 'x'", "nothing", "a list", "a map": for errors, short, printable; owned by the caller. yaml_quote: only "'x'", of any text.
+// "text 'x'", "nothing", "a list", "a map": for errors, short, printable; owned by the caller. yaml_quote: only "'x'",
+// of any text.
 char *yaml_describe(const struct yaml *node);
 char *yaml_quote(const char *text);
 
 // Sets err to "FILE:LINE:COLUMN: " and the text; -1.
 int yaml_error(const struct yaml *node, struct error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-int yaml_error_at(const char *file, int line, int column, struct error *err, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+int yaml_error_at(const char *file, int line, int column, struct error *err, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 
 #endif

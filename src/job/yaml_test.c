@@ -153,14 +153,14 @@ static void test_bad_bytes(void **state)
 	refuse_bytes("a: \0b", 5, "f.yaml:1:4: found a NUL byte");
 	refuse("a: ä\nb: \xff", "f.yaml:2:4: found the byte 0xff, expected text in UTF-8");
 	refuse_bytes("\xff\xfe"
-	             "a\0:\0",
-	        6, "f.yaml:1:1: found the byte 0xff");
+		     "a\0:\0",
+		6, "f.yaml:1:1: found the byte 0xff");
 	refuse("a: \x01", "f.yaml:1:4: found a control character (0x01)");
 	refuse("a: \"\\0\"", "found a NUL character");
 	refuse("a:\n\t- b", "f.yaml:2:1: found a tab");
 	refuse("ä: [ä,\n\tb: {", "f.yaml:");
 	struct yaml *node = parse("\xef\xbb\xbf"
-	                          "a: b");
+				  "a: b");
 	assert_string_equal(yaml_find(node, "a")->text, "b");
 	yaml_discard(node);
 }
@@ -186,10 +186,11 @@ static void test_describe(void **state)
 {
 	static const struct {
 		const char *text, *want;
-	} cases[] = {{"[a]", "a list"}, {"{a: b}", "a map"}, {"~", "nothing"}, {"null", "nothing"}, {"'null'", "'null'"},
-	        {"\"a\\nb\\x07\"", "'a\\nb\\x07'"}, {"{rank}", "the map {rank}, which is a text only in quotes,"},
-	        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaää",
-	                "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"}};
+	} cases[] = {{"[a]", "a list"}, {"{a: b}", "a map"}, {"~", "nothing"}, {"null", "nothing"},
+		{"'null'", "'null'"}, {"\"a\\nb\\x07\"", "'a\\nb\\x07'"},
+		{"{rank}", "the map {rank}, which is a text only in quotes,"},
+		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaää",
+			"'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"}};
 	for (size_t i = 0; i < countof(cases); i++) {
 		struct yaml *node = parse(cases[i].text);
 		autofree char *got = yaml_describe(node);
@@ -203,16 +204,16 @@ static void test_describe(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_places),
-	        cmocka_unit_test(test_origin_of_an_option),
-	        cmocka_unit_test(test_put_and_wrap),
-	        cmocka_unit_test(test_aliases),
-	        cmocka_unit_test(test_billion_laughs),
-	        cmocka_unit_test(test_deep),
-	        cmocka_unit_test(test_large),
-	        cmocka_unit_test(test_bad_bytes),
-	        cmocka_unit_test(test_documents),
-	        cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_origin_of_an_option),
+		cmocka_unit_test(test_put_and_wrap),
+		cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_billion_laughs),
+		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_bad_bytes),
+		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_describe),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

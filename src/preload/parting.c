@@ -1,9 +1,11 @@
-// What ranks of the MPICH family load before their own libraries: it keeps one that has taken leave of the others within their hearing.
-// It is no part of the agent, which only carries it, and it uses nothing but the C library, whichever that is.
+// What ranks of the MPICH family load before their own libraries: it keeps one that has taken leave of the others
+// within their hearing. It is no part of the agent, which only carries it, and it uses nothing but the C library,
+// whichever that is.
 //
-// In MPI_Finalize of MPICH 4.0 and 4.1 over UCX a rank says farewell to all others, waits until each has acknowledged that, and then reads a
-// word of the process manager, which comes when all have got so far. While it waits for that word it is deaf to the network, but who says
-// farewell later needs its acknowledgement: both wait for ever. Here the network is attended to until the word is there.
+// In MPI_Finalize of MPICH 4.0 and 4.1 over UCX a rank says farewell to all others, waits until each has acknowledged
+// that, and then reads a word of the process manager, which comes when all have got so far. While it waits for that
+// word it is deaf to the network, but who says farewell later needs its acknowledgement: both wait for ever. Here the
+// network is attended to until the word is there.
 #include <dlfcn.h>
 #include <poll.h>
 #include <stdlib.h>

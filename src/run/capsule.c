@@ -29,8 +29,7 @@ static json_t *inputs_of(const json_t *report)
 	json_t *list = json_array();
 	size_t i;
 	const json_t *input;
-	json_array_foreach(json_object_get(report, "inputs"), i, input)
-	{
+	json_array_foreach (json_object_get(report, "inputs"), i, input) {
 		json_t *item = json_object();
 		for (size_t k = 0; k < countof(members); k++)
 			if (tree_has(input, members[k]))
@@ -45,7 +44,7 @@ static json_t *machines_of(const json_t *report)
 	json_t *list = json_array();
 	size_t i;
 	const json_t *node;
-	json_array_foreach(json_object_get(report, "nodes"), i, node)
+	json_array_foreach (json_object_get(report, "nodes"), i, node)
 		json_array_append(list, tree_has(node, "facts") ? json_object_get(node, "facts") : json_null());
 	return list;
 }
@@ -55,9 +54,10 @@ json_t *capsule_describe(const struct run *run, struct error *err)
 	autojson json_t *report = report_make(run, err);
 	if (!report)
 		return NULL;
-	return mem_json("{s:i, s:s, s:O?, s:f, s:O?, s:O?, s:o, s:o}", "capsule", 1, "id", run->id, "muster", json_object_get(report, "version"), "exported",
-		clock_wall(), "outcome", json_object_get(report, "outcome"), "seconds", json_object_get(report, "seconds"), "machines", machines_of(report),
-		"inputs", inputs_of(report));
+	return mem_json("{s:i, s:s, s:O?, s:f, s:O?, s:O?, s:o, s:o}", "capsule", 1, "id", run->id, "muster",
+		json_object_get(report, "version"), "exported", clock_wall(), "outcome",
+		json_object_get(report, "outcome"), "seconds", json_object_get(report, "seconds"), "machines",
+		machines_of(report), "inputs", inputs_of(report));
 }
 
 // --- writing --------------------------------------------------------------------
@@ -70,14 +70,17 @@ static int list_files(const char *dir, const char *below, int depth, json_t *fil
 	int rc = d ? 0 : error_errno(err, "cannot read %s", path);
 	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
 		struct stat st;
-		autofree char *name = *below ? mem_printf("%s/%s", below, e->d_name) : mem_strdup(e->d_name), *file = fs_join(dir, name);
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(name, "control.json") || lstat(file, &st) < 0)
+		autofree char *name = *below ? mem_printf("%s/%s", below, e->d_name) : mem_strdup(e->d_name),
+			      *file = fs_join(dir, name);
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(name, "control.json") ||
+			lstat(file, &st) < 0)
 			continue;
 		char sum[CRYPTO_HEX];
 		if (S_ISDIR(st.st_mode))
 			rc = list_files(dir, name, depth + 1, files, err);
 		else if (S_ISREG(st.st_mode) && (rc = crypto_sha256_file(file, sum, err)) == 0)
-			json_array_append_new(files, mem_json("{s:s, s:I, s:s}", "path", name, "bytes", (json_int_t)st.st_size, "sha256", sum));
+			json_array_append_new(files, mem_json("{s:s, s:I, s:s}", "path", name, "bytes",
+							     (json_int_t)st.st_size, "sha256", sum));
 	}
 	if (d)
 		closedir(d);
@@ -107,9 +110,9 @@ static int write_all(int fd, const struct run *run, const json_t *tree, struct e
 	int rc = add_description(w, tree, run->id, err);
 	size_t i;
 	const json_t *file;
-	json_array_foreach(json_object_get(tree, "files"), i, file)
-	{
-		autofree char *path = run_path(run, tree_text(file, "path")), *name = mem_printf("%s/%s", run->id, tree_text(file, "path"));
+	json_array_foreach (json_object_get(tree, "files"), i, file) {
+		autofree char *path = run_path(run, tree_text(file, "path")),
+			      *name = mem_printf("%s/%s", run->id, tree_text(file, "path"));
 		if (rc == 0)
 			rc = tar_add(w, path, name, err);
 	}
@@ -125,7 +128,8 @@ int capsule_write(const struct run *run, const char *path, struct error *err)
 	if (!tree)
 		return -1;
 	if (tree_is(tree, "outcome", "running"))
-		return error_set(err, ERROR_USAGE, "the run %s still goes on; a capsule is of a run that is over", run->id);
+		return error_set(
+			err, ERROR_USAGE, "the run %s still goes on; a capsule is of a run that is over", run->id);
 	if (list_files(run->dir, "", 0, files, err) < 0)
 		return -1;
 	json_object_set(tree, "files", files);
@@ -174,20 +178,24 @@ static int check_file(const char *dir, const json_t *file, struct error *err)
 	autofree char *path = fs_join(dir, name);
 	if (crypto_sha256_file(path, now, err) < 0)
 		return -1;
-	return strcmp(now, sum) == 0 ? 0 : error_set(err, ERROR_USAGE, "%s is not as it was written: its sha256 is %s, expected %s", name, now, sum);
+	return strcmp(now, sum) == 0
+		       ? 0
+		       : error_set(err, ERROR_USAGE, "%s is not as it was written: its sha256 is %s, expected %s", name,
+				 now, sum);
 }
 
 static bool is_listed(const json_t *tree, const char *path)
 {
 	size_t i;
 	const json_t *file;
-	json_array_foreach(json_object_get(tree, "files"), i, file)
+	json_array_foreach (json_object_get(tree, "files"), i, file)
 		if (tree_is(file, "path", path))
 			return true;
 	return false;
 }
 
-// What stands on its list is as it was written, and what does the run is on it: nothing was put in, taken out or changed.
+// What stands on its list is as it was written, and what does the run is on it: nothing was put in, taken out or
+// changed.
 static int check_files(const char *dir, const json_t *tree, struct error *err)
 {
 	static const char *const needed[] = {"job.yaml", "plan.json", "events.jsonl"};
@@ -197,12 +205,12 @@ static int check_files(const char *dir, const json_t *tree, struct error *err)
 	for (i = 0; i < countof(needed); i++)
 		if (!is_listed(tree, needed[i]))
 			return error_set(err, ERROR_USAGE, "its list of files is without %s", needed[i]);
-	json_array_foreach(json_object_get(tree, "files"), i, file)
+	json_array_foreach (json_object_get(tree, "files"), i, file)
 		if (check_file(dir, file, err) < 0)
 			return -1;
 	if (list_files(dir, "", 0, there, err) < 0)
 		return -1;
-	json_array_foreach(there, i, file)
+	json_array_foreach (there, i, file)
 		if (!tree_is(file, "path", description) && !is_listed(tree, tree_text(file, "path")))
 			return error_set(err, ERROR_USAGE, "%s is not on its list of files", tree_text(file, "path"));
 	return 0;
@@ -210,7 +218,8 @@ static int check_files(const char *dir, const json_t *tree, struct error *err)
 
 static json_t *read_description(const char *dir, struct error *err)
 {
-	autofree char *id = find_id(dir, err), *below = id ? fs_join(dir, id) : NULL, *path = below ? fs_join(below, description) : NULL;
+	autofree char *id = find_id(dir, err), *below = id ? fs_join(dir, id) : NULL,
+		      *path = below ? fs_join(below, description) : NULL;
 	size_t len;
 	autofree char *text = path ? fs_read(path, DESCRIPTION_BYTES, &len, err) : NULL;
 	autojson json_t *tree = text ? json_loadb(text, len, 0, NULL) : NULL;
@@ -251,13 +260,14 @@ static void compare_inputs(const json_t *then, const json_t *now, json_t *list)
 {
 	size_t i, k;
 	const json_t *a, *b;
-	json_array_foreach(json_object_get(then, "inputs"), i, a)
-		json_array_foreach(json_object_get(now, "inputs"), k, b)
-		{
-			bool differs = (tree_has(a, "sha256") && !is_same(a, b, "sha256")) || (tree_has(a, "tree") && !is_same(a, b, "tree")) ||
-				(tree_has(a, "commit") && !is_same(a, b, "commit"));
+	json_array_foreach (json_object_get(then, "inputs"), i, a)
+		json_array_foreach (json_object_get(now, "inputs"), k, b) {
+			bool differs = (tree_has(a, "sha256") && !is_same(a, b, "sha256")) ||
+				       (tree_has(a, "tree") && !is_same(a, b, "tree")) ||
+				       (tree_has(a, "commit") && !is_same(a, b, "commit"));
 			if (differs && is_same(a, b, "node") && is_same(a, b, "name"))
-				note(list, mem_printf("the input %s of node %.0f is another one", tree_text(a, "name"), tree_number(a, "node")));
+				note(list, mem_printf("the input %s of node %.0f is another one", tree_text(a, "name"),
+						   tree_number(a, "node")));
 		}
 }
 
@@ -270,11 +280,11 @@ json_t *capsule_differences(const json_t *then, const json_t *now)
 	if (!json_equal(json_object_get(then, "muster"), json_object_get(now, "muster")))
 		note(list, mem_printf("muster was %s and is %s", tree_text(then, "muster"), tree_text(now, "muster")));
 	compare_inputs(then, now, list);
-	json_array_foreach(json_object_get(then, "machines"), i, machine)
-	{
+	json_array_foreach (json_object_get(then, "machines"), i, machine) {
 		const json_t *other = json_array_get(json_object_get(now, "machines"), i);
 		for (size_t k = 0; k < countof(facts); k++) {
-			autofree char *a = json_dumps(json_object_get(machine, facts[k]), JSON_ENCODE_ANY), *b = json_dumps(json_object_get(other, facts[k]), JSON_ENCODE_ANY);
+			autofree char *a = json_dumps(json_object_get(machine, facts[k]), JSON_ENCODE_ANY),
+				      *b = json_dumps(json_object_get(other, facts[k]), JSON_ENCODE_ANY);
 			if (a && b && strcmp(a, b) != 0)
 				note(list, mem_printf("node %zu: %s was %s and is %s", i, facts[k], a, b));
 		}

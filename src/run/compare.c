@@ -83,7 +83,8 @@ static char *excerpt(const char *text, const char *other)
 bool compare_differs(const struct compare *c, char **a, char **b)
 {
 	for (size_t i = 0; i < c->nsides; i++) {
-		const char *first = c->sides[0].does, *other = c->sides[i].differs ? c->sides[i].differs : c->sides[i].does;
+		const char *first = c->sides[0].does,
+			   *other = c->sides[i].differs ? c->sides[i].differs : c->sides[i].does;
 		if (strcmp(first, other) == 0 && strcmp(first, c->sides[i].does) == 0)
 			continue;
 		*a = excerpt(first, other);
@@ -131,8 +132,9 @@ static size_t points_of(const struct side *sides, size_t count, const struct sid
 
 static json_t *describe_model(const char *name, const struct scaling *model)
 {
-	return mem_json("{s:s, s:o, s:o, s:o, s:o, s:i}", "name", name, "serial", series_number(model->serial), "parallel", series_number(model->parallel),
-		"talk", series_number(model->talk), "error", series_number(model->error), "points", (int)model->points);
+	return mem_json("{s:s, s:o, s:o, s:o, s:o, s:i}", "name", name, "serial", series_number(model->serial),
+		"parallel", series_number(model->parallel), "talk", series_number(model->talk), "error",
+		series_number(model->error), "points", (int)model->points);
 }
 
 static json_t *sets_with(const json_t *sets, size_t nodes)
@@ -142,7 +144,7 @@ static json_t *sets_with(const json_t *sets, size_t nodes)
 	size_t i;
 	json_t *set;
 	json_array_append_new(list, json_string(mine));
-	json_array_foreach(sets, i, set)
+	json_array_foreach (sets, i, set)
 		if (!is_nodes(set))
 			json_array_append(list, set);
 	return list;
@@ -181,7 +183,7 @@ static char *kind_name(const struct side *s)
 	autojson json_t *rest = json_array(), *one = plan_with(s->plan, 1);
 	size_t i;
 	json_t *set;
-	json_array_foreach(s->sets, i, set)
+	json_array_foreach (s->sets, i, set)
 		if (!is_nodes(set))
 			json_array_append(rest, set);
 	if (json_array_size(rest))
@@ -191,7 +193,8 @@ static char *kind_name(const struct side *s)
 }
 
 // A model for each kind of node that was run with different numbers of them, and its rows.
-static struct side *add_modelled(const struct compare *c, struct side *sides, size_t *count, const size_t *at, size_t nat, json_t *models)
+static struct side *add_modelled(
+	const struct compare *c, struct side *sides, size_t *count, const size_t *at, size_t nat, json_t *models)
 {
 	size_t had = *count;
 	autofree struct scaling_point *points = mem_alloc((had + 1) * sizeof *points);
@@ -219,7 +222,9 @@ static struct side *add_modelled(const struct compare *c, struct side *sides, si
 
 static json_t *describe_range(struct side_range r)
 {
-	return isnan(r.value) ? json_null() : mem_json("[o, o, o]", series_number(r.value), series_number(r.low), series_number(r.high));
+	return isnan(r.value)
+		       ? json_null()
+		       : mem_json("[o, o, o]", series_number(r.value), series_number(r.low), series_number(r.high));
 }
 
 static int by_value(const void *a, const void *b)
@@ -250,7 +255,8 @@ static json_t *describe_expected(const struct side *s)
 	double time = tree_number(e, "time"), is = s->predicted || s->modelled ? NAN : s->seconds.value;
 	bool held = is >= tree_number(e, "low") && is <= tree_number(e, "high");
 	json_object_set_new(said, "off", series_number(is / time - 1));
-	json_object_set_new(said, "held", isnan(is) || !tree_has(e, "low") || !tree_has(e, "high") ? json_null() : json_boolean(held));
+	json_object_set_new(said, "held",
+		isnan(is) || !tree_has(e, "low") || !tree_has(e, "high") ? json_null() : json_boolean(held));
 	return said;
 }
 
@@ -265,11 +271,15 @@ static json_t *describe_side(const struct side *s, const struct side *least)
 	const json_t *node = json_array_get(json_object_get(s->plan, "nodes"), 0);
 	double speedup = least ? least->seconds.value / s->seconds.value : NAN, size = tree_number(s->plan, "size");
 	double samples = tree_number(s->plan, "samples") > 0 ? tree_number(s->plan, "samples") : 1;
-	json_t *row = mem_json("{s:s, s:O?, s:s?, s:s?, s:I, s:O?, s:O?, s:o, s:O, s:I, s:s}", "name", s->name, "sets", s->sets, "executor",
-		tree_text(s->plan, "executor"), "type", tree_text(node, "type"), "nodes", (json_int_t)s->nodes, "cpus", json_object_get(node, "cpus"), "memory",
-		json_object_get(node, "memory"), "size", s->modelled ? json_null() : json_real(size), "runs", s->runs, "failed",
+	json_t *row = mem_json("{s:s, s:O?, s:s?, s:s?, s:I, s:O?, s:O?, s:o, s:O, s:I, s:s}", "name", s->name, "sets",
+		s->sets, "executor", tree_text(s->plan, "executor"), "type", tree_text(node, "type"), "nodes",
+		(json_int_t)s->nodes, "cpus", json_object_get(node, "cpus"), "memory", json_object_get(node, "memory"),
+		"size", s->modelled ? json_null() : json_real(size), "runs", s->runs, "failed",
 		(json_int_t)(s->modelled ? 0 : s->ntrials - s->good), "kind",
-		!s->good ? "failed" : s->modelled ? "modelled" : s->predicted ? "predicted" : "measured");
+		!s->good       ? "failed"
+		: s->modelled  ? "modelled"
+		: s->predicted ? "predicted"
+			       : "measured");
 	json_object_set_new(row, "seconds", describe_range(s->seconds));
 	json_object_set_new(row, "mean", series_number(s->mean));
 	json_object_set_new(row, "turn", describe_range(s->turn));
@@ -294,19 +304,21 @@ static char *verdict_of(const struct side *x, const struct side *y, struct side_
 		return mem_strdup("one run says nothing of how much the next differs");
 	if (ratio.low <= 1 && ratio.high >= 1)
 		return mem_strdup("no difference");
-	return mem_printf("%s %s %.2f times as fast%s", ratio.value > 1 ? y->name : x->name, repeated ? "is" : "was", fmax(ratio.value, 1 / ratio.value),
-		repeated ? "" : ", but nothing was repeated");
+	return mem_printf("%s %s %.2f times as fast%s", ratio.value > 1 ? y->name : x->name, repeated ? "is" : "was",
+		fmax(ratio.value, 1 / ratio.value), repeated ? "" : ", but nothing was repeated");
 }
 
 // The ratio of two times. Their errors are taken for independent.
 static json_t *describe_pair(size_t a, size_t b, const struct side *x, const struct side *y, bool repeated)
 {
 	double ratio = x->seconds.value / y->seconds.value;
-	double ex = (x->seconds.high - x->seconds.low) / 2 / x->seconds.value, ey = (y->seconds.high - y->seconds.low) / 2 / y->seconds.value;
+	double ex = (x->seconds.high - x->seconds.low) / 2 / x->seconds.value,
+	       ey = (y->seconds.high - y->seconds.low) / 2 / y->seconds.value;
 	double error = hypot(ex, ey);
 	struct side_range range = {ratio, ratio / (1 + error), ratio * (1 + error)};
 	autofree char *verdict = verdict_of(x, y, range, repeated);
-	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range(range), "verdict", verdict);
+	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range(range),
+		"verdict", verdict);
 }
 
 // Both were run; and one of them is that which all are measured by, where pairs of any two would be too many.
@@ -398,7 +410,8 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 		if (sides[i].modelled)
 			side_fini(&sides[i]);
 	free(sides);
-	return mem_json("{s:i, s:O?, s:O?, s:O?, s:s, s:o, s:o, s:o}", "compare", 1, "prices", json_object_get(c->prices, "file"), "currency",
-		json_object_get(c->prices, "currency"), "as_of", json_object_get(c->prices, "as_of"),
-		"unit", samples ? "samples" : "iterations", "rows", rows, "pairs", pairs, "models", models);
+	return mem_json("{s:i, s:O?, s:O?, s:O?, s:s, s:o, s:o, s:o}", "compare", 1, "prices",
+		json_object_get(c->prices, "file"), "currency", json_object_get(c->prices, "currency"), "as_of",
+		json_object_get(c->prices, "as_of"), "unit", samples ? "samples" : "iterations", "rows", rows, "pairs",
+		pairs, "models", models);
 }

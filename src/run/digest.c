@@ -74,7 +74,8 @@ static json_t *numbered(const struct digest *d, const char *array_name, const ch
 	if (k < 0 || (max && (size_t)k >= max))
 		return NULL;
 	while (json_array_size(array) <= (size_t)k)
-		json_array_append_new(array, mem_json("{s:i, s:s}", member, (int)json_array_size(array), "state", "waiting"));
+		json_array_append_new(
+			array, mem_json("{s:i, s:s}", member, (int)json_array_size(array), "state", "waiting"));
 	return json_array_get(array, (size_t)k);
 }
 
@@ -103,14 +104,12 @@ static void take_plan(struct digest *d, const struct run *run)
 	copy(d->tree, plan, "name executor launch size");
 	size_t k;
 	json_t *item;
-	json_array_foreach(json_object_get(plan, "nodes"), k, item)
-	{
+	json_array_foreach (json_object_get(plan, "nodes"), k, item) {
 		if (k >= TREE_NUMBERS)
 			break;
 		copy(numbered(d, "nodes", "node", (long)k, 0), item, "name role index cpus memory");
 	}
-	json_array_foreach(json_object_get(plan, "ranks"), k, item)
-	{
+	json_array_foreach (json_object_get(plan, "ranks"), k, item) {
 		if (k >= TREE_NUMBERS)
 			break;
 		copy(numbered(d, "ranks", "rank", (long)k, 0), item, "node local role index decides argv");
@@ -142,7 +141,8 @@ static json_t *open_phase(const struct digest *d, const json_t *event)
 	json_t *phases = list(d, "phases");
 	for (size_t i = json_array_size(phases); i-- > 0;) {
 		json_t *phase = json_array_get(phases, i);
-		if (tree_is(phase, "name", tree_text(event, "name")) && tree_whole(phase, "node") == tree_whole(event, "node"))
+		if (tree_is(phase, "name", tree_text(event, "name")) &&
+			tree_whole(phase, "node") == tree_whole(event, "node"))
 			return json_is_null(json_object_get(phase, "end")) ? phase : NULL;
 	}
 	return NULL;
@@ -320,25 +320,25 @@ static const struct handler {
 	const char *type;
 	void (*on)(struct digest *d, const json_t *event);
 } handlers[] = {
-        {"run", on_run},
-        {"state", on_state},
-        {"phase", on_phase},
-        {"hello", on_hello},
-        {"lost", on_lost},
-        {"back", on_back},
-        {"preflight", on_preflight},
-        {"input", on_input},
-        {"setup", on_setup},
-        {"start", on_start},
-        {"exit", on_rank_exit},
-        {"output", on_output},
-        {"warn", on_warn},
-        {"fail", on_fail},
-        {"refused", on_refused},
-        {"signal", on_signal},
-        {"retry", on_retry},
-        {"receipt", on_receipt},
-        {"end", on_end},
+	{"run", on_run},
+	{"state", on_state},
+	{"phase", on_phase},
+	{"hello", on_hello},
+	{"lost", on_lost},
+	{"back", on_back},
+	{"preflight", on_preflight},
+	{"input", on_input},
+	{"setup", on_setup},
+	{"start", on_start},
+	{"exit", on_rank_exit},
+	{"output", on_output},
+	{"warn", on_warn},
+	{"fail", on_fail},
+	{"refused", on_refused},
+	{"signal", on_signal},
+	{"retry", on_retry},
+	{"receipt", on_receipt},
+	{"end", on_end},
 };
 
 static void see(struct digest *d, const json_t *event)
@@ -376,11 +376,11 @@ static int on_metric(json_t *event, void *data)
 
 static json_t *new_tree(void)
 {
-	json_t *tree = mem_json("{s:i, s:s?, s:s?, s:s?, s:s?, s:i, s:s?, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:i}", "report", 1, "id", NULL,
-	        "name", NULL, "executor", NULL, "launch", NULL, "size", 0, "version", NULL, "state", "planned", "outcome", "why", "exit",
-	        "started", "ended", "seconds", "attempt", 1);
-	static const char *const lists[] = {
-	        "nodes", "ranks", "phases", "preflight", "inputs", "setup", "outputs", "warnings", "refused", "signals", "retries"};
+	json_t *tree = mem_json("{s:i, s:s?, s:s?, s:s?, s:s?, s:i, s:s?, s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:i}",
+		"report", 1, "id", NULL, "name", NULL, "executor", NULL, "launch", NULL, "size", 0, "version", NULL,
+		"state", "planned", "outcome", "why", "exit", "started", "ended", "seconds", "attempt", 1);
+	static const char *const lists[] = {"nodes", "ranks", "phases", "preflight", "inputs", "setup", "outputs",
+		"warnings", "refused", "signals", "retries"};
 	set(tree, "failure", json_null());
 	set(tree, "receipt", json_null());
 	for (size_t i = 0; i < countof(lists); i++)

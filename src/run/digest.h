@@ -11,8 +11,8 @@
 // What of metrics.jsonl to read: nothing, only its end (enough for the latest values), or everything.
 enum digest_depth { DIGEST_EVENTS, DIGEST_LATEST, DIGEST_ALL };
 
-// The tree, owned by the caller; doc/events.md describes its members. Damaged or missing lines leave their part empty; a missing
-// events.jsonl is an error. Times are seconds since "started".
+// The tree, owned by the caller; doc/events.md describes its members. Damaged or missing lines leave their part empty;
+// a missing events.jsonl is an error. Times are seconds since "started".
 json_t *digest_make(const struct run *run, enum digest_depth depth, struct error *err);
 
 #endif

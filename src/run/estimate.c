@@ -73,7 +73,8 @@ double estimate_student(double freedom)
 		size_t i = (size_t)freedom;
 		return table[i - 1] + (freedom - (double)i) * (table[i] - table[i - 1]);
 	}
-	return z + (z * z * z + z) / (4 * freedom) + (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * freedom * freedom);
+	return z + (z * z * z + z) / (4 * freedom) +
+	       (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * freedom * freedom);
 }
 
 // --- what kind of turn ----------------------------------------------------------
@@ -85,12 +86,15 @@ static bool holds_epoch_end(const struct estimate_input *in, double begin, doubl
 
 static struct paces paces_make(const struct estimate_input *in)
 {
-	struct paces p = {.all = mem_alloc((in->count + 1) * sizeof *p.all), .scratch = mem_alloc((in->count + 1) * sizeof *p.scratch)};
+	struct paces p = {.all = mem_alloc((in->count + 1) * sizeof *p.all),
+		.scratch = mem_alloc((in->count + 1) * sizeof *p.scratch)};
 	double at = in->done;
 	for (size_t i = 0; i < in->count; i++) {
 		const struct estimate_turn *t = &in->turns[i];
-		p.all[p.count++] = (struct pace){
-			.seconds = t->seconds / t->count, .count = t->count, .end = at + t->count, .epoch_end = holds_epoch_end(in, at, at + t->count)};
+		p.all[p.count++] = (struct pace){.seconds = t->seconds / t->count,
+			.count = t->count,
+			.end = at + t->count,
+			.epoch_end = holds_epoch_end(in, at, at + t->count)};
 		at += t->count;
 	}
 	return p;
@@ -155,7 +159,8 @@ static bool is_level(const struct paces *p, size_t k, double m)
 		return false;
 	for (size_t i = 0; i < k; i++)
 		p->scratch[i] = p->all[i].seconds;
-	double early = median_of(p->scratch, k / 2), late = median_of(p->scratch + k / 2, k - k / 2), all = (early + late) / 2;
+	double early = median_of(p->scratch, k / 2), late = median_of(p->scratch + k / 2, k - k / 2),
+	       all = (early + late) / 2;
 	return fabs(early - late) < fabs(all - m) / 3 && fabs(all - m) < m;
 }
 
@@ -163,12 +168,14 @@ static bool is_level(const struct paces *p, size_t k, double m)
 static bool is_pause(const struct paces *p, double m)
 {
 	for (size_t i = 1; i < p->count; i++)
-		if (p->all[i].pause && (p->all[i].seconds - m) * p->all[i].count > (p->all[0].seconds - m) * p->all[0].count / 2)
+		if (p->all[i].pause &&
+			(p->all[i].seconds - m) * p->all[i].count > (p->all[0].seconds - m) * p->all[0].count / 2)
 			return p->all[0].pause;
 	return false;
 }
 
-// Where the error of the mean of what stays is least (White's marginal standard error rule, 1997), from K on and up to the middle.
+// Where the error of the mean of what stays is least (White's marginal standard error rule, 1997), from K on and up to
+// the middle.
 static size_t least_error(const struct paces *p, size_t k)
 {
 	size_t best = k;
@@ -186,7 +193,8 @@ static size_t least_error(const struct paces *p, size_t k)
 	return best;
 }
 
-// Turns at the beginning that are unlike the second half, unless they are of a trend that goes on, or of a level that may come again.
+// Turns at the beginning that are unlike the second half, unless they are of a trend that goes on, or of a level that
+// may come again.
 static size_t find_warm_up(const struct paces *p)
 {
 	size_t k = 0, most = p->count / 2;
@@ -222,7 +230,8 @@ static size_t thin(const struct pace *x, size_t n, struct pace *out, size_t most
 	return k;
 }
 
-// How many neighbouring turns say as much as one that stands alone: from the correlation of lag 1 of what a straight line leaves.
+// How many neighbouring turns say as much as one that stands alone: from the correlation of lag 1 of what a straight
+// line leaves.
 static double likeness(const struct pace *x, size_t n, double slope)
 {
 	double mean = 0, variance = 0, product = 0, before = 0;
@@ -242,7 +251,8 @@ static double likeness(const struct pace *x, size_t n, double slope)
 	return (1 + rho) / (1 - rho);
 }
 
-// Mann and Kendall's test, at 2.6 deviations, with a slope that matters: Theil and Sen's, whose steepest (Sen 1968) is in *most.
+// Mann and Kendall's test, at 2.6 deviations, with a slope that matters: Theil and Sen's, whose steepest (Sen 1968) is
+// in *most.
 static double trend(const struct pace *all, size_t count, double m, double *most)
 {
 	enum { MOST = 100 };
@@ -266,7 +276,8 @@ static double trend(const struct pace *all, size_t count, double m, double *most
 	return fabs(slope) * (x[n - 1].end - x[0].end) > 0.01 * m ? slope : 0;
 }
 
-// Ashman's D of the best split in two: how far apart two halves are in terms of their own widths. Two neighbouring multiples of a grain are one.
+// Ashman's D of the best split in two: how far apart two halves are in terms of their own widths. Two neighbouring
+// multiples of a grain are one.
 static bool two_modes(double *values, size_t n, double m, double grain)
 {
 	if (n < 10)
@@ -309,20 +320,23 @@ static size_t take_regular(const struct paces *p, size_t first, struct pace *x)
 	return n;
 }
 
-// What times that are multiples of a grain may hide, in seconds for each turn. Stamps are off by one grain at most between the first and the last;
-// what each turn took may be rounded the same way each time, unless it varies (Widrow and Kollar, Quantization Noise, 4).
+// What times that are multiples of a grain may hide, in seconds for each turn. Stamps are off by one grain at most
+// between the first and the last; what each turn took may be rounded the same way each time, unless it varies (Widrow
+// and Kollar, Quantization Noise, 4).
 static double hidden(const struct estimate_input *in, double turns, double variance)
 {
 	if (in->grain <= 0)
 		return 0;
 	if (in->stamped)
 		return 0.78 * in->grain / turns;
-	double real = fmax(variance / (in->grain * in->grain) - 0.25, 0); // less what two neighbouring multiples alone make
+	double real =
+		fmax(variance / (in->grain * in->grain) - 0.25, 0); // less what two neighbouring multiples alone make
 	return in->grain / 2 * exp(-2 * M_PI * M_PI * real);
 }
 
 // The regular turns: the mean of those seen, and how far off it and their sum may be.
-static struct part regular(const struct estimate_input *in, struct paces *p, size_t first, double left, struct estimate *e)
+static struct part regular(
+	const struct estimate_input *in, struct paces *p, size_t first, double left, struct estimate *e)
 {
 	autofree struct pace *x = mem_alloc((p->count + 1) * sizeof *x);
 	size_t n = take_regular(p, first, x);
@@ -332,8 +346,11 @@ static struct part regular(const struct estimate_input *in, struct paces *p, siz
 		turns += x[i].count;
 		p->scratch[i] = x[i].seconds;
 	}
-	double mean = seconds / turns, each = turns / (double)n, steepest = 0, slope = trend(x, n, mean, &steepest), center = (x[0].end + x[n - 1].end) / 2;
-	e->doubts |= (slope != 0 ? ESTIMATE_TREND : 0) | (two_modes(p->scratch, n, mean, in->grain / each) ? ESTIMATE_TWO_MODES : 0) | (n < FEW ? ESTIMATE_FEW : 0);
+	double mean = seconds / turns, each = turns / (double)n, steepest = 0, slope = trend(x, n, mean, &steepest),
+	       center = (x[0].end + x[n - 1].end) / 2;
+	e->doubts |= (slope != 0 ? ESTIMATE_TREND : 0) |
+		     (two_modes(p->scratch, n, mean, in->grain / each) ? ESTIMATE_TWO_MODES : 0) |
+		     (n < FEW ? ESTIMATE_FEW : 0);
 	for (size_t i = 0; i < n; i++) {
 		squares += (x[i].seconds - mean) * (x[i].seconds - mean) / (double)n;
 		p->scratch[i] = (x[i].seconds - mean - slope * (x[i].end - center)) * x[i].count;
@@ -344,8 +361,10 @@ static struct part regular(const struct estimate_input *in, struct paces *p, siz
 	e->turn = mean + l.mean / each;
 	e->turn_low = fmax(mean + l.mean_low / each - grain, 0);
 	e->turn_high = mean + l.mean_high / each + grain;
-	struct part r = {mean * left + l.sum, hypot(fmax(l.sum - l.sum_low, 0), grain * left), hypot(fmax(l.sum_high - l.sum, 0), grain * left)};
-	if (slope != 0) { // perhaps that was chance, perhaps it stays at the level it has come to, perhaps it goes on like this: from between the first two
+	struct part r = {mean * left + l.sum, hypot(fmax(l.sum - l.sum_low, 0), grain * left),
+		hypot(fmax(l.sum_high - l.sum, 0), grain * left)};
+	if (slope != 0) { // perhaps that was chance, perhaps it stays at the level it has come to, perhaps it goes on
+			  // like this: from between the first two
 		double come = slope * (x[n - 1].end - center) / 2, drift = steepest * left / 2;
 		e->turn += come;
 		e->turn_low = fmax(e->turn_low + fmin(2 * come, 0), 0);
@@ -357,8 +376,8 @@ static struct part regular(const struct estimate_input *in, struct paces *p, siz
 	return r;
 }
 
-// Regular pauses: after how many turns; 0 when they follow no rule or one would be missing at the beginning or the end. A few make a rule only
-// when the first turn of the run fits in, or chance would do.
+// Regular pauses: after how many turns; 0 when they follow no rule or one would be missing at the beginning or the end.
+// A few make a rule only when the first turn of the run fits in, or chance would do.
 static double regular_pauses(const struct paces *p, size_t first, size_t pauses)
 {
 	double begin = 0, last = 0, every = 0;
@@ -380,12 +399,14 @@ static double regular_pauses(const struct paces *p, size_t first, size_t pauses)
 	return pauses >= FEW || off == 0 || (off == 1 && pauses > 2) ? every : 0;
 }
 
-// Pauses as they would come by chance: the error of their rate (a gamma distribution, from Jeffreys's prior), their number and their sizes.
+// Pauses as they would come by chance: the error of their rate (a gamma distribution, from Jeffreys's prior), their
+// number and their sizes.
 static void by_chance(struct part *r, double n, double rate, double mean, double variance)
 {
 	const double z2 = 1.959964 * 1.959964;
 	double chance = z2 * n * rate * (mean * mean + variance), size = z2 * variance * n * rate * rate;
-	double few = (n - longrun_gamma(n + 0.5, 0.025)) * rate * mean, many = (longrun_gamma(n + 0.5, 0.975) - n) * rate * mean;
+	double few = (n - longrun_gamma(n + 0.5, 0.025)) * rate * mean,
+	       many = (longrun_gamma(n + 0.5, 0.975) - n) * rate * mean;
 	r->low = fmin(sqrt(few * few + chance + size), r->seconds);
 	r->high = sqrt(many * many + chance + size);
 }
@@ -395,7 +416,8 @@ static struct part paused(const struct paces *p, size_t first, double at, double
 	struct part r = {0};
 	if (e->pauses == 0)
 		return r;
-	double sum = 0, squares = 0, last = 0, n = (double)e->pauses, seen = at - p->all[first].end + 1, left = fmax(total - at, 0);
+	double sum = 0, squares = 0, last = 0, n = (double)e->pauses, seen = at - p->all[first].end + 1,
+	       left = fmax(total - at, 0);
 	for (size_t i = first; i < p->count; i++)
 		if (p->all[i].pause) {
 			double more = (p->all[i].seconds - e->turn) * p->all[i].count;
@@ -411,7 +433,9 @@ static struct part paused(const struct paces *p, size_t first, double at, double
 		r.low = r.high = estimate_student(n - 1) * sqrt(variance * (come * come / n + come));
 	else
 		by_chance(&r, n, left / seen, mean, variance);
-	e->doubts |= e->pauses < FEW && left > seen && (n < 3 || e->every <= 0) ? ESTIMATE_PAUSES : 0; // two in a rule may be chance as well
+	e->doubts |= e->pauses < FEW && left > seen && (n < 3 || e->every <= 0)
+			     ? ESTIMATE_PAUSES
+			     : 0; // two in a rule may be chance as well
 	return r;
 }
 
@@ -432,9 +456,11 @@ static struct part epoch_ends(const struct estimate_input *in, struct paces *p, 
 		r.seconds = -come * (1 - in->last) * e->turn;
 		return r;
 	}
-	if (n == 0) { // each takes a turn less at most, unless it brings an evaluation; one that is the end of the run too is not to be seen before
+	if (n == 0) { // each takes a turn less at most, unless it brings an evaluation; one that is the end of the run
+		      // too is not to be seen before
 		r.low = come * e->turn;
-		bool matters = come > 0.005 * (in->total - at), last = come < 2 && fmod(in->total + 1e-9, in->epoch) < 1e-6;
+		bool matters = come > 0.005 * (in->total - at),
+		     last = come < 2 && fmod(in->total + 1e-9, in->epoch) < 1e-6;
 		e->doubts |= matters && !last ? ESTIMATE_EPOCH_END : 0;
 		return r;
 	}
@@ -442,8 +468,10 @@ static struct part epoch_ends(const struct estimate_input *in, struct paces *p, 
 		sum += p->scratch[i];
 		squares += p->scratch[i] * p->scratch[i];
 	}
-	double mean = sum / (double)n, t = n > 1 ? estimate_student((double)n - 1) : 2, alone = fmax(e->spread, 0.05 * fabs(mean));
-	double variance = n > 1 ? fmax(squares / (double)n - mean * mean, 0) * (double)n / ((double)n - 1) : alone * alone;
+	double mean = sum / (double)n, t = n > 1 ? estimate_student((double)n - 1) : 2,
+	       alone = fmax(e->spread, 0.05 * fabs(mean));
+	double variance =
+		n > 1 ? fmax(squares / (double)n - mean * mean, 0) * (double)n / ((double)n - 1) : alone * alone;
 	r.seconds = come * mean;
 	r.low = r.high = t * sqrt(variance * (come * come / (double)n + come));
 	return r;
@@ -470,7 +498,8 @@ struct estimate estimate_make(const struct estimate_input *in)
 		e.doubts = ESTIMATE_NOTHING;
 		e.turn = e.turn_low = e.turn_high = e.total = e.total_low = e.total_high = NAN;
 	} else {
-		struct part parts[] = {regular(in, &p, first, left, &e), paused(&p, first, at, in->total, &e), epoch_ends(in, &p, at, &e)};
+		struct part parts[] = {regular(in, &p, first, left, &e), paused(&p, first, at, in->total, &e),
+			epoch_ends(in, &p, at, &e)};
 		struct part all = {0};
 		for (size_t i = 0; i < countof(parts); i++) {
 			all.seconds += parts[i].seconds;
@@ -491,8 +520,9 @@ struct estimate estimate_make(const struct estimate_input *in)
 
 const char *estimate_doubt(unsigned doubts)
 {
-	static const char *const words[] = {"too few iterations to judge their spread", "iterations grow longer or shorter",
-		"iterations are of two kinds, or the machine is sometimes slower", "rare long iterations without a rule: too few seen to know how many come",
+	static const char *const words[] = {"too few iterations to judge their spread",
+		"iterations grow longer or shorter", "iterations are of two kinds, or the machine is sometimes slower",
+		"rare long iterations without a rule: too few seen to know how many come",
 		"no end of an epoch has been seen", "no iteration has been seen"};
 	for (size_t i = 0; i < countof(words); i++)
 		if (doubts & 1u << i)

@@ -160,7 +160,8 @@ static void test_partial_batch_known(void **state)
 	assert_near(e.total, s.truth, 0.4);
 }
 
-// The one end of an epoch that is the run's own cannot be seen before: it is no reason to wait, and may take a turn less.
+// The one end of an epoch that is the run's own cannot be seen before: it is no reason to wait, and may take a turn
+// less.
 static void test_one_epoch(void **state)
 {
 	struct stream s;
@@ -248,7 +249,8 @@ static void test_no_spread_at_all(void **state)
 	struct estimate_turn turns[SEEN];
 	for (size_t i = 0; i < SEEN; i++)
 		turns[i] = (struct estimate_turn){0.5, 1};
-	struct estimate_input input = {.before = 1, .done = 1, .total = 1000, .last = NAN, .turns = turns, .count = SEEN};
+	struct estimate_input input = {
+		.before = 1, .done = 1, .total = 1000, .last = NAN, .turns = turns, .count = SEEN};
 	struct estimate e = estimate_make(&input);
 	assert_near(e.total, 1 + 999 * 0.5, 1e-9);
 	assert_true(e.total_high > e.total && e.total_low < e.total);
@@ -296,7 +298,8 @@ static void test_pause_at_the_beginning(void **state)
 	assert_true(e.total_low < s.truth && s.truth < e.total_high);
 }
 
-// Lines that come by the clock, not by turns: most stand for many turns, some for few. Their paces' mean is not the turns'.
+// Lines that come by the clock, not by turns: most stand for many turns, some for few. Their paces' mean is not the
+// turns'.
 static void test_lines_by_the_clock(void **state)
 {
 	struct estimate_turn turns[SEEN];

@@ -47,7 +47,8 @@ static void put_cell(struct str *out, const char *text, size_t wide, bool right,
 	str_printf(out, "%*s%s%*s", right ? (int)pad : 0, "", text, right || last ? 0 : (int)pad, "");
 }
 
-static void put_row(const struct grid *g, struct str *out, const char *indent, const size_t *widths, size_t columns, char *const *cells)
+static void put_row(const struct grid *g, struct str *out, const char *indent, const size_t *widths, size_t columns,
+	char *const *cells)
 {
 	size_t last = 0;
 	for (size_t c = 0; c < columns; c++)

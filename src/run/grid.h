@@ -15,8 +15,8 @@ struct grid {
 void grid_add(struct grid *g, const char *text);
 void grid_take(struct grid *g, char *text);
 
-// Appends heads and rows, each line begun with indent, and empties the grid; nothing when there are no rows. Columns in which every
-// cell is empty are left out.
+// Appends heads and rows, each line begun with indent, and empties the grid; nothing when there are no rows. Columns in
+// which every cell is empty are left out.
 void grid_print(struct grid *g, struct str *out, const char *indent);
 
 // A text that may stand in a line of a terminal: control characters are '?'. Owned by the caller.

@@ -34,7 +34,7 @@ static void put_top(struct str *h, const json_t *report)
 	str_puts(h, "</div><p class=\"sub\"><code>");
 	markup_escape(h, tree_text(report, "id"));
 	str_printf(h, "</code> <span>%s</span> <span>%zu node%s, ", date, tree_count(report, "nodes"),
-	        tree_count(report, "nodes") == 1 ? "" : "s");
+		tree_count(report, "nodes") == 1 ? "" : "s");
 	markup_escape(h, tree_text(report, "executor"));
 	if (tree_has(report, "launch") && !tree_is(report, "launch", "none")) {
 		str_puts(h, ", launched as ");
@@ -63,19 +63,21 @@ static void put_failure(struct str *h, const json_t *report)
 			str_printf(h, "%s", tree_has(failure, "rank") ? " on " : "Node ");
 			markup_escape(h, markup_node(report, failure));
 		}
-		str_printf(h, "%s%s after the start", tree_has(failure, "rank") || tree_has(failure, "node") ? ", " : "", when);
+		str_printf(h, "%s%s after the start",
+			tree_has(failure, "rank") || tree_has(failure, "node") ? ", " : "", when);
 		if (tree_text(failure, "phase")) {
 			str_puts(h, ", in phase ");
 			markup_escape(h, tree_text(failure, "phase"));
 		}
-		if (tree_text(report, "why") && !tree_is(report, "outcome", "failed")) { // the run ended for another reason
+		if (tree_text(report, "why") &&
+			!tree_is(report, "outcome", "failed")) { // the run ended for another reason
 			str_puts(h, ": ");
 			markup_escape(h, tree_text(failure, "why"));
 		}
 		str_puts(h, "</p>");
-		const json_t *rank = tree_has(failure, "rank")
-		                             ? json_array_get(json_object_get(report, "ranks"), (size_t)tree_whole(failure, "rank"))
-		                             : NULL;
+		const json_t *rank = tree_has(failure, "rank") ? json_array_get(json_object_get(report, "ranks"),
+									 (size_t)tree_whole(failure, "rank"))
+							       : NULL;
 		if (tree_count(rank, "last")) {
 			str_puts(h, "<p>Its last lines:</p>");
 			markup_lines(h, json_object_get(rank, "last"));
@@ -99,8 +101,7 @@ static void put_estimate(struct str *h, const json_t *report)
 	}
 	markup_escape(h, text);
 	str_puts(h, "</p>");
-	json_array_foreach(json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt)
-	{
+	json_array_foreach (json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt) {
 		str_puts(h, "<p>Not to be trusted: ");
 		markup_escape(h, json_string_value(doubt));
 		str_puts(h, "</p>");
@@ -125,11 +126,11 @@ static char *iteration_text(const json_t *report)
 	const json_t *series = json_object_get(iterations, "series");
 	size_t k, count = 0;
 	json_t *item;
-	json_array_foreach(json_object_get(report, "metrics"), k, item) if (tree_is(item, "name", tree_text(iterations, "metric"))) series =
-	        json_object_get(item, "series");
+	json_array_foreach (json_object_get(report, "metrics"), k, item)
+		if (tree_is(item, "name", tree_text(iterations, "metric")))
+			series = json_object_get(item, "series");
 	double sum = 0;
-	json_array_foreach(series, k, item)
-	{
+	json_array_foreach (series, k, item) {
 		if (tree_has(item, "mean")) {
 			sum += tree_number(item, "mean");
 			count++;
@@ -145,8 +146,10 @@ static void put_tiles(struct str *h, const json_t *report)
 	double bytes = 0;
 	json_t *item;
 	bool well = tree_is(report, "outcome", "ok"); // then those that were told to stop had done what they were for
-	json_array_foreach(ranks, k, item) ok += tree_is(item, "state", "ok") || (well && tree_is(item, "state", "stopped"));
-	json_array_foreach(outputs, k, item) bytes += tree_number(item, "bytes");
+	json_array_foreach (ranks, k, item)
+		ok += tree_is(item, "state", "ok") || (well && tree_is(item, "state", "stopped"));
+	json_array_foreach (outputs, k, item)
+		bytes += tree_number(item, "bytes");
 	autofree char *size = str_bytes(bytes);
 	str_puts(h, "<dl class=\"tiles\">\n");
 	tile(h, "Total", markup_seconds(report, "seconds"));
@@ -154,7 +157,9 @@ static void put_tiles(struct str *h, const json_t *report)
 	tile(h, "Mean iteration", iteration_text(report));
 	tile(h, "Ranks that ended well", mem_printf("%zu of %zu", ok, json_array_size(ranks)));
 	if (json_array_size(outputs))
-		tile(h, "Outputs", mem_printf("%zu file%s, %s", json_array_size(outputs), json_array_size(outputs) == 1 ? "" : "s", size));
+		tile(h, "Outputs",
+			mem_printf("%zu file%s, %s", json_array_size(outputs), json_array_size(outputs) == 1 ? "" : "s",
+				size));
 	if (tree_number(report, "attempt") > 1)
 		tile(h, "Attempts", markup_count(report, "attempt"));
 	str_puts(h, "</dl>\n");
@@ -164,12 +169,13 @@ static void put_tiles(struct str *h, const json_t *report)
 
 static void put_metrics(struct str *h, const json_t *report)
 {
-	static const char *const heads[] = {"Metric", "#Rank", "#Last", "#Lowest", "#Highest", "#Mean", "#Values", NULL};
+	static const char *const heads[] = {
+		"Metric", "#Rank", "#Last", "#Lowest", "#Highest", "#Mean", "#Values", NULL};
 	const json_t *metrics = json_object_get(report, "metrics");
 	if (!json_array_size(metrics) && !tree_has(report, "iterations"))
 		return;
-	str_puts(h,
-	        "<section><div class=\"bar\"><h2>Metrics</h2><div id=\"axis\"></div></div><div class=\"charts\" id=\"metrics\"></div>\n");
+	str_puts(h, "<section><div class=\"bar\"><h2>Metrics</h2><div id=\"axis\"></div></div><div class=\"charts\" "
+		    "id=\"metrics\"></div>\n");
 	if (!json_array_size(metrics)) {
 		str_puts(h, "</section>\n");
 		return;
@@ -178,10 +184,8 @@ static void put_metrics(struct str *h, const json_t *report)
 	markup_open_table(h, heads);
 	size_t i, k, rows = 0;
 	json_t *metric, *series;
-	json_array_foreach(metrics, i, metric)
-	{
-		json_array_foreach(json_object_get(metric, "series"), k, series)
-		{
+	json_array_foreach (metrics, i, metric) {
+		json_array_foreach (json_object_get(metric, "series"), k, series) {
 			if (rows++ >= MARKUP_ROWS)
 				continue;
 			str_puts(h, "<tr><th scope=\"row\">");
@@ -210,9 +214,9 @@ static void put_images(struct str *h, const json_t *report, const struct run *ru
 	size_t k, shown = 0;
 	json_t *image;
 	autostr struct str grid = {0};
-	json_array_foreach(images, k, image)
-	{
-		autofree char *uri = run && json_is_true(json_object_get(image, "shown")) ? images_uri(run, image) : NULL;
+	json_array_foreach (images, k, image) {
+		autofree char *uri =
+			run && json_is_true(json_object_get(image, "shown")) ? images_uri(run, image) : NULL;
 		if (!uri)
 			continue;
 		const char *path = tree_text(image, "path") + strlen("outputs/");
@@ -227,7 +231,8 @@ static void put_images(struct str *h, const json_t *report, const struct run *ru
 		return;
 	str_printf(h, "<section><h2>Images</h2><div class=\"images\">%s</div>", grid.text);
 	if (shown < json_array_size(images))
-		str_printf(h, "<p class=\"more\">%zu of %zu images; the others are below outputs/.</p>", shown, json_array_size(images));
+		str_printf(h, "<p class=\"more\">%zu of %zu images; the others are below outputs/.</p>", shown,
+			json_array_size(images));
 	str_puts(h, "</section>\n");
 }
 
@@ -244,9 +249,10 @@ static void put_data(struct str *h, const json_t *report)
 	json_object_set_new(data, "nodes", nodes);
 	size_t k;
 	json_t *node;
-	json_array_foreach(json_object_get(report, "nodes"), k, node)
-	        json_array_append_new(nodes, mem_json("{s:O?, s:O?, s:O?}", "name", json_object_get(node, "name"), "cpus",
-	                                             json_object_get(node, "cpus"), "memory", json_object_get(node, "memory")));
+	json_array_foreach (json_object_get(report, "nodes"), k, node)
+		json_array_append_new(
+			nodes, mem_json("{s:O?, s:O?, s:O?}", "name", json_object_get(node, "name"), "cpus",
+				       json_object_get(node, "cpus"), "memory", json_object_get(node, "memory")));
 	str_puts(h, "<script type=\"application/json\" id=\"data\">");
 	markup_json(h, data);
 	str_puts(h, "</script>\n");
@@ -264,12 +270,14 @@ static void put_head(struct str *h, const json_t *report)
 	}
 	autofree char *hash = markup_base64(sum, sizeof(sum));
 	str_printf(h,
-	        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-	        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-	        "script-src 'sha256-%s'; base-uri 'none'; form-action 'none'\">\n"
-	        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light "
-	        "dark\">\n<title>",
-	        hash);
+		"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
+		"'unsafe-inline'; "
+		"script-src 'sha256-%s'; base-uri 'none'; form-action 'none'\">\n"
+		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" "
+		"content=\"light "
+		"dark\">\n<title>",
+		hash);
 	markup_escape(h, tree_text(report, "name"));
 	str_puts(h, ": ");
 	markup_escape(h, tree_text(report, "outcome"));

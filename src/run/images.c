@@ -34,10 +34,10 @@ static const struct {
 	const char *suffix, *type, *magic;
 	size_t len;
 } types[] = {
-        {".png", "image/png", "\x89PNG\r\n\x1a\n", 8},
-        {".jpg", "image/jpeg", "\xff\xd8\xff", 3},
-        {".jpeg", "image/jpeg", "\xff\xd8\xff", 3},
-        {".gif", "image/gif", "GIF8", 4},
+	{".png", "image/png", "\x89PNG\r\n\x1a\n", 8},
+	{".jpg", "image/jpeg", "\xff\xd8\xff", 3},
+	{".jpeg", "image/jpeg", "\xff\xd8\xff", 3},
+	{".gif", "image/gif", "GIF8", 4},
 };
 
 static const char *type_of(const char *path)
@@ -76,7 +76,8 @@ static void add(struct images *images, char *path, const char *type, size_t byte
 		images->size = images->size ? 2 * images->size : 64;
 		images->items = mem_resize(images->items, images->size * sizeof(*images->items));
 	}
-	images->items[images->count++] = (struct image){.path = path, .kind = kind_of(path), .type = type, .bytes = bytes};
+	images->items[images->count++] =
+		(struct image){.path = path, .kind = kind_of(path), .type = type, .bytes = bytes};
 }
 
 static void walk(struct images *images, const struct run *run)
@@ -91,7 +92,8 @@ static void walk(struct images *images, const struct run *run)
 			fts_set(fts, e, FTS_SKIP);
 		const char *type = e->fts_info == FTS_F ? type_of(e->fts_path) : NULL;
 		if (type && e->fts_statp->st_size > 0)
-			add(images, mem_strdup(e->fts_path + strlen(run->dir) + 1), type, (size_t)e->fts_statp->st_size);
+			add(images, mem_strdup(e->fts_path + strlen(run->dir) + 1), type,
+				(size_t)e->fts_statp->st_size);
 	}
 	fts_close(fts);
 	if (images->count)
@@ -131,8 +133,9 @@ json_t *images_find(const struct run *run, size_t budget)
 		autofree char *clean = str_utf8_clean(image->path, strlen(image->path));
 		// A name that is not UTF-8 could not be found again by what the report says.
 		if (strcmp(clean, image->path) == 0)
-			json_array_append_new(list, mem_json("{s:s, s:I, s:s, s:b}", "path", image->path, "bytes", (json_int_t)image->bytes,
-			                                    "type", image->type, "shown", (int)image->shown));
+			json_array_append_new(list,
+				mem_json("{s:s, s:I, s:s, s:b}", "path", image->path, "bytes", (json_int_t)image->bytes,
+					"type", image->type, "shown", (int)image->shown));
 		free(image->path);
 		free(image->kind);
 	}
@@ -140,7 +143,8 @@ json_t *images_find(const struct run *run, size_t budget)
 	return list;
 }
 
-// Outputs come from nodes: neither the file nor a directory above it may be a link to something that was not meant to be shown.
+// Outputs come from nodes: neither the file nor a directory above it may be a link to something that was not meant to
+// be shown.
 char *images_uri(const struct run *run, const json_t *image)
 {
 	const char *path = tree_text(image, "path");
@@ -156,7 +160,7 @@ char *images_uri(const struct run *run, const json_t *image)
 		have += (size_t)n;
 	for (size_t i = 0; i < countof(types); i++)
 		if (have == len && strcmp(types[i].type, type) == 0 && len >= types[i].len &&
-		        memcmp(bytes, types[i].magic, types[i].len) == 0) {
+			memcmp(bytes, types[i].magic, types[i].len) == 0) {
 			autofree char *letters = markup_base64(bytes, len);
 			return mem_printf("data:%s;base64,%s", type, letters);
 		}

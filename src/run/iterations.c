@@ -15,7 +15,7 @@ enum { TURNS_MAX = 4096 };
 
 struct rank {
 	bool known, headed;
-	double start, end;          // NAN: not seen
+	double start, end;           // NAN: not seen
 	double first_at, first_done; // of the first head
 	double at, done, total, epoch;
 	struct estimate_turn *turns;
@@ -112,12 +112,14 @@ void iterations_start(struct iterations *it, long rank, double at)
 static void add_progress(struct iterations *it, const json_t *event)
 {
 	long rank = tree_whole(event, "rank");
-	double total = tree_has(event, "total") ? tree_number(event, "total") : NAN, epoch = tree_number(event, "epoch");
+	double total = tree_has(event, "total") ? tree_number(event, "total") : NAN,
+	       epoch = tree_number(event, "epoch");
 	size_t i;
 	const json_t *head;
-	json_array_foreach(json_object_get(event, "heads"), i, head)
+	json_array_foreach (json_object_get(event, "heads"), i, head)
 		if (json_is_number(json_array_get(head, 0)) && json_is_number(json_array_get(head, 1)))
-			iterations_head(it, rank, json_number_value(json_array_get(head, 0)), json_number_value(json_array_get(head, 1)), total, epoch);
+			iterations_head(it, rank, json_number_value(json_array_get(head, 0)),
+				json_number_value(json_array_get(head, 1)), total, epoch);
 }
 
 void iterations_add(struct iterations *it, const json_t *event)
@@ -189,8 +191,10 @@ json_t *iterations_describe(const struct iterations *it, long rank)
 		if (e.doubts & bit)
 			json_array_append_new(doubts, json_string(estimate_doubt(bit)));
 	const struct rank *r = find(it, rank);
-	return mem_json("{s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rank", (int)rank, "seen", (int)e.seen, "warm_up",
-		(int)e.warm_up, "pauses", (int)e.pauses, "every", series_number(e.every), "turn", interval(e.turn, e.turn_low, e.turn_high), "median",
-		series_number(e.median), "spread", series_number(e.spread), "init", series_number(e.init), "total",
-		interval(e.total, e.total_low, e.total_high), "turns", series_number(input.total), "gone", series_number(r->done), "doubts", doubts);
+	return mem_json("{s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rank", (int)rank, "seen",
+		(int)e.seen, "warm_up", (int)e.warm_up, "pauses", (int)e.pauses, "every", series_number(e.every),
+		"turn", interval(e.turn, e.turn_low, e.turn_high), "median", series_number(e.median), "spread",
+		series_number(e.spread), "init", series_number(e.init), "total",
+		interval(e.total, e.total_low, e.total_high), "turns", series_number(input.total), "gone",
+		series_number(r->done), "doubts", doubts);
 }

@@ -21,9 +21,11 @@ static void add(struct iterations *it, const char *type, double ts, int rank)
 
 static void add_heads(struct iterations *it, int rank, double from, double done, size_t count, double total)
 {
-	autojson json_t *event = event_make("progress", "s:i, s:f, s:f, s:[]", "rank", rank, "total", total, "epoch", 10.0, "heads");
+	autojson json_t *event =
+		event_make("progress", "s:i, s:f, s:f, s:[]", "rank", rank, "total", total, "epoch", 10.0, "heads");
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(json_object_get(event, "heads"), mem_json("[f, f]", from + (double)i * 0.5, done + (double)i));
+		json_array_append_new(
+			json_object_get(event, "heads"), mem_json("[f, f]", from + (double)i * 0.5, done + (double)i));
 	iterations_add(it, event);
 }
 
@@ -71,7 +73,8 @@ static void test_another_attempt_begins_anew(void **state)
 	iterations_free(it);
 }
 
-// A loop that was over (steps of a setup) was not what the run is about; one inside of it is passed over with its total.
+// A loop that was over (steps of a setup) was not what the run is about; one inside of it is passed over with its
+// total.
 static void test_another_loop(void **state)
 {
 	struct iterations *it = iterations_new();
@@ -90,8 +93,9 @@ static void test_another_loop(void **state)
 
 static void test_nonsense_is_passed_over(void **state)
 {
-	static const char *const events[] = {"{}", "{\"rank\":0}", "{\"rank\":-1,\"heads\":[[1,1]]}", "{\"rank\":99999999,\"heads\":[[1,1]]}",
-		"{\"rank\":0,\"heads\":7}", "{\"rank\":0,\"heads\":[1,[],[1],[\"a\",\"b\"],[null,1]]}", "{\"rank\":0,\"heads\":[[5,-3]]}"};
+	static const char *const events[] = {"{}", "{\"rank\":0}", "{\"rank\":-1,\"heads\":[[1,1]]}",
+		"{\"rank\":99999999,\"heads\":[[1,1]]}", "{\"rank\":0,\"heads\":7}",
+		"{\"rank\":0,\"heads\":[1,[],[1],[\"a\",\"b\"],[null,1]]}", "{\"rank\":0,\"heads\":[[5,-3]]}"};
 	struct iterations *it = iterations_new();
 	struct estimate_input in;
 	for (size_t i = 0; i < countof(events); i++) {

@@ -28,7 +28,9 @@ char *kept_base(struct error *err)
 		return mem_printf("%s/muster/clusters", state);
 	if (home && *home == '/')
 		return mem_printf("%s/.local/state/muster/clusters", home);
-	error_set(err, ERROR_USAGE, "there is no place for clusters that stay up: HOME is not set; set it, or MUSTER_CLUSTERS to a directory");
+	error_set(err, ERROR_USAGE,
+		"there is no place for clusters that stay up: HOME is not set; set it, or MUSTER_CLUSTERS to a "
+		"directory");
 	return NULL;
 }
 
@@ -48,7 +50,8 @@ static int check_base(const char *base, struct error *err)
 	if (stat(base, &st) < 0)
 		return error_errno(err, "cannot look at '%s'", base);
 	if (st.st_uid != geteuid())
-		return error_set(err, ERROR_SYSTEM, "'%s' belongs to user %u, expected %u", base, (unsigned)st.st_uid, (unsigned)geteuid());
+		return error_set(err, ERROR_SYSTEM, "'%s' belongs to user %u, expected %u", base, (unsigned)st.st_uid,
+			(unsigned)geteuid());
 	if (st.st_mode & 077 && chmod(base, 0700) < 0)
 		return error_errno(err, "cannot keep others out of '%s'", base);
 	return 0;
@@ -62,7 +65,9 @@ struct run *kept_create(const char *name, const char *text, size_t len, const js
 	autofree char *dir = fs_join(base, name);
 	if (mkdir(dir, 0700) < 0) {
 		if (errno == EEXIST)
-			error_set(err, ERROR_USAGE, "there is a cluster '%s' already; `muster ls` shows it, `muster down %s` ends it", name, name);
+			error_set(err, ERROR_USAGE,
+				"there is a cluster '%s' already; `muster ls` shows it, `muster down %s` ends it", name,
+				name);
 		else
 			error_errno(err, "cannot make '%s'", dir);
 		return NULL;
@@ -109,7 +114,7 @@ static struct run *unknown(const char *name, struct error *err)
 	autostr struct str list = {0};
 	size_t i;
 	json_t *other;
-	json_array_foreach(names, i, other)
+	json_array_foreach (names, i, other)
 		str_printf(&list, "%s%s", i ? ", " : "", json_string_value(other));
 	if (list.len)
 		error_set(err, ERROR_USAGE, "there is no cluster '%s', expected one of: %s", name, list.text);
@@ -143,7 +148,7 @@ bool kept_has_label(const char *label, char **name)
 	autojson json_t *names = kept_names();
 	size_t i;
 	json_t *item;
-	json_array_foreach(names, i, item) {
+	json_array_foreach (names, i, item) {
 		autofree char *dir = mem_printf("%s/%s/%s", base, json_string_value(item), label);
 		if (!fs_exists(dir))
 			continue;
@@ -189,7 +194,8 @@ static void resize(struct reading *r, size_t nodes)
 	while (json_array_size(r->nodes) > nodes)
 		json_array_remove(r->nodes, json_array_size(r->nodes) - 1);
 	for (size_t i = json_array_size(r->nodes); i < nodes; i++)
-		json_array_append_new(r->nodes, mem_json("{s:i, s:n, s:n, s:s}", "node", (int)i, "name", "address", "state", "missing"));
+		json_array_append_new(r->nodes,
+			mem_json("{s:i, s:n, s:n, s:s}", "node", (int)i, "name", "address", "state", "missing"));
 }
 
 static void on_state(struct reading *r, const json_t *event)
@@ -203,14 +209,15 @@ static void on_state(struct reading *r, const json_t *event)
 static void on_job(struct reading *r, const json_t *event)
 {
 	if (tree_is(event, "edge", "begin")) {
-		json_array_append_new(r->jobs, mem_json("{s:O, s:O, s:O, s:O, s:n, s:n}", "run", json_object_get(event, "run"), "run_dir",
-			json_object_get(event, "run_dir"), "nodes", json_object_get(event, "nodes"), "begin", json_object_get(event, "ts"), "end",
-			"outcome"));
+		json_array_append_new(r->jobs,
+			mem_json("{s:O, s:O, s:O, s:O, s:n, s:n}", "run", json_object_get(event, "run"), "run_dir",
+				json_object_get(event, "run_dir"), "nodes", json_object_get(event, "nodes"), "begin",
+				json_object_get(event, "ts"), "end", "outcome"));
 		return;
 	}
 	size_t i;
 	json_t *job;
-	json_array_foreach(r->jobs, i, job)
+	json_array_foreach (r->jobs, i, job)
 		if (tree_text(event, "run") && tree_is(job, "run", tree_text(event, "run")))
 			json_object_set(job, "end", json_object_get(event, "ts"));
 }
@@ -248,7 +255,7 @@ static int on_event(json_t *event, void *data)
 	else if (event_is(event, "resume")) {
 		size_t i;
 		json_t *node;
-		json_array_foreach(r->nodes, i, node)
+		json_array_foreach (r->nodes, i, node)
 			if (tree_is(node, "state", "up"))
 				set(node, "state", "away");
 	}
@@ -267,7 +274,7 @@ static void add_outcomes(json_t *jobs)
 {
 	size_t i;
 	json_t *job;
-	json_array_foreach(jobs, i, job) {
+	json_array_foreach (jobs, i, job) {
 		const char *dir = tree_text(job, "run_dir");
 		struct run *run = dir ? run_open(dir, dir, NULL) : NULL;
 		uint64_t offset = 0;
@@ -308,7 +315,7 @@ json_t *kept_status(const char *name, const struct run *run, struct error *err)
 	bool alive = run_alive(run, NULL);
 	size_t i;
 	json_t *node;
-	json_array_foreach(nodes, i, node) {
+	json_array_foreach (nodes, i, node) {
 		json_t *host = json_object_get(json_array_get(json_object_get(plan, "nodes"), i), "host");
 		if (host)
 			json_object_set(node, "host", host);
@@ -316,7 +323,8 @@ json_t *kept_status(const char *name, const struct run *run, struct error *err)
 			set(node, "state", "unknown");
 	}
 	add_outcomes(jobs);
-	return mem_json("{s:s, s:s, s:O, s:s, s:f, s:o, s:O, s:O, s:O}", "name", name, "id", run->id, "executor", json_object_get(plan, "executor"),
-		"state", alive ? r.state : "gone", "started", r.started, "until", alive ? json_null() : json_real(until(run)), "lease",
-		json_object_get(plan, "lease"), "nodes", nodes, "jobs", jobs);
+	return mem_json("{s:s, s:s, s:O, s:s, s:f, s:o, s:O, s:O, s:O}", "name", name, "id", run->id, "executor",
+		json_object_get(plan, "executor"), "state", alive ? r.state : "gone", "started", r.started, "until",
+		alive ? json_null() : json_real(until(run)), "lease", json_object_get(plan, "lease"), "nodes", nodes,
+		"jobs", jobs);
 }

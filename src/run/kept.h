@@ -1,7 +1,8 @@
 // Clusters that are kept up: where each has its run directory, and what that says of it.
 // It speaks to no controller and starts none.
 //
-//   BASE/NAME/ID/   BASE is $MUSTER_CLUSTERS, else ${XDG_STATE_HOME:-~/.local/state}/muster/clusters (0700). ID/ is a run directory; its id
+//   BASE/NAME/ID/   BASE is $MUSTER_CLUSTERS, else ${XDG_STATE_HOME:-~/.local/state}/muster/clusters (0700). ID/ is a
+//   run directory; its id
 //                   is the label of what the cluster consists of. The name is taken as long as BASE/NAME is there.
 #ifndef RUN_KEPT_H
 #define RUN_KEPT_H
@@ -33,8 +34,10 @@ bool kept_has_label(const char *label, char **name);
 json_t *kept_plan(const struct run *run, struct error *err);
 
 // What its directory says, owned by the caller:
-//   {"name", "id", "executor", "state": "starting"|"up"|"going down"|"gone", "started": when it came up, "until": when the nodes of a gone
-//    controller give up, "lease", "nodes": [{"node", "name", "address", "state": "up"|"away"|"lost"|"missing"|"unknown"}],
+//   {"name", "id", "executor", "state": "starting"|"up"|"going down"|"gone", "started": when it came up, "until": when
+//       the nodes of a gone
+//    controller give up, "lease", "nodes": [{"node", "name", "address", "state":
+//    "up"|"away"|"lost"|"missing"|"unknown"}],
 //    "jobs": [{"run", "run_dir", "nodes", "begin", "end": or null, "outcome": or null}]}
 json_t *kept_status(const char *name, const struct run *run, struct error *err);
 

@@ -23,14 +23,26 @@ static double part(const json_t *row, const char *name, size_t i)
 
 static enum plot_mark mark_of(const json_t *row)
 {
-	return tree_is(row, "kind", "modelled") ? PLOT_MODELLED : tree_is(row, "kind", "predicted") ? PLOT_PREDICTED : PLOT_MEASURED;
+	return tree_is(row, "kind", "modelled")    ? PLOT_MODELLED
+	       : tree_is(row, "kind", "predicted") ? PLOT_PREDICTED
+						   : PLOT_MEASURED;
 }
 
 static struct plot_point point_of(const json_t *rows, size_t i)
 {
 	const json_t *row = json_array_get(rows, i);
-	return (struct plot_point){.label = tree_text(row, "name"), .number = (int)i + 1, .mark = mark_of(row), .x = NAN, .x_low = NAN, .x_high = NAN, .y = NAN, .y_low = NAN,
-		.y_high = NAN, .box_low = NAN, .box_high = NAN, .group = -1};
+	return (struct plot_point){.label = tree_text(row, "name"),
+		.number = (int)i + 1,
+		.mark = mark_of(row),
+		.x = NAN,
+		.x_low = NAN,
+		.x_high = NAN,
+		.y = NAN,
+		.y_low = NAN,
+		.y_high = NAN,
+		.box_low = NAN,
+		.box_high = NAN,
+		.group = -1};
 }
 
 static void set_x(struct plot_point *p, const json_t *row, const char *name)
@@ -52,15 +64,17 @@ static char *money_text(double value)
 	return isnan(value) ? mem_strdup("") : prices_text(value);
 }
 
-static void put_ranges(struct str *h, const json_t *rows, struct plot_point *points, const char *member, const char *title, const char *unit,
-	char *(*text)(double))
+static void put_ranges(struct str *h, const json_t *rows, struct plot_point *points, const char *member,
+	const char *title, const char *unit, char *(*text)(double))
 {
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		points[i] = point_of(rows, i);
 		set_x(&points[i], json_array_get(rows, i), member);
 	}
-	plot_ranges(h, title, "Lines are 95 % intervals. Disc: measured; ring: predicted from the first iterations; diamond: from the model.", unit, text, points,
-		json_array_size(rows));
+	plot_ranges(h, title,
+		"Lines are 95 % intervals. Disc: measured; ring: predicted from the first iterations; diamond: from "
+		"the model.",
+		unit, text, points, json_array_size(rows));
 }
 
 static void put_turns(struct str *h, const json_t *rows, struct plot_point *points)
@@ -74,8 +88,9 @@ static void put_turns(struct str *h, const json_t *rows, struct plot_point *poin
 		points[i].box_low = part(row, "spread", 1);
 		points[i].box_high = part(row, "spread", 3);
 	}
-	plot_ranges(h, "Time of an iteration", "The median, the middle half (box), and the shortest and longest that were seen (line).", "s", number_text, points,
-		json_array_size(rows));
+	plot_ranges(h, "Time of an iteration",
+		"The median, the middle half (box), and the shortest and longest that were seen (line).", "s",
+		number_text, points, json_array_size(rows));
 }
 
 // The clusters of one kind, which differ in nodes alone, are joined.
@@ -93,8 +108,10 @@ static void put_speedup(struct str *h, const json_t *rows, struct plot_point *po
 		points[i].y = part(row, "speedup", 0);
 		points[i].group = group_of(row);
 	}
-	plot_plane(h, "Speed-up", "Against the smallest cluster; numbers as in the lists. The dashed line is ideal: twice the cluster, half the time.", "size of the cluster, in smallest ones",
-		"speed-up", true, points, json_array_size(rows));
+	plot_plane(h, "Speed-up",
+		"Against the smallest cluster; numbers as in the lists. The dashed line is ideal: twice the cluster, "
+		"half the time.",
+		"size of the cluster, in smallest ones", "speed-up", true, points, json_array_size(rows));
 }
 
 static int by_time(const void *a, const void *b)
@@ -121,7 +138,8 @@ static void put_front(struct str *h, const json_t *tree, const json_t *rows, str
 	}
 	qsort(points, n, sizeof *points, by_time);
 	autofree char *y = mem_printf("cost%s%s", currency ? ", " : "", currency ? currency : "");
-	plot_plane(h, "Time and cost", "Numbers as in the lists. Joined: those that no other cluster beats in both.", "time of the whole run, s", y, false, points, n);
+	plot_plane(h, "Time and cost", "Numbers as in the lists. Joined: those that no other cluster beats in both.",
+		"time of the whole run, s", y, false, points, n);
 }
 
 // --- tables ---------------------------------------------------------------------
@@ -129,7 +147,8 @@ static void put_front(struct str *h, const json_t *tree, const json_t *rows, str
 // The value, and below it where it lies.
 static void put_range(struct str *h, const json_t *row, const char *name, char *(*text)(double))
 {
-	autofree char *value = text(part(row, name, 0)), *low = text(part(row, name, 1)), *high = text(part(row, name, 2));
+	autofree char *value = text(part(row, name, 0)), *low = text(part(row, name, 1)),
+		      *high = text(part(row, name, 2));
 	str_printf(h, "<td class=\"n\">%s", value);
 	if (*low && strcmp(low, high) != 0)
 		str_printf(h, "<br><small>%s to %s</small>", low, high);
@@ -159,15 +178,17 @@ static void put_row(struct str *h, const json_t *row, size_t number)
 static void put_table(struct str *h, const json_t *tree, const json_t *rows)
 {
 	const char *rate = tree_is(tree, "unit", "samples") ? "#Samples/s" : "#Iterations/s";
-	const char *const heads[] = {"", "Cluster", "#Nodes", "#Runs", "Time is", "#Time, s", "#Cost", rate, "#Speed-up", "#Efficiency", "#Init, s", "#Up, down, s", NULL};
+	const char *const heads[] = {"", "Cluster", "#Nodes", "#Runs", "Time is", "#Time, s", "#Cost", rate,
+		"#Speed-up", "#Efficiency", "#Init, s", "#Up, down, s", NULL};
 	size_t i;
 	const json_t *row;
 	str_puts(h, "<section><h2>Clusters</h2>");
 	markup_open_table(h, heads);
-	json_array_foreach(rows, i, row)
+	json_array_foreach (rows, i, row)
 		put_row(h, row, i + 1);
 	markup_close_table(h, 0);
-	str_puts(h, "<p class=\"note\">Speed-up and efficiency are against the smallest cluster. Init is what the program does before its first iteration; up and down is "
+	str_puts(h, "<p class=\"note\">Speed-up and efficiency are against the smallest cluster. Init is what the "
+		    "program does before its first iteration; up and down is "
 		    "what the cluster takes besides the program. The cost is of all of it.</p></section>\n");
 }
 
@@ -178,8 +199,7 @@ static void put_models(struct str *h, const json_t *tree)
 	if (!json_array_size(models))
 		return;
 	str_puts(h, "<section><h2>Model of the time by the number of nodes</h2>");
-	json_array_foreach(models, i, model)
-	{
+	json_array_foreach (models, i, model) {
 		autofree char *formula = table_formula(model);
 		str_puts(h, "<p><b>");
 		markup_escape(h, tree_text(model, "name"));
@@ -199,8 +219,7 @@ static void put_pairs(struct str *h, const json_t *tree, const json_t *rows)
 		return;
 	str_puts(h, "<section><h2>Which differ</h2>");
 	markup_open_table(h, heads);
-	json_array_foreach(pairs, i, pair)
-	{
+	json_array_foreach (pairs, i, pair) {
 		if (i >= MARKUP_ROWS)
 			break;
 		str_puts(h, "<tr>");
@@ -212,7 +231,8 @@ static void put_pairs(struct str *h, const json_t *tree, const json_t *rows)
 	}
 	markup_close_table(h, 0);
 	if (json_array_size(pairs) > MARKUP_ROWS)
-		str_printf(h, "<p class=\"more\">%zu more are in the JSON below.</p>", json_array_size(pairs) - MARKUP_ROWS);
+		str_printf(h, "<p class=\"more\">%zu more are in the JSON below.</p>",
+			json_array_size(pairs) - MARKUP_ROWS);
 	str_puts(h, "</section>\n");
 }
 
@@ -242,10 +262,15 @@ char *leaflet_html(const json_t *tree)
 	autofree struct plot_point *points = mem_alloc((json_array_size(rows) + 1) * sizeof *points);
 	const char *currency = tree_text(tree, "currency"), *as_of = tree_text(tree, "as_of");
 	str_puts(&h, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-		     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
-		     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+		     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+		     "'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
+		     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta "
+		     "name=\"color-scheme\" content=\"light dark\">\n<title>");
 	markup_escape(&h, tree_text(tree, "name"));
-	str_printf(&h, ": clusters compared</title>\n<style>\n%s%s</style></head>\n<body>\n<header><div class=\"wrap\"><div class=\"title\"><h1>", page_css, plot_style);
+	str_printf(&h,
+		": clusters compared</title>\n<style>\n%s%s</style></head>\n<body>\n<header><div class=\"wrap\"><div "
+		"class=\"title\"><h1>",
+		page_css, plot_style);
 	markup_escape(&h, tree_text(tree, "name"));
 	str_printf(&h, "</h1></div><p class=\"sub\">%zu clusters compared", json_array_size(rows));
 	if (currency || as_of) {
@@ -268,7 +293,9 @@ char *leaflet_html(const json_t *tree)
 	put_models(&h, tree);
 	str_puts(&h, "<details><summary>The numbers as JSON</summary><script type=\"application/json\" id=\"data\">");
 	markup_json(&h, tree);
-	str_puts(&h, "</script><p class=\"note\">They are in this page's source, in the element with the id data; `muster compare --json` prints them.</p></details>\n"
-		     "</main>\n<footer class=\"wrap\">Made by muster " MUSTER_VERSION ". This page needs no network.</footer>\n</body></html>\n");
+	str_puts(&h, "</script><p class=\"note\">They are in this page's source, in the element with the id data; "
+		     "`muster compare --json` prints them.</p></details>\n"
+		     "</main>\n<footer class=\"wrap\">Made by muster " MUSTER_VERSION
+		     ". This page needs no network.</footer>\n</body></html>\n");
 	return str_steal(&h);
 }

@@ -1,5 +1,5 @@
-// The leaflet: a comparison as one self-contained page with plots and their numbers: no network, no script, no file beside it.
-// It judges nothing: everything it shows is in the comparison's tree.
+// The leaflet: a comparison as one self-contained page with plots and their numbers: no network, no script, no file
+// beside it. It judges nothing: everything it shows is in the comparison's tree.
 #ifndef RUN_LEAFLET_H
 #define RUN_LEAFLET_H
 

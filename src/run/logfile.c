@@ -109,7 +109,10 @@ static double took_of(struct reader *r, const char *line, size_t len)
 			continue;
 		size_t n = 0;
 		const char *unit = pattern_group(p, "unit") ? pattern_text(p, pattern_group(p, "unit"), &n) : NULL;
-		double value = number(p, "value", NAN), rate = number(p, "rate", NAN), of = !unit || *unit == 's' ? 1 : *unit == 'm' ? 1e-3 : 1e-6;
+		double value = number(p, "value", NAN), rate = number(p, "rate", NAN),
+		       of = !unit || *unit == 's' ? 1
+			    : *unit == 'm'        ? 1e-3
+						  : 1e-6;
 		note_grain(p, "value", of, &r->took_grain);
 		return isnan(value) ? 1 / rate : value * of;
 	}
@@ -197,7 +200,8 @@ static int compile(struct reader *r, const char *pattern, struct error *err)
 		if (!r->progress[r->nprogress++])
 			return error_set(err, ERROR_USAGE, "pattern '%s' %s", pattern, why.text);
 		if (!pattern_groups(r->progress[0]))
-			return error_set(err, ERROR_USAGE, "pattern '%s' has no group, expected one around the number of the iteration", pattern);
+			return error_set(err, ERROR_USAGE,
+				"pattern '%s' has no group, expected one around the number of the iteration", pattern);
 		return 0;
 	}
 	for (size_t i = 0; i < json_array_size(known); i++)
@@ -273,8 +277,9 @@ static bool is_coarse(const struct reader *r)
 	return groups > 2 && 2 * groups <= r->count;
 }
 
-// Of heads with the same stamp, which is not finer than that, one counts: where there are many, the first, which came when the stamp changed (not of
-// the first stamp: the log began somewhere in it), and the last of the whole run; else the last.
+// Of heads with the same stamp, which is not finer than that, one counts: where there are many, the first, which came
+// when the stamp changed (not of the first stamp: the log began somewhere in it), and the last of the whole run; else
+// the last.
 static void add_stamped(const struct reader *r, struct iterations *it)
 {
 	bool coarse = is_coarse(r), first = true;
@@ -316,14 +321,19 @@ static void add_timed(const struct reader *r, bool elapsed, struct iterations *i
 // What the times are from: stamps say most, then a bar's time so far.
 static int judge(struct reader *r, const char *path, struct logfile *found, struct error *err)
 {
-	bool stamped = all_have(r, offsetof(struct head, stamp)), barred = !stamped && all_have(r, offsetof(struct head, bar));
+	bool stamped = all_have(r, offsetof(struct head, stamp)),
+	     barred = !stamped && all_have(r, offsetof(struct head, bar));
 	if (!stamped && !barred && !all_have(r, offsetof(struct head, took)))
-		return error_set(err, ERROR_USAGE, "%s: its %zu lines of iterations have neither a time stamp nor say what an iteration took", path, r->count);
+		return error_set(err, ERROR_USAGE,
+			"%s: its %zu lines of iterations have neither a time stamp nor say what an iteration took",
+			path, r->count);
 	bool elapsed = !stamped && !barred && is_elapsed(r);
 	double grain = barred ? 1 : stamped ? r->stamp_grain : r->took_grain;
 	*found = (struct logfile){.lines = r->lines,
 		.heads = r->count,
-		.clock = stamped ? "time stamps" : barred || elapsed ? "elapsed times" : "durations",
+		.clock = stamped             ? "time stamps"
+			 : barred || elapsed ? "elapsed times"
+					     : "durations",
 		.grain = isfinite(grain) ? grain : 0,
 		.stamped = stamped || barred || elapsed};
 	if (barred)
@@ -331,7 +341,8 @@ static int judge(struct reader *r, const char *path, struct logfile *found, stru
 	return 0;
 }
 
-int logfile_read(const char *path, const char *pattern, double total, struct iterations *it, struct logfile *found, struct error *err)
+int logfile_read(const char *path, const char *pattern, double total, struct iterations *it, struct logfile *found,
+	struct error *err)
 {
 	struct reader r = {.total = total, .begun = NAN, .stamp_grain = INFINITY, .took_grain = INFINITY};
 	*found = (struct logfile){0};
@@ -339,8 +350,10 @@ int logfile_read(const char *path, const char *pattern, double total, struct ite
 	if (rc == 0)
 		rc = read_file(&r, path, err);
 	if (rc == 0 && r.count == 0)
-		rc = error_set(err, ERROR_USAGE, "%s: none of its %zu lines is one of an iteration%s%s%s; say with --pattern how they look", path, r.lines,
-			r.nearest ? ", such as '" : "", r.nearest ? r.nearest : "", r.nearest ? "'" : "");
+		rc = error_set(err, ERROR_USAGE,
+			"%s: none of its %zu lines is one of an iteration%s%s%s; say with --pattern how they look",
+			path, r.lines, r.nearest ? ", such as '" : "", r.nearest ? r.nearest : "",
+			r.nearest ? "'" : "");
 	if (rc == 0)
 		rc = judge(&r, path, found, err);
 	if (rc == 0 && all_have(&r, offsetof(struct head, stamp)))

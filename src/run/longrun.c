@@ -28,17 +28,19 @@ static struct series_sums sums_of(const double *x, size_t n)
 	return s;
 }
 
-// The sum of the next MORE values where neighbours have the correlation r: its share of the mean, of the last value's deviation, and the variance
-// of what is new in it, in terms of the innovations'.
+// The sum of the next MORE values where neighbours have the correlation r: its share of the mean, of the last value's
+// deviation, and the variance of what is new in it, in terms of the innovations'.
 static void future(double r, double more, double *of_mean, double *of_last, double *fresh)
 {
 	double fade = pow(fabs(r), more) * (r < 0 && fmod(floor(more), 2) > 0 ? -1 : 1);
 	*of_last = r * (1 - fade) / (1 - r);
 	*of_mean = more - *of_last;
-	*fresh = fmax(more - 2 * r * (1 - fade) / (1 - r) + r * r * (1 - fade * fade) / (1 - r * r), 0) / ((1 - r) * (1 - r));
+	*fresh = fmax(more - 2 * r * (1 - fade) / (1 - r) + r * r * (1 - fade * fade) / (1 - r * r), 0) /
+		 ((1 - r) * (1 - r));
 }
 
-// Posterior of each correlation, and Student's distribution of the sum of the next values (more > 0) or of the mean given it.
+// Posterior of each correlation, and Student's distribution of the sum of the next values (more > 0) or of the mean
+// given it.
 static struct mixture mixture_make(const struct series_sums *s, double more, double least)
 {
 	struct mixture m = {.freedom = fmax(s->n - 1, 1)};
@@ -46,8 +48,10 @@ static struct mixture mixture_make(const struct series_sums *s, double more, dou
 	for (size_t i = 0; i < GRID; i++) {
 		double r = lowest + (highest - lowest) * ((double)i + 0.5) / GRID;
 		double edges = s->first + s->last, inner = (1 - r) * (1 - r);
-		double precision = 2 * (1 - r) + (s->n - 2) * inner, mean = ((1 - r) * edges + inner * (s->sum - edges)) / precision;
-		double rest = s->squares * (1 + r * r) - r * r * (s->first * s->first + s->last * s->last) - 2 * r * s->products - precision * mean * mean;
+		double precision = 2 * (1 - r) + (s->n - 2) * inner,
+		       mean = ((1 - r) * edges + inner * (s->sum - edges)) / precision;
+		double rest = s->squares * (1 + r * r) - r * r * (s->first * s->first + s->last * s->last) -
+			      2 * r * s->products - precision * mean * mean;
 		rest = fmax(fmax(rest, s->n * least * least * (1 - r * r)), 1e-200);
 		double variance = rest / m.freedom, of_mean = 1, of_last = 0, fresh = 0;
 		if (more > 0)
@@ -126,7 +130,9 @@ struct longrun longrun_make(const double *values, size_t count, double more, dou
 	double size = (double)each, leaning = lean(&s);
 	least /= sqrt(size);
 	struct mixture m = mixture_make(&s, 0, least);
-	struct longrun r = {.mean = middle(&m), .mean_low = quantile(&m, 0.025) + leaning, .mean_high = quantile(&m, 0.975) + leaning};
+	struct longrun r = {.mean = middle(&m),
+		.mean_low = quantile(&m, 0.025) + leaning,
+		.mean_high = quantile(&m, 0.975) + leaning};
 	if (more <= 0)
 		return r;
 	m = mixture_make(&s, more / size, least);

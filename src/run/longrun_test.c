@@ -27,7 +27,8 @@ static double normal(void)
 	return sqrt(-2 * log(uniform())) * cos(2 * M_PI * uniform());
 }
 
-// How many of 1,000 series have the sum of their next 500 values in the interval that the first COUNT say; neighbours have the correlation R.
+// How many of 1,000 series have the sum of their next 500 values in the interval that the first COUNT say; neighbours
+// have the correlation R.
 static size_t held(size_t count, double r, bool skewed, double *width)
 {
 	size_t all = 0;
@@ -55,7 +56,11 @@ static void test_intervals_hold_the_truth(void **state)
 	for (size_t i = 0; i < countof(counts); i++) {
 		double width, n = (double)counts[i];
 		assert_in_range(held(counts[i], 0, false, &width), 935, 995);
-		assert_true(width > 1.9 / sqrt(n) && width < (n < 19 ? 5 : n < 49 ? 3.2 : 2.6) / sqrt(n)); // 1.96 is what it would be if all were known
+		assert_true(
+			width > 1.9 / sqrt(n) && width < (n < 19          ? 5
+								 : n < 49 ? 3.2
+									  : 2.6) /
+								 sqrt(n)); // 1.96 is what it would be if all were known
 		assert_in_range(held(counts[i], 0.6, false, &width), 930, 985);
 		assert_in_range(held(counts[i], 0, true, &width), 930, 990);
 	}
@@ -96,7 +101,8 @@ static void test_all_the_same_and_too_few(void **state)
 // Halves of chi-square's quantiles (Abramowitz and Stegun, table 26.8).
 static void test_gamma(void **state)
 {
-	static const double rows[][3] = {{0.5, 0.975, 2.5119}, {0.5, 0.025, 0.000491}, {2.5, 0.975, 6.4163}, {2.5, 0.025, 0.41561}, {15, 0.975, 23.4896}};
+	static const double rows[][3] = {{0.5, 0.975, 2.5119}, {0.5, 0.025, 0.000491}, {2.5, 0.975, 6.4163},
+		{2.5, 0.025, 0.41561}, {15, 0.975, 23.4896}};
 	for (size_t i = 0; i < countof(rows); i++)
 		assert_float_equal(longrun_gamma(rows[i][0], rows[i][1]), rows[i][2], 1e-3 * rows[i][2]);
 }

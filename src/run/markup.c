@@ -87,13 +87,17 @@ char *markup_value(const json_t *object, const char *name)
 
 char *markup_estimate(const json_t *report)
 {
-	const json_t *estimate = json_object_get(report, "estimate"), *total = json_object_get(estimate, "total"), *turn = json_object_get(estimate, "turn");
-	if (!tree_has(estimate, "turns") || tree_number(estimate, "gone") >= tree_number(estimate, "turns") || !json_is_number(json_array_get(total, 0)))
+	const json_t *estimate = json_object_get(report, "estimate"), *total = json_object_get(estimate, "total"),
+		     *turn = json_object_get(estimate, "turn");
+	if (!tree_has(estimate, "turns") || tree_number(estimate, "gone") >= tree_number(estimate, "turns") ||
+		!json_is_number(json_array_get(total, 0)))
 		return NULL;
-	autofree char *whole = str_seconds(json_number_value(json_array_get(total, 0))), *low = str_seconds(json_number_value(json_array_get(total, 1))),
+	autofree char *whole = str_seconds(json_number_value(json_array_get(total, 0))),
+		      *low = str_seconds(json_number_value(json_array_get(total, 1))),
 		      *high = str_seconds(json_number_value(json_array_get(total, 2)));
-	return mem_printf("the whole takes %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole, low, high, tree_number(estimate, "gone"),
-		tree_number(estimate, "turns"), json_number_value(json_array_get(turn, 0)));
+	return mem_printf("the whole takes %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole, low, high,
+		tree_number(estimate, "gone"), tree_number(estimate, "turns"),
+		json_number_value(json_array_get(turn, 0)));
 }
 
 const char *markup_node(const json_t *report, const json_t *item)
@@ -107,7 +111,8 @@ void markup_open_table(struct str *h, const char *const *heads)
 	str_puts(h, "<div class=\"scroll\"><table><thead><tr>");
 	for (; *heads; heads++) {
 		// "#Bytes" is a column of numbers.
-		str_printf(h, "<th scope=\"col\"%s>%s</th>", **heads == '#' ? " class=\"n\"" : "", *heads + (**heads == '#'));
+		str_printf(h, "<th scope=\"col\"%s>%s</th>", **heads == '#' ? " class=\"n\"" : "",
+			*heads + (**heads == '#'));
 	}
 	str_puts(h, "</tr></thead><tbody>\n");
 }
@@ -122,16 +127,16 @@ void markup_close_table(struct str *h, size_t rows)
 static const struct word {
 	const char *word, *class, *sign;
 } words[] = {
-        {"ok", "good", "✓"},
-        {"up", "good", "✓"},
-        {"done", "good", "✓"},
-        {"failed", "bad", "✗"},
-        {"lost", "bad", "✗"},
-        {"cancelled", "warn", "■"},
-        {"stopped", "plain", "■"},
-        {"running", "live", "▶"},
-        {"waiting", "plain", "…"},
-        {"unknown", "warn", "?"},
+	{"ok", "good", "✓"},
+	{"up", "good", "✓"},
+	{"done", "good", "✓"},
+	{"failed", "bad", "✗"},
+	{"lost", "bad", "✗"},
+	{"cancelled", "warn", "■"},
+	{"stopped", "plain", "■"},
+	{"running", "live", "▶"},
+	{"waiting", "plain", "…"},
+	{"unknown", "warn", "?"},
 };
 
 // A word never stands by its colour alone: each has its sign.
@@ -151,8 +156,7 @@ void markup_lines(struct str *h, const json_t *last)
 	size_t k;
 	json_t *line;
 	str_puts(h, "<pre>");
-	json_array_foreach(last, k, line)
-	{
+	json_array_foreach (last, k, line) {
 		markup_escape(h, json_string_value(line));
 		str_puts(h, "\n");
 	}

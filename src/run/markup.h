@@ -9,7 +9,8 @@
 
 enum { MARKUP_ROWS = 500 }; // of a table; further rows are counted, not shown
 
-// Appends text as HTML shows it literally, in an element or in a quoted attribute; control characters become visible. NULL adds nothing.
+// Appends text as HTML shows it literally, in an element or in a quoted attribute; control characters become visible.
+// NULL adds nothing.
 void markup_escape(struct str *out, const char *text);
 
 // Appends a tree as JSON that can stand inside a script element.
@@ -32,7 +33,8 @@ char *markup_bytes(const json_t *object, const char *name);
 char *markup_count(const json_t *object, const char *name);
 char *markup_value(const json_t *object, const char *name);
 
-// What the iterations foretell, as text for people, owned by the caller; NULL where they say nothing or the run came to its end.
+// What the iterations foretell, as text for people, owned by the caller; NULL where they say nothing or the run came to
+// its end.
 char *markup_estimate(const json_t *report);
 
 // The name of the node that item is about, NULL when it is about none; owned by the report.

@@ -27,7 +27,8 @@ static double number(const json_t *row, const char *name)
 // A pair may have been looked at more than once: the last look counts, and bandwidth from whichever had it.
 static void add(struct pairs *p, size_t from, const json_t *row)
 {
-	struct pair pair = {from, (size_t)json_integer_value(json_object_get(row, "to")), number(row, "latency"), number(row, "bandwidth")};
+	struct pair pair = {from, (size_t)json_integer_value(json_object_get(row, "to")), number(row, "latency"),
+		number(row, "bandwidth")};
 	for (size_t i = 0; i < p->count; i++)
 		if (p->list[i].from == pair.from && p->list[i].to == pair.to) {
 			if (pair.bandwidth < 0)
@@ -108,8 +109,8 @@ char *matrix_text(const json_t *report)
 	struct str out = {0};
 	size_t i, k;
 	const json_t *look, *row;
-	json_array_foreach(json_object_get(report, "preflight"), i, look)
-		json_array_foreach(json_object_get(look, "rows"), k, row)
+	json_array_foreach (json_object_get(report, "preflight"), i, look)
+		json_array_foreach (json_object_get(look, "rows"), k, row)
 			add(&p, (size_t)json_integer_value(json_object_get(look, "node")), row);
 	if (p.count && p.nodes <= MATRIX_MAX) {
 		print_matrix(&p, "LATENCY", latency_text, &out);

@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
-// From a report's "preflight": latency, and bandwidth where it was measured, a row for the node that asked and a column for the one that
-// answered; above 16 nodes the 20 slowest pairs instead. Owned by the caller.
+// From a report's "preflight": latency, and bandwidth where it was measured, a row for the node that asked and a column
+// for the one that answered; above 16 nodes the 20 slowest pairs instead. Owned by the caller.
 char *matrix_text(const json_t *report);
 
 #endif

@@ -1,12 +1,13 @@
-#include "run/matrix.h"
 #include "base/mem.h"
+#include "run/matrix.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static void look(json_t *list, int node, const char *rows)
 {
@@ -53,7 +54,7 @@ static void test_nothing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_matrix), cmocka_unit_test(test_many_nodes_give_the_slowest), cmocka_unit_test(test_nothing)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_matrix),
+		cmocka_unit_test(test_many_nodes_give_the_slowest), cmocka_unit_test(test_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,8 +77,8 @@ static void add_metric(struct measures *m, const json_t *event, double now)
 	if (!t->unit && tree_text(event, "unit"))
 		t->unit = mem_strdup(tree_text(event, "unit"));
 	t->steps |= json_is_number(step);
-	struct point p = {
-	        now, json_is_number(step) ? json_number_value(step) : NAN, json_is_number(value) ? json_number_value(value) : NAN};
+	struct point p = {now, json_is_number(step) ? json_number_value(step) : NAN,
+		json_is_number(value) ? json_number_value(value) : NAN};
 	series_add(&t->series, m->limit, p);
 }
 
@@ -110,12 +110,12 @@ static void add_sample(struct measures *m, const json_t *event, double now)
 	}
 	size_t k;
 	json_t *item;
-	json_array_foreach(json_object_get(event, "ranks"), k, item)
-	{
+	json_array_foreach (json_object_get(event, "ranks"), k, item) {
 		for (size_t i = 0; i < 2; i++) {
 			const json_t *value = json_object_get(item, members[i]);
-			struct track *t =
-			        json_is_number(value) ? track(&m->rank_samples, members[i], node, tree_whole(item, "rank")) : NULL;
+			struct track *t = json_is_number(value)
+						  ? track(&m->rank_samples, members[i], node, tree_whole(item, "rank"))
+						  : NULL;
 			if (t)
 				series_add(&t->series, m->limit, (struct point){now, NAN, json_number_value(value)});
 		}
@@ -170,7 +170,8 @@ static json_t *describe_group(const struct group *g)
 	for (size_t i = 0; i < g->count; i++) {
 		if (json_object_get(names, g->tracks[i].name))
 			continue;
-		json_t *metric = mem_json("{s:s, s:s?, s:[]}", "name", g->tracks[i].name, "unit", g->tracks[i].unit, "series");
+		json_t *metric =
+			mem_json("{s:s, s:s?, s:[]}", "name", g->tracks[i].name, "unit", g->tracks[i].unit, "series");
 		json_array_append_new(result, metric);
 		json_object_set(names, g->tracks[i].name, json_object_get(metric, "series"));
 	}
@@ -196,9 +197,9 @@ static json_t *describe_samples(const struct group *g)
 			json_object_set(found, key, item);
 			json_array_append_new(result, item);
 		}
-		json_t *points =
-		        mem_json("{s:o, s:o, s:o}", "last", series_number(t->series.last.value), "max", series_number(t->series.high.value),
-		                "mean", series_number(t->series.finite ? t->series.sum / (double)t->series.finite : NAN));
+		json_t *points = mem_json("{s:o, s:o, s:o}", "last", series_number(t->series.last.value), "max",
+			series_number(t->series.high.value), "mean",
+			series_number(t->series.finite ? t->series.sum / (double)t->series.finite : NAN));
 		set(points, "points", series_points(&t->series, false));
 		set(item, t->name, points);
 	}
@@ -212,8 +213,9 @@ static json_t *describe_progress(const struct measures *m)
 	autofree struct track **sorted = sorted_tracks(&m->paces);
 	for (size_t i = 0; i < m->paces.count; i++) {
 		const struct track *t = sorted[i];
-		json_array_append_new(result, mem_json("{s:i, s:i, s:o, s:o, s:f}", "node", (int)t->node, "rank", (int)t->rank, "done",
-		                                      series_number(t->done), "total", series_number(t->total), "t", t->series.last.t));
+		json_array_append_new(result,
+			mem_json("{s:i, s:i, s:o, s:o, s:f}", "node", (int)t->node, "rank", (int)t->rank, "done",
+				series_number(t->done), "total", series_number(t->total), "t", t->series.last.t));
 	}
 	return result;
 }
@@ -224,8 +226,7 @@ static json_t *describe_iterations(const struct measures *m, json_t *metrics)
 	const char *found = NULL;
 	size_t k;
 	json_t *metric;
-	json_array_foreach(metrics, k, metric)
-	{
+	json_array_foreach (metrics, k, metric) {
 		const char *name = tree_text(metric, "name");
 		if (strcmp(name, "iter_seconds") == 0)
 			return mem_json("{s:s}", "metric", name);
@@ -274,5 +275,6 @@ void measures_put(const struct measures *m, json_t *tree)
 	set(tree, "iterations", describe_iterations(m, metrics));
 	set(tree, "progress", describe_progress(m));
 	set(tree, "samples",
-	        mem_json("{s:o, s:o}", "nodes", describe_samples(&m->node_samples), "ranks", describe_samples(&m->rank_samples)));
+		mem_json("{s:o, s:o}", "nodes", describe_samples(&m->node_samples), "ranks",
+			describe_samples(&m->rank_samples)));
 }

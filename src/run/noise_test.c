@@ -1,6 +1,5 @@
-#include "run/noise.h"
-
 #include "base/mem.h"
+#include "run/noise.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -80,7 +79,8 @@ static struct outcome simulate(const struct shape *s)
 	return o;
 }
 
-// The intervals hold the truth as often as they say, of the quiet and of the noisy, and equal ones are seldom told apart.
+// The intervals hold the truth as often as they say, of the quiet and of the noisy, and equal ones are seldom told
+// apart.
 static void test_coverage(void **unused)
 {
 	(void)unused;
@@ -88,7 +88,8 @@ static void test_coverage(void **unused)
 		{"2 alike, 3 repeats", 2, 3, 0.01, 0.01, 0, 0.92, 0.07, 0.02},
 		{"4 alike, 2 repeats", 4, 2, 0.01, 0.01, 0, 0.93, 0.06, 0.03},
 		{"8 alike, 2 repeats", 8, 2, 0.01, 0.01, 0, 0.94, 0.05, 0.025},
-		{"one of 4 is noisy, 2 repeats", 4, 2, 0.1, 0.005, 0, 0.83, 0.16, 0.03}, // two repeats may lie close together by chance
+		{"one of 4 is noisy, 2 repeats", 4, 2, 0.1, 0.005, 0, 0.83, 0.16,
+			0.03}, // two repeats may lie close together by chance
 		{"one of 4 is noisy, 3 repeats", 4, 3, 0.1, 0.005, 0, 0.89, 0.11, 0.01},
 		{"one of 8 is noisy, 3 repeats", 8, 3, 0.1, 0.005, 0, 0.93, 0.07, 0.008},
 		{"one of 8 is noisy, 5 repeats", 8, 5, 0.1, 0.005, 0, 0.93, 0.08, 0.006},
@@ -97,8 +98,9 @@ static void test_coverage(void **unused)
 	};
 	for (size_t i = 0; i < countof(shapes); i++) {
 		struct outcome o = simulate(&shapes[i]);
-		printf("%-30s held %.1f %% (+-%.2g %%) and %.1f %% (+-%.2g %%), told apart %.1f %%\n", shapes[i].name, 100.0 * (double)o.first / ROUNDS,
-			100 * o.width_first, 100.0 * (double)o.others / ROUNDS, 100 * o.width_others, 100.0 * (double)o.differ / ROUNDS);
+		printf("%-30s held %.1f %% (+-%.2g %%) and %.1f %% (+-%.2g %%), told apart %.1f %%\n", shapes[i].name,
+			100.0 * (double)o.first / ROUNDS, 100 * o.width_first, 100.0 * (double)o.others / ROUNDS,
+			100 * o.width_others, 100.0 * (double)o.differ / ROUNDS);
 		assert_true((double)o.first >= shapes[i].least * ROUNDS);
 		assert_true((double)o.others >= fmax(shapes[i].least, 0.92) * ROUNDS);
 		assert_true((double)o.differ <= shapes[i].most * ROUNDS);
@@ -120,7 +122,8 @@ static void test_a_single_run_is_as_the_others(void **unused)
 static void test_what_says_nothing(void **unused)
 {
 	(void)unused;
-	static const struct noise_group single[] = {{1, 0}, {0, 0}}, same[] = {{2, 0}, {2, 0}}, wild[] = {{2, 100}, {2, 1e-12}};
+	static const struct noise_group single[] = {{1, 0}, {0, 0}}, same[] = {{2, 0}, {2, 0}},
+					wild[] = {{2, 100}, {2, 1e-12}};
 	assert_null(noise_new(single, 2));
 	assert_null(noise_new(single, 0));
 	assert_true(isnan(noise_half(NULL, &single[0])));

@@ -1,5 +1,5 @@
-// The style sheet and the script of the report's page: page.css and page.js as they are, made part of the program when it is built.
-// What they are used for is html's business.
+// The style sheet and the script of the report's page: page.css and page.js as they are, made part of the program when
+// it is built. What they are used for is html's business.
 #ifndef RUN_PAGE_H
 #define RUN_PAGE_H
 

@@ -58,9 +58,10 @@ static void judge_nodes(json_t *tree)
 {
 	size_t k;
 	json_t *node;
-	json_array_foreach(
-	        json_object_get(tree, "nodes"), k, node) if (tree_is(node, "state", "up") && !tree_is(tree, "outcome", "running"))
-	        json_object_set_new(node, "state", json_string(tree_is(tree, "state", "done") ? "done" : "unknown"));
+	json_array_foreach (json_object_get(tree, "nodes"), k, node)
+		if (tree_is(node, "state", "up") && !tree_is(tree, "outcome", "running"))
+			json_object_set_new(
+				node, "state", json_string(tree_is(tree, "state", "done") ? "done" : "unknown"));
 }
 
 static void judge_ranks(json_t *tree)
@@ -68,17 +69,19 @@ static void judge_ranks(json_t *tree)
 	bool over = !tree_is(tree, "outcome", "running");
 	size_t k;
 	json_t *rank;
-	json_array_foreach(json_object_get(tree, "ranks"), k, rank)
-	{
+	json_array_foreach (json_object_get(tree, "ranks"), k, rank) {
 		if (over && tree_is(rank, "state", "running"))
 			json_object_set_new(rank, "state", json_string("unknown"));
 		// The agent told the first failure as an event; if it could not, the first rank that failed is the one.
-		if (!tree_has(tree, "failure") && tree_is(rank, "state", "failed") && tree_is(tree, "outcome", "failed")) {
-			autofree char *how = tree_has(rank, "signal") ? mem_printf("killed by signal %d", (int)tree_whole(rank, "signal"))
-			                                              : mem_printf("exit status %d", (int)tree_whole(rank, "status"));
+		if (!tree_has(tree, "failure") && tree_is(rank, "state", "failed") &&
+			tree_is(tree, "outcome", "failed")) {
+			autofree char *how =
+				tree_has(rank, "signal")
+					? mem_printf("killed by signal %d", (int)tree_whole(rank, "signal"))
+					: mem_printf("exit status %d", (int)tree_whole(rank, "status"));
 			json_object_set_new(tree, "failure",
-			        mem_json("{s:f, s:s, s:i, s:O*, s:s}", "t", tree_number(rank, "ended"), "phase", "run", "rank", (int)k,
-			                "node", json_object_get(rank, "node"), "why", how));
+				mem_json("{s:f, s:s, s:i, s:O*, s:s}", "t", tree_number(rank, "ended"), "phase", "run",
+					"rank", (int)k, "node", json_object_get(rank, "node"), "why", how));
 		}
 	}
 }
@@ -90,8 +93,7 @@ static double run_phase(const json_t *tree, const json_t *node)
 	double seconds = -1;
 	size_t k;
 	json_t *phase;
-	json_array_foreach(json_object_get(tree, "phases"), k, phase)
-	{
+	json_array_foreach (json_object_get(tree, "phases"), k, phase) {
 		bool ours = node ? json_equal(json_object_get(phase, "node"), node) : !tree_has(phase, "node");
 		if (ours && tree_is(phase, "name", "run") && tree_has(phase, "seconds"))
 			seconds = (seconds < 0 ? 0 : seconds) + tree_number(phase, "seconds");
@@ -99,14 +101,14 @@ static double run_phase(const json_t *tree, const json_t *node)
 	return seconds;
 }
 
-// A node's total: from its hello to the end of its collect phase; where it did not get there, its run phase, or else the cluster's.
+// A node's total: from its hello to the end of its collect phase; where it did not get there, its run phase, or else
+// the cluster's.
 static void add_totals(json_t *tree)
 {
 	double sum = 0;
 	size_t k, count = 0;
 	json_t *node;
-	json_array_foreach(json_object_get(tree, "nodes"), k, node)
-	{
+	json_array_foreach (json_object_get(tree, "nodes"), k, node) {
 		double seconds = -1;
 		if (tree_has(node, "joined") && tree_has(node, "collected"))
 			seconds = tree_number(node, "collected") - tree_number(node, "joined");
@@ -151,15 +153,15 @@ static void add_outputs(json_t *tree, const struct run *run)
 {
 	size_t k;
 	json_t *rank;
-	json_array_foreach(json_object_get(tree, "ranks"), k, rank)
-	{
+	json_array_foreach (json_object_get(tree, "ranks"), k, rank) {
 		autofree char *name = mem_printf("%s/ranks/output-%zu.txt", run->dir, k);
 		autoclose int fd = open(name, O_RDONLY | O_CLOEXEC);
 		struct stat st;
 		if (fd < 0 || fstat(fd, &st) < 0)
 			continue;
 		json_object_set_new(rank, "bytes", json_integer(st.st_size));
-		if (!tree_count(rank, "last") && (tree_is(rank, "state", "failed") || tree_is(rank, "state", "unknown"))) {
+		if (!tree_count(rank, "last") &&
+			(tree_is(rank, "state", "failed") || tree_is(rank, "state", "unknown"))) {
 			json_t *last = last_lines(fd, st.st_size);
 			if (last)
 				json_object_set_new(rank, "last", last);
@@ -201,17 +203,21 @@ static void drop(json_t *object, const char *const *names)
 
 json_t *report_summary(const struct run *run, struct error *err)
 {
-	static const char *const heavy[] = {"samples", "inputs", "outputs", "setup", "preflight", "iterations", "refused", NULL};
+	static const char *const heavy[] = {
+		"samples", "inputs", "outputs", "setup", "preflight", "iterations", "refused", NULL};
 	static const char *const curves[] = {"points", NULL};
 	static const char *const details[] = {"argv", "facts", NULL};
 	json_t *tree = make(run, DIGEST_LATEST, err);
 	drop(tree, heavy);
 	size_t i, k;
 	json_t *metric, *item;
-	json_array_foreach(json_object_get(tree, "metrics"), i, metric) json_array_foreach(json_object_get(metric, "series"), k, item)
-	        drop(item, curves);
-	json_array_foreach(json_object_get(tree, "ranks"), k, item) drop(item, details);
-	json_array_foreach(json_object_get(tree, "nodes"), k, item) drop(item, details);
+	json_array_foreach (json_object_get(tree, "metrics"), i, metric)
+		json_array_foreach (json_object_get(metric, "series"), k, item)
+			drop(item, curves);
+	json_array_foreach (json_object_get(tree, "ranks"), k, item)
+		drop(item, details);
+	json_array_foreach (json_object_get(tree, "nodes"), k, item)
+		drop(item, details);
 	return tree;
 }
 
@@ -256,9 +262,10 @@ json_t *report_brief(const struct run *run, struct error *err)
 	off_t size = lseek(fd, 0, SEEK_END);
 	n = read_at(fd, bytes, size > BRIEF_BYTES ? size - BRIEF_BYTES : 0);
 	autojson json_t *last = n > 0 ? last_event(bytes, (size_t)n) : NULL;
-	json_t *tree = mem_json("{s:s, s:s?, s:s?, s:n, s:n, s:n, s:O?, s:O?, s:f, s:n}", "id", run->id, "name", tree_text(first, "name"),
-	        "executor", tree_text(first, "executor"), "outcome", "why", "exit", "nodes", json_object_get(first, "nodes"), "size",
-	        json_object_get(first, "size"), "started", tree_number(first, "ts"), "seconds");
+	json_t *tree = mem_json("{s:s, s:s?, s:s?, s:n, s:n, s:n, s:O?, s:O?, s:f, s:n}", "id", run->id, "name",
+		tree_text(first, "name"), "executor", tree_text(first, "executor"), "outcome", "why", "exit", "nodes",
+		json_object_get(first, "nodes"), "size", json_object_get(first, "size"), "started",
+		tree_number(first, "ts"), "seconds");
 	if (event_is(last, "end")) {
 		static const char *const members[] = {"outcome", "why", "exit", "seconds"};
 		for (size_t i = 0; i < countof(members); i++)
@@ -301,9 +308,10 @@ int report_write(const struct run *run, struct error *err)
 	autofree char *html = report_html(report, run);
 	if (write_file(run, "report.html", html, err) < 0)
 		return -1;
-	autofree char *times = tree_has(report, "mean_seconds")
-	                               ? mem_printf("%s: %.3f\n", tree_text(report, "name") ? tree_text(report, "name") : run->id,
-	                                         tree_number(report, "mean_seconds"))
-	                               : mem_strdup("");
+	autofree char *times =
+		tree_has(report, "mean_seconds")
+			? mem_printf("%s: %.3f\n", tree_text(report, "name") ? tree_text(report, "name") : run->id,
+				  tree_number(report, "mean_seconds"))
+			: mem_strdup("");
 	return write_file(run, "times.txt", times, err);
 }

@@ -31,14 +31,14 @@ static int setup(void **state)
 	autojson json_t *plan = json_array(), *nodes = json_array(), *ranks = json_array();
 	for (int k = 0; k < 2; k++) {
 		autofree char *name = mem_printf("node-%d", k);
-		json_array_append_new(
-		        nodes, mem_json("{s:i, s:s, s:s, s:i}", "node", k, "name", name, "role", "worker", "memory", 1 << 20));
-		json_array_append_new(
-		        ranks, mem_json("{s:i, s:i, s:s, s:b, s:[s]}", "rank", k, "node", k, "role", "worker", "decides", 1, "argv", "x"));
+		json_array_append_new(nodes,
+			mem_json("{s:i, s:s, s:s, s:i}", "node", k, "name", name, "role", "worker", "memory", 1 << 20));
+		json_array_append_new(ranks, mem_json("{s:i, s:i, s:s, s:b, s:[s]}", "rank", k, "node", k, "role",
+						     "worker", "decides", 1, "argv", "x"));
 	}
 	json_decref(plan);
-	plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:O, s:O}", "plan", 1, "name", "demo", "executor", "local", "launch", "mpi", "size", 2,
-	        "nodes", nodes, "ranks", ranks);
+	plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:O, s:O}", "plan", 1, "name", "demo", "executor", "local", "launch",
+		"mpi", "size", 2, "nodes", nodes, "ranks", ranks);
 	run = run_create(top, "demo", "name: demo\n", 11, plan, NULL);
 	return run ? 0 : -1;
 }
@@ -53,15 +53,17 @@ static int teardown(void **state)
 static void say(double t, const char *type, const char *members)
 {
 	bool metric = strcmp(type, "metric") == 0 || strcmp(type, "progress") == 0 || strcmp(type, "sample") == 0;
-	autofree char *line = mem_printf("{\"ts\":%.6f,\"type\":\"%s\"%s%s}", BEGUN + t, type, *members ? "," : "", members);
+	autofree char *line =
+		mem_printf("{\"ts\":%.6f,\"type\":\"%s\"%s%s}", BEGUN + t, type, *members ? "," : "", members);
 	assert_int_equal(run_line(run, metric, line, strlen(line), NULL), 0);
 }
 
 static void begin(void)
 {
 	say(0, "run",
-	        "\"id\":\"x\",\"name\":\"demo\",\"executor\":\"local\",\"nodes\":2,\"size\":2,\"version\":\"0.1.0\",\"plan\":\"plan."
-	        "json\"");
+		"\"id\":\"x\",\"name\":\"demo\",\"executor\":\"local\",\"nodes\":2,\"size\":2,\"version\":\"0.1.0\","
+		"\"plan\":\"plan."
+		"json\"");
 	say(0, "state", "\"from\":\"planned\",\"to\":\"starting\",\"why\":null");
 	say(0, "phase", "\"name\":\"bring-up\",\"edge\":\"begin\"");
 	say(1, "hello", "\"node\":0,\"name\":\"node-0\",\"address\":\"127.0.0.2\",\"facts\":{\"cores\":2}");
@@ -94,7 +96,8 @@ static const json_t *at(const json_t *tree, const char *path)
 	autofree char *copy = mem_strdup(path);
 	char *rest = copy;
 	for (char *name; tree && (name = strsep(&rest, "."));)
-		tree = json_is_array(tree) ? json_array_get(tree, strtoul(name, NULL, 10)) : json_object_get(tree, name);
+		tree = json_is_array(tree) ? json_array_get(tree, strtoul(name, NULL, 10))
+					   : json_object_get(tree, name);
 	return tree;
 }
 
@@ -127,7 +130,8 @@ static char *slurp(const char *name)
 static void test_ok(void **state)
 {
 	begin();
-	say(13, "exit", "\"node\":0,\"rank\":0,\"status\":0,\"signal\":null,\"why\":null,\"seconds\":10,\"last\":[\"bye\"]");
+	say(13, "exit",
+		"\"node\":0,\"rank\":0,\"status\":0,\"signal\":null,\"why\":null,\"seconds\":10,\"last\":[\"bye\"]");
 	say(14, "exit", "\"node\":1,\"rank\":1,\"status\":0,\"signal\":null,\"why\":null,\"seconds\":11,\"last\":[]");
 	say(14, "phase", "\"name\":\"run\",\"edge\":\"end\",\"seconds\":11");
 	say(14, "phase", "\"name\":\"collect\",\"edge\":\"begin\",\"node\":0");
@@ -168,11 +172,15 @@ static void test_ok(void **state)
 static void test_failed_rank(void **state)
 {
 	begin();
-	say(9, "exit", "\"node\":1,\"rank\":1,\"status\":null,\"signal\":9,\"why\":null,\"seconds\":6,\"last\":[\"one\",\"oom\"]");
+	say(9, "exit",
+		"\"node\":1,\"rank\":1,\"status\":null,\"signal\":9,\"why\":null,\"seconds\":6,\"last\":[\"one\","
+		"\"oom\"]");
 	say(9, "fail", "\"phase\":\"run\",\"node\":1,\"rank\":1,\"why\":\"killed by signal 9\"");
 	say(9.5, "fail", "\"phase\":\"run\",\"why\":\"a second one\"");
 	say(9.5, "signal", "\"signal\":15,\"why\":\"rank 1 failed\"");
-	say(10, "exit", "\"node\":0,\"rank\":0,\"status\":null,\"signal\":15,\"why\":\"told to stop\",\"seconds\":7,\"last\":[]");
+	say(10, "exit",
+		"\"node\":0,\"rank\":0,\"status\":null,\"signal\":15,\"why\":\"told to "
+		"stop\",\"seconds\":7,\"last\":[]");
 	say(10, "phase", "\"name\":\"run\",\"edge\":\"end\",\"seconds\":7");
 	end(11, "\"outcome\":\"failed\",\"why\":\"killed by signal 9\",\"exit\":1,\"seconds\":11");
 	autojson json_t *report = make();
@@ -188,7 +196,8 @@ static void test_failed_rank(void **state)
 	// Nobody collected: the run phase counts.
 	expect_number(report, "mean_seconds", 7);
 	autofree char *text = report_text(report), *html = report_html(report, run);
-	assert_non_null(strstr(text, "  why       killed by signal 9\n            rank 1 on node-1, after 9.0 s, in phase run\n"));
+	assert_non_null(strstr(
+		text, "  why       killed by signal 9\n            rank 1 on node-1, after 9.0 s, in phase run\n"));
 	assert_non_null(strstr(text, "    oom\n"));
 	assert_non_null(strstr(html, "Rank 1 on node-1, 9.0 s after the start, in phase run"));
 }
@@ -212,7 +221,8 @@ static void test_failure_nobody_told(void **state)
 static void test_cancelled(void **state)
 {
 	begin();
-	say(5, "exit", "\"node\":0,\"rank\":0,\"status\":143,\"signal\":null,\"why\":\"cancelled\",\"seconds\":2,\"last\":[]");
+	say(5, "exit",
+		"\"node\":0,\"rank\":0,\"status\":143,\"signal\":null,\"why\":\"cancelled\",\"seconds\":2,\"last\":[]");
 	end(6, "\"outcome\":\"cancelled\",\"why\":\"interrupted\",\"exit\":130,\"seconds\":6");
 	autojson json_t *report = make();
 	expect(report, "outcome", "cancelled");
@@ -227,7 +237,8 @@ static void test_cancelled(void **state)
 
 static void write_control(long long pid, unsigned long long started)
 {
-	autofree char *path = run_path(run, "control.json"), *text = mem_printf("{\"pid\":%lld,\"started\":%llu}", pid, started);
+	autofree char *path = run_path(run, "control.json"),
+		      *text = mem_printf("{\"pid\":%lld,\"started\":%llu}", pid, started);
 	assert_int_equal(fs_write(path, text, strlen(text), 0600, NULL), 0);
 }
 
@@ -245,7 +256,8 @@ static void test_running_and_lost(void **state)
 	expect(brief, "outcome", "running");
 
 	write_control(getpid(), proc_started(getpid()) + 1);
-	autofree char *why = mem_printf("its controller (pid %d) is gone; `muster reap` removes what it left", getpid());
+	autofree char *why =
+		mem_printf("its controller (pid %d) is gone; `muster reap` removes what it left", getpid());
 	autojson json_t *lost = make();
 	expect(lost, "outcome", "lost");
 	expect(lost, "why", why);
@@ -276,7 +288,8 @@ static void test_just_begun_is_not_lost(void **state)
 static void test_retry(void **state)
 {
 	begin();
-	say(5, "exit", "\"node\":1,\"rank\":1,\"status\":3,\"signal\":null,\"why\":null,\"seconds\":2,\"last\":[\"boom\"]");
+	say(5, "exit",
+		"\"node\":1,\"rank\":1,\"status\":3,\"signal\":null,\"why\":null,\"seconds\":2,\"last\":[\"boom\"]");
 	say(5, "fail", "\"phase\":\"run\",\"node\":1,\"rank\":1,\"why\":\"exit status 3\"");
 	say(5, "phase", "\"name\":\"run\",\"edge\":\"end\",\"seconds\":2");
 	say(6, "retry", "\"attempt\":2,\"why\":\"rank 1: exit status 3\"");
@@ -317,17 +330,20 @@ static void test_metrics(void **state)
 	begin();
 	for (int i = 0; i < 5000; i++) {
 		char members[200];
-		snprintf(members, sizeof members, "\"node\":%d,\"rank\":%d,\"name\":\"loss\",\"value\":%g,\"unit\":\"nat\",\"step\":%d",
-		        i % 2, i % 2,
-		        i == 3001   ? -77.0
-		        : i == 4000 ? 99.0
-		                    : 1.0,
-		        i / 2);
+		snprintf(members, sizeof members,
+			"\"node\":%d,\"rank\":%d,\"name\":\"loss\",\"value\":%g,\"unit\":\"nat\",\"step\":%d", i % 2,
+			i % 2,
+			i == 3001   ? -77.0
+			: i == 4000 ? 99.0
+				    : 1.0,
+			i / 2);
 		say(3 + i * 0.001, "metric", members);
 	}
 	say(8, "progress", "\"node\":0,\"rank\":0,\"done\":10,\"total\":100");
 	say(10, "progress", "\"node\":0,\"rank\":0,\"done\":20,\"total\":100");
-	say(9, "sample", "\"node\":1,\"cpu\":0.5,\"memory\":1048576,\"rx\":0,\"tx\":0,\"ranks\":[{\"rank\":1,\"cpu\":0.4,\"memory\":5}]");
+	say(9, "sample",
+		"\"node\":1,\"cpu\":0.5,\"memory\":1048576,\"rx\":0,\"tx\":0,\"ranks\":[{\"rank\":1,\"cpu\":0.4,"
+		"\"memory\":5}]");
 	autojson json_t *report = make();
 	expect(report, "metrics.0.name", "loss");
 	expect(report, "metrics.0.unit", "nat");
@@ -360,12 +376,13 @@ static void test_metrics(void **state)
 static void test_nonsense_is_survived(void **state)
 {
 	begin();
-	static const char *const types[] = {"run", "state", "phase", "hello", "lost", "back", "preflight", "input", "setup", "start",
-	        "exit", "output", "warn", "fail", "refused", "signal", "retry", "receipt", "end", "metric", "progress", "sample"};
+	static const char *const types[] = {"run", "state", "phase", "hello", "lost", "back", "preflight", "input",
+		"setup", "start", "exit", "output", "warn", "fail", "refused", "signal", "retry", "receipt", "end",
+		"metric", "progress", "sample"};
 	static const char *const members[] = {"",
-	        "\"node\":[],\"rank\":{},\"name\":5,\"why\":7,\"ranks\":[1,null],\"rows\":3,\"left\":\"x\",\"last\":2",
-	        "\"node\":999999,\"rank\":-1,\"value\":\"x\",\"outcome\":3,\"facts\":[]",
-	        "\"node\":1,\"rank\":1,\"name\":null,\"last\":[1,null,{}],\"rows\":[1,{}]"};
+		"\"node\":[],\"rank\":{},\"name\":5,\"why\":7,\"ranks\":[1,null],\"rows\":3,\"left\":\"x\",\"last\":2",
+		"\"node\":999999,\"rank\":-1,\"value\":\"x\",\"outcome\":3,\"facts\":[]",
+		"\"node\":1,\"rank\":1,\"name\":null,\"last\":[1,null,{}],\"rows\":[1,{}]"};
 	for (size_t i = 0; i < countof(types); i++)
 		for (size_t k = 0; k < countof(members); k++)
 			say(4, types[i], members[k]);
@@ -401,13 +418,15 @@ static size_t count(const char *text, const char *word)
 
 static void test_hostile_strings(void **state)
 {
-	static const char evil[] = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\\\"'&<!--\\u001b[31m\\u0007";
+	static const char evil[] =
+		"</script><script>alert(1)</script><img src=x onerror=alert(2)>\\\"'&<!--\\u001b[31m\\u0007";
 	autofree char *why = mem_printf("\"why\":\"%s\",\"peer\":\"%s\",\"node\":1", evil, evil);
 	autofree char *metric = mem_printf("\"rank\":0,\"name\":\"%s\",\"unit\":\"%s\",\"value\":1", evil, evil);
-	autofree char *exit = mem_printf("\"rank\":0,\"status\":1,\"why\":\"%s\",\"last\":[\"%s\",\"\\ufffd\"]", evil, evil);
-	autofree char *path =
-	        mem_printf("\"node\":0,\"path\":\"%s\",\"name\":\"%s\",\"from\":\"%s\",\"sha256\":\"%s\",\"ok\":false,\"bytes\":1", evil,
-	                evil, evil, evil);
+	autofree char *exit =
+		mem_printf("\"rank\":0,\"status\":1,\"why\":\"%s\",\"last\":[\"%s\",\"\\ufffd\"]", evil, evil);
+	autofree char *path = mem_printf(
+		"\"node\":0,\"path\":\"%s\",\"name\":\"%s\",\"from\":\"%s\",\"sha256\":\"%s\",\"ok\":false,\"bytes\":1",
+		evil, evil, evil, evil);
 	autofree char *plan = run_path(run, "plan.json"); // names come from the nodes then
 	unlink(plan);
 	autofree char *hello = mem_printf("\"node\":1,\"name\":\"%s\",\"address\":\"%s\"", evil, evil);
@@ -491,19 +510,19 @@ static void test_images(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_ok),
-	        TEST(test_failed_rank),
-	        TEST(test_failure_nobody_told),
-	        TEST(test_cancelled),
-	        TEST(test_running_and_lost),
-	        TEST(test_just_begun_is_not_lost),
-	        TEST(test_retry),
-	        TEST(test_lost_node_comes_back),
-	        TEST(test_metrics),
-	        TEST(test_nonsense_is_survived),
-	        TEST(test_hostile_strings),
-	        TEST(test_page_needs_nothing),
-	        TEST(test_images),
+		TEST(test_ok),
+		TEST(test_failed_rank),
+		TEST(test_failure_nobody_told),
+		TEST(test_cancelled),
+		TEST(test_running_and_lost),
+		TEST(test_just_begun_is_not_lost),
+		TEST(test_retry),
+		TEST(test_lost_node_comes_back),
+		TEST(test_metrics),
+		TEST(test_nonsense_is_survived),
+		TEST(test_hostile_strings),
+		TEST(test_page_needs_nothing),
+		TEST(test_images),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

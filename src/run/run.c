@@ -162,7 +162,8 @@ static int fill(struct run *run, const char *job_text, size_t job_len, const jso
 	return fs_mkdirs(outputs, 0755, err);
 }
 
-struct run *run_create(const char *runs, const char *name, const char *job_text, size_t job_len, const json_t *plan, struct error *err)
+struct run *run_create(
+	const char *runs, const char *name, const char *job_text, size_t job_len, const json_t *plan, struct error *err)
 {
 	bool made = !fs_exists(runs);
 	if (fs_mkdirs(runs, 0755, err) < 0)
@@ -188,7 +189,8 @@ struct run *run_create(const char *runs, const char *name, const char *job_text,
 
 // --- writing ----------------------------------------------------------------
 
-// Whole or not at all: what a full disk let through of a line is taken back, so that the log stays readable once there is room again.
+// Whole or not at all: what a full disk let through of a line is taken back, so that the log stays readable once there
+// is room again.
 static int append(int fd, const char *path, const void *bytes, size_t len, struct error *err)
 {
 	size_t done = 0;
@@ -288,7 +290,8 @@ static int append_index(struct run *run, size_t rank, const struct output *o, do
 	if (run->files->index < 0 && (run->files->index = open_log(path, err)) < 0)
 		return -1;
 	char line[128];
-	int len = snprintf(line, sizeof(line), "{\"ts\":%.3f,\"rank\":%zu,\"offset\":%llu}\n", now, rank, (unsigned long long)o->offset);
+	int len = snprintf(line, sizeof(line), "{\"ts\":%.3f,\"rank\":%zu,\"offset\":%llu}\n", now, rank,
+		(unsigned long long)o->offset);
 	return append(run->files->index, path, line, (size_t)len, err);
 }
 
@@ -403,12 +406,14 @@ static const char *find_prefix(const json_t *list, const char *prefix, const cha
 			found = id;
 	}
 	if (count > 1) {
-		error_set(err, ERROR_USAGE, "'%s' is the beginning of %zu runs below %s, the newest is %s", prefix, count, runs, found);
+		error_set(err, ERROR_USAGE, "'%s' is the beginning of %zu runs below %s, the newest is %s", prefix,
+			count, runs, found);
 		return NULL;
 	}
 	if (!count)
-		error_set(err, ERROR_USAGE, "no run '%s' below %s: expected an id, the beginning of one, a directory or 'latest'", prefix,
-		        runs);
+		error_set(err, ERROR_USAGE,
+			"no run '%s' below %s: expected an id, the beginning of one, a directory or 'latest'", prefix,
+			runs);
 	return found;
 }
 
@@ -465,8 +470,8 @@ static int take_lines(struct reader *r, uint64_t *offset, int (*on_event)(json_t
 	return rc;
 }
 
-int run_read(
-        const struct run *run, bool metrics, uint64_t *offset, int (*on_event)(json_t *event, void *data), void *data, struct error *err)
+int run_read(const struct run *run, bool metrics, uint64_t *offset, int (*on_event)(json_t *event, void *data),
+	void *data, struct error *err)
 {
 	autofree char *path = run_path(run, log_names[metrics]);
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -69,7 +69,8 @@ static void test_create(void **state)
 	struct run *run = create("My Job: größe/../x");
 	assert_true(strncmp(run->id, "my-job-gr-e-x-2", 15) == 0);
 	assert_int_equal(run->dir[0], '/');
-	autofree char *job = slurp(run, "job.yaml", NULL), *plan = slurp(run, "plan.json", NULL), *log = slurp(run, "events.jsonl", NULL);
+	autofree char *job = slurp(run, "job.yaml", NULL), *plan = slurp(run, "plan.json", NULL),
+		      *log = slurp(run, "events.jsonl", NULL);
 	assert_string_equal(job, "name: x\n");
 	assert_non_null(strstr(plan, "\"plan\": 1"));
 	assert_string_equal(log, "");
@@ -278,7 +279,8 @@ static void test_find(void **state)
 	make_run("a-20260101-235959-cccc");
 	make_run("not-a-run");
 	autojson json_t *list = run_list(runs);
-	autojson json_t *want = json_pack("[s,s,s]", "a-b-20260102-000000-bbbb", "a-20260101-235959-cccc", "b-20260101-000000-aaaa");
+	autojson json_t *want =
+		json_pack("[s,s,s]", "a-b-20260102-000000-bbbb", "a-20260101-235959-cccc", "b-20260101-000000-aaaa");
 	assert_true(json_equal(list, want));
 	expect_open(NULL, "a-b-20260102-000000-bbbb", NULL);
 	expect_open("latest", "a-b-20260102-000000-bbbb", NULL);
@@ -326,17 +328,17 @@ static void test_alive(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        TEST(test_create),
-	        TEST(test_create_leaves_nothing),
-	        TEST(test_events_go_where_they_belong),
-	        TEST(test_torn_last_line),
-	        TEST(test_line_too_long_is_skipped),
-	        TEST(test_read_stops_and_goes_on),
-	        TEST(test_full_disk_tears_nothing),
-	        TEST(test_output_of_many_ranks),
-	        TEST(test_output_is_indexed_once_a_second),
-	        TEST(test_find),
-	        TEST(test_alive),
+		TEST(test_create),
+		TEST(test_create_leaves_nothing),
+		TEST(test_events_go_where_they_belong),
+		TEST(test_torn_last_line),
+		TEST(test_line_too_long_is_skipped),
+		TEST(test_read_stops_and_goes_on),
+		TEST(test_full_disk_tears_nothing),
+		TEST(test_output_of_many_ranks),
+		TEST(test_output_is_indexed_once_a_second),
+		TEST(test_find),
+		TEST(test_alive),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,8 @@ static double deviation(const struct scaling_point *p)
 	return p->seconds * fmax(isnan(p->doubt) ? unknown_doubt : p->doubt, least_doubt) / z;
 }
 
-// Gauss and Jordan with pivots on a matrix with the unit matrix beside it; false when the points do not tell the terms apart.
+// Gauss and Jordan with pivots on a matrix with the unit matrix beside it; false when the points do not tell the terms
+// apart.
 static bool invert(double a[TERMS][2 * TERMS], size_t n)
 {
 	for (size_t c = 0; c < n; c++) {
@@ -69,7 +70,8 @@ static bool invert(double a[TERMS][2 * TERMS], size_t n)
 static bool fit(struct fit *f, unsigned set, const struct scaling_point *points, size_t count)
 {
 	size_t used[TERMS], n = 0;
-	double a[TERMS][2 * TERMS] = {0}, right[TERMS] = {0}, unit = points[0].seconds; // so that the numbers are near 1
+	double a[TERMS][2 * TERMS] = {0}, right[TERMS] = {0},
+			    unit = points[0].seconds; // so that the numbers are near 1
 	*f = (struct fit){0};
 	for (size_t k = 0; k < TERMS; k++)
 		if (set & 1u << k)

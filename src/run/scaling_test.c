@@ -111,7 +111,8 @@ static void test_long_and_short_times(void **state)
 
 static void test_one_point_is_no_curve(void **state)
 {
-	static const double nodes[] = {2, 2, 2}, two[] = {1, 2}, seconds[] = {10, 11, 12}, none[] = {10, 0}, far[] = {10, INFINITY};
+	static const double nodes[] = {2, 2, 2}, two[] = {1, 2}, seconds[] = {10, 11, 12}, none[] = {10, 0},
+			    far[] = {10, INFINITY};
 	struct scaling s;
 	assert_int_equal(scaling_fit(&s, points, fill(nodes, seconds, 3, 0.01)), -1);
 	assert_int_equal(scaling_fit(&s, points, 0), -1);

@@ -12,7 +12,8 @@ enum { MATRIX_MAX = 32 };
 
 // --- the timeline -----------------------------------------------------------
 
-static const char *const phase_names[] = {"bring-up", "preflight", "stage", "setup", "run", "collect", "teardown", NULL};
+static const char *const phase_names[] = {
+	"bring-up", "preflight", "stage", "setup", "run", "collect", "teardown", NULL};
 
 static int phase_number(const char *name)
 {
@@ -26,15 +27,16 @@ static void put_bars(struct str *h, const json_t *report, long node, double tota
 {
 	size_t k;
 	json_t *phase;
-	json_array_foreach(json_object_get(report, "phases"), k, phase)
-	{
+	json_array_foreach (json_object_get(report, "phases"), k, phase) {
 		if ((tree_has(phase, "node") ? (long)tree_whole(phase, "node") : -1) != node)
 			continue;
-		double begin = fmax(0, tree_number(phase, "begin")), end = tree_has(phase, "end") ? tree_number(phase, "end") : total;
-		double left = fmin(100, 100 * begin / total), width = fmin(100 - left, fmax(0, 100 * (end - begin) / total));
+		double begin = fmax(0, tree_number(phase, "begin")),
+		       end = tree_has(phase, "end") ? tree_number(phase, "end") : total;
+		double left = fmin(100, 100 * begin / total),
+		       width = fmin(100 - left, fmax(0, 100 * (end - begin) / total));
 		autofree char *seconds = str_seconds(fmax(0, end - begin));
-		str_printf(h, "<i class=\"p%d%s\" style=\"left:%.3f%%;width:%.3f%%\" title=\"", phase_number(tree_text(phase, "name")),
-		        tree_has(phase, "end") ? "" : " open", left, width);
+		str_printf(h, "<i class=\"p%d%s\" style=\"left:%.3f%%;width:%.3f%%\" title=\"",
+			phase_number(tree_text(phase, "name")), tree_has(phase, "end") ? "" : " open", left, width);
 		markup_escape(h, tree_text(phase, "name"));
 		str_printf(h, ", %s\">", seconds);
 		if (width > 12) {
@@ -68,17 +70,21 @@ static double phase_seconds(const json_t *report, const char *name, long node)
 	double sum = -1;
 	size_t k;
 	json_t *phase;
-	json_array_foreach(json_object_get(report, "phases"), k,
-	        phase) if (tree_is(phase, "name", name) && (tree_has(phase, "node") ? (long)tree_whole(phase, "node") : -1) == node &&
-	                   tree_has(phase, "seconds")) sum = fmax(sum, 0) + tree_number(phase, "seconds");
+	json_array_foreach (json_object_get(report, "phases"), k, phase)
+		if (tree_is(phase, "name", name) &&
+			(tree_has(phase, "node") ? (long)tree_whole(phase, "node") : -1) == node &&
+			tree_has(phase, "seconds"))
+			sum = fmax(sum, 0) + tree_number(phase, "seconds");
 	return sum;
 }
 
 static void put_phase_table(struct str *h, const json_t *report, long nodes)
 {
-	str_puts(h, "<details><summary>Seconds of each phase</summary><div class=\"scroll\"><table><thead><tr><th></th>");
+	str_puts(h,
+		"<details><summary>Seconds of each phase</summary><div class=\"scroll\"><table><thead><tr><th></th>");
 	for (int i = 0; phase_names[i]; i++)
-		str_printf(h, "<th scope=\"col\" class=\"n\"><span class=\"key p%d\"></span> %s</th>", i, phase_names[i]);
+		str_printf(
+			h, "<th scope=\"col\" class=\"n\"><span class=\"key p%d\"></span> %s</th>", i, phase_names[i]);
 	str_puts(h, "<th scope=\"col\" class=\"n\">total</th></tr></thead><tbody>\n");
 	for (long node = -1; node < nodes; node++) {
 		const json_t *item = node < 0 ? report : json_array_get(json_object_get(report, "nodes"), (size_t)node);
@@ -89,7 +95,8 @@ static void put_phase_table(struct str *h, const json_t *report, long nodes)
 			double seconds = phase_seconds(report, phase_names[i], node);
 			markup_cell_take(h, "n", seconds < 0 ? mem_strdup("") : mem_printf("%.2f", seconds));
 		}
-		markup_cell_take(h, "n", tree_has(item, "seconds") ? mem_printf("%.2f", tree_number(item, "seconds")) : mem_strdup(""));
+		markup_cell_take(h, "n",
+			tree_has(item, "seconds") ? mem_printf("%.2f", tree_number(item, "seconds")) : mem_strdup(""));
 		str_puts(h, "</tr>\n");
 	}
 	str_puts(h, "</tbody></table></div></details>");
@@ -125,14 +132,13 @@ void sections_timeline(struct str *h, const json_t *report)
 
 void sections_nodes(struct str *h, const json_t *report)
 {
-	static const char *const heads[] = {
-	        "Node", "State", "Address", "#Cores", "#Memory", "#CPU limit", "#Memory limit", "#Joined after", "#Total", NULL};
+	static const char *const heads[] = {"Node", "State", "Address", "#Cores", "#Memory", "#CPU limit",
+		"#Memory limit", "#Joined after", "#Total", NULL};
 	str_puts(h, "<section><h2>Nodes</h2><div class=\"charts\" id=\"nodes\"></div>");
 	markup_open_table(h, heads);
 	size_t k;
 	json_t *node;
-	json_array_foreach(json_object_get(report, "nodes"), k, node)
-	{
+	json_array_foreach (json_object_get(report, "nodes"), k, node) {
 		if (k >= MARKUP_ROWS)
 			break;
 		const json_t *facts = json_object_get(node, "facts");
@@ -149,7 +155,8 @@ void sections_nodes(struct str *h, const json_t *report)
 		markup_cell(h, "m", tree_text(node, "address"));
 		markup_cell_take(h, "n", markup_count(facts, "cores"));
 		markup_cell_take(h, "n", markup_bytes(facts, "memory"));
-		markup_cell_take(h, "n", tree_has(node, "cpus") ? mem_printf("%g", tree_number(node, "cpus")) : mem_strdup("–"));
+		const bool limited = tree_has(node, "cpus");
+		markup_cell_take(h, "n", limited ? mem_printf("%g", tree_number(node, "cpus")) : mem_strdup("–"));
 		markup_cell_take(h, "n", tree_has(node, "memory") ? markup_bytes(node, "memory") : mem_strdup("–"));
 		markup_cell_take(h, "n", markup_seconds(node, "joined"));
 		markup_cell_take(h, "n", markup_seconds(node, "seconds"));
@@ -174,14 +181,14 @@ static char *exit_text(const json_t *rank)
 
 void sections_ranks(struct str *h, const json_t *report)
 {
-	static const char *const heads[] = {"Rank", "Node", "Role", "State", "Exit", "#Ran for", "#Output", "Last lines", NULL};
+	static const char *const heads[] = {
+		"Rank", "Node", "Role", "State", "Exit", "#Ran for", "#Output", "Last lines", NULL};
 	long told = tree_whole(json_object_get(report, "failure"), "rank"); // the top of the page shows its last lines
 	str_puts(h, "<section><h2>Ranks</h2>");
 	markup_open_table(h, heads);
 	size_t k;
 	json_t *rank;
-	json_array_foreach(json_object_get(report, "ranks"), k, rank)
-	{
+	json_array_foreach (json_object_get(report, "ranks"), k, rank) {
 		if (k >= MARKUP_ROWS)
 			break;
 		str_printf(h, "<tr><th scope=\"row\">%zu</th>", k);
@@ -195,8 +202,9 @@ void sections_ranks(struct str *h, const json_t *report)
 		markup_cell_take(h, "n", markup_bytes(rank, "bytes"));
 		str_puts(h, "<td>");
 		if (tree_count(rank, "last")) {
-			str_printf(h, "<details%s><summary>%zu line%s</summary>", tree_is(rank, "state", "failed") && (long)k != told ? " open" : "",
-			        tree_count(rank, "last"), tree_count(rank, "last") == 1 ? "" : "s");
+			str_printf(h, "<details%s><summary>%zu line%s</summary>",
+				tree_is(rank, "state", "failed") && (long)k != told ? " open" : "",
+				tree_count(rank, "last"), tree_count(rank, "last") == 1 ? "" : "s");
 			markup_lines(h, json_object_get(rank, "last"));
 			str_puts(h, "</details>");
 		}
@@ -213,10 +221,11 @@ static const json_t *find_pair(const json_t *report, size_t from, size_t to)
 	const json_t *found = NULL;
 	size_t i, k;
 	json_t *event, *row;
-	json_array_foreach(
-	        json_object_get(report, "preflight"), i, event) if (tree_has(event, "node") && (size_t)tree_whole(event, "node") == from)
-	        json_array_foreach(json_object_get(event, "rows"), k, row) if (tree_has(row, "to") && (size_t)tree_whole(row, "to") == to)
-	                found = row;
+	json_array_foreach (json_object_get(report, "preflight"), i, event)
+		if (tree_has(event, "node") && (size_t)tree_whole(event, "node") == from)
+			json_array_foreach (json_object_get(event, "rows"), k, row)
+				if (tree_has(row, "to") && (size_t)tree_whole(row, "to") == to)
+					found = row;
 	return found;
 }
 
@@ -228,7 +237,8 @@ static void put_pair(struct str *h, const json_t *report, size_t from, size_t to
 		return;
 	}
 	if (!json_is_true(json_object_get(row, "ok"))) {
-		autofree char *what = mem_printf("✗ %s", tree_text(row, "why") ? tree_text(row, "why") : "cannot be reached");
+		autofree char *what =
+			mem_printf("✗ %s", tree_text(row, "why") ? tree_text(row, "why") : "cannot be reached");
 		markup_cell(h, "n bad", what);
 		return;
 	}
@@ -247,7 +257,7 @@ void sections_preflight(struct str *h, const json_t *report)
 	if (!tree_count(report, "preflight"))
 		return;
 	str_puts(h, "<section><h2>Preflight</h2><p>Latency from the node of the row to the node of the column.</p>"
-	            "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>");
+		    "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>");
 	size_t shown = nodes < MATRIX_MAX ? nodes : MATRIX_MAX;
 	for (size_t to = 0; to < shown; to++) {
 		str_puts(h, "<th scope=\"col\" class=\"n\">");
@@ -265,7 +275,8 @@ void sections_preflight(struct str *h, const json_t *report)
 	}
 	str_puts(h, "</tbody></table></div>");
 	if (nodes > shown)
-		str_printf(h, "<p class=\"more\">The first %zu of %zu nodes; all pairs are in report.json.</p>", shown, nodes);
+		str_printf(h, "<p class=\"more\">The first %zu of %zu nodes; all pairs are in report.json.</p>", shown,
+			nodes);
 	str_puts(h, "</section>\n");
 }
 
@@ -285,7 +296,8 @@ static void cell_ok(struct str *h, const json_t *item)
 
 static void put_inputs(struct str *h, const json_t *report)
 {
-	static const char *const heads[] = {"Input", "Node", "From", "#Size", "#Took", "SHA-256 or commit", "State", NULL};
+	static const char *const heads[] = {
+		"Input", "Node", "From", "#Size", "#Took", "SHA-256 or commit", "State", NULL};
 	const json_t *inputs = json_object_get(report, "inputs");
 	size_t k;
 	json_t *item;
@@ -293,8 +305,7 @@ static void put_inputs(struct str *h, const json_t *report)
 		return;
 	str_puts(h, "<section><h2>Inputs</h2>");
 	markup_open_table(h, heads);
-	json_array_foreach(inputs, k, item)
-	{
+	json_array_foreach (inputs, k, item) {
 		if (k >= MARKUP_ROWS)
 			break;
 		const char *commit = tree_text(item, "commit"), *sum = commit ? commit : tree_text(item, "sha256");
@@ -328,8 +339,7 @@ static void put_setup(struct str *h, const json_t *report)
 		return;
 	str_puts(h, "<section><h2>Setup</h2>");
 	markup_open_table(h, heads);
-	json_array_foreach(steps, k, item)
-	{
+	json_array_foreach (steps, k, item) {
 		if (k >= MARKUP_ROWS)
 			break;
 		str_printf(h, "<tr><th scope=\"row\">%.0f</th>", tree_number(item, "step"));
@@ -348,8 +358,8 @@ static void put_setup(struct str *h, const json_t *report)
 			markup_escape(h, tree_text(item, "skipped"));
 		}
 		if (tree_count(item, "last")) {
-			str_printf(h, "<details%s><summary>%zu line%s</summary>", ok ? "" : " open", tree_count(item, "last"),
-			        tree_count(item, "last") == 1 ? "" : "s");
+			str_printf(h, "<details%s><summary>%zu line%s</summary>", ok ? "" : " open",
+				tree_count(item, "last"), tree_count(item, "last") == 1 ? "" : "s");
 			markup_lines(h, json_object_get(item, "last"));
 			str_puts(h, "</details>");
 		}
@@ -369,10 +379,10 @@ static void put_outputs(struct str *h, const json_t *report)
 		return;
 	str_puts(h, "<section><h2>Outputs</h2>");
 	// A long list is there, but does not stand in the way.
-	str_printf(h, "<details%s><summary>%zu files</summary>", json_array_size(outputs) <= 12 ? " open" : "", json_array_size(outputs));
+	str_printf(h, "<details%s><summary>%zu files</summary>", json_array_size(outputs) <= 12 ? " open" : "",
+		json_array_size(outputs));
 	markup_open_table(h, heads);
-	json_array_foreach(outputs, k, item)
-	{
+	json_array_foreach (outputs, k, item) {
 		if (k >= MARKUP_ROWS)
 			break;
 		str_puts(h, "<tr><th scope=\"row\" class=\"m\">");
@@ -406,8 +416,7 @@ static void put_notes(struct str *h, const json_t *report, const char *name, con
 		return;
 	str_printf(h, "<section><h2>%s</h2>", title);
 	markup_open_table(h, heads);
-	json_array_foreach(notes, k, item)
-	{
+	json_array_foreach (notes, k, item) {
 		if (k >= MARKUP_ROWS)
 			break;
 		str_puts(h, "<tr>");
@@ -440,13 +449,13 @@ static void put_receipt(struct str *h, const json_t *report)
 	if (!json_array_size(left)) {
 		str_puts(h, "<p>");
 		markup_badge(h, "ok");
-		str_puts(h, " After the cluster was taken down its executor was asked what is left: nothing.</p></section>\n");
+		str_puts(h, " After the cluster was taken down its executor was asked what is left: "
+			    "nothing.</p></section>\n");
 		return;
 	}
 	str_puts(h, "<p>After the cluster was taken down its executor still found:</p>");
 	markup_open_table(h, heads);
-	json_array_foreach(left, k, item)
-	{
+	json_array_foreach (left, k, item) {
 		if (k >= MARKUP_ROWS)
 			break;
 		autojson json_t *rest = json_copy(item);
@@ -454,7 +463,9 @@ static void put_receipt(struct str *h, const json_t *report)
 		json_object_del(rest, "id");
 		autofree char *more = json_object_size(rest) ? json_dumps(rest, JSON_COMPACT) : NULL;
 		const json_t *id = json_object_get(item, "id");
-		autofree char *shown = json_is_string(id) ? mem_strdup(json_string_value(id)) : id ? json_dumps(id, JSON_ENCODE_ANY) : NULL;
+		autofree char *shown = json_is_string(id) ? mem_strdup(json_string_value(id))
+				       : id               ? json_dumps(id, JSON_ENCODE_ANY)
+							  : NULL;
 		str_puts(h, "<tr>");
 		markup_cell(h, NULL, tree_text(item, "what"));
 		markup_cell(h, "m", shown);

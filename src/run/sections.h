@@ -1,5 +1,5 @@
-// The sections of the report's page that are tables and bars: each appends itself, or nothing when there is nothing to show.
-// What charts and images need is html's business.
+// The sections of the report's page that are tables and bars: each appends itself, or nothing when there is nothing to
+// show. What charts and images need is html's business.
 #ifndef RUN_SECTIONS_H
 #define RUN_SECTIONS_H
 
@@ -11,7 +11,7 @@ void sections_timeline(struct str *out, const json_t *report);
 void sections_nodes(struct str *out, const json_t *report);
 void sections_ranks(struct str *out, const json_t *report);
 void sections_preflight(struct str *out, const json_t *report);
-void sections_files(struct str *out, const json_t *report); // inputs, setup, outputs
+void sections_files(struct str *out, const json_t *report);   // inputs, setup, outputs
 void sections_trouble(struct str *out, const json_t *report); // warnings, refused, receipt
 
 #endif

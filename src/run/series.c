@@ -7,7 +7,8 @@
 #include <string.h>
 
 struct bucket {
-	struct point low, high; // of the finite points; low.value is NaN when there are none, and low.t then says where the gap is
+	struct point low, high; // of the finite points; low.value is NaN when there are none, and low.t then says where
+				// the gap is
 	size_t count;
 };
 

@@ -20,7 +20,8 @@ static double value_at(const json_t *points, size_t i)
 static bool holds(const json_t *points, double t, double value)
 {
 	for (size_t i = 0; i < json_array_size(points); i++)
-		if (json_number_value(json_array_get(json_array_get(points, i), 0)) == t && value_at(points, i) == value)
+		if (json_number_value(json_array_get(json_array_get(points, i), 0)) == t &&
+			value_at(points, i) == value)
 			return true;
 	return false;
 }
@@ -104,7 +105,8 @@ static void test_numbers_print_short(void **state)
 	static const struct {
 		double value;
 		const char *text;
-	} cases[] = {{0.1, "0.1"}, {1.0 / 3, "0.333333"}, {12, "12"}, {-0.0000012345678, "-1.23457e-6"}, {1e300, "1e300"}, {NAN, "null"}};
+	} cases[] = {{0.1, "0.1"}, {1.0 / 3, "0.333333"}, {12, "12"}, {-0.0000012345678, "-1.23457e-6"},
+		{1e300, "1e300"}, {NAN, "null"}};
 	for (size_t i = 0; i < countof(cases); i++) {
 		autojson json_t *number = series_number(cases[i].value);
 		autofree char *text = json_dumps(number, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
@@ -115,11 +117,11 @@ static void test_numbers_print_short(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_short_series_are_whole),
-	        cmocka_unit_test(test_extremes_survive),
-	        cmocka_unit_test(test_any_limit_is_kept),
-	        cmocka_unit_test(test_what_is_not_finite_is_a_gap),
-	        cmocka_unit_test(test_numbers_print_short),
+		cmocka_unit_test(test_short_series_are_whole),
+		cmocka_unit_test(test_extremes_survive),
+		cmocka_unit_test(test_any_limit_is_kept),
+		cmocka_unit_test(test_what_is_not_finite_is_a_gap),
+		cmocka_unit_test(test_numbers_print_short),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

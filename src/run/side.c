@@ -19,8 +19,7 @@ static double cpus_of(const json_t *plan)
 	double sum = 0;
 	size_t i;
 	const json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), i, node)
-	{
+	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
 		if (!tree_has(node, "cpus"))
 			return NAN;
 		sum += tree_number(node, "cpus");
@@ -33,8 +32,9 @@ char *side_name(const json_t *plan)
 	const json_t *node = json_array_get(json_object_get(plan, "nodes"), 0);
 	autofree char *memory = tree_has(node, "memory") ? str_bytes(tree_number(node, "memory")) : NULL;
 	autofree char *cpus = tree_has(node, "cpus") ? mem_printf(", %g CPUs", tree_number(node, "cpus")) : NULL;
-	return mem_printf("%zu x %s%s%s%s%s%s", tree_count(plan, "nodes"), tree_text(plan, "executor"), tree_text(node, "type") ? " " : "",
-		tree_text(node, "type") ? tree_text(node, "type") : "", cpus ? cpus : "", memory ? ", " : "", memory ? memory : "");
+	return mem_printf("%zu x %s%s%s%s%s%s", tree_count(plan, "nodes"), tree_text(plan, "executor"),
+		tree_text(node, "type") ? " " : "", tree_text(node, "type") ? tree_text(node, "type") : "",
+		cpus ? cpus : "", memory ? ", " : "", memory ? memory : "");
 }
 
 // What the ranks did, for people to compare. With a launch mode, parts of the environment depend on the cluster.
@@ -45,7 +45,7 @@ static char *deed_of(const json_t *plan)
 	const char *key;
 	autofree char *argv = json_dumps(json_object_get(rank, "argv"), 0);
 	str_puts(&s, tree_text(plan, "command") ? tree_text(plan, "command") : argv ? argv : "");
-	json_object_foreach((json_t *)json_object_get(rank, "env"), key, value)
+	json_object_foreach ((json_t *)json_object_get(rank, "env"), key, value)
 		if (tree_is(plan, "launch", "none") && !str_starts(key, "MUSTER_"))
 			str_printf(&s, " with %s=%s", key, json_string_value(value));
 	return str_steal(&s);
@@ -57,11 +57,12 @@ static char *kind_of(const json_t *plan, const json_t *sets)
 	const json_t *node = json_array_get(json_object_get(plan, "nodes"), 0), *set;
 	autojson json_t *rest = json_array();
 	size_t i;
-	json_array_foreach(sets, i, set)
+	json_array_foreach (sets, i, set)
 		if (!str_starts(json_string_value(set), "cluster.nodes="))
 			json_array_append(rest, (json_t *)set);
-	autojson json_t *kind = mem_json("[s?, O?, O?, O?, O, O?]", tree_text(plan, "executor"), json_object_get(node, "cpus"), json_object_get(node, "memory"),
-		json_object_get(node, "type"), rest, json_object_get(plan, "command"));
+	autojson json_t *kind = mem_json("[s?, O?, O?, O?, O, O?]", tree_text(plan, "executor"),
+		json_object_get(node, "cpus"), json_object_get(node, "memory"), json_object_get(node, "type"), rest,
+		json_object_get(plan, "command"));
 	return tree_text(plan, "executor") ? json_dumps(kind, 0) : NULL;
 }
 
@@ -107,8 +108,7 @@ static double overhead_of(const json_t *report)
 	double sum = 0, last = 0;
 	size_t i;
 	const json_t *phase;
-	json_array_foreach(json_object_get(report, "phases"), i, phase)
-	{
+	json_array_foreach (json_object_get(report, "phases"), i, phase) {
 		if (tree_has(phase, "node"))
 			continue;
 		sum += tree_number(phase, "seconds");
@@ -130,10 +130,9 @@ static double mean_of_nodes(const json_t *report)
 	double sum = 0;
 	size_t i, k, n = 0;
 	const json_t *node, *phase;
-	json_array_foreach(json_object_get(report, "nodes"), i, node)
-	{
+	json_array_foreach (json_object_get(report, "nodes"), i, node) {
 		double last = NAN;
-		json_array_foreach(json_object_get(report, "phases"), k, phase)
+		json_array_foreach (json_object_get(report, "phases"), k, phase)
 			if (tree_is(phase, "name", "run") && tree_has(phase, "seconds") && tree_has(phase, "node") &&
 				json_equal(json_object_get(phase, "node"), json_object_get(node, "node")))
 				last = tree_number(phase, "seconds");
@@ -166,13 +165,20 @@ static void keep_doubts(struct side *s, unsigned doubts)
 			keep_doubt(s, estimate_doubt(bit));
 }
 
-// A whole run was measured; one that was stopped is predicted, and one that still goes on; one that shows no iteration has its run phase.
+// A whole run was measured; one that was stopped is predicted, and one that still goes on; one that shows no iteration
+// has its run phase.
 static struct side_trial judge(struct side *s, const json_t *report, const struct iterations *it)
 {
-	struct side_trial t = {.seconds = side_unknown, .turn = side_unknown, .init = NAN, .mean = NAN, .overhead = overhead_of(report), .cores = cores_of(report)};
+	struct side_trial t = {.seconds = side_unknown,
+		.turn = side_unknown,
+		.init = NAN,
+		.mean = NAN,
+		.overhead = overhead_of(report),
+		.cores = cores_of(report)};
 	struct estimate_input in;
 	long leader = iterations_leader(it);
-	bool ok = tree_is(report, "outcome", "ok"), runs = tree_is(report, "outcome", "running"), seen = iterations_input(it, leader, &in);
+	bool ok = tree_is(report, "outcome", "ok"), runs = tree_is(report, "outcome", "running"),
+	     seen = iterations_input(it, leader, &in);
 	double seconds = iterations_seconds(it, seen ? leader : 0), done = seen ? in.done : 0;
 	for (size_t i = 0; seen && i < in.count; i++)
 		done += in.turns[i].count;
@@ -184,7 +190,8 @@ static struct side_trial judge(struct side *s, const json_t *report, const struc
 		struct estimate e = estimate_make(&in);
 		t.turn = (struct side_range){e.turn, e.turn_low, e.turn_high};
 		t.init = e.init;
-		double half = seconds * (e.turn_high - e.turn_low) / 2 / e.turn; // what another run may differ by at least
+		double half =
+			seconds * (e.turn_high - e.turn_low) / 2 / e.turn; // what another run may differ by at least
 		if (whole)
 			t.seconds = (struct side_range){seconds, seconds - half, seconds + half};
 		keep_turns(s, &in);
@@ -204,7 +211,8 @@ static struct side_trial judge(struct side *s, const json_t *report, const struc
 
 static void keep_failure(struct side *s, const char *id, const char *outcome, const char *why)
 {
-	autojson json_t *failure = mem_json("{s:s?, s:s, s:s?}", "run", id, "outcome", outcome ? outcome : "lost", "why", why);
+	autojson json_t *failure =
+		mem_json("{s:s?, s:s, s:s?}", "run", id, "outcome", outcome ? outcome : "lost", "why", why);
 	for (size_t i = 0; i < json_array_size(s->failures); i++)
 		if (json_equal(json_array_get(s->failures, i), failure)) // of those that were not begun
 			return;
@@ -253,7 +261,14 @@ int side_add(struct side *s, const struct run *run, const json_t *plan, struct e
 
 void side_add_lost(struct side *s, const char *id, const char *why)
 {
-	add_trial(s, (struct side_trial){.failed = true, .seconds = side_unknown, .turn = side_unknown, .init = NAN, .mean = NAN, .overhead = NAN}, id);
+	add_trial(s,
+		(struct side_trial){.failed = true,
+			.seconds = side_unknown,
+			.turn = side_unknown,
+			.init = NAN,
+			.mean = NAN,
+			.overhead = NAN},
+		id);
 	keep_failure(s, id, id ? "lost" : "not begun", why);
 }
 
@@ -324,7 +339,8 @@ static double plain_mean(const struct side *s, size_t offset)
 struct side_range side_cost(const struct side *s, const json_t *prices, double cores)
 {
 	double more = isnan(s->overhead) ? 0 : s->overhead;
-	return (struct side_range){prices_cost(prices, s->plan, s->seconds.value + more, cores), prices_cost(prices, s->plan, s->seconds.low + more, cores),
+	return (struct side_range){prices_cost(prices, s->plan, s->seconds.value + more, cores),
+		prices_cost(prices, s->plan, s->seconds.low + more, cores),
 		prices_cost(prices, s->plan, s->seconds.high + more, cores)};
 }
 

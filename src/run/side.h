@@ -36,7 +36,7 @@ struct side {
 	double *turns; // seconds of single turns, of all repeats
 	size_t nturns;
 	size_t nodes;
-	double cpus; // of all nodes; NAN where they are not limited
+	double cpus;   // of all nodes; NAN where they are not limited
 	bool modelled; // not run: foretold from others
 	// The sum of it, by side_sum.
 	size_t good;
@@ -52,8 +52,8 @@ void side_fini(struct side *s);
 // "2 x local, 0.5 CPUs": what the nodes of a plan are; owned by the caller.
 char *side_name(const json_t *plan);
 
-// Adds what a run with that plan says. It counts as failed when it has neither ended well nor, while it goes on, shown enough iterations. -1 and err
-// when its directory cannot be read.
+// Adds what a run with that plan says. It counts as failed when it has neither ended well nor, while it goes on, shown
+// enough iterations. -1 and err when its directory cannot be read.
 int side_add(struct side *s, const struct run *run, const json_t *plan, struct error *err);
 
 // Adds a run of which nothing can be read, or (id is NULL) that could not even begin: it has failed, and why.
@@ -65,7 +65,8 @@ struct noise_group side_spread(const struct side *s, size_t offset);
 // Puts the repeats together. The noises are those of all sides (may be NULL).
 void side_sum(struct side *s, const struct noise *seconds, const struct noise *turns, const json_t *prices);
 
-// What the nodes cost for so long as the program and what goes with it take. cores: of a node, for prices by CPU; 0: not known.
+// What the nodes cost for so long as the program and what goes with it take. cores: of a node, for prices by CPU; 0:
+// not known.
 struct side_range side_cost(const struct side *s, const json_t *prices, double cores);
 
 // Do they differ in the number of nodes alone?

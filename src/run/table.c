@@ -30,7 +30,9 @@ static char *number(double value)
 
 static char *seconds_text(double value)
 {
-	return isnan(value) ? mem_strdup("") : value >= 1 && value < 60 ? mem_printf("%.4g s", value) : str_seconds(value);
+	return isnan(value)               ? mem_strdup("")
+	       : value >= 1 && value < 60 ? mem_printf("%.4g s", value)
+					  : str_seconds(value);
 }
 
 // "1 min 32 s +-1.2 %".
@@ -53,7 +55,8 @@ static void add_row(struct grid *g, const json_t *row)
 	grid_take(g, range_text(row, "seconds", seconds_text));
 	grid_take(g, number(part(row, "rate", 0)));
 	grid_take(g, number(part(row, "speedup", 0)));
-	grid_take(g, isnan(part(row, "efficiency", 0)) ? mem_strdup("") : mem_printf("%.0f %%", 100 * part(row, "efficiency", 0)));
+	grid_take(g, isnan(part(row, "efficiency", 0)) ? mem_strdup("")
+						       : mem_printf("%.0f %%", 100 * part(row, "efficiency", 0)));
 	grid_take(g, seconds_text(part(row, "init", 0)));
 	grid_take(g, seconds_text(part(row, "overhead", 0)));
 	grid_take(g, range_text(row, "cost", prices_text));
@@ -62,7 +65,9 @@ static void add_row(struct grid *g, const json_t *row)
 
 char *table_formula(const json_t *model)
 {
-	static const char *const names[] = {"serial", "parallel", "talk"}, *const forms[] = {"%s%.3g s", "%s%.3g s / nodes", "%s%.3g s * (nodes - 1)"};
+	static const char *const names[] = {"serial", "parallel", "talk"}, *const forms[] = {"%s%.3g s",
+										   "%s%.3g s / nodes",
+										   "%s%.3g s * (nodes - 1)"};
 	struct str s = {0};
 	for (size_t i = 0; i < countof(names); i++)
 		if (tree_number(model, names[i]) > 0)
@@ -79,14 +84,16 @@ static void add_pairs(struct str *out, const json_t *tree)
 {
 	const json_t *item, *rows = json_object_get(tree, "rows"), *pairs = json_object_get(tree, "pairs");
 	size_t i;
-	json_array_foreach(pairs, i, item)
-	{
+	json_array_foreach (pairs, i, item) {
 		if (i == PAIRS_MAX) {
-			str_printf(out, "... and %zu pairs more: --html and --json have them all\n", json_array_size(pairs) - i);
+			str_printf(out, "... and %zu pairs more: --html and --json have them all\n",
+				json_array_size(pairs) - i);
 			return;
 		}
-		str_printf(out, "%s%s against %s: %s\n", i ? "" : "\n", tree_text(json_array_get(rows, (size_t)tree_number(item, "a")), "name"),
-			tree_text(json_array_get(rows, (size_t)tree_number(item, "b")), "name"), tree_text(item, "verdict"));
+		str_printf(out, "%s%s against %s: %s\n", i ? "" : "\n",
+			tree_text(json_array_get(rows, (size_t)tree_number(item, "a")), "name"),
+			tree_text(json_array_get(rows, (size_t)tree_number(item, "b")), "name"),
+			tree_text(item, "verdict"));
 	}
 }
 
@@ -94,8 +101,7 @@ static void add_models(struct str *out, const json_t *tree)
 {
 	size_t i;
 	const json_t *item;
-	json_array_foreach(json_object_get(tree, "models"), i, item)
-	{
+	json_array_foreach (json_object_get(tree, "models"), i, item) {
 		autofree char *formula = table_formula(item);
 		str_printf(out, "%smodel of %s: %s\n", i ? "" : "\n", tree_text(item, "name"), formula);
 	}
@@ -107,14 +113,16 @@ static void add_expected(struct str *out, const json_t *row)
 	double off = part(e, "off", 0);
 	if (!tree_has(e, "time"))
 		return;
-	autofree char *time = seconds_text(part(e, "time", 0)), *low = seconds_text(part(e, "low", 0)), *high = seconds_text(part(e, "high", 0)),
-		      *is = seconds_text(part(row, "seconds", 0));
+	autofree char *time = seconds_text(part(e, "time", 0)), *low = seconds_text(part(e, "low", 0)),
+		      *high = seconds_text(part(e, "high", 0)), *is = seconds_text(part(row, "seconds", 0));
 	str_printf(out, "%s: foretold %s (%s to %s)", tree_text(row, "name"), time, low, high);
 	if (isnan(off))
 		str_puts(out, "; it did not come to its end");
 	else
 		str_printf(out, ", took %s: %.1f %% %s%s", is, fabs(100 * off), off < 0 ? "less" : "more",
-			!tree_has(e, "held") ? "" : json_is_true(json_object_get(e, "held")) ? ", within the interval" : ", outside the interval");
+			!tree_has(e, "held")                       ? ""
+			: json_is_true(json_object_get(e, "held")) ? ", within the interval"
+								   : ", outside the interval");
 	autofree char *said = tree_has(e, "cost") ? prices_text(part(e, "cost", 0)) : NULL;
 	autofree char *cost = isnan(part(row, "cost", 0)) ? NULL : prices_text(part(row, "cost", 0));
 	if (said && cost && !isnan(off))
@@ -126,7 +134,7 @@ static bool has_doubt(const json_t *row, const json_t *doubt)
 {
 	size_t i;
 	const json_t *other;
-	json_array_foreach(json_object_get(row, "doubts"), i, other)
+	json_array_foreach (json_object_get(row, "doubts"), i, other)
 		if (json_equal(other, doubt))
 			return true;
 	return false;
@@ -137,8 +145,7 @@ static void add_doubt(struct str *out, const json_t *rows, size_t first, const j
 {
 	size_t i, n = 0, timed = 0;
 	const json_t *row;
-	json_array_foreach(rows, i, row)
-	{
+	json_array_foreach (rows, i, row) {
 		if (i < first && has_doubt(row, doubt))
 			return;
 		n += has_doubt(row, doubt);
@@ -147,7 +154,7 @@ static void add_doubt(struct str *out, const json_t *rows, size_t first, const j
 	if (n > 1 && n == timed)
 		str_puts(out, "all that are predicted");
 	else
-		json_array_foreach(rows, i, row)
+		json_array_foreach (rows, i, row)
 			if (has_doubt(row, doubt))
 				str_printf(out, "%s%s", i > first ? "; " : "", tree_text(row, "name"));
 	str_printf(out, ": trust it less: %s\n", json_string_value(doubt));
@@ -157,12 +164,12 @@ static void add_failures(struct str *out, const json_t *row)
 {
 	size_t i;
 	const json_t *item;
-	json_array_foreach(json_object_get(row, "failures"), i, item)
-	{
+	json_array_foreach (json_object_get(row, "failures"), i, item) {
 		const char *outcome = tree_text(item, "outcome"), *why = tree_text(item, "why");
 		bool more = why && strcmp(why, outcome) != 0;
-		str_printf(out, "%s: %s%s%s%s%s\n", tree_text(row, "name"), tree_has(item, "run") ? tree_text(item, "run") : "",
-			tree_has(item, "run") ? ": " : "", outcome, more ? ": " : "", more ? why : "");
+		str_printf(out, "%s: %s%s%s%s%s\n", tree_text(row, "name"),
+			tree_has(item, "run") ? tree_text(item, "run") : "", tree_has(item, "run") ? ": " : "", outcome,
+			more ? ": " : "", more ? why : "");
 	}
 }
 
@@ -171,14 +178,14 @@ static void add_unpriced(struct str *out, const json_t *tree)
 {
 	size_t i, n = 0;
 	const json_t *row;
-	json_array_foreach(json_object_get(tree, "rows"), i, row)
-	{
+	json_array_foreach (json_object_get(tree, "rows"), i, row) {
 		if (!tree_has(tree, "prices") || !tree_has(row, "seconds") || tree_has(row, "cost"))
 			continue;
 		const char *executor = tree_text(row, "executor"), *type = tree_text(row, "type");
 		if (!n++)
-			str_printf(out, "%s says no price for %s%s%s: its cost is left out\n", tree_text(tree, "prices"), executor ? executor : "it",
-				type ? " " : "", type ? type : "");
+			str_printf(out, "%s says no price for %s%s%s: its cost is left out\n",
+				tree_text(tree, "prices"), executor ? executor : "it", type ? " " : "",
+				type ? type : "");
 	}
 }
 
@@ -189,10 +196,9 @@ char *table_notes(const json_t *tree)
 	const json_t *row, *doubt, *rows = json_object_get(tree, "rows");
 	str_puts(&out, "");
 	add_unpriced(&out, tree);
-	json_array_foreach(rows, i, row)
-	{
+	json_array_foreach (rows, i, row) {
 		add_expected(&out, row);
-		json_array_foreach(json_object_get(row, "doubts"), k, doubt)
+		json_array_foreach (json_object_get(row, "doubts"), k, doubt)
 			add_doubt(&out, rows, i, doubt);
 		add_failures(&out, row);
 	}
@@ -204,13 +210,13 @@ char *table_text(const json_t *tree)
 	const char *currency = tree_text(tree, "currency");
 	autofree char *rate = mem_printf("#%s/S", tree_is(tree, "unit", "samples") ? "SAMPLES" : "ITERATIONS"),
 		      *cost = mem_printf("#COST%s%s", currency ? " " : "", currency ? currency : "");
-	const char *const heads[] = {"CLUSTER", "#NODES", "#RUNS", "TIME IS", "#TIME", rate, "#SPEED-UP", "#EFFICIENCY", "#INIT", "#UP AND DOWN", cost,
-		"#AGAINST EXPECTED", NULL};
+	const char *const heads[] = {"CLUSTER", "#NODES", "#RUNS", "TIME IS", "#TIME", rate, "#SPEED-UP", "#EFFICIENCY",
+		"#INIT", "#UP AND DOWN", cost, "#AGAINST EXPECTED", NULL};
 	struct grid g = {.heads = heads};
 	struct str out = {0};
 	size_t i;
 	const json_t *row;
-	json_array_foreach(json_object_get(tree, "rows"), i, row)
+	json_array_foreach (json_object_get(tree, "rows"), i, row)
 		add_row(&g, row);
 	grid_print(&g, &out, "");
 	add_pairs(&out, tree);
@@ -230,7 +236,8 @@ static void add_csv(struct str *out, const char *text)
 
 char *table_csv(const json_t *tree)
 {
-	static const char *const numbers[] = {"nodes", "cpus", "memory", "size", "failed", "mean", "rate", "init", "overhead", "speedup", "efficiency"};
+	static const char *const numbers[] = {"nodes", "cpus", "memory", "size", "failed", "mean", "rate", "init",
+		"overhead", "speedup", "efficiency"};
 	static const char *const ranges[] = {"seconds", "turn", "cost"};
 	struct str out = {0};
 	str_puts(&out, "name,kind,runs");
@@ -241,13 +248,13 @@ char *table_csv(const json_t *tree)
 	str_puts(&out, "\n");
 	size_t i;
 	const json_t *row;
-	json_array_foreach(json_object_get(tree, "rows"), i, row)
-	{
+	json_array_foreach (json_object_get(tree, "rows"), i, row) {
 		add_csv(&out, tree_text(row, "name"));
 		str_printf(&out, ",%s,%zu", tree_text(row, "kind"), tree_count(row, "runs"));
 		for (size_t k = 0; k < countof(numbers) + 3 * countof(ranges); k++) {
 			size_t r = k - countof(numbers);
-			double value = k < countof(numbers) ? part(row, numbers[k], 0) : part(row, ranges[r / 3], r % 3);
+			double value =
+				k < countof(numbers) ? part(row, numbers[k], 0) : part(row, ranges[r / 3], r % 3);
 			autofree char *text = isnan(value) ? mem_strdup("") : mem_printf("%.9g", value);
 			str_printf(&out, ",%s", text);
 		}
@@ -268,7 +275,7 @@ char *table_times(const json_t *tree)
 	size_t i;
 	const json_t *row;
 	str_puts(&out, "");
-	json_array_foreach(json_object_get(tree, "rows"), i, row)
+	json_array_foreach (json_object_get(tree, "rows"), i, row)
 		if (!isnan(part(row, "mean", 0)))
 			str_printf(&out, "%s: %.3f\n", tree_text(row, "name"), part(row, "mean", 0));
 	return str_steal(&out);
@@ -284,8 +291,10 @@ static int write_file(const char *dir, const char *name, const char *text, struc
 
 int table_write(const json_t *tree, const char *dir, struct error *err)
 {
-	autofree char *json = table_json(tree), *csv = table_csv(tree), *times = table_times(tree), *page = leaflet_html(tree);
-	if (write_file(dir, "compare.json", json, err) < 0 || write_file(dir, "compare.csv", csv, err) < 0 || write_file(dir, "times.txt", times, err) < 0)
+	autofree char *json = table_json(tree), *csv = table_csv(tree), *times = table_times(tree),
+		      *page = leaflet_html(tree);
+	if (write_file(dir, "compare.json", json, err) < 0 || write_file(dir, "compare.csv", csv, err) < 0 ||
+		write_file(dir, "times.txt", times, err) < 0)
 		return -1;
 	return write_file(dir, "compare.html", page, err);
 }

@@ -1,8 +1,7 @@
-#include "run/table.h"
-
 #include "base/fs.h"
 #include "base/mem.h"
 #include "run/leaflet.h"
+#include "run/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,16 +15,23 @@
 
 static const char text[] =
 	"{\"compare\": 1, \"name\": \"<i>demo</i>\", \"currency\": \"E<U>R\", \"unit\": \"samples\", \"rows\": ["
-	"{\"name\": \"x=1\", \"kind\": \"measured\", \"nodes\": 1, \"cpus\": 0.5, \"runs\": [\"a\", \"b\"], \"failed\": 0, \"seconds\": [100, 98, 102], \"mean\": 99.5,"
-	" \"turn\": [1, 0.98, 1.02], \"rate\": 12.5, \"init\": 0.5, \"overhead\": 2, \"speedup\": 1, \"share\": 1, \"efficiency\": 1, \"cost\": [0.000123456, 0.0001, 0.0002],"
-	" \"expected\": {\"time\": 90, \"low\": 85, \"high\": 95, \"off\": 0.1111, \"held\": false, \"cost\": 3}, \"doubts\": [], \"failures\": [], \"spread\": [1, 1, 1, 1, 2],"
+	"{\"name\": \"x=1\", \"kind\": \"measured\", \"nodes\": 1, \"cpus\": 0.5, \"runs\": [\"a\", \"b\"], "
+	"\"failed\": 0, \"seconds\": [100, 98, 102], \"mean\": 99.5,"
+	" \"turn\": [1, 0.98, 1.02], \"rate\": 12.5, \"init\": 0.5, \"overhead\": 2, \"speedup\": 1, \"share\": 1, "
+	"\"efficiency\": 1, \"cost\": [0.000123456, 0.0001, 0.0002],"
+	" \"expected\": {\"time\": 90, \"low\": 85, \"high\": 95, \"off\": 0.1111, \"held\": false, \"cost\": 3}, "
+	"\"doubts\": [], \"failures\": [], \"spread\": [1, 1, 1, 1, 2],"
 	" \"kind_of\": 0},"
-	"{\"name\": \"x=\\\"<b>2\\\"\", \"kind\": \"predicted\", \"nodes\": 2, \"runs\": [\"c\"], \"failed\": 1, \"seconds\": [50, null, null], \"mean\": 50, \"rate\": null,"
-	" \"speedup\": 2, \"share\": 2, \"efficiency\": 1, \"cost\": [12345.678, 12345.678, 12345.678], \"expected\": null, \"doubts\": [\"too few\"],"
-	" \"failures\": [{\"run\": \"d\", \"outcome\": \"failed\", \"why\": \"it fell\"}, {\"run\": null, \"outcome\": \"not begun\", \"why\": \"no room\"}], \"spread\": null,"
+	"{\"name\": \"x=\\\"<b>2\\\"\", \"kind\": \"predicted\", \"nodes\": 2, \"runs\": [\"c\"], \"failed\": 1, "
+	"\"seconds\": [50, null, null], \"mean\": 50, \"rate\": null,"
+	" \"speedup\": 2, \"share\": 2, \"efficiency\": 1, \"cost\": [12345.678, 12345.678, 12345.678], \"expected\": "
+	"null, \"doubts\": [\"too few\"],"
+	" \"failures\": [{\"run\": \"d\", \"outcome\": \"failed\", \"why\": \"it fell\"}, {\"run\": null, \"outcome\": "
+	"\"not begun\", \"why\": \"no room\"}], \"spread\": null,"
 	" \"kind_of\": 0}],"
 	"\"pairs\": [{\"a\": 0, \"b\": 1, \"ratio\": [2, 1.9, 2.1], \"verdict\": \"no difference\"}],"
-	"\"models\": [{\"name\": \"local\", \"serial\": 10, \"parallel\": 90, \"talk\": 0, \"error\": 0.02, \"points\": 3},"
+	"\"models\": [{\"name\": \"local\", \"serial\": 10, \"parallel\": 90, \"talk\": 0, \"error\": 0.02, "
+	"\"points\": 3},"
 	" {\"name\": \"far\", \"serial\": 0, \"parallel\": 90, \"talk\": 2, \"error\": null, \"points\": 2}]}";
 
 static json_t *make(void)
@@ -54,9 +60,12 @@ static void test_text(void **state)
 	holds(shown, "+11.1 %");
 	holds(shown, "\nx=1 against x=\"<b>2\": no difference\n");
 	holds(shown, "model of local: 10 s + 90 s / nodes, from 3 numbers of nodes, at most 2 % off them\n");
-	holds(shown, "model of far: 90 s / nodes + 2 s * (nodes - 1), from 2 numbers of nodes, through all of them: how far off it is between and beyond is not known\n");
-	holds(shown, "x=1: foretold 1 min 30 s (1 min 25 s to 1 min 35 s), took 1 min 40 s: 11.1 % more, outside the interval; cost 0.000123, was to be 3.00\n");
-	holds(shown, "x=\"<b>2\": trust it less: too few\nx=\"<b>2\": d: failed: it fell\nx=\"<b>2\": not begun: no room\n");
+	holds(shown, "model of far: 90 s / nodes + 2 s * (nodes - 1), from 2 numbers of nodes, through all of them: "
+		     "how far off it is between and beyond is not known\n");
+	holds(shown, "x=1: foretold 1 min 30 s (1 min 25 s to 1 min 35 s), took 1 min 40 s: 11.1 % more, outside the "
+		     "interval; cost 0.000123, was to be 3.00\n");
+	holds(shown,
+		"x=\"<b>2\": trust it less: too few\nx=\"<b>2\": d: failed: it fell\nx=\"<b>2\": not begun: no room\n");
 }
 
 static void test_what_has_no_price(void **state)
@@ -126,7 +135,8 @@ static void test_nothing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_what_has_no_price), cmocka_unit_test(test_numbers), cmocka_unit_test(test_page),
-		cmocka_unit_test(test_files), cmocka_unit_test(test_nothing)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_what_has_no_price),
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_page), cmocka_unit_test(test_files),
+		cmocka_unit_test(test_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,8 +52,7 @@ static void put_estimate(struct str *out, const json_t *report)
 	field(out, "estimate", line);
 	size_t k;
 	json_t *doubt;
-	json_array_foreach(json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt)
-	{
+	json_array_foreach (json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt) {
 		autofree char *text = mem_printf("not to be trusted: %s", json_string_value(doubt));
 		field(out, "", text);
 	}
@@ -68,7 +67,8 @@ static void put_top(struct str *out, const json_t *report)
 		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	autofree char *took = markup_seconds(report, "seconds"), *mean = markup_seconds(report, "mean_seconds");
 	bool running = tree_is(report, "outcome", "running");
-	autofree char *word = grid_plain(tree_text(report, running ? "state" : "outcome")), *phase = grid_plain(tree_text(report, "phase"));
+	autofree char *word = grid_plain(tree_text(report, running ? "state" : "outcome")),
+		      *phase = grid_plain(tree_text(report, "phase"));
 	str_printf(out, "%s: %s", tree_text(report, "id"), word);
 	if (running && *phase)
 		str_printf(out, " (%s)", phase);
@@ -76,11 +76,13 @@ static void put_top(struct str *out, const json_t *report)
 		str_printf(out, " (exit %.0f)", tree_number(report, "exit"));
 	str_puts(out, "\n");
 	put_failure(out, report);
-	autofree char *when = mem_printf("%s, %s %s%s%s", date, running ? "for" : "took", took, *mean ? ", mean over nodes " : "", mean);
+	autofree char *when = mem_printf(
+		"%s, %s %s%s%s", date, running ? "for" : "took", took, *mean ? ", mean over nodes " : "", mean);
 	field(out, "started", when);
 	autofree char *cluster = mem_printf("%s, %zu node%s, %zu rank%s",
-	        tree_text(report, "executor") ? tree_text(report, "executor") : "unknown", tree_count(report, "nodes"),
-	        tree_count(report, "nodes") == 1 ? "" : "s", tree_count(report, "ranks"), tree_count(report, "ranks") == 1 ? "" : "s");
+		tree_text(report, "executor") ? tree_text(report, "executor") : "unknown", tree_count(report, "nodes"),
+		tree_count(report, "nodes") == 1 ? "" : "s", tree_count(report, "ranks"),
+		tree_count(report, "ranks") == 1 ? "" : "s");
 	field(out, "cluster", cluster);
 }
 
@@ -89,12 +91,12 @@ static void put_phases(struct str *out, const json_t *report)
 	autostr struct str list = {0};
 	size_t k;
 	json_t *phase;
-	json_array_foreach(json_object_get(report, "phases"), k, phase)
-	{
+	json_array_foreach (json_object_get(report, "phases"), k, phase) {
 		if (tree_has(phase, "node"))
 			continue;
 		autofree char *seconds = markup_seconds(phase, "seconds");
-		str_printf(&list, "%s%s %s", list.len ? ", " : "", tree_text(phase, "name"), *seconds ? seconds : "...");
+		str_printf(
+			&list, "%s%s %s", list.len ? ", " : "", tree_text(phase, "name"), *seconds ? seconds : "...");
 	}
 	if (list.len)
 		field(out, "phases", list.text);
@@ -105,8 +107,9 @@ static const json_t *sampled(const json_t *report, size_t node)
 {
 	size_t k;
 	json_t *item;
-	json_array_foreach(json_object_get(json_object_get(report, "samples"), "nodes"), k,
-	        item) if (tree_has(item, "node") && (size_t)tree_whole(item, "node") == node) return item;
+	json_array_foreach (json_object_get(json_object_get(report, "samples"), "nodes"), k, item)
+		if (tree_has(item, "node") && (size_t)tree_whole(item, "node") == node)
+			return item;
 	return NULL;
 }
 
@@ -124,8 +127,7 @@ static void put_nodes(struct str *out, const json_t *report)
 	bool running = tree_is(report, "outcome", "running");
 	size_t k, count = tree_count(report, "nodes");
 	json_t *node;
-	json_array_foreach(json_object_get(report, "nodes"), k, node)
-	{
+	json_array_foreach (json_object_get(report, "nodes"), k, node) {
 		if (k >= NODES_MAX && count > NODES_MAX + 1)
 			break;
 		const json_t *sample = sampled(report, k), *cpu = json_object_get(sample, "cpu");
@@ -134,7 +136,8 @@ static void put_nodes(struct str *out, const json_t *report)
 		grid_add(&g, running ? tree_text(node, "phase") : NULL);
 		grid_add(&g, tree_text(node, "address"));
 		grid_take(&g, markup_seconds(node, "seconds"));
-		grid_take(&g, tree_has(cpu, "mean") ? mem_printf("%.2f", tree_number(cpu, running ? "last" : "mean")) : mem_strdup(""));
+		grid_take(&g, tree_has(cpu, "mean") ? mem_printf("%.2f", tree_number(cpu, running ? "last" : "mean"))
+						    : mem_strdup(""));
 		grid_take(&g, markup_bytes(json_object_get(sample, "memory"), running ? "last" : "max"));
 	}
 	put_grid(&g, out);
@@ -145,20 +148,24 @@ static void put_nodes(struct str *out, const json_t *report)
 // Exit and, while it runs, how far it is.
 static void add_rank(struct grid *g, const json_t *report, const json_t *rank)
 {
-	autofree char *number = markup_count(rank, "rank"), *status = markup_count(rank, "status"), *signal = markup_count(rank, "signal");
+	autofree char *number = markup_count(rank, "rank"), *status = markup_count(rank, "status"),
+		      *signal = markup_count(rank, "signal");
 	const char *why = tree_text(rank, "why");
 	const json_t *progress = NULL;
 	size_t k;
 	json_t *item;
-	json_array_foreach(json_object_get(report, "progress"), k,
-	        item) if (json_equal(json_object_get(item, "rank"), json_object_get(rank, "rank"))) progress = item;
+	json_array_foreach (json_object_get(report, "progress"), k, item)
+		if (json_equal(json_object_get(item, "rank"), json_object_get(rank, "rank")))
+			progress = item;
 	grid_add(g, number);
 	grid_add(g, markup_node(report, rank));
 	grid_add(g, tree_text(rank, "state"));
 	grid_take(g, mem_printf("%s%s%s%s", *signal ? "signal " : status, signal, why ? ", " : "", why ? why : ""));
 	grid_take(g, markup_seconds(rank, "seconds"));
 	grid_take(g, markup_bytes(rank, "bytes"));
-	grid_take(g, progress ? mem_printf("%.0f of %.0f", tree_number(progress, "done"), tree_number(progress, "total")) : mem_strdup(""));
+	grid_take(g, progress
+			     ? mem_printf("%.0f of %.0f", tree_number(progress, "done"), tree_number(progress, "total"))
+			     : mem_strdup(""));
 }
 
 // Of many ranks those are shown that did not end well, and how the others stand.
@@ -169,14 +176,15 @@ static void put_ranks(struct str *out, const json_t *report)
 	size_t k, shown = 0, count = tree_count(report, "ranks");
 	json_t *rank;
 	autojson json_t *others = json_object();
-	json_array_foreach(json_object_get(report, "ranks"), k, rank)
-	{
+	json_array_foreach (json_object_get(report, "ranks"), k, rank) {
 		const char *state = tree_text(rank, "state");
-		if (count <= RANKS_MAX || (shown < RANKS_MAX && (tree_is(rank, "state", "failed") || tree_is(rank, "state", "unknown")))) {
+		if (count <= RANKS_MAX || (shown < RANKS_MAX && (tree_is(rank, "state", "failed") ||
+									tree_is(rank, "state", "unknown")))) {
 			add_rank(&g, report, rank);
 			shown++;
 		} else if (state) {
-			json_object_set_new(others, state, json_integer(json_integer_value(json_object_get(others, state)) + 1));
+			json_object_set_new(
+				others, state, json_integer(json_integer_value(json_object_get(others, state)) + 1));
 		}
 	}
 	put_grid(&g, out);
@@ -184,8 +192,7 @@ static void put_ranks(struct str *out, const json_t *report)
 		str_printf(out, "%s  %s%zu ranks:", shown ? "" : "\n", shown ? "and " : "", count - shown);
 	const char *state, *comma = " ";
 	json_t *number;
-	json_object_foreach(others, state, number)
-	{
+	json_object_foreach (others, state, number) {
 		str_printf(out, "%s%d %s", comma, (int)json_integer_value(number), state);
 		comma = ", ";
 	}
@@ -200,12 +207,10 @@ static void put_metrics(struct str *out, const json_t *report)
 	struct grid g = {.heads = heads};
 	size_t i, k;
 	json_t *metric, *series;
-	json_array_foreach(json_object_get(report, "metrics"), i, metric)
-	{
+	json_array_foreach (json_object_get(report, "metrics"), i, metric) {
 		double last = 0, low = 0, high = 0, values = 0;
 		size_t known = 0;
-		json_array_foreach(json_object_get(metric, "series"), k, series)
-		{
+		json_array_foreach (json_object_get(metric, "series"), k, series) {
 			values += tree_number(series, "count");
 			if (!tree_has(series, "min") || !tree_has(series, "last"))
 				continue;
@@ -230,8 +235,9 @@ static void put_metrics(struct str *out, const json_t *report)
 static void put_last(struct str *out, const json_t *report)
 {
 	const json_t *failure = json_object_get(report, "failure");
-	const json_t *rank =
-	        tree_has(failure, "rank") ? json_array_get(json_object_get(report, "ranks"), (size_t)tree_whole(failure, "rank")) : NULL;
+	const json_t *rank = tree_has(failure, "rank") ? json_array_get(json_object_get(report, "ranks"),
+								 (size_t)tree_whole(failure, "rank"))
+						       : NULL;
 	const json_t *last = json_object_get(rank, "last");
 	size_t count = json_array_size(last);
 	if (!count || tree_is(report, "outcome", "ok"))
@@ -249,19 +255,19 @@ static void put_notes(struct str *out, const json_t *report)
 	json_t *item;
 	if (count || tree_has(report, "receipt"))
 		str_puts(out, "\n");
-	json_array_foreach(json_object_get(report, "warnings"), k, item)
-	{
+	json_array_foreach (json_object_get(report, "warnings"), k, item) {
 		if (k >= NOTES_MAX)
 			break;
 		const char *node = markup_node(report, item);
-		autofree char *line =
-		        mem_printf("%s%s%s", node ? node : "", node ? ": " : "", tree_text(item, "why") ? tree_text(item, "why") : "");
+		autofree char *line = mem_printf("%s%s%s", node ? node : "", node ? ": " : "",
+			tree_text(item, "why") ? tree_text(item, "why") : "");
 		field(out, "warning", line);
 	}
 	if (count > NOTES_MAX)
 		str_printf(out, "  and %zu more warnings\n", count - NOTES_MAX);
 	size_t left = tree_count(json_object_get(report, "receipt"), "left");
-	autofree char *things = mem_printf("%zu thing%s still there, see `muster reap`", left, left == 1 ? " is" : "s are");
+	autofree char *things =
+		mem_printf("%zu thing%s still there, see `muster reap`", left, left == 1 ? " is" : "s are");
 	if (tree_has(report, "receipt"))
 		field(out, "receipt", left ? things : "nothing is left");
 }

@@ -10,9 +10,9 @@ enum { TREE_NUMBERS = 65536 }; // nodes and ranks there may be: a damaged line m
 
 const char *tree_text(const json_t *object, const char *name);
 double tree_number(const json_t *object, const char *name);
-bool tree_has(const json_t *object, const char *name);                   // and it is not null
+bool tree_has(const json_t *object, const char *name);                  // and it is not null
 bool tree_is(const json_t *object, const char *name, const char *word); // the text is that word
-long tree_whole(const json_t *object, const char *name);                   // of 0 to TREE_NUMBERS - 1, else -1
-size_t tree_count(const json_t *object, const char *name);               // of an array
+long tree_whole(const json_t *object, const char *name);                // of 0 to TREE_NUMBERS - 1, else -1
+size_t tree_count(const json_t *object, const char *name);              // of an array
 
 #endif

@@ -64,7 +64,8 @@ static json_t *deal(size_t points, size_t rounds, unsigned long seed)
 			order[k] = kept;
 		}
 		for (size_t i = 0; i < points; i++)
-			json_array_append_new(list, mem_json("{s:I, s:I, s:n, s:n}", "point", (json_int_t)order[i], "round", (json_int_t)round, "run", "outcome"));
+			json_array_append_new(list, mem_json("{s:I, s:I, s:n, s:n}", "point", (json_int_t)order[i],
+							    "round", (json_int_t)round, "run", "outcome"));
 	}
 	return list;
 }
@@ -82,14 +83,15 @@ static int take_lock(struct trials *t, struct error *err)
 	return error_errno(err, "cannot lock %s", path);
 }
 
-static int make(struct trials *t, const char *name, const char *job_path, const char *job_text, json_t *sets, json_t *points, size_t rounds, unsigned long seed,
-	struct error *err)
+static int make(struct trials *t, const char *name, const char *job_path, const char *job_text, json_t *sets,
+	json_t *points, size_t rounds, unsigned long seed, struct error *err)
 {
 	autofree char *copy = fs_join(t->dir, "job.yaml"), *path = fs_absolute(job_path, err);
 	if (!path || fs_write(copy, job_text, strlen(job_text), 0644, err) < 0)
 		return -1;
-	t->tree = mem_json("{s:i, s:s, s:s, s:s, s:f, s:O, s:O, s:o}", "sweep", 1, "id", t->id, "name", name, "job", path, "created", clock_wall(), "sets", sets,
-		"points", points, "trials", deal(json_array_size(points), rounds, seed));
+	t->tree = mem_json("{s:i, s:s, s:s, s:s, s:f, s:O, s:O, s:o}", "sweep", 1, "id", t->id, "name", name, "job",
+		path, "created", clock_wall(), "sets", sets, "points", points, "trials",
+		deal(json_array_size(points), rounds, seed));
 	return save(t, err);
 }
 
@@ -104,8 +106,8 @@ bool trials_exist(const char *runs, const char *name, const char *hash)
 	return fs_exists(path);
 }
 
-struct trials *trials_begin(const char *runs, const char *name, const char *hash, const char *job_path, const char *job_text, json_t *sets,
-	json_t *points, size_t rounds, unsigned long seed, struct error *err)
+struct trials *trials_begin(const char *runs, const char *name, const char *hash, const char *job_path,
+	const char *job_text, json_t *sets, json_t *points, size_t rounds, unsigned long seed, struct error *err)
 {
 	struct trials *t = mem_alloc(sizeof *t);
 	t->id = id_of(name, hash);
@@ -153,7 +155,8 @@ json_t *trials_list(const char *runs)
 		if (d->d_name[0] == '.' || stat(path, &st) < 0)
 			continue;
 		all = mem_resize(all, (count + 1) * sizeof *all);
-		all[count++] = (struct found){mem_strdup(d->d_name), (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec * 1e-9};
+		all[count++] = (struct found){
+			mem_strdup(d->d_name), (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec * 1e-9};
 	}
 	if (dir)
 		closedir(dir);
@@ -178,8 +181,7 @@ static const char *pick(const json_t *ids, const char *name, const char *runs, s
 			error_set(err, ERROR_USAGE, "no sweep below %s/sweeps", runs);
 		return found;
 	}
-	json_array_foreach(ids, i, id)
-	{
+	json_array_foreach (ids, i, id) {
 		const char *text = json_string_value(id);
 		if (strcmp(text, name) == 0)
 			return text;
@@ -193,7 +195,8 @@ static const char *pick(const json_t *ids, const char *name, const char *runs, s
 	if (count)
 		error_set(err, ERROR_USAGE, "%zu sweeps begin with '%s'", count, name);
 	else
-		error_set(err, ERROR_USAGE, "no sweep '%s' below %s/sweeps: expected an id, the beginning of one, or 'latest'", name, runs);
+		error_set(err, ERROR_USAGE,
+			"no sweep '%s' below %s/sweeps: expected an id, the beginning of one, or 'latest'", name, runs);
 	return NULL;
 }
 
@@ -204,7 +207,10 @@ struct trials *trials_open(const char *runs, const char *name, struct error *err
 	if (!id)
 		return NULL;
 	struct trials *t = mem_alloc(sizeof *t);
-	*t = (struct trials){.id = mem_strdup(id), .dir = mem_printf("%s/sweeps/%s", runs, id), .runs = mem_strdup(runs), .lock = -1};
+	*t = (struct trials){.id = mem_strdup(id),
+		.dir = mem_printf("%s/sweeps/%s", runs, id),
+		.runs = mem_strdup(runs),
+		.lock = -1};
 	t->tree = load(t->dir, err);
 	if (t->tree)
 		return t;
@@ -275,7 +281,8 @@ int trials_set_run(struct trials *t, size_t i, const char *run, struct error *er
 	return save(t, err);
 }
 
-int trials_set_outcome(struct trials *t, size_t i, const char *outcome, const char *why, double seconds, struct error *err)
+int trials_set_outcome(
+	struct trials *t, size_t i, const char *outcome, const char *why, double seconds, struct error *err)
 {
 	json_object_set_new(trials_get(t, i), "seconds", json_real(seconds));
 	json_object_set_new(trials_get(t, i), "outcome", json_string(outcome));

@@ -135,7 +135,8 @@ static void ignore_close(struct conn *conn, const char *why, void *data)
 
 static const struct conn_ops forgotten_ops = {ignore_open, ignore_text, ignore_bytes, NULL, ignore_close};
 
-struct client *client_dial(struct loop *loop, const json_t *control, const struct client_ops *client_ops, void *data, struct error *err)
+struct client *client_dial(
+	struct loop *loop, const json_t *control, const struct client_ops *client_ops, void *data, struct error *err)
 {
 	const char *url = json_string_value(json_object_get(control, "url"));
 	const char *fingerprint = json_string_value(json_object_get(control, "fingerprint"));
@@ -171,13 +172,16 @@ void client_request(struct client *client, const json_t *msg)
 
 // --- commands -------------------------------------------------------------------
 
-struct client_command *client_run(struct client *client, const struct client_what *what, const struct client_command_ops *command_ops, void *data)
+struct client_command *client_run(
+	struct client *client, const struct client_what *what, const struct client_command_ops *command_ops, void *data)
 {
 	struct client_command *c = mem_alloc(sizeof *c);
-	*c = (struct client_command){.next = client->first, .client = client, .number = ++client->last, .ops = command_ops, .data = data};
+	*c = (struct client_command){
+		.next = client->first, .client = client, .number = ++client->last, .ops = command_ops, .data = data};
 	client->first = c;
-	autojson json_t *msg = mem_json("{s:s, s:i, s:i, s:O, s:b, s:b, s:i, s:i}", "msg", "exec", "session", (int)c->number, "node", (int)what->node,
-		"argv", what->argv, "agent", what->agent, "tty", what->tty, "rows", what->rows, "cols", what->cols);
+	autojson json_t *msg = mem_json("{s:s, s:i, s:i, s:O, s:b, s:b, s:i, s:i}", "msg", "exec", "session",
+		(int)c->number, "node", (int)what->node, "argv", what->argv, "agent", what->agent, "tty", what->tty,
+		"rows", what->rows, "cols", what->cols);
 	client_request(client, msg);
 	return c;
 }
@@ -211,7 +215,8 @@ void client_end_input(struct client_command *command)
 
 void client_size(struct client_command *command, int rows, int cols)
 {
-	autojson json_t *msg = mem_json("{s:s, s:i, s:i, s:i}", "msg", "exec", "session", (int)command->number, "rows", rows, "cols", cols);
+	autojson json_t *msg = mem_json(
+		"{s:s, s:i, s:i, s:i}", "msg", "exec", "session", (int)command->number, "rows", rows, "cols", cols);
 	client_request(command->client, msg);
 }
 

@@ -15,7 +15,8 @@ enum { HEADER = 12, TEXT_LIMIT = 64 * 1024, PROTOCOL_RX = 17 * 1024, PIECE = 16 
 static const double look_again = 0.1; // at one that has something to say after all
 static const char protocol_name[] = "muster-1";
 
-// A message that is printed; LWS_PRE bytes of room stand before it. Connections may share one: lws puts the same head before it each time.
+// A message that is printed; LWS_PRE bytes of room stand before it. Connections may share one: lws puts the same head
+// before it each time.
 struct conn_message {
 	unsigned refs;
 	size_t len;
@@ -38,8 +39,8 @@ struct conn {
 	struct frame *first, **last;
 	size_t sent; // of the first message
 	size_t queued, limit;
-	struct str text;               // a text message that is still coming in
-	unsigned char header[HEADER];  // of the binary frame that is coming in
+	struct str text;              // a text message that is still coming in
+	unsigned char header[HEADER]; // of the binary frame that is coming in
 	size_t header_len;
 	uint64_t offset;
 	char *close_why;
@@ -57,7 +58,8 @@ struct listener {
 	void *data;
 	unsigned heartbeat;
 	struct lws_protocols protocols[2];
-	char peer[80]; // of the connection that is being accepted: lws tells first the descriptor, then what it made of it
+	char peer[80]; // of the connection that is being accepted: lws tells first the descriptor, then what it made of
+		       // it
 };
 
 void conn_message_free(struct conn_message *message)
@@ -95,8 +97,8 @@ static int refuse(struct conn *conn, const char *why)
 	return -1; // lws closes the connection
 }
 
-// lws can do this too, but hears a ping without telling anybody, and takes leave of a silent side for seconds. After a pause of this process there
-// may be something to read.
+// lws can do this too, but hears a ping without telling anybody, and takes leave of a silent side for seconds. After a
+// pause of this process there may be something to read.
 static void on_silence(void *data)
 {
 	struct conn *conn = data;
@@ -249,8 +251,9 @@ struct piece {
 	bool binary, first, last;
 };
 
-// Puts the head of a client's frame before its bytes and returns where it begins. Clients must mask what they send with a key that proxies cannot
-// guess; inside TLS no proxy reads along, and with the key 0 masking changes nothing. lws would go over every byte on both sides.
+// Puts the head of a client's frame before its bytes and returns where it begins. Clients must mask what they send with
+// a key that proxies cannot guess; inside TLS no proxy reads along, and with the key 0 masking changes nothing. lws
+// would go over every byte on both sides.
 static unsigned char *put_client_head(const struct piece *p)
 {
 	size_t width = p->len < 126 ? 0 : p->len < 65536 ? 2 : 8;
@@ -282,7 +285,11 @@ static int send_frame(struct conn *conn)
 {
 	static unsigned char buf[LWS_PRE + PIECE]; // one thread, one loop
 	struct conn_message *m = conn->first->message;
-	struct piece p = {.bytes = m->bytes + LWS_PRE, .len = m->len, .binary = m->binary, .first = conn->sent == 0, .last = true};
+	struct piece p = {.bytes = m->bytes + LWS_PRE,
+		.len = m->len,
+		.binary = m->binary,
+		.first = conn->sent == 0,
+		.last = true};
 	if (m->len > PIECE && !m->binary) {
 		p.len = m->len - conn->sent < PIECE ? m->len - conn->sent : PIECE;
 		p.last = conn->sent + p.len == m->len;
@@ -300,7 +307,9 @@ static int send_stream(struct conn *conn)
 	static unsigned char buf[LWS_PRE + HEADER + CONN_CHUNK]; // one thread, one loop
 	uint32_t stream;
 	uint64_t offset;
-	size_t len = conn->ops->fill ? conn->ops->fill(conn, &stream, &offset, buf + LWS_PRE + HEADER, CONN_CHUNK, conn->data) : 0;
+	size_t len = conn->ops->fill
+			     ? conn->ops->fill(conn, &stream, &offset, buf + LWS_PRE + HEADER, CONN_CHUNK, conn->data)
+			     : 0;
 	if (!len)
 		return 0;
 	put_header(buf + LWS_PRE, stream, offset);
@@ -316,7 +325,9 @@ static int send_ping(struct conn *conn)
 	unsigned char buf[LWS_PRE + 1] = {0}; // lws forgets to answer a ping with nothing in it
 	conn->ping = false;
 	lws_callback_on_writable(conn->wsi); // for what else there is
-	return lws_write(conn->wsi, buf + LWS_PRE, 1, LWS_WRITE_PING) < 0 ? refuse(conn, "cannot write to the connection") : 0;
+	return lws_write(conn->wsi, buf + LWS_PRE, 1, LWS_WRITE_PING) < 0
+		       ? refuse(conn, "cannot write to the connection")
+		       : 0;
 }
 
 static int on_writable(struct conn *conn)
@@ -407,7 +418,8 @@ static int on_client_error(struct conn *conn, const char *why, size_t len)
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
-	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS || reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS)
+	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS ||
+		reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS)
 		crypto_spare(user); // there is no connection yet: this is for all of them
 	struct conn *conn = lws_get_opaque_user_data(wsi);
 	struct listener *l = lws_get_vhost_user(lws_get_vhost(wsi));
@@ -417,7 +429,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 		else if (reason == LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED)
 			on_accepted(wsi, l);
 		else if (reason == LWS_CALLBACK_WSI_DESTROY && l && l->on_refused)
-			l->on_refused(l->peer, l->data); // refused by TLS before lws had even said that there is a client
+			l->on_refused(
+				l->peer, l->data); // refused by TLS before lws had even said that there is a client
 		return 0;
 	}
 	if (conn == &gone)
@@ -469,7 +482,8 @@ static struct lws_vhost *client_vhost(struct lws_context *context)
 		.protocols = client_protocols,
 		.vhost_name = "dial",
 		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
-		.client_tls_1_3_plus_cipher_list = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+		.client_tls_1_3_plus_cipher_list =
+			"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
 		.connect_timeout_secs = 10,
 		.timeout_secs = 10,
 	};
@@ -488,14 +502,15 @@ static int parse_url(const char *url, char **host, int *port, struct error *err)
 	char *end = NULL;
 	long n = colon ? strtol(colon + 1, &end, 10) : 0;
 	if (!str_starts(url, "wss://") || colon <= url + 6 || *end || n < 1 || n > 65535)
-		return error_set(err, ERROR_USAGE, "'%s' is no address of a controller; expected wss://HOST:PORT or unix:PATH", url);
+		return error_set(err, ERROR_USAGE,
+			"'%s' is no address of a controller; expected wss://HOST:PORT or unix:PATH", url);
 	*host = mem_strndup(url + 6, (size_t)(colon - url - 6));
 	*port = (int)n;
 	return 0;
 }
 
-struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerprint, unsigned heartbeat, const struct conn_ops *ops, void *data,
-	struct error *err)
+struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerprint, unsigned heartbeat,
+	const struct conn_ops *ops, void *data, struct error *err)
 {
 	autofree char *host = NULL;
 	int port = 0;
@@ -519,7 +534,8 @@ struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerpri
 		.path = "/",
 		.protocol = protocol_name,
 		.local_protocol_name = protocol_name,
-		.ssl_connection = LCCSCF_USE_SSL | LCCSCF_ALLOW_SELFSIGNED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK | LCCSCF_ALLOW_INSECURE,
+		.ssl_connection = LCCSCF_USE_SSL | LCCSCF_ALLOW_SELFSIGNED | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK |
+				  LCCSCF_ALLOW_INSECURE,
 		.opaque_user_data = conn,
 		.retry_and_idle_policy = &never,
 		.alpn = "http/1.1",
@@ -529,27 +545,31 @@ struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerpri
 	struct lws *wsi = lws_client_connect_via_info(&info);
 	conn->dialling = false;
 	if (!wsi) {
-		error_set(err, ERROR_SYSTEM, "cannot dial %s: %s", url, conn->close_why ? conn->close_why : "no connection");
+		error_set(err, ERROR_SYSTEM, "cannot dial %s: %s", url,
+			conn->close_why ? conn->close_why : "no connection");
 		conn_free(conn);
 		return NULL;
 	}
 	return conn;
 }
 
-struct listener *conn_listen(struct loop *loop, const char *address, int *port, const struct crypto_identity *identity, unsigned heartbeat,
-	const struct conn_ops *ops, void (*on_refused)(const char *peer, void *data), void *data, struct error *err)
+struct listener *conn_listen(struct loop *loop, const char *address, int *port, const struct crypto_identity *identity,
+	unsigned heartbeat, const struct conn_ops *ops, void (*on_refused)(const char *peer, void *data), void *data,
+	struct error *err)
 {
 	struct listener *l = mem_alloc(sizeof *l);
-	*l = (struct listener){.loop = loop, .ops = ops, .on_refused = on_refused, .data = data, .heartbeat = heartbeat};
-	l->protocols[0] = (struct lws_protocols){.name = protocol_name, .callback = on_event, .rx_buffer_size = PROTOCOL_RX};
+	*l = (struct listener){
+		.loop = loop, .ops = ops, .on_refused = on_refused, .data = data, .heartbeat = heartbeat};
+	l->protocols[0] =
+		(struct lws_protocols){.name = protocol_name, .callback = on_event, .rx_buffer_size = PROTOCOL_RX};
 	struct lws_context_creation_info info = {
 		.port = *port,
 		.iface = address,
 		.protocols = l->protocols,
 		.vhost_name = "listen",
 		.user = l,
-		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_IPV6 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
-			LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
+		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_DISABLE_IPV6 |
+			   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS,
 		.server_ssl_cert_mem = identity->cert,
 		.server_ssl_cert_mem_len = (unsigned)identity->cert_len,
 		.server_ssl_private_key_mem = identity->key,

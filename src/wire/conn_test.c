@@ -1,16 +1,17 @@
-#include "wire/conn.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "wire/conn.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 enum { TOTAL = 5 * 1000 * 1000 };
 
@@ -28,7 +29,6 @@ static unsigned char byte_at(uint64_t offset)
 {
 	return (unsigned char)(offset * 7 + offset / 251);
 }
-
 
 static void ignore_bytes(struct conn *c, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
@@ -185,7 +185,8 @@ static void test_garbage_is_refused(void **state)
 	struct crypto_identity id;
 	struct listener *l = start(&w, &id);
 	autoclose int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)w.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
 	static const char garbage[] = "GET / HTTP/1.1\r\n\r\n\x01\x02\x03 rubbish rubbish rubbish";
 	assert_int_equal(write(fd, garbage, sizeof garbage), sizeof garbage);
@@ -197,7 +198,8 @@ static void test_garbage_is_refused(void **state)
 
 static void test_bad_url(void **state)
 {
-	static const char *const urls[] = {"", "wss://", "wss://:1", "wss://host", "wss://host:0", "wss://host:70000", "ws://host:1", "wss://host:1x"};
+	static const char *const urls[] = {"", "wss://", "wss://:1", "wss://host", "wss://host:0", "wss://host:70000",
+		"ws://host:1", "wss://host:1x"};
 	struct error err;
 	struct loop *loop = loop_new(64, &err);
 	for (size_t i = 0; i < countof(urls); i++)
@@ -291,7 +293,8 @@ static void on_idle_over(void *data)
 
 static const struct conn_ops idle_ops = {idle_open, server_text, ignore_bytes, NULL, client_close};
 
-// Neither end has anything to say: both stay. Each must hear of the other by itself, because a ping that comes in is told to nobody.
+// Neither end has anything to say: both stay. Each must hear of the other by itself, because a ping that comes in is
+// told to nobody.
 static void test_idle_ends_stay(void **state)
 {
 	struct world w = {0};
@@ -316,7 +319,8 @@ static void test_idle_ends_stay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_exchange), cmocka_unit_test(test_wrong_certificate),
-		cmocka_unit_test(test_long_message_is_refused), cmocka_unit_test(test_garbage_is_refused), cmocka_unit_test(test_bad_url),
-		cmocka_unit_test(test_shared_message), cmocka_unit_test(test_idle_ends_stay)};
+		cmocka_unit_test(test_long_message_is_refused), cmocka_unit_test(test_garbage_is_refused),
+		cmocka_unit_test(test_bad_url), cmocka_unit_test(test_shared_message),
+		cmocka_unit_test(test_idle_ends_stay)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

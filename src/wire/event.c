@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// An exit event carries its rank's last lines and a receipt whatever was found: generous, and still nothing a peer could exhaust memory
-// with.
+// An exit event carries its rank's last lines and a receipt whatever was found: generous, and still nothing a peer
+// could exhaust memory with.
 enum { LINE_MAX_BYTES = 4 << 20, DEPTH_MAX = 32 };
 
 // Year 5138: what is later is a mistake, and nobody need guard against it when it becomes a date.
@@ -21,38 +21,38 @@ static const struct kind {
 	const char *name;
 	bool metric, node; // node: nodes may say it
 } kinds[] = {
-        {"run", false, false},
-        {"intent", false, false},
-        {"image", false, false},
-        {"state", false, false},
-        {"phase", false, true},
-        {"hello", false, false},
-        {"lost", false, false},
-        {"back", false, false},
-        {"preflight", false, true},
-        {"input", false, true},
-        {"setup", false, true},
-        {"start", false, true},
-        {"exit", false, true},
-        {"output", false, true},
-        {"left", false, true},
-        {"checked", false, true},
-        {"mpi", false, true},
-        {"address", false, true},
-        {"warn", false, true},
-        {"fail", false, true},
-        {"refused", false, false},
-        {"signal", false, false},
-        {"retry", false, false},
-        {"resume", false, false},
-        {"resize", false, false},
-        {"job", false, false},
-        {"enough", false, false},
-        {"receipt", false, false},
-        {"end", false, false},
-        {"metric", true, true},
-        {"progress", true, true},
-        {"sample", true, true},
+	{"run", false, false},
+	{"intent", false, false},
+	{"image", false, false},
+	{"state", false, false},
+	{"phase", false, true},
+	{"hello", false, false},
+	{"lost", false, false},
+	{"back", false, false},
+	{"preflight", false, true},
+	{"input", false, true},
+	{"setup", false, true},
+	{"start", false, true},
+	{"exit", false, true},
+	{"output", false, true},
+	{"left", false, true},
+	{"checked", false, true},
+	{"mpi", false, true},
+	{"address", false, true},
+	{"warn", false, true},
+	{"fail", false, true},
+	{"refused", false, false},
+	{"signal", false, false},
+	{"retry", false, false},
+	{"resume", false, false},
+	{"resize", false, false},
+	{"job", false, false},
+	{"enough", false, false},
+	{"receipt", false, false},
+	{"end", false, false},
+	{"metric", true, true},
+	{"progress", true, true},
+	{"sample", true, true},
 };
 
 static const struct kind *find_kind(const char *name)
@@ -65,8 +65,9 @@ static const struct kind *find_kind(const char *name)
 
 // --- making -----------------------------------------------------------------
 
-// Jansson's own packer refuses a text that is not UTF-8 and a number that is not finite, after it has taken the references it was given. A
-// file name or the cut end of an error text must not end a controller, so events are packed here: such bytes become U+FFFD, NaN null.
+// Jansson's own packer refuses a text that is not UTF-8 and a number that is not finite, after it has taken the
+// references it was given. A file name or the cut end of an error text must not end a controller, so events are packed
+// here: such bytes become U+FFFD, NaN null.
 struct packer {
 	const char *fmt;
 	va_list ap;

@@ -19,20 +19,21 @@ static json_t *parse(const char *text, struct error *err)
 static void test_make_keeps_members_in_order(void **state)
 {
 	autojson json_t *last = json_pack("[s,s]", "a", "b");
-	autojson json_t *event = event_make("exit", "s:i, s:n, s:s?, s:[i,s], s:{s:b}, s:O, s:s*, s:o*", "rank", 3, "status", "why", NULL,
-	        "list", 1, "x", "deep", "yes", 1, "last", last, "gone", NULL, "away", NULL);
+	autojson json_t *event = event_make("exit", "s:i, s:n, s:s?, s:[i,s], s:{s:b}, s:O, s:s*, s:o*", "rank", 3,
+		"status", "why", NULL, "list", 1, "x", "deep", "yes", 1, "last", last, "gone", NULL, "away", NULL);
 	assert_true(event_is(event, "exit"));
 	assert_true(json_real_value(json_object_get(event, "ts")) > 1e9);
 	json_object_del(event, "ts");
 	autofree char *line = event_print(event);
-	assert_string_equal(line,
-	        "{\"type\":\"exit\",\"rank\":3,\"status\":null,\"why\":null,\"list\":[1,\"x\"],\"deep\":{\"yes\":true},\"last\":["
-	        "\"a\",\"b\"]}\n");
+	assert_string_equal(line, "{\"type\":\"exit\",\"rank\":3,\"status\":null,\"why\":null,\"list\":[1,\"x\"],"
+				  "\"deep\":{\"yes\":true},\"last\":["
+				  "\"a\",\"b\"]}\n");
 }
 
 static void test_make_survives_bytes_and_nan(void **state)
 {
-	autojson json_t *event = event_make("warn", "s:s, s:f, s:s#", "why", "cut \xc3", "value", NAN, "part", "abcdef", 3);
+	autojson json_t *event =
+		event_make("warn", "s:s, s:f, s:s#", "why", "cut \xc3", "value", NAN, "part", "abcdef", 3);
 	assert_string_equal(json_string_value(json_object_get(event, "why")), "cut \xef\xbf\xbd");
 	assert_true(json_is_null(json_object_get(event, "value")));
 	assert_string_equal(json_string_value(json_object_get(event, "part")), "abc");
@@ -40,14 +41,16 @@ static void test_make_survives_bytes_and_nan(void **state)
 
 static void test_print_is_one_line_and_round_trips(void **state)
 {
-	autojson json_t *event = event_make("metric", "s:s, s:f, s:I", "name", "loss\nD\"", "value", 0.1, "step", (json_int_t)5000000000);
+	autojson json_t *event = event_make(
+		"metric", "s:s, s:f, s:I", "name", "loss\nD\"", "value", 0.1, "step", (json_int_t)5000000000);
 	autofree char *line = event_print(event);
 	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 	assert_non_null(strstr(line, "\"value\":0.1,"));
 	struct error err;
 	autojson json_t *back = event_parse(line, strlen(line), &err);
 	assert_non_null(back);
-	double ts = json_number_value(json_object_get(event, "ts")), ts_back = json_number_value(json_object_get(back, "ts"));
+	double ts = json_number_value(json_object_get(event, "ts")),
+	       ts_back = json_number_value(json_object_get(back, "ts"));
 	assert_true(fabs(ts - ts_back) < 2e-6);
 	json_object_del(event, "ts");
 	json_object_del(back, "ts");
@@ -60,18 +63,18 @@ static void test_parse_refuses(void **state)
 	static const struct {
 		const char *line, *why;
 	} bad[] = {
-	        {"", "no JSON"},
-	        {"{\"ts\":1,\"type\":\"run\"", "no JSON"},
-	        {"[1]", "no object"},
-	        {"{\"type\":\"run\"}", "'ts'"},
-	        {"{\"ts\":\"1\",\"type\":\"run\"}", "'ts'"},
-	        {"{\"ts\":-1,\"type\":\"run\"}", "'ts'"},
-	        {"{\"ts\":1e11,\"type\":\"run\"}", "'ts'"},
-	        {"{\"ts\":1}", "unknown type ''"},
-	        {"{\"ts\":1,\"type\":\"explode\"}", "'explode'"},
-	        {"{\"ts\":1,\"type\":\"run\",\"ts\":2}", "duplicate"},
-	        {"{\"ts\":1,\"type\":\"run\"} x", "no JSON"},
-	        {"{\"ts\":1,\"type\":\"run\",\"x\":\"\xff\"}", "no JSON"},
+		{"", "no JSON"},
+		{"{\"ts\":1,\"type\":\"run\"", "no JSON"},
+		{"[1]", "no object"},
+		{"{\"type\":\"run\"}", "'ts'"},
+		{"{\"ts\":\"1\",\"type\":\"run\"}", "'ts'"},
+		{"{\"ts\":-1,\"type\":\"run\"}", "'ts'"},
+		{"{\"ts\":1e11,\"type\":\"run\"}", "'ts'"},
+		{"{\"ts\":1}", "unknown type ''"},
+		{"{\"ts\":1,\"type\":\"explode\"}", "'explode'"},
+		{"{\"ts\":1,\"type\":\"run\",\"ts\":2}", "duplicate"},
+		{"{\"ts\":1,\"type\":\"run\"} x", "no JSON"},
+		{"{\"ts\":1,\"type\":\"run\",\"x\":\"\xff\"}", "no JSON"},
 	};
 	for (size_t i = 0; i < countof(bad); i++) {
 		struct error err = {0};
@@ -116,12 +119,12 @@ static void test_kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_make_keeps_members_in_order),
-	        cmocka_unit_test(test_make_survives_bytes_and_nan),
-	        cmocka_unit_test(test_print_is_one_line_and_round_trips),
-	        cmocka_unit_test(test_parse_refuses),
-	        cmocka_unit_test(test_parse_bounds_depth_and_size),
-	        cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_make_keeps_members_in_order),
+		cmocka_unit_test(test_make_survives_bytes_and_nan),
+		cmocka_unit_test(test_print_is_one_line_and_round_trips),
+		cmocka_unit_test(test_parse_refuses),
+		cmocka_unit_test(test_parse_bounds_depth_and_size),
+		cmocka_unit_test(test_kinds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
-// Starts the ranks of a real MPI program on several "nodes" of this machine and serves each node's with a PMI server of its own.
-// Not the agent: a loop small enough to see that pmi.c alone is what the MPI library needs.
+// Starts the ranks of a real MPI program on several "nodes" of this machine and serves each node's with a PMI server of
+// its own. Not the agent: a loop small enough to see that pmi.c alone is what the MPI library needs.
 //
-//   pmi_mpich NODES RANKS_PER_NODE same|own|none PROGRAM [ARGUMENT...]     same: all on one machine; own: each node its own; none: not told
+//   pmi_mpich NODES RANKS_PER_NODE same|own|none PROGRAM [ARGUMENT...]
+//   same: all on one machine; own: each node its own; none: not told
 #include "agent/pmi.h"
 #include "base/mem.h"
 
@@ -114,14 +115,14 @@ int main(int argc, char **argv)
 	for (size_t k = 0; k < nnodes; k++) {
 		nodes[k].first = k * each;
 		nodes[k].pmi = pmi_new(&(struct pmi_options){
-		        .name = "pmi-mpich",
-		        .size = size,
-		        .nlocal = each,
-		        .hosts = strcmp(argv[3], "none") == 0 ? NULL : hosts,
-		        .reply = on_reply,
-		        .fence = on_fence,
-		        .abort = on_abort,
-		        .data = &nodes[k],
+			.name = "pmi-mpich",
+			.size = size,
+			.nlocal = each,
+			.hosts = strcmp(argv[3], "none") == 0 ? NULL : hosts,
+			.reply = on_reply,
+			.fence = on_fence,
+			.abort = on_abort,
+			.data = &nodes[k],
 		});
 	}
 	pid_t pids[RANKS_MAX];

@@ -32,9 +32,10 @@ struct kind {
 	const char *name;
 	size_t things;    // that three nodes consist of, at the least
 	size_t addresses; // that two runs of three nodes have together
-	size_t many;      // nodes that cannot start, once more than can be told before somebody reads it, where that is one text for all
-	bool claims;      // addresses, by a descriptor
-	bool groups;      // control groups of this machine, for the ranks and not the agent
+	size_t many; // nodes that cannot start, once more than can be told before somebody reads it, where that is one
+		     // text for all
+	bool claims; // addresses, by a descriptor
+	bool groups; // control groups of this machine, for the ranks and not the agent
 	void (*dress)(json_t *plan); // what its plans have besides
 };
 
@@ -64,7 +65,7 @@ static void dress_in_hosts(json_t *plan) // of the farm
 {
 	size_t k;
 	json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), k, node) {
+	json_array_foreach (json_object_get(plan, "nodes"), k, node) {
 		autofree char *host = mem_printf("h%zu", k % 3);
 		json_object_set_new(node, "host", mem_json("{s:s}", "host", host));
 	}
@@ -74,9 +75,10 @@ static void dress_in_containers(json_t *plan)
 {
 	size_t k;
 	json_t *node;
-	json_array_foreach(json_object_get(plan, "nodes"), k, node) {
+	json_array_foreach (json_object_get(plan, "nodes"), k, node) {
 		autofree char *name = mem_printf("node-%zu", k);
-		autojson json_t *more = mem_json("{s:s, s:s, s:i, s:s}", "name", name, "role", "worker", "index", (int)k, "image", "standin:1");
+		autojson json_t *more = mem_json(
+			"{s:s, s:s, s:i, s:s}", "name", name, "role", "worker", "index", (int)k, "image", "standin:1");
 		json_object_update(node, more);
 	}
 	autofree char *volume = mem_printf("%s:/standin", getenv("STANDIN_DIR"));
@@ -84,9 +86,19 @@ static void dress_in_containers(json_t *plan)
 }
 
 static const struct kind kinds[] = {
-	{.name = "local", .things = 7, .addresses = 6, .many = 2000, .claims = true, .groups = true}, // agents, their ranks, a directory
-	{.name = "ssh", .things = 7, .addresses = 3, .many = 2, .groups = true, .dress = dress_in_hosts}, // a host has one address
-	{.name = "docker", .things = 4, .addresses = 6, .many = 2, .dress = dress_in_containers}, // containers, a network
+	{.name = "local",
+		.things = 7,
+		.addresses = 6,
+		.many = 2000,
+		.claims = true,
+		.groups = true}, // agents, their ranks, a directory
+	{.name = "ssh", .things = 7, .addresses = 3, .many = 2, .groups = true, .dress = dress_in_hosts}, // a host has
+													  // one address
+	{.name = "docker",
+		.things = 4,
+		.addresses = 6,
+		.many = 2,
+		.dress = dress_in_containers}, // containers, a network
 };
 
 static const struct kind *find_kind(const char *name)
@@ -109,8 +121,8 @@ static json_t *make_plan(size_t nodes, double cpus, long long memory)
 			json_object_set_new(node, "memory", json_integer(memory));
 		json_array_append_new(list, node);
 	}
-	json_t *plan = mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name, "nodes", list, "lease", 30,
-		"heartbeat", 5);
+	json_t *plan = mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name,
+		"nodes", list, "lease", 30, "heartbeat", 5);
 	if (kind->dress)
 		kind->dress(plan);
 	return plan;
@@ -213,7 +225,8 @@ static pid_t process(const json_t *h, const char *name)
 		char space[64] = "";
 		autofree char *proc = mem_printf("/proc/%s", e->d_name), *link = mem_printf("%s/ns/pid", proc);
 		if (isdigit((unsigned char)*e->d_name) && readlink(link, space, sizeof space - 1) > 0 &&
-			!strcmp(space, json_string_value(json_object_get(h, "space"))) && inner_pid(proc) == member(h, name))
+			!strcmp(space, json_string_value(json_object_get(h, "space"))) &&
+			inner_pid(proc) == member(h, name))
 			found = atoi(e->d_name);
 	}
 	closedir(d);
@@ -229,7 +242,8 @@ static size_t count_left(const char *label)
 	return json_array_size(found);
 }
 
-// What a reaper finds of this run (others may be going on beside this test), told apart by whether its controller lives.
+// What a reaper finds of this run (others may be going on beside this test), told apart by whether its controller
+// lives.
 static size_t count_live(const struct fixture *f, bool live)
 {
 	struct cluster c = {0};
@@ -237,7 +251,7 @@ static size_t count_live(const struct fixture *f, bool live)
 	assert_int_equal(row->left(&c, found, NULL), 0);
 	size_t i, count = 0;
 	json_t *item;
-	json_array_foreach(found, i, item)
+	json_array_foreach (found, i, item)
 		count += json_is_true(json_object_get(item, "live")) == live &&
 			 !strcmp(json_string_value(json_object_get(item, "run")), f->label);
 	return count;
@@ -379,8 +393,8 @@ static void one_node_fails_to_start(void **state)
 	assert_non_null(second);
 	autojson json_t *again = hello(f, 0, 0);
 	assert_int_equal(process(again, "pid"), before);
-	assert_string_not_equal(
-		json_string_value(json_object_get(second, "address")), json_string_value(json_object_get(first, "address")));
+	assert_string_not_equal(json_string_value(json_object_get(second, "address")),
+		json_string_value(json_object_get(first, "address")));
 	down(f);
 	assert_int_equal(count_left(f->label), 0);
 }
@@ -532,8 +546,8 @@ static long long memory_limit(pid_t pid)
 	autofree char *text = fs_read(path, 65536, NULL, NULL);
 	const char *v1 = text ? strstr(text, ":memory:") : NULL, *v2 = text && !v1 ? strstr(text, "0::") : NULL;
 	const char *group = v1 ? v1 + 8 : v2 ? v2 + 3 : "";
-	autofree char *file = mem_printf("/sys/fs/cgroup%s%.*s/%s", v1 ? "/memory" : "", (int)strcspn(group, "\n"), group,
-		v1 ? "memory.limit_in_bytes" : "memory.max");
+	autofree char *file = mem_printf("/sys/fs/cgroup%s%.*s/%s", v1 ? "/memory" : "", (int)strcspn(group, "\n"),
+		group, v1 ? "memory.limit_in_bytes" : "memory.max");
 	autofree char *limit = fs_read(file, 4096, NULL, NULL);
 	return limit && isdigit((unsigned char)*limit) ? atoll(limit) : -1;
 }
@@ -609,7 +623,8 @@ static void too_much_cpu_is_not_had(void **state)
 		poll(NULL, 0, 50);
 	autofree char *text = fs_read(path, 4096, NULL, NULL);
 	unsigned long user = 0, sys = 0;
-	assert_int_equal(sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
+	assert_int_equal(
+		sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys), 2);
 	double used = (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
 	assert_true(used < 0.35); // one second at 0.1, and some slack
 }
@@ -644,9 +659,9 @@ static void unknown_name(void **state)
 	assert_non_null(strstr(err.text, "did you mean 'local'"));
 }
 
-#define each(function)                                                                                                                     \
-	{                                                                                                                                  \
-		.name = #function, .test_func = function, .setup_func = set_up, .teardown_func = tear_down                                 \
+#define each(function)                                                                                                 \
+	{                                                                                                              \
+		.name = #function, .test_func = function, .setup_func = set_up, .teardown_func = tear_down             \
 	}
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -1,10 +1,11 @@
-// An agent that only exists: it reads the configuration an executor hands over, says hello by a file, starts one child and waits for its
-// end. The real one is src/agent: this one lets the executor contract be tested without a controller.
+// An agent that only exists: it reads the configuration an executor hands over, says hello by a file, starts one child
+// and waits for its end. The real one is src/agent: this one lets the executor contract be tested without a controller.
 //
-// hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. $STANDIN_DIR is /standin where nobody
-// says otherwise, a volume of a container. Files there say how it is to behave: "fails" holds the number of a node whose agent ends at once,
-// "speaks" what every agent says before it ends, "runs" the script of the child. As a bridge, a broom, a container's first process and where it
-// makes control groups it is the real one: what ssh and docker bring to a node is one program.
+// hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. $STANDIN_DIR
+// is /standin where nobody says otherwise, a volume of a container. Files there say how it is to behave: "fails" holds
+// the number of a node whose agent ends at once, "speaks" what every agent says before it ends, "runs" the script of
+// the child. As a bridge, a broom, a container's first process and where it makes control groups it is the real one:
+// what ssh and docker bring to a node is one program.
 #include "agent/bridge.h"
 #include "agent/broom.h"
 #include "agent/hold.h"
@@ -40,8 +41,14 @@ static pid_t start_rank(const char *cgroups)
 	autofree char *script = wish("runs");
 	char *argv[] = {"sh", "-c", script ? script : "exec sleep 1000", NULL};
 	char *env[] = {"PATH=/usr/bin:/bin", NULL};
-	struct proc_options options = {
-		.argv = argv, .env = env, .dir = own_dir(), .in = -1, .out = -1, .err = -1, .session = true, .cgroups = cgroups};
+	struct proc_options options = {.argv = argv,
+		.env = env,
+		.dir = own_dir(),
+		.in = -1,
+		.out = -1,
+		.err = -1,
+		.session = true,
+		.cgroups = cgroups};
 	return proc_spawn(&options, NULL, NULL);
 }
 
@@ -49,25 +56,31 @@ static void say_hello(json_t *config)
 {
 	const char *dir = json_string_value(json_object_get(config, "dir"));
 	autofree char *mine = fs_join(dir, "agent.json");
-	autofree char *hello = mem_printf("%s/hello-%s-%d", own_dir(), json_string_value(json_object_get(config, "run")),
-		(int)json_integer_value(json_object_get(config, "node")));
+	autofree char *hello =
+		mem_printf("%s/hello-%s-%d", own_dir(), json_string_value(json_object_get(config, "run")),
+			(int)json_integer_value(json_object_get(config, "node")));
 	const json_t *limits = json_object_get(config, "limits");
 	const char *run = json_string_value(json_object_get(config, "run"));
 	autojson json_t *groups = limits_where(limits, run, NULL);
-	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "cgroups", groups);
+	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started",
+		(json_int_t)proc_started(getpid()), "cgroups", groups);
 	autofree char *text = json_dumps(me, 0);
 	mkdir(dir, 0700);
 	fs_write(mine, text, strlen(text), 0600, NULL);
-	autofree char *procs = limits ? limits_make(limits, run, (size_t)json_integer_value(json_object_get(config, "node")), NULL) : NULL;
+	autofree char *procs =
+		limits ? limits_make(limits, run, (size_t)json_integer_value(json_object_get(config, "node")), NULL)
+		       : NULL;
 	if (procs)
 		json_object_set_new(config, "cgroups", json_string(procs));
 	char space[64] = "";
 	if (readlink("/proc/self/ns/pid", space, sizeof space - 1) > 0)
 		json_object_set_new(config, "space", json_string(space)); // of the numbers below
 	json_object_set_new(config, "pid", json_integer(getpid()));
-	json_object_set_new(config, "rank", json_integer(start_rank(json_string_value(json_object_get(config, "cgroups")))));
+	json_object_set_new(
+		config, "rank", json_integer(start_rank(json_string_value(json_object_get(config, "cgroups")))));
 	json_object_set_new(config, "label", json_string(getenv("MUSTER_RUN")));
-	json_object_set_new(config, "claimed", json_boolean(!fcntl((int)json_integer_value(json_object_get(config, "claim")), F_GETFD)));
+	json_object_set_new(config, "claimed",
+		json_boolean(!fcntl((int)json_integer_value(json_object_get(config, "claim")), F_GETFD)));
 	autofree char *all = json_dumps(config, 0);
 	fs_write(hello, all, strlen(all), 0600, NULL);
 }

@@ -57,8 +57,9 @@ static void set_up(void)
 		abort();
 	autofree char *file = fs_join(root, "file");
 	assert(fs_write(file, "0123456789", 10, 0600, NULL) == 0);
-	plan = mem_json("{s:[{}], s:[{s:s,s:s,s:s},{s:s,s:s,s:s},{s:s,s:s,s:s}]}", "nodes", "inputs", "kind", "http", "from", "http://x/y", "name", "y",
-		"kind", "path", "from", file, "name", "file", "kind", "path", "from", root, "name", "root");
+	plan = mem_json("{s:[{}], s:[{s:s,s:s,s:s},{s:s,s:s,s:s},{s:s,s:s,s:s}]}", "nodes", "inputs", "kind", "http",
+		"from", "http://x/y", "name", "y", "kind", "path", "from", file, "name", "file", "kind", "path", "from",
+		root, "name", "root");
 	loop = loop_new(0, NULL);
 	supply = supply_new(loop, plan, root, NULL, &ops, NULL, NULL);
 	atexit(clean_up);
@@ -85,7 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint64_t offset;
 		size_t n = supply_fill(supply, 0, &stream, &offset, buf, sizeof buf);
 		assert(n <= sizeof buf && (n == 0 || stream == SUPPLY_STREAMS + 1 || stream == SUPPLY_STREAMS + 2));
-		assert(n == 0 || stream != SUPPLY_STREAMS + 1 || (offset + n <= 10 && memcmp(buf, "0123456789" + offset, n) == 0));
+		assert(n == 0 || stream != SUPPLY_STREAMS + 1 ||
+			(offset + n <= 10 && memcmp(buf, "0123456789" + offset, n) == 0));
 		data = line + 1;
 	}
 	return 0;

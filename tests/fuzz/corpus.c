@@ -1,5 +1,5 @@
-// Runs a fuzz function over its corpus and over mutations of it that are the same every time: a plain test, without clang.
-// It does not look for new ground: that is libFuzzer's work (make fuzz).
+// Runs a fuzz function over its corpus and over mutations of it that are the same every time: a plain test, without
+// clang. It does not look for new ground: that is libFuzzer's work (make fuzz).
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>

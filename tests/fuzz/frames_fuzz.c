@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (n < 0)
 				return 0;
 			assert(used <= len - done && (size_t)n <= used);
-			assert(n == 0 || (payload >= data + at && payload + n <= data + at + len && kind <= FRAMES_ERRORS));
+			assert(n == 0 ||
+				(payload >= data + at && payload + n <= data + at + len && kind <= FRAMES_ERRORS));
 			done += used;
 			out += (size_t)n;
 			if (n == 0)

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	autojson json_t *list = inventory_parse(text, size, size && *data == 'a' ? "hosts.yaml" : "hosts", NULL, &err);
 	size_t i;
 	json_t *host;
-	json_array_foreach(list, i, host)
+	json_array_foreach (list, i, host)
 		assert(!hosts_check_name(json_string_value(json_object_get(host, "host")), NULL));
 	assert(list || *err.text);
 	return 0;

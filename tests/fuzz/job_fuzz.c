@@ -46,8 +46,7 @@ static void check_plan(const json_t *plan)
 	size_t i, nodes = plan_nodes(plan), size = plan_size(plan);
 	json_t *rank;
 	assert(nodes && size && size == json_array_size(json_object_get(plan, "ranks")) && plan_executor(plan));
-	json_array_foreach(json_object_get(plan, "ranks"), i, rank)
-	{
+	json_array_foreach (json_object_get(plan, "ranks"), i, rank) {
 		assert((size_t)json_integer_value(json_object_get(rank, "rank")) == i);
 		assert((size_t)json_integer_value(json_object_get(rank, "node")) < nodes);
 		assert(json_array_size(json_object_get(rank, "argv")) > 0);

@@ -1,5 +1,5 @@
-// What a node sends: frames of a byte that says which stream (events, a rank, a file, or 12 bytes of header as on the wire), two bytes of
-// length, then that many bytes.
+// What a node sends: frames of a byte that says which stream (events, a rank, a file, or 12 bytes of header as on the
+// wire), two bytes of length, then that many bytes.
 #include "base/fs.h"
 #include "base/mem.h"
 #include "controller/inbox.h"

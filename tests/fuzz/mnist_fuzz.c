@@ -1,5 +1,6 @@
-// Frames of mnist's servers and workers: the first byte says who hears them, then come frames, each led by two bytes of length. A server's
-// first frame is always a good hello, so that the rest meets a training; runs and incarnations are put right where the frame has 0.
+// Frames of mnist's servers and workers: the first byte says who hears them, then come frames, each led by two bytes of
+// length. A server's first frame is always a good hello, so that the rest meets a training; runs and incarnations are
+// put right where the frame has 0.
 #include "mnist/net.h"
 #include "mnist/server.h"
 #include "mnist/worker.h"
@@ -11,7 +12,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct job async = {.hidden = 2, .servers = 40, .workers = 2, .steps = 3, .seed = 1, .rate = 0.01};
-static const struct job sync = {.hidden = 2, .servers = 40, .workers = 2, .replicas = 2, .steps = 3, .seed = 1, .rate = 0.01};
+static const struct job sync = {
+	.hidden = 2, .servers = 40, .workers = 2, .replicas = 2, .steps = 3, .seed = 1, .rate = 0.01};
 static const uint64_t run = 7;
 
 static void server_sends(void *arg, const struct server_peer *to, struct packet *packet)
@@ -19,7 +21,8 @@ static void server_sends(void *arg, const struct server_peer *to, struct packet 
 	struct frame_head head;
 	assert(packet->size >= sizeof head && to->size <= sizeof to->name);
 	memcpy(&head, packet->data, sizeof head);
-	assert(head.kind == FRAME_WELCOME || head.kind == FRAME_PARAMS || head.kind == FRAME_FAREWELL || head.kind == FRAME_REFUSED);
+	assert(head.kind == FRAME_WELCOME || head.kind == FRAME_PARAMS || head.kind == FRAME_FAREWELL ||
+		head.kind == FRAME_REFUSED);
 	packet_drop(packet);
 }
 
@@ -84,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		worker = worker_new(job, 1, 5, (struct worker_world){NULL, worker_sends, says}, 1);
 	} else {
 		server = server_new(39, 40, 2, &state, run, (struct server_world){NULL, server_sends, says});
-		struct packet *hello = frame_new_hello(&(struct frame_head){.kind = FRAME_HELLO, .shard = 39, .run = run, .incarnation = 1}, job);
+		struct packet *hello = frame_new_hello(
+			&(struct frame_head){.kind = FRAME_HELLO, .shard = 39, .run = run, .incarnation = 1}, job);
 		server_take(server, &(struct server_peer){.size = 5}, hello, 1);
 		packet_drop(hello);
 		assert(state.file);

@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		progress_output(p, len % 3, at, len);
 		at += len + (newline != NULL);
 	}
-	struct panel panel = {.width = size % 131, .height = size % 37, .now = 1e9, .colour = size & 1, .utf8 = size & 2};
+	struct panel panel = {
+		.width = size % 131, .height = size % 37, .now = 1e9, .colour = size & 1, .utf8 = size & 2};
 	autostr struct str out = {0};
 	size_t lines = panel_draw(&panel, p, &out), count = 0;
 	for (const char *line = out.text; line && *line; count++) {

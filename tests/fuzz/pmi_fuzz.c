@@ -28,8 +28,13 @@ static void on_abort(size_t local, int code, void *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	server = pmi_new(&(struct pmi_options){
-	        .name = "r", .size = 2, .nlocal = 2, .hosts = (size_t[]){0, 0}, .reply = on_reply, .fence = on_fence, .abort = on_abort});
+	server = pmi_new(&(struct pmi_options){.name = "r",
+		.size = 2,
+		.nlocal = 2,
+		.hosts = (size_t[]){0, 0},
+		.reply = on_reply,
+		.fence = on_fence,
+		.abort = on_abort});
 	while (size > 0) {
 		size_t local = data[0] & 1, len = data[0] >> 1;
 		data++;

@@ -1,4 +1,5 @@
-// Output of a rank in pieces: each piece is led by a byte that is its length; every eighth piece is a line of MUSTER_METRICS_FD instead.
+// Output of a rank in pieces: each piece is led by a byte that is its length; every eighth piece is a line of
+// MUSTER_METRICS_FD instead.
 #include "agent/scan.h"
 #include "base/mem.h"
 #include "job/plan.h"
@@ -24,8 +25,11 @@ static void on_event(size_t local, json_t *event, void *data)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	autojson json_t *plan = mem_json("{s:[{s:s, s:s}, {s:s, s:s}], s:o, s:i}", "metrics", "name", "loss", "pattern",
-	        "loss[:=]\\s*(?<value>\\S+)(?: step (?<step>\\S+))?", "name", "slow", "pattern", "^((a+)+)$", "progress",
-	        size % 4 < 2 ? plan_progress() : mem_json("[s]", "(?<epoch>\\d+)/(?<epochs>\\d+) (?<done>\\S+) of (?<total>\\S+)"), "watched", (int)(size % 2));
+		"loss[:=]\\s*(?<value>\\S+)(?: step (?<step>\\S+))?", "name", "slow", "pattern", "^((a+)+)$",
+		"progress",
+		size % 4 < 2 ? plan_progress()
+			     : mem_json("[s]", "(?<epoch>\\d+)/(?<epochs>\\d+) (?<done>\\S+) of (?<total>\\S+)"),
+		"watched", (int)(size % 2));
 	struct scan *scan = scan_new(plan, 1, on_event, NULL, NULL);
 	assert(scan);
 	for (unsigned n = 0; size > 0; n++) {

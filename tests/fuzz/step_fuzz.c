@@ -1,4 +1,5 @@
-// What sudo says before a setup step begins, and the first words of the step: in whatever pieces, the answer is the same.
+// What sudo says before a setup step begins, and the first words of the step: in whatever pieces, the answer is the
+// same.
 #include "agent/step.h"
 #include "base/mem.h"
 

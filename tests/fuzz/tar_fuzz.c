@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	char root[] = "/tmp/tar-fuzz-XXXXXX";
 	assert(mkdtemp(root));
-	autofree char *archive = mem_printf("/proc/self/fd/%d", fd), *in = fs_join(root, "in"), *outside = fs_join(root, "outside");
+	autofree char *archive = mem_printf("/proc/self/fd/%d", fd), *in = fs_join(root, "in"),
+		      *outside = fs_join(root, "outside");
 	assert(mkdir(in, 0755) == 0 && fs_write(outside, "safe", 4, 0644, NULL) == 0);
 	tar_unpack(archive, in, NULL, NULL, NULL, NULL);
 	autofree char *text = fs_read(outside, 10, NULL, NULL);

@@ -1,5 +1,6 @@
-// Job files and what each must give: NAME.yaml beside NAME.plan.json or NAME.error; and the pages that are made from the table of keys.
-// MUSTER_GOLDEN_UPDATE=1 writes what is given now. Lines "# set: PATH=VALUE" and "# site: YAML" at the start of a job file are its options.
+// Job files and what each must give: NAME.yaml beside NAME.plan.json or NAME.error; and the pages that are made from
+// the table of keys. MUSTER_GOLDEN_UPDATE=1 writes what is given now. Lines "# set: PATH=VALUE" and "# site: YAML" at
+// the start of a job file are its options.
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/mem.h"

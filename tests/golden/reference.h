@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "job/field.h"
 
-// The page with what stands between each "<!-- keys: PATH -->" and the next "<!-- end -->" made anew; owned by the caller. NULL and err
-// when a map of the table has no such place in the page, or a place names no map.
+// The page with what stands between each "<!-- keys: PATH -->" and the next "<!-- end -->" made anew; owned by the
+// caller. NULL and err when a map of the table has no such place in the page, or a place names no map.
 char *reference_fill(const char *page, const struct field_shape *shape, struct error *err);
 
 #endif

@@ -65,8 +65,8 @@ static void add_python(struct images *set, const char *path)
 	struct pickle_array a;
 	pickle_find_array(p, "data", &a);
 	if (a.dims != 2 || a.dim[1] != CIFAR_BYTES || a.dim[0] < 1)
-		die("%s: \"data\" has %d dimensions, the last of %zu, expected images x %d", path, a.dims, a.dims ? a.dim[a.dims - 1] : 0,
-		        CIFAR_BYTES);
+		die("%s: \"data\" has %d dimensions, the last of %zu, expected images x %d", path, a.dims,
+			a.dims ? a.dim[a.dims - 1] : 0, CIFAR_BYTES);
 	memcpy(append(set, a.dim[0]), a.data, a.dim[0] * CIFAR_BYTES); // pickle_find_array promises that many
 	pickle_free(p);
 	free(b.data);
@@ -100,6 +100,7 @@ struct images cifar_load_dir(const char *dir, int test)
 		add_batch(&set, dir, name);
 	}
 	if (set.count == 0)
-		die("%s: no CIFAR-10 batch there: expected %s[.bin]", dir, test ? "test_batch" : "data_batch_1 to data_batch_5");
+		die("%s: no CIFAR-10 batch there: expected %s[.bin]", dir,
+			test ? "test_batch" : "data_batch_1 to data_batch_5");
 	return set;
 }

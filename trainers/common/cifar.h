@@ -6,6 +6,7 @@
 #define CIFAR_EDGE 32
 #define CIFAR_BYTES (3 * CIFAR_EDGE * CIFAR_EDGE)
 
-// From DIR the batches of the split: data_batch_1..5 or test_batch, with .bin (binary) or without (python). All that are there are
-// read, in order; at least one must be. Dies with the path and the reason when one is not what its name says.
+// From DIR the batches of the split: data_batch_1..5 or test_batch, with .bin (binary) or without (python). All that
+// are there are read, in order; at least one must be. Dies with the path and the reason when one is not what its name
+// says.
 struct images cifar_load_dir(const char *dir, int test);

@@ -1,4 +1,5 @@
-// CIFAR-10 in both layouts, made by hand the way the original files are (those that python3 pickles are tested in tests/trainers).
+// CIFAR-10 in both layouts, made by hand the way the original files are (those that python3 pickles are tested in
+// tests/trainers).
 #include "common/cifar.h"
 #include "common/mem.h"
 #include "common/testing.h"
@@ -42,30 +43,32 @@ static void put(struct buffer *b, const void *bytes, size_t size)
 
 #define PUT(b, literal) put(b, literal, sizeof literal - 1)
 
-// As Python 2 wrote data_batch_1: {'batch_label': ..., 'labels': [...], 'data': array of bytes, 'filenames': [...]}, protocol 2.
+// As Python 2 wrote data_batch_1: {'batch_label': ..., 'labels': [...], 'data': array of bytes, 'filenames': [...]},
+// protocol 2.
 static struct buffer python_batch(const char *rows)
 {
 	struct buffer b = {.size = 0};
 	PUT(&b, "\x80\x02}q\x01(U\x0b"
-	        "batch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05(K\x06K\x09"
-	        "e");
+		"batch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05(K\x06K\x09"
+		"e");
 	PUT(&b, "U\x04"
-	        "dataq\x06"
-	        "cnumpy.core.multiarray\n_reconstruct\nq\x07"
-	        "cnumpy\nndarray\nq\x08K\0\x85U\x01"
-	        "b\x87Rq\x09(K\x01");
+		"dataq\x06"
+		"cnumpy.core.multiarray\n_reconstruct\nq\x07"
+		"cnumpy\nndarray\nq\x08K\0\x85U\x01"
+		"b\x87Rq\x09(K\x01");
 	put(&b, rows, strlen(rows));
 	PUT(&b, "M\0\x0c\x86"
-	        "cnumpy\ndtype\nq\x0aU\x02u1K\0K\x01\x87Rq\x0b(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89T\0\x18\0\0");
+		"cnumpy\ndtype\nq\x0aU\x02u1K\0K\x01\x87Rq\x0b(K\x03U\x01|"
+		"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89T\0\x18\0\0");
 	for (int i = 0; i < IMAGES; i++) {
 		fill(b.bytes + b.size, i);
 		b.size += CIFAR_BYTES;
 	}
 	PUT(&b, "tbU\x09"
-	        "filenamesq\x0c]q\x0d(U\x05"
-	        "1.pngq\x0eU\x05"
-	        "2.pngq\x0f"
-	        "eu.");
+		"filenamesq\x0c]q\x0d(U\x05"
+		"1.pngq\x0eU\x05"
+		"2.pngq\x0f"
+		"eu.");
 	return b;
 }
 
@@ -145,65 +148,65 @@ static void test_bad_python(void **state)
 		const char *words;
 	} cases[] = {
 #define CASE(literal, words) {literal, sizeof literal - 1, words}
-	        CASE("hello, I am no pickle", "not a pickle of protocol 2"),
-	        CASE("\x80\x04}.", "not a pickle of protocol 2"),
-	        CASE("\x80\x02", "1 bytes wanted, 0 left"),
-	        CASE("\x80\x02.", "nothing on the stack"),
-	        CASE("\x80\x02}.", "has no \"data\""),
-	        CASE("\x80\x02].", "no dictionary"),
-	        CASE("\x80\x02}(u}u.", "no mark"),
-	        CASE("\x80\x02}(K\x01u.", "items for what is no dictionary"),
-	        CASE("\x80\x02K\x01K\x02"
-	             "a.",
-	                "items for what is no list"),
-	        CASE("\x80\x02(.", "nothing on the stack"),
-	        CASE("\x80\x02(q\0.", "nothing on the stack"),
-	        CASE("\x80\x02(\x85.", "nothing on the stack"),
-	        CASE("\x80\x02h\x05.", "memo 5 was never put"),
-	        CASE("\x80\x02}r\xff\xff\xff\xff.", "memo 4294967295"),
-	        CASE("\x80\x02T\xff\xff\xff\xffzz.", "4294967295 bytes wanted, 3 left"),
-	        CASE("\x80\x02"
-	             "cos\nsystem",
-	                "a name without an end"),
-	        CASE("\x80\x02"
-	             "cos\nsystem\nU\x04true\x85R.",
-	                "no dictionary"), // not called: an object without meaning
-	        CASE("\x80\x02"
-	             "cos\nsystem\nNR.",
-	                "a call without arguments"),
-	        CASE("\x80\x02"
-	             "c_codecs\nencode\n(X\x02\0\0\0\xc3\x28X\x06\0\0\0latin1tR.",
-	                "not latin1"),
-	        CASE("\x80\x02"
-	             "c_codecs\nencode\n(X\x01\0\0\0\xc3X\x06\0\0\0latin1tR.",
-	                "not latin1"),
-	        CASE("\x80\x02"
-	             "c_codecs\nencode\n(X\x02\0\0\0\xc4\x80X\x06\0\0\0latin1tR.",
-	                "not latin1"),
-	        CASE("\x80\x02(U\x01"
-	             "ai__main__\nfoo\n.",
-	                "opcode 0x69"),
-	        CASE("\x80\x02\x8a\x09\1\1\1\1\1\1\1\1\1.", "a number of 9 bytes"),
-	        CASE("\x80\x02}U\x04"
-	             "dataK\x05s.",
-	                "\"data\" is no numpy array"),
-	        CASE("\x80\x02}U\x04"
-	             "data"
-	             "cnumpy.core.multiarray\n_reconstruct\n)Rs.",
-	                "\"data\" is no numpy array"),
-	        CASE("\x80\x02}U\x04"
-	             "data"
-	             "cnumpy.core.multiarray\n_reconstruct\n)RK\x01"
-	             "bs.",
-	                "no tuple of 5"),
-	        CASE("\x80\x02}U\x04"
-	             "data"
-	             "cnumpy.core.multiarray\n_reconstruct\n)R(NNNNNtbs.",
-	                "\"data\" is no numpy array"),
-	        CASE("\x80\x02}U\x04"
-	             "data"
-	             "cnumpy.core.multiarray\n_reconstruct\n)R(K\1)N\x89U\0tbs.",
-	                "no array of bytes"),
+		CASE("hello, I am no pickle", "not a pickle of protocol 2"),
+		CASE("\x80\x04}.", "not a pickle of protocol 2"),
+		CASE("\x80\x02", "1 bytes wanted, 0 left"),
+		CASE("\x80\x02.", "nothing on the stack"),
+		CASE("\x80\x02}.", "has no \"data\""),
+		CASE("\x80\x02].", "no dictionary"),
+		CASE("\x80\x02}(u}u.", "no mark"),
+		CASE("\x80\x02}(K\x01u.", "items for what is no dictionary"),
+		CASE("\x80\x02K\x01K\x02"
+		     "a.",
+			"items for what is no list"),
+		CASE("\x80\x02(.", "nothing on the stack"),
+		CASE("\x80\x02(q\0.", "nothing on the stack"),
+		CASE("\x80\x02(\x85.", "nothing on the stack"),
+		CASE("\x80\x02h\x05.", "memo 5 was never put"),
+		CASE("\x80\x02}r\xff\xff\xff\xff.", "memo 4294967295"),
+		CASE("\x80\x02T\xff\xff\xff\xffzz.", "4294967295 bytes wanted, 3 left"),
+		CASE("\x80\x02"
+		     "cos\nsystem",
+			"a name without an end"),
+		CASE("\x80\x02"
+		     "cos\nsystem\nU\x04true\x85R.",
+			"no dictionary"), // not called: an object without meaning
+		CASE("\x80\x02"
+		     "cos\nsystem\nNR.",
+			"a call without arguments"),
+		CASE("\x80\x02"
+		     "c_codecs\nencode\n(X\x02\0\0\0\xc3\x28X\x06\0\0\0latin1tR.",
+			"not latin1"),
+		CASE("\x80\x02"
+		     "c_codecs\nencode\n(X\x01\0\0\0\xc3X\x06\0\0\0latin1tR.",
+			"not latin1"),
+		CASE("\x80\x02"
+		     "c_codecs\nencode\n(X\x02\0\0\0\xc4\x80X\x06\0\0\0latin1tR.",
+			"not latin1"),
+		CASE("\x80\x02(U\x01"
+		     "ai__main__\nfoo\n.",
+			"opcode 0x69"),
+		CASE("\x80\x02\x8a\x09\1\1\1\1\1\1\1\1\1.", "a number of 9 bytes"),
+		CASE("\x80\x02}U\x04"
+		     "dataK\x05s.",
+			"\"data\" is no numpy array"),
+		CASE("\x80\x02}U\x04"
+		     "data"
+		     "cnumpy.core.multiarray\n_reconstruct\n)Rs.",
+			"\"data\" is no numpy array"),
+		CASE("\x80\x02}U\x04"
+		     "data"
+		     "cnumpy.core.multiarray\n_reconstruct\n)RK\x01"
+		     "bs.",
+			"no tuple of 5"),
+		CASE("\x80\x02}U\x04"
+		     "data"
+		     "cnumpy.core.multiarray\n_reconstruct\n)R(NNNNNtbs.",
+			"\"data\" is no numpy array"),
+		CASE("\x80\x02}U\x04"
+		     "data"
+		     "cnumpy.core.multiarray\n_reconstruct\n)R(K\1)N\x89U\0tbs.",
+			"no array of bytes"),
 #undef CASE
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -219,12 +222,12 @@ static void test_bad_shapes(void **state)
 	static const struct {
 		const char *rows, *words;
 	} cases[] = {
-	        {"K\x01", "has 6144 bytes, its shape wants 3072"},
-	        {"K\x03", "has 6144 bytes, its shape wants 9216"},
-	        {"J\xff\xff\xff\xff", "impossible shape"},
-	        {"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", "impossible shape"}, // times 3072 is more than 64 bits
-	        {"N", "impossible shape"},
-	        {"U\x01x", "impossible shape"},
+		{"K\x01", "has 6144 bytes, its shape wants 3072"},
+		{"K\x03", "has 6144 bytes, its shape wants 9216"},
+		{"J\xff\xff\xff\xff", "impossible shape"},
+		{"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", "impossible shape"}, // times 3072 is more than 64 bits
+		{"N", "impossible shape"},
+		{"U\x01x", "impossible shape"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct buffer b = python_batch(cases[i].rows);
@@ -277,6 +280,6 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad_binary),
-	        cmocka_unit_test(test_bad_python), cmocka_unit_test(test_bad_shapes), cmocka_unit_test(test_damaged)};
+		cmocka_unit_test(test_bad_python), cmocka_unit_test(test_bad_shapes), cmocka_unit_test(test_damaged)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

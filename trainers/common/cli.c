@@ -29,7 +29,8 @@ static void print_help(const struct cli *cli)
 	for (int i = 0; i < cli->count; i++) {
 		const struct cli_row *r = &cli->rows[i];
 		char left[60];
-		snprintf(left, sizeof left, "--%s%s%s", r->name, r->argument ? " " : "", r->argument ? r->argument : "");
+		snprintf(
+			left, sizeof left, "--%s%s%s", r->name, r->argument ? " " : "", r->argument ? r->argument : "");
 		printf("  %-18s %s", left, r->help);
 		if (r->kind == CLI_NUMBER)
 			printf(" (%ld)", r->initial);
@@ -121,7 +122,8 @@ void cli_parse(const struct cli *cli, void *into, int argc, char **argv)
 {
 	struct option *table = mem_new((size_t)cli->count + 1, sizeof *table);
 	for (int i = 0; i < cli->count; i++)
-		table[i] = (struct option){cli->rows[i].name, cli->rows[i].argument ? required_argument : no_argument, NULL, i + 1};
+		table[i] = (struct option){
+			cli->rows[i].name, cli->rows[i].argument ? required_argument : no_argument, NULL, i + 1};
 	set_initial(cli, into);
 	opterr = 0;
 	optind = 0; // GNU: start anew

@@ -21,8 +21,8 @@ struct cli {
 	int count;
 };
 
-// Sets INTO's members to the rows' initial values, then reads the command line: --NAME VALUE, --NAME=VALUE, --FLAG. On --help prints it and
-// exits 0; on anything wrong ends as cli_usage does. The strings are argv's.
+// Sets INTO's members to the rows' initial values, then reads the command line: --NAME VALUE, --NAME=VALUE, --FLAG. On
+// --help prints it and exits 0; on anything wrong ends as cli_usage does. The strings are argv's.
 void cli_parse(const struct cli *cli, void *into, int argc, char **argv);
 
 // Prints "PROGRAM: text; see PROGRAM --help" to stderr and exits 2. Text as for printf.

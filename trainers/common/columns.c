@@ -6,8 +6,10 @@
 #include <string.h>
 
 #define CHUNK_PIXELS 32 // of the coarser side: rows of a product, or one image where that is more
-#define GROUPS 16       // whose gradients are summed each by itself, whoever does it, and then in order: the same sum for all threads
-#define NARROW 8        // channels
+#define GROUPS                                                                                                         \
+	16       // whose gradients are summed each by itself, whoever does it, and then in order: the same sum for all
+		 // threads
+#define NARROW 8 // channels
 
 // One thread's scratch memory.
 struct workspace {
@@ -73,7 +75,8 @@ static void clip(const struct columns *c, int at, int *from, int *to)
 static void gather(const struct columns *c, const float *image, float *patches)
 {
 	for (int i = 0; i < (int)coarse_pixels(c); i++, patches += patch(c)) {
-		int y = i / c->coarse_edge * c->stride - c->pad, x = i % c->coarse_edge * c->stride - c->pad, top, bottom, left, right;
+		int y = i / c->coarse_edge * c->stride - c->pad, x = i % c->coarse_edge * c->stride - c->pad, top,
+		    bottom, left, right;
 		clip(c, y, &top, &bottom);
 		clip(c, x, &left, &right);
 		if (bottom - top < c->kernel || right - left < c->kernel)
@@ -91,7 +94,8 @@ static void scatter(const struct columns *c, const float *patches, float *image)
 {
 	memset(image, 0, fine_image(c) * sizeof *image);
 	for (int i = 0; i < (int)coarse_pixels(c); i++, patches += patch(c)) {
-		int y = i / c->coarse_edge * c->stride - c->pad, x = i % c->coarse_edge * c->stride - c->pad, top, bottom, left, right;
+		int y = i / c->coarse_edge * c->stride - c->pad, x = i % c->coarse_edge * c->stride - c->pad, top,
+		    bottom, left, right;
 		clip(c, y, &top, &bottom);
 		clip(c, x, &left, &right);
 		for (int a = top; a < bottom; a++)
@@ -103,7 +107,8 @@ static void scatter(const struct columns *c, const float *patches, float *image)
 	}
 }
 
-static void read_fine(const struct columns *c, const struct kernels_source *fine, int first, int count, struct workspace *s)
+static void read_fine(
+	const struct columns *c, const struct kernels_source *fine, int first, int count, struct workspace *s)
 {
 	size_t pixels = (size_t)c->fine_edge * c->fine_edge;
 	c->kernels->read(fine, first * pixels, count * pixels, c->fine_ld, s->fine);
@@ -111,13 +116,14 @@ static void read_fine(const struct columns *c, const struct kernels_source *fine
 		gather(c, s->fine + i * fine_image(c), s->patches + i * coarse_pixels(c) * patch(c));
 }
 
-static void read_coarse(const struct columns *c, const struct kernels_source *coarse, int first, int count, struct workspace *s)
+static void read_coarse(
+	const struct columns *c, const struct kernels_source *coarse, int first, int count, struct workspace *s)
 {
 	c->kernels->read(coarse, first * coarse_pixels(c), count * coarse_pixels(c), c->coarse_ld, s->coarse);
 }
 
-void columns_to_coarse(const struct columns *c, int n, const float *weights, const struct kernels_source *fine, float *coarse, float *scratch,
-        struct winograd_finish finish)
+void columns_to_coarse(const struct columns *c, int n, const float *weights, const struct kernels_source *fine,
+	float *coarse, float *scratch, struct winograd_finish finish)
 {
 	const int chunk = columns_chunk(c);
 #pragma omp parallel
@@ -127,15 +133,15 @@ void columns_to_coarse(const struct columns *c, int n, const float *weights, con
 		for (int first = 0; first < n; first += chunk) {
 			int count = n - first < chunk ? n - first : chunk;
 			read_fine(c, fine, first, count, &s);
-			op_sgemm('N', 'T', count * (int)coarse_pixels(c), c->coarse, patch(c), s.patches, patch(c), weights, patch(c), 0,
-			        coarse + first * coarse_pixels(c) * c->coarse_ld, c->coarse_ld);
+			op_sgemm('N', 'T', count * (int)coarse_pixels(c), c->coarse, patch(c), s.patches, patch(c),
+				weights, patch(c), 0, coarse + first * coarse_pixels(c) * c->coarse_ld, c->coarse_ld);
 			finish.call(finish.arg, first / chunk, first, count);
 		}
 	}
 }
 
-void columns_to_fine(const struct columns *c, int n, const float *weights, const struct kernels_source *coarse, float *fine, float *scratch,
-        struct winograd_finish finish)
+void columns_to_fine(const struct columns *c, int n, const float *weights, const struct kernels_source *coarse,
+	float *fine, float *scratch, struct winograd_finish finish)
 {
 	const int chunk = columns_chunk(c);
 #pragma omp parallel
@@ -145,19 +151,21 @@ void columns_to_fine(const struct columns *c, int n, const float *weights, const
 		for (int first = 0; first < n; first += chunk) {
 			int count = n - first < chunk ? n - first : chunk;
 			read_coarse(c, coarse, first, count, &s);
-			op_sgemm('N', 'N', count * (int)coarse_pixels(c), patch(c), c->coarse, s.coarse, c->coarse_ld, weights, patch(c), 0,
-			        s.patches, patch(c));
+			op_sgemm('N', 'N', count * (int)coarse_pixels(c), patch(c), c->coarse, s.coarse, c->coarse_ld,
+				weights, patch(c), 0, s.patches, patch(c));
 			for (int i = 0; i < count; i++)
-				scatter(c, s.patches + i * coarse_pixels(c) * patch(c), fine + (first + i) * fine_image(c));
+				scatter(c, s.patches + i * coarse_pixels(c) * patch(c),
+					fine + (first + i) * fine_image(c));
 			finish.call(finish.arg, first / chunk, first, count);
 		}
 	}
 }
 
-void columns_gradient(const struct columns *c, int n, const struct kernels_source *fine, const struct kernels_source *coarse, float *grads,
-        float *scratch)
+void columns_gradient(const struct columns *c, int n, const struct kernels_source *fine,
+	const struct kernels_source *coarse, float *grads, float *scratch)
 {
-	const int chunk = columns_chunk(c), chunks = (n + chunk - 1) / chunk, groups = chunks < GROUPS ? chunks : GROUPS;
+	const int chunk = columns_chunk(c), chunks = (n + chunk - 1) / chunk,
+		  groups = chunks < GROUPS ? chunks : GROUPS;
 #pragma omp parallel
 	{
 		struct workspace s = workspace(c, scratch);
@@ -167,8 +175,9 @@ void columns_gradient(const struct columns *c, int n, const struct kernels_sourc
 				int count = n - first < chunk ? n - first : chunk;
 				read_fine(c, fine, first, count, &s);
 				read_coarse(c, coarse, first, count, &s);
-				op_sgemm('T', 'N', c->coarse, patch(c), count * (int)coarse_pixels(c), s.coarse, c->coarse_ld, s.patches, patch(c),
-				        first == g * chunk ? 0 : 1, scratch + g * weights_count(c), patch(c));
+				op_sgemm('T', 'N', c->coarse, patch(c), count * (int)coarse_pixels(c), s.coarse,
+					c->coarse_ld, s.patches, patch(c), first == g * chunk ? 0 : 1,
+					scratch + g * weights_count(c), patch(c));
 			}
 #pragma omp for
 		for (size_t i = 0; i < weights_count(c); i++)

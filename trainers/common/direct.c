@@ -56,23 +56,28 @@ static void pass_init(struct direct *c, struct op *op, enum pass pass)
 
 	if (!s->transposed) {
 		if (pass == FORWARD)
-			op_must(dnnl_convolution_forward_desc_init(&u.c, train, con, &in, &w, NULL, &out, stride, pad, pad));
+			op_must(dnnl_convolution_forward_desc_init(
+				&u.c, train, con, &in, &w, NULL, &out, stride, pad, pad));
 		else if (pass == DATA)
 			op_must(dnnl_convolution_backward_data_desc_init(&u.c, con, &in, &w, &out, stride, pad, pad));
 		else
-			op_must(dnnl_convolution_backward_weights_desc_init(&u.c, con, &in, &w, NULL, &out, stride, pad, pad));
+			op_must(dnnl_convolution_backward_weights_desc_init(
+				&u.c, con, &in, &w, NULL, &out, stride, pad, pad));
 	} else {
 		if (pass == FORWARD)
-			op_must(dnnl_deconvolution_forward_desc_init(&u.d, train, dec, &in, &w, NULL, &out, stride, pad, pad));
+			op_must(dnnl_deconvolution_forward_desc_init(
+				&u.d, train, dec, &in, &w, NULL, &out, stride, pad, pad));
 		else if (pass == DATA)
 			op_must(dnnl_deconvolution_backward_data_desc_init(&u.d, dec, &in, &w, &out, stride, pad, pad));
 		else
-			op_must(dnnl_deconvolution_backward_weights_desc_init(&u.d, dec, &in, &w, NULL, &out, stride, pad, pad));
+			op_must(dnnl_deconvolution_backward_weights_desc_init(
+				&u.d, dec, &in, &w, NULL, &out, stride, pad, pad));
 	}
 	op_init(op, c->device, &u, pass == FORWARD ? NULL : &c->forward);
 }
 
-static void forward_init(struct direct *c, const dnnl_memory_desc_t *in, const dnnl_memory_desc_t *out, const dnnl_memory_desc_t *w)
+static void forward_init(
+	struct direct *c, const dnnl_memory_desc_t *in, const dnnl_memory_desc_t *out, const dnnl_memory_desc_t *w)
 {
 	struct op *op = &c->forward;
 	pass_init(c, op, FORWARD);
@@ -84,7 +89,8 @@ static void forward_init(struct direct *c, const dnnl_memory_desc_t *in, const d
 	op_arg(op, DNNL_ARG_DST, c->forward_out.memory);
 }
 
-static void data_init(struct direct *c, const dnnl_memory_desc_t *in, const dnnl_memory_desc_t *out, const dnnl_memory_desc_t *w)
+static void data_init(
+	struct direct *c, const dnnl_memory_desc_t *in, const dnnl_memory_desc_t *out, const dnnl_memory_desc_t *w)
 {
 	struct op *op = &c->data;
 	pass_init(c, op, DATA);
@@ -96,13 +102,15 @@ static void data_init(struct direct *c, const dnnl_memory_desc_t *in, const dnnl
 	op_arg(op, DNNL_ARG_DIFF_SRC, c->data_in.memory);
 }
 
-static void gradients_init(struct direct *c, const dnnl_memory_desc_t *in, const dnnl_memory_desc_t *out, const dnnl_memory_desc_t *w)
+static void gradients_init(
+	struct direct *c, const dnnl_memory_desc_t *in, const dnnl_memory_desc_t *out, const dnnl_memory_desc_t *w)
 {
 	struct op *op = &c->gradients;
 	pass_init(c, op, WEIGHTS);
 	op_port_init_read(&c->gradients_in, c->device, c->in, in, op_md(op, dnnl_query_src_md));
 	op_port_init_read(&c->gradients_out, c->device, c->out, out, op_md(op, dnnl_query_diff_dst_md));
-	op_port_init_write(&c->gradients_weights, c->device, c->weights_gradient, w, op_md(op, dnnl_query_diff_weights_md));
+	op_port_init_write(
+		&c->gradients_weights, c->device, c->weights_gradient, w, op_md(op, dnnl_query_diff_weights_md));
 	op_arg(op, DNNL_ARG_SRC, c->gradients_in.memory);
 	op_arg(op, DNNL_ARG_DIFF_DST, c->gradients_out.memory);
 	op_arg(op, DNNL_ARG_DIFF_WEIGHTS, c->gradients_weights.memory);
@@ -129,8 +137,8 @@ void direct_free(struct direct *c)
 {
 	if (!c)
 		return;
-	struct op_port *ports[] = {&c->forward_in, &c->forward_weights, &c->forward_out, &c->data_out, &c->data_weights, &c->data_in,
-	        &c->gradients_in, &c->gradients_out, &c->gradients_weights};
+	struct op_port *ports[] = {&c->forward_in, &c->forward_weights, &c->forward_out, &c->data_out, &c->data_weights,
+		&c->data_in, &c->gradients_in, &c->gradients_out, &c->gradients_weights};
 	for (size_t i = 0; i < sizeof ports / sizeof *ports; i++)
 		op_port_fini(ports[i]);
 	op_fini(&c->forward);

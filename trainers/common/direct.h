@@ -18,8 +18,8 @@ struct direct_shape {
 
 struct direct;
 
-// For batches of exactly in.n = out.n images. PARAMS are the weights in PyTorch's order, not owned. Owned by the caller; DEVICE must
-// outlive it.
+// For batches of exactly in.n = out.n images. PARAMS are the weights in PyTorch's order, not owned. Owned by the
+// caller; DEVICE must outlive it.
 struct direct *direct_new(struct op_device *device, const struct direct_shape *shape, const float *params);
 void direct_free(struct direct *d);
 

@@ -85,11 +85,11 @@ struct layer_edge *edge_new(struct layer_device *d, struct layer_shape shape, co
 {
 	struct layer_edge *e = mem_new(1, sizeof *e);
 	*e = (struct layer_edge){.device = d,
-	        .shape = shape,
-	        .ld = shape.c < KERNELS_ALIGN ? shape.c : (shape.c + KERNELS_ALIGN - 1) / KERNELS_ALIGN * KERNELS_ALIGN,
-	        .norm = spec->norm,
-	        .activation = spec->activation,
-	        .slope = spec->activation == LAYER_RELU ? spec->slope : 1};
+		.shape = shape,
+		.ld = shape.c < KERNELS_ALIGN ? shape.c : (shape.c + KERNELS_ALIGN - 1) / KERNELS_ALIGN * KERNELS_ALIGN,
+		.norm = spec->norm,
+		.activation = spec->activation,
+		.slope = spec->activation == LAYER_RELU ? spec->slope : 1};
 	e->value = mem_map((size_t)shape.n * image(e));
 	vectors_init(e);
 	return e;
@@ -167,8 +167,11 @@ void edge_value_done(struct layer_edge *e, int n, int chunks)
 struct kernels_source edge_value(const struct layer_edge *e)
 {
 	bool as_it_is = !e->norm && e->activation != LAYER_RELU;
-	return (struct kernels_source){
-	        .kind = as_it_is ? SOURCE_PLAIN : SOURCE_ACTIVATION, .d = e->value, .a = e->scale, .b = e->shift, .slope = e->slope};
+	return (struct kernels_source){.kind = as_it_is ? SOURCE_PLAIN : SOURCE_ACTIVATION,
+		.d = e->value,
+		.a = e->scale,
+		.b = e->shift,
+		.slope = e->slope};
 }
 
 // ---- its gradient
@@ -181,7 +184,8 @@ void edge_finish_gradient(void *arg, int chunk, int first, int count)
 	float *gradient = layer_region(e->device, e->gradient) + first * image(e);
 	float *sums = e->sums + (size_t)chunk * 2 * e->ld;
 	memset(sums, 0, 2 * (size_t)e->ld * sizeof *sums);
-	e->device->kernels->slope(gradient, e->value + first * image(e), count * pixels(e), e->ld, e->scale, e->shift, e->slope, sums, sums + e->ld);
+	e->device->kernels->slope(gradient, e->value + first * image(e), count * pixels(e), e->ld, e->scale, e->shift,
+		e->slope, sums, sums + e->ld);
 }
 
 // With x = (value - mean) * inverse and g the gradient after batch norm, the gradient of the value is
@@ -192,7 +196,8 @@ void edge_gradient_done(struct layer_edge *e, int n, int chunks, int what)
 	if (!e->norm)
 		return;
 	for (int c = 0; c < e->shape.c; c++) {
-		double sum = total(e, chunks, 0, c), with_x = (total(e, chunks, 1, c) - e->mean[c] * sum) * e->inverse[c];
+		double sum = total(e, chunks, 0, c),
+		       with_x = (total(e, chunks, 1, c) - e->mean[c] * sum) * e->inverse[c];
 		double factor = e->gamma[c] * e->inverse[c];
 		e->by_gradient[c] = (float)factor;
 		e->by_value[c] = (float)(-factor * e->inverse[c] * with_x / count);
@@ -207,11 +212,11 @@ void edge_gradient_done(struct layer_edge *e, int n, int chunks, int what)
 struct kernels_source edge_gradient(const struct layer_edge *e)
 {
 	return (struct kernels_source){.kind = e->norm ? SOURCE_GRADIENT : SOURCE_PLAIN,
-	        .d = layer_region(e->device, e->gradient),
-	        .raw = e->value,
-	        .a = e->by_gradient,
-	        .b = e->by_value,
-	        .c = e->constant};
+		.d = layer_region(e->device, e->gradient),
+		.raw = e->value,
+		.a = e->by_gradient,
+		.b = e->by_value,
+		.c = e->constant};
 }
 
 // ---- the ends of a network

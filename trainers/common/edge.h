@@ -5,9 +5,18 @@
 #include "common/layer.h"
 #include "common/op.h"
 
-// Working memory that all layers of all networks use in turn: mapped once, as large as the neediest wants it. The networks' gradients (two
-// places, see layer_edge_place_gradient), the weights' gradients as they add up, copies for oneDNN, a pass's tiles.
-enum layer_region { REGION_GRADIENT_0, REGION_GRADIENT_1, REGION_ACCUMULATED, REGION_VALUE, REGION_SLOPE, REGION_SCRATCH, REGIONS };
+// Working memory that all layers of all networks use in turn: mapped once, as large as the neediest wants it. The
+// networks' gradients (two places, see layer_edge_place_gradient), the weights' gradients as they add up, copies for
+// oneDNN, a pass's tiles.
+enum layer_region {
+	REGION_GRADIENT_0,
+	REGION_GRADIENT_1,
+	REGION_ACCUMULATED,
+	REGION_VALUE,
+	REGION_SLOPE,
+	REGION_SCRATCH,
+	REGIONS
+};
 
 struct layer_device {
 	struct op_device op;
@@ -27,14 +36,14 @@ struct layer_edge {
 	float *value; // raw: before batch norm and activation
 	enum layer_region gradient;
 
-	// By channel: an activation's argument is scale * value + shift; the gradient of the raw value is by_gradient * gradient +
-	// by_value * value + constant.
+	// By channel: an activation's argument is scale * value + shift; the gradient of the raw value is by_gradient *
+	// gradient + by_value * value + constant.
 	float *scale, *shift, *by_gradient, *by_value, *constant;
-	double *mean, *inverse;         // of the standard deviation
-	const float *gamma, *beta;      // with norm
-	float *gamma_grad, *beta_grad;  //
-	float *sums;                    // two rows for each chunk of a pass
-	float *output;                  // for layer_edge_output
+	double *mean, *inverse;        // of the standard deviation
+	const float *gamma, *beta;     // with norm
+	float *gamma_grad, *beta_grad; //
+	float *sums;                   // two rows for each chunk of a pass
+	float *output;                 // for layer_edge_output
 };
 
 // Floats at the start of that region. Valid until the next network is made.

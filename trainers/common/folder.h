@@ -3,6 +3,7 @@
 #pragma once
 #include "common/image.h"
 
-// Every file under DIR that ends in .png, .jpg or .jpeg (any case), in the order of their paths, resized and cropped to SIZE x SIZE with
-// three channels, decoded once. Other files are passed over. Dies when there is no image, or one cannot be read.
+// Every file under DIR that ends in .png, .jpg or .jpeg (any case), in the order of their paths, resized and cropped to
+// SIZE x SIZE with three channels, decoded once. Other files are passed over. Dies when there is no image, or one
+// cannot be read.
 struct images folder_load(const char *dir, int size);

@@ -36,7 +36,8 @@ static uint32_t read_number(gzFile file, const char *path)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-// The header may claim anything: the memory grows with what is really there, so a small file cannot ask for a large allocation.
+// The header may claim anything: the memory grows with what is really there, so a small file cannot ask for a large
+// allocation.
 static uint8_t *read_pixels(gzFile file, const char *path, size_t total)
 {
 	uint8_t *pixels = NULL;
@@ -77,8 +78,10 @@ static void open_reader(struct idx_reader *r, char *path)
 {
 	gzFile file = open_file(path, MAGIC_IMAGES, "three dimensions");
 	uint32_t count = read_number(file, path), height = read_number(file, path), width = read_number(file, path);
-	if (count == 0 || height == 0 || width == 0 || height > MAX_EDGE || width > MAX_EDGE || count > MAX_BYTES / height / width)
-		die("%s: claims %u images of %u x %u, expected at least one, edges of at most %d", path, count, width, height, MAX_EDGE);
+	if (count == 0 || height == 0 || width == 0 || height > MAX_EDGE || width > MAX_EDGE ||
+		count > MAX_BYTES / height / width)
+		die("%s: claims %u images of %u x %u, expected at least one, edges of at most %d", path, count, width,
+			height, MAX_EDGE);
 	*r = (struct idx_reader){.path = path, .file = file, .count = count, .height = height, .width = width};
 }
 

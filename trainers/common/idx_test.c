@@ -81,15 +81,16 @@ static void test_bad(void **state)
 	dies_with(folder, "\x1f\x8b garbage that is no gzip", 26, "bad");
 	dies_with(folder, good, GOOD_SIZE + 1, "goes on after its 2 images"); // the literal's own zero byte
 	static const char *const heads[] = {
-	        "\0\0\x08\x03\0\0\0\0\0\0\0\2\0\0\0\3",             // no images
-	        "\0\0\x08\x03\0\0\0\1\0\0\0\0\0\0\0\3",             // no height
-	        "\0\0\x08\x03\0\0\0\1\0\0\0\2\xff\xff\xff\xff",     // absurd width
-	        "\0\0\x08\x03\xff\xff\xff\xff\0\0\x10\0\0\0\x10\0", // absurd total
-	        "\0\0\x08\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+		"\0\0\x08\x03\0\0\0\0\0\0\0\2\0\0\0\3",             // no images
+		"\0\0\x08\x03\0\0\0\1\0\0\0\0\0\0\0\3",             // no height
+		"\0\0\x08\x03\0\0\0\1\0\0\0\2\xff\xff\xff\xff",     // absurd width
+		"\0\0\x08\x03\xff\xff\xff\xff\0\0\x10\0\0\0\x10\0", // absurd total
+		"\0\0\x08\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
 	};
 	for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
 		dies_with(folder, heads[i], 16, "claims");
-	dies_with(folder, "\0\0\x08\x03\0\x03\0\0\0\0\0\xff\0\0\0\xff", 16, "ends after 0 bytes"); // 12 GB claimed: not allocated first
+	dies_with(folder, "\0\0\x08\x03\0\x03\0\0\0\0\0\xff\0\0\0\xff", 16,
+		"ends after 0 bytes"); // 12 GB claimed: not allocated first
 	testing_remove(folder);
 }
 
@@ -126,7 +127,7 @@ static void test_missing(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_damaged_gz), cmocka_unit_test(test_missing)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_damaged_gz), cmocka_unit_test(test_missing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,8 @@ void images_fini(struct images *set)
 static struct images sized(const char *path, unsigned long width, unsigned long height)
 {
 	if (width == 0 || height == 0 || width > IMAGE_MAX_PIXELS / height)
-		die("%s: %lu x %lu pixels, expected at least 1 and at most %d in all", path, width, height, IMAGE_MAX_PIXELS);
+		die("%s: %lu x %lu pixels, expected at least 1 and at most %d in all", path, width, height,
+			IMAGE_MAX_PIXELS);
 	return images_new(1, 3, (int)height, (int)width);
 }
 
@@ -72,11 +73,13 @@ static void png_to_rgb8(png_structp png, png_infop info)
 
 static struct images load_png(const char *path, FILE *file)
 {
-	png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, (void *)path, png_error_dies, png_warning_is_silent);
+	png_structp png =
+		png_create_read_struct(PNG_LIBPNG_VER_STRING, (void *)path, png_error_dies, png_warning_is_silent);
 	png_infop info = png ? png_create_info_struct(png) : NULL;
 	if (!info)
 		die("%s: out of memory", path);
-	png_set_user_limits(png, IMAGE_MAX_PIXELS, IMAGE_MAX_PIXELS); // sized() says it better than the library's million
+	png_set_user_limits(
+		png, IMAGE_MAX_PIXELS, IMAGE_MAX_PIXELS); // sized() says it better than the library's million
 	png_init_io(png, file);
 	png_read_info(png, info);
 	struct images set = sized(path, png_get_image_width(png, info), png_get_image_height(png, info));

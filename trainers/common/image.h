@@ -17,7 +17,8 @@ size_t images_bytes(const struct images *set);
 struct images images_new(size_t count, int channels, int height, int width);
 void images_fini(struct images *set);
 
-// One file, PNG or JPEG by its first bytes, as a set of one image of three channels (grey is copied to all, transparency is dropped).
-// Dies with the path and the reason when it cannot be read, is damaged, or claims more than IMAGE_MAX_PIXELS.
+// One file, PNG or JPEG by its first bytes, as a set of one image of three channels (grey is copied to all,
+// transparency is dropped). Dies with the path and the reason when it cannot be read, is damaged, or claims more than
+// IMAGE_MAX_PIXELS.
 #define IMAGE_MAX_PIXELS (1 << 27)
 struct images image_load(const char *path);

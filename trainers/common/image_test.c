@@ -132,8 +132,8 @@ static void test_absurd(void **state)
 {
 	(void)state;
 	// A PNG whose header (with the right checksum) claims 100,000,000 x 100,000,000 pixels.
-	static const uint8_t png[] =
-	        "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x05\xf5\xe1\0\x05\xf5\xe1\0\x08\x02\0\0\0\x4c\x5d\x2a\x51\0\0\0\0IDAT\x35\xaf\x06\x1e";
+	static const uint8_t png[] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x05\xf5\xe1\0\x05\xf5\xe1\0\x08\x02\0\0\0\x4c\x5d"
+				     "\x2a\x51\0\0\0\0IDAT\x35\xaf\x06\x1e";
 	char *folder = testing_folder(), *path = testing_file(folder, "huge.png", png, sizeof png - 1);
 	testing_dies(load, path, "huge.png: ");
 	free(path);
@@ -161,8 +161,8 @@ static void test_folder(void **state)
 		free(sub);
 	}
 	testing_dies(load_folder, folder, "no .png, .jpg or .jpeg file");
-	char *paths[] = {testing_path(folder, "b/deeper/2.PNG"), testing_path(folder, "a/1.jpeg"), testing_path(folder, "z.jpg"),
-	        testing_path(folder, "a/notes.txt")};
+	char *paths[] = {testing_path(folder, "b/deeper/2.PNG"), testing_path(folder, "a/1.jpeg"),
+		testing_path(folder, "z.jpg"), testing_path(folder, "a/notes.txt")};
 	write_png(paths[0], PNG_FORMAT_RGBA);
 	write_jpeg(paths[1]);
 	write_jpeg(paths[2]);
@@ -172,7 +172,8 @@ static void test_folder(void **state)
 	assert_int_equal(set.channels, 3);
 	assert_int_equal(set.width, 16);
 	assert_int_equal(set.height, 16);
-	// 16 x 8 becomes 32 x 16, of which the middle 16 columns stay: both colours. The PNG is the second of a/, b/, z.
+	// 16 x 8 becomes 32 x 16, of which the middle 16 columns stay: both colours. The PNG is the second of a/, b/,
+	// z.
 	const uint8_t *png = set.pixels + images_bytes(&set);
 	assert_int_equal(png[0], colour[0][0]);
 	assert_int_equal(png[15], colour[1][0]);
@@ -188,7 +189,7 @@ static void test_folder(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_decode), cmocka_unit_test(test_damaged), cmocka_unit_test(test_absurd),
-	        cmocka_unit_test(test_folder)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_decode), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_absurd), cmocka_unit_test(test_folder)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

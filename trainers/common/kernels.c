@@ -64,8 +64,8 @@ static void sum(const float *restrict x, size_t pixels, int ld, float *restrict 
 		}
 }
 
-static void slope(float *restrict g, const float *restrict raw, size_t pixels, int ld, const float *restrict a, const float *restrict b,
-        float slope, float *restrict sum, float *restrict with_raw)
+static void slope(float *restrict g, const float *restrict raw, size_t pixels, int ld, const float *restrict a,
+	const float *restrict b, float slope, float *restrict sum, float *restrict with_raw)
 {
 	for (size_t i = 0; i < pixels; i++, g += ld, raw += ld)
 		for (int c = 0; c < ld; c++) {
@@ -142,13 +142,15 @@ static void fine_gather(const float *x, size_t row, int ld, struct kernels_tile 
 			const float *from = x + (p >> 1) * row + (size_t)(p & 1) * ld + c;
 			float *to = v.at + (size_t)p * ld + c;
 			vec t[5][5];
-			EACH(j, 5) {
+			EACH(j, 5)
+			{
 				vec d[5], r[5];
 				EACH(i, 5) d[i] = load(from + 2 * i * row + (size_t)2 * j * ld);
 				gather_fine(r, d);
 				EACH(i, 5) t[i][j] = r[i];
 			}
-			EACH(i, 5) {
+			EACH(i, 5)
+			{
 				vec r[5];
 				gather_fine(r, t[i]);
 				EACH(j, 5) store(to + (i * 5 + j) * v.step, r[j]);
@@ -163,16 +165,19 @@ static void fine_scatter(float *x, size_t row, int ld, struct kernels_tile v)
 			const float *from = v.at + (size_t)p * ld + c;
 			float *to = x + (p >> 1) * row + (size_t)(p & 1) * ld + c;
 			vec t[5][5];
-			EACH(j, 5) {
+			EACH(j, 5)
+			{
 				vec d[5], r[5];
 				EACH(i, 5) r[i] = load(from + (i * 5 + j) * v.step);
 				scatter_fine(d, r);
 				EACH(i, 5) t[i][j] = d[i];
 			}
-			EACH(i, 5) {
+			EACH(i, 5)
+			{
 				vec d[5];
 				scatter_fine(d, t[i]);
-				EACH(j, 5) {
+				EACH(j, 5)
+				{
 					float *pixel = to + 2 * i * row + (size_t)2 * j * ld;
 					store(pixel, load(pixel) + d[j]);
 				}
@@ -184,13 +189,15 @@ static void coarse_gather(const float *y, size_t row, int ld, struct kernels_til
 {
 	for (int c = 0; c < ld; c += WIDTH) {
 		vec t[5][4];
-		EACH(j, 4) {
+		EACH(j, 4)
+		{
 			vec d[4], r[5];
 			EACH(i, 4) d[i] = load(y + i * row + (size_t)j * ld + c);
 			gather_coarse(r, d);
 			EACH(i, 5) t[i][j] = r[i];
 		}
-		EACH(i, 5) {
+		EACH(i, 5)
+		{
 			vec r[5];
 			gather_coarse(r, t[i]);
 			EACH(j, 5) store(q.at + c + (i * 5 + j) * q.step, r[j]);
@@ -202,13 +209,15 @@ static void coarse_scatter(float *y, size_t row, int ld, struct kernels_tile q)
 {
 	for (int c = 0; c < ld; c += WIDTH) {
 		vec t[4][5];
-		EACH(j, 5) {
+		EACH(j, 5)
+		{
 			vec d[4], r[5];
 			EACH(i, 5) r[i] = load(q.at + c + (i * 5 + j) * q.step);
 			scatter_coarse(d, r);
 			EACH(i, 4) t[i][j] = d[i];
 		}
-		EACH(i, 4) {
+		EACH(i, 4)
+		{
 			vec d[4];
 			scatter_coarse(d, t[i]);
 			EACH(j, 4) store(y + i * row + (size_t)j * ld + c, d[j]);
@@ -216,7 +225,8 @@ static void coarse_scatter(float *y, size_t row, int ld, struct kernels_tile q)
 	}
 }
 
-// ---- weights. Vectors run over the coarse channels, which in PyTorch's order are the farthest apart: WIDTH kernels are turned at a time.
+// ---- weights. Vectors run over the coarse channels, which in PyTorch's order are the farthest apart: WIDTH kernels
+// are turned at a time.
 
 static void weights(const float *w, int fine, int coarse, float *u, size_t phase, size_t step)
 {
@@ -227,13 +237,15 @@ static void weights(const float *w, int fine, int coarse, float *u, size_t phase
 				turned[i][l] = w[(size_t)(k + l) * fine * 16 + i];
 		for (int p = 0; p < 4; p++) {
 			vec t[5][2];
-			EACH(f, 2) {
+			EACH(f, 2)
+			{
 				vec r[5], d[2];
 				EACH(e, 2) d[e] = load(turned[(2 * e + (p >> 1)) * 4 + 2 * f + (p & 1)]);
 				gather_weights(r, d);
 				EACH(i, 5) t[i][f] = r[i];
 			}
-			EACH(i, 5) {
+			EACH(i, 5)
+			{
 				vec r[5];
 				gather_weights(r, t[i]);
 				EACH(j, 5) store(u + p * phase + (i * 5 + j) * step + k, r[j]);
@@ -248,13 +260,15 @@ static void weights_gradient(float *w, int fine, int coarse, const float *u, siz
 		float turned[16][WIDTH];
 		for (int p = 0; p < 4; p++) {
 			vec t[2][5];
-			EACH(j, 5) {
+			EACH(j, 5)
+			{
 				vec r[5], d[2];
 				EACH(i, 5) r[i] = load(u + p * phase + (i * 5 + j) * step + k);
 				scatter_weights(d, r);
 				EACH(e, 2) t[e][j] = d[e];
 			}
-			EACH(e, 2) {
+			EACH(e, 2)
+			{
 				vec d[2];
 				scatter_weights(d, t[e]);
 				EACH(f, 2) store(turned[(2 * e + (p >> 1)) * 4 + 2 * f + (p & 1)], d[f]);
@@ -266,7 +280,8 @@ static void weights_gradient(float *w, int fine, int coarse, const float *u, siz
 	}
 }
 
-static void adam(float *restrict x, const float *restrict g, float *restrict m, float *restrict v, size_t count, const struct kernels_adam *k)
+static void adam(float *restrict x, const float *restrict g, float *restrict m, float *restrict v, size_t count,
+	const struct kernels_adam *k)
 {
 	const struct kernels_adam a = *k;
 	for (size_t i = 0; i < count; i++) {
@@ -277,5 +292,5 @@ static void adam(float *restrict x, const float *restrict g, float *restrict m, 
 }
 
 extern const struct kernels NAME;
-const struct kernels NAME = {
-        SAID, read, sum, slope, fine_gather, fine_scatter, coarse_gather, coarse_scatter, weights, weights_gradient, adam};
+const struct kernels NAME = {SAID, read, sum, slope, fine_gather, fine_scatter, coarse_gather, coarse_scatter, weights,
+	weights_gradient, adam};

@@ -1,14 +1,15 @@
 // The inner loops of the layers, compiled once for each instruction set and picked when the program starts.
-// Not oneDNN's kernels (op.h) and not the order they are called in (winograd.h, layer.h): no threads, no memory of their own.
+// Not oneDNN's kernels (op.h) and not the order they are called in (winograd.h, layer.h): no threads, no memory of
+// their own.
 #pragma once
 #include <stddef.h>
 
-// Channels are kept side by side ("NHWC"), LD floats from pixel to pixel. LD is a multiple of KERNELS_ALIGN wherever vectors are used, and
-// the floats between the last channel and LD are zero.
+// Channels are kept side by side ("NHWC"), LD floats from pixel to pixel. LD is a multiple of KERNELS_ALIGN wherever
+// vectors are used, and the floats between the last channel and LD are zero.
 #define KERNELS_ALIGN 16
 
-// A value that is read: D alone; or an activation, v > 0 ? v : SLOPE * v with v = A[c] * D + B[c]; or a gradient that passes through batch
-// norm, A[c] * D + B[c] * RAW + C[c].
+// A value that is read: D alone; or an activation, v > 0 ? v : SLOPE * v with v = A[c] * D + B[c]; or a gradient that
+// passes through batch norm, A[c] * D + B[c] * RAW + C[c].
 struct kernels_source {
 	enum { SOURCE_PLAIN, SOURCE_ACTIVATION, SOURCE_GRADIENT } kind;
 	const float *d, *raw, *a, *b, *c;
@@ -37,19 +38,21 @@ struct kernels {
 	void (*sum)(const float *x, size_t pixels, int ld, float *sum, float *squares);
 
 	// G *= activation'(A * RAW + B); adds to SUM and WITH_RAW what G and G * RAW then add up to.
-	void (*slope)(float *g, const float *raw, size_t pixels, int ld, const float *a, const float *b, float slope, float *sum,
-	        float *with_raw);
+	void (*slope)(float *g, const float *raw, size_t pixels, int ld, const float *a, const float *b, float slope,
+		float *sum, float *with_raw);
 
-	// The transforms of winograd.h on LD channels. Of the finer side, an image's tile begins at X, LD floats from pixel to pixel, ROW
-	// floats from row to row; the four phases of a product are LD floats apart. scatter adds to X.
+	// The transforms of winograd.h on LD channels. Of the finer side, an image's tile begins at X, LD floats from
+	// pixel to pixel, ROW floats from row to row; the four phases of a product are LD floats apart. scatter adds to
+	// X.
 	void (*fine_gather)(const float *x, size_t row, int ld, struct kernels_tile v);
 	void (*fine_scatter)(float *x, size_t row, int ld, struct kernels_tile v);
 	// Of the coarser side: 4 x 4 pixels.
 	void (*coarse_gather)(const float *y, size_t row, int ld, struct kernels_tile q);
 	void (*coarse_scatter)(float *y, size_t row, int ld, struct kernels_tile q);
 
-	// Weights of one fine channel, PyTorch's W[coarse][fine][4][4], to U[25][4][fine][coarse] and the gradient back (which adds to W).
-	// W is that channel's first kernel, FINE the number of channels; U is phase 0 of product 0, PHASE and STEP floats apart.
+	// Weights of one fine channel, PyTorch's W[coarse][fine][4][4], to U[25][4][fine][coarse] and the gradient back
+	// (which adds to W). W is that channel's first kernel, FINE the number of channels; U is phase 0 of product 0,
+	// PHASE and STEP floats apart.
 	void (*weights)(const float *w, int fine, int coarse, float *u, size_t phase, size_t step);
 	void (*weights_gradient)(float *w, int fine, int coarse, const float *u, size_t phase, size_t step);
 

@@ -73,8 +73,8 @@ static bool winograd_is_for(const struct layer *l)
 {
 	const struct layer_spec *s = &l->spec;
 	const struct layer_edge *fine = fine_edge(l), *coarse = coarse_edge(l);
-	return s->kernel == 4 && s->stride == 2 && s->pad == 1 && fine->shape.h == fine->shape.w && fine->shape.h == 2 * coarse->shape.h &&
-	       winograd_fits(coarse->shape.h, fine->ld, coarse->ld);
+	return s->kernel == 4 && s->stride == 2 && s->pad == 1 && fine->shape.h == fine->shape.w &&
+	       fine->shape.h == 2 * coarse->shape.h && winograd_fits(coarse->shape.h, fine->ld, coarse->ld);
 }
 
 static void winograd_start(struct layer *l, size_t *accumulated)
@@ -123,23 +123,24 @@ static void winograd_gradient(struct layer *l, int n, int what)
 static bool columns_are_for(const struct layer *l)
 {
 	const struct layer_edge *fine = fine_edge(l), *coarse = coarse_edge(l);
-	return fine->shape.h == fine->shape.w && coarse->shape.h == coarse->shape.w && columns_fits(coarse->shape.h, fine->shape.c);
+	return fine->shape.h == fine->shape.w && coarse->shape.h == coarse->shape.w &&
+	       columns_fits(coarse->shape.h, fine->shape.c);
 }
 
 static void columns_start(struct layer *l)
 {
 	const struct layer_edge *fine = fine_edge(l), *coarse = coarse_edge(l);
 	l->columns = (struct columns){.kernels = l->device->kernels,
-	        .n = l->in->shape.n,
-	        .kernel = l->spec.kernel,
-	        .stride = l->spec.stride,
-	        .pad = l->spec.pad,
-	        .fine_edge = fine->shape.h,
-	        .coarse_edge = coarse->shape.h,
-	        .fine = fine->shape.c,
-	        .coarse = coarse->shape.c,
-	        .fine_ld = fine->ld,
-	        .coarse_ld = coarse->ld};
+		.n = l->in->shape.n,
+		.kernel = l->spec.kernel,
+		.stride = l->spec.stride,
+		.pad = l->spec.pad,
+		.fine_edge = fine->shape.h,
+		.coarse_edge = coarse->shape.h,
+		.fine = fine->shape.c,
+		.coarse = coarse->shape.c,
+		.fine_ld = fine->ld,
+		.coarse_ld = coarse->ld};
 	layer_need(l->device, REGION_SCRATCH, columns_scratch_count(&l->columns, omp_get_max_threads()));
 }
 
@@ -160,7 +161,8 @@ static void columns_weights(struct layer *l, int n)
 {
 	struct kernels_source in = edge_value(l->in), out = edge_gradient(l->out);
 	bool conv = l->spec.kind == LAYER_CONV;
-	columns_gradient(&l->columns, n, conv ? &in : &out, conv ? &out : &in, l->grads, layer_region(l->device, REGION_SCRATCH));
+	columns_gradient(&l->columns, n, conv ? &in : &out, conv ? &out : &in, l->grads,
+		layer_region(l->device, REGION_SCRATCH));
 }
 
 // ---- oneDNN's
@@ -175,11 +177,11 @@ static void direct_start(struct layer *l, int n)
 	if (l->direct_n == n)
 		return;
 	struct direct_shape s = {.transposed = l->spec.kind == LAYER_DECONV,
-	        .kernel = l->spec.kernel,
-	        .stride = l->spec.stride,
-	        .pad = l->spec.pad,
-	        .in = side(l->in, n),
-	        .out = side(l->out, n)};
+		.kernel = l->spec.kernel,
+		.stride = l->spec.stride,
+		.pad = l->spec.pad,
+		.in = side(l->in, n),
+		.out = side(l->out, n)};
 	direct_free(l->direct);
 	l->direct = direct_new(&l->device->op, &s, l->params);
 	l->direct_n = n;
@@ -227,8 +229,8 @@ static void direct_gradient(struct layer *l, int n)
 
 // ---- any
 
-struct layer *layer_new(struct layer_device *d, const struct layer_spec *spec, enum layer_way way, struct layer_edge *in,
-        const float *params, float *grads, size_t *accumulated, struct layer_edge **out)
+struct layer *layer_new(struct layer_device *d, const struct layer_spec *spec, enum layer_way way,
+	struct layer_edge *in, const float *params, float *grads, size_t *accumulated, struct layer_edge **out)
 {
 	struct layer *l = mem_new(1, sizeof *l);
 	*l = (struct layer){.device = d, .spec = *spec, .in = in, .params = params, .grads = grads, .stale = true};
@@ -248,8 +250,11 @@ struct layer *layer_new(struct layer_device *d, const struct layer_spec *spec, e
 		columns_start(l);
 	} else {
 		l->by = BY_ONEDNN;
-		layer_need(d, REGION_VALUE, layer_shape_count((struct layer_shape){in->shape.n, in->ld, in->shape.h, in->shape.w}));
-		layer_need(d, REGION_SLOPE, layer_shape_count((struct layer_shape){in->shape.n, l->out->ld, l->out->shape.h, l->out->shape.w}));
+		layer_need(d, REGION_VALUE,
+			layer_shape_count((struct layer_shape){in->shape.n, in->ld, in->shape.h, in->shape.w}));
+		layer_need(d, REGION_SLOPE,
+			layer_shape_count(
+				(struct layer_shape){in->shape.n, l->out->ld, l->out->shape.h, l->out->shape.w}));
 	}
 	return l;
 }
@@ -301,13 +306,16 @@ void layer_backward(struct layer *l, int n, int what)
 		backward_weights(l, n, what);
 	if (!(what & LAYER_INPUT))
 		return;
-	int chunks = l->by == BY_WINOGRAD ? winograd_pass(l, n, false) : l->by == BY_COLUMNS ? columns_pass(l, n, false) : direct_down(l, n);
+	int chunks = l->by == BY_WINOGRAD  ? winograd_pass(l, n, false)
+		     : l->by == BY_COLUMNS ? columns_pass(l, n, false)
+					   : direct_down(l, n);
 	edge_gradient_done(l->in, n, chunks, what);
 }
 
 const char *layer_way_name(const struct layer *l)
 {
-	static const char *const names[] = {[BY_WINOGRAD] = "winograd", [BY_COLUMNS] = "columns", [BY_ONEDNN] = "direct"};
+	static const char *const names[] = {
+		[BY_WINOGRAD] = "winograd", [BY_COLUMNS] = "columns", [BY_ONEDNN] = "direct"};
 	return names[l->by];
 }
 

@@ -1,7 +1,7 @@
-// Every layer, and both networks whole: forward against a plain double-precision reference, backward against central differences of that
-// reference. Differences are taken of the reference, not of the float code, so that they are good to nine digits and the tolerance is the
-// float code's own rounding; each is taken with two steps, and where they disagree (a kink of relu between) the entry is passed over and
-// counted.
+// Every layer, and both networks whole: forward against a plain double-precision reference, backward against central
+// differences of that reference. Differences are taken of the reference, not of the float code, so that they are good
+// to nine digits and the tolerance is the float code's own rounding; each is taken with two steps, and where they
+// disagree (a kink of relu between) the entry is passed over and counted.
 #include "common/mem.h"
 #include "common/nn.h"
 #include "common/rng.h"
@@ -29,8 +29,8 @@ static double *doubles(size_t count)
 	return mem_new(count, sizeof(double));
 }
 
-FAST static void ref_conv(
-        const struct layer_spec *s, const double *w, struct layer_shape in, const double *x, struct layer_shape out, double *y)
+FAST static void ref_conv(const struct layer_spec *s, const double *w, struct layer_shape in, const double *x,
+	struct layer_shape out, double *y)
 {
 	for (int n = 0; n < out.n; n++)
 		for (int o = 0; o < out.c; o++)
@@ -38,29 +38,32 @@ FAST static void ref_conv(
 				double sum = 0;
 				for (int c = 0; c < in.c; c++)
 					for (int a = 0, h = i / out.w * s->stride - s->pad; a < s->kernel; a++, h++)
-						for (int b = 0, v = i % out.w * s->stride - s->pad; b < s->kernel && h >= 0 && h < in.h;
-						        b++, v++)
+						for (int b = 0, v = i % out.w * s->stride - s->pad;
+							b < s->kernel && h >= 0 && h < in.h; b++, v++)
 							if (v >= 0 && v < in.w)
-								sum += w[((o * in.c + c) * s->kernel + a) * s->kernel + b] *
+								sum += w[((o * in.c + c) * s->kernel + a) * s->kernel +
+									       b] *
 								       x[((n * in.c + c) * in.h + h) * in.w + v];
 				y[(n * out.c + o) * out.h * out.w + i] = sum;
 			}
 }
 
-FAST static void ref_deconv(
-        const struct layer_spec *s, const double *w, struct layer_shape in, const double *x, struct layer_shape out, double *y)
+FAST static void ref_deconv(const struct layer_spec *s, const double *w, struct layer_shape in, const double *x,
+	struct layer_shape out, double *y)
 {
 	for (int n = 0; n < in.n; n++)
 		for (int c = 0; c < in.c; c++)
 			for (int i = 0; i < in.h * in.w; i++)
 				for (int o = 0; o < out.c; o++)
 					for (int a = 0, h = i / in.w * s->stride - s->pad; a < s->kernel; a++, h++)
-						for (int b = 0, v = i % in.w * s->stride - s->pad; b < s->kernel && h >= 0 && h < out.h;
-						        b++, v++)
+						for (int b = 0, v = i % in.w * s->stride - s->pad;
+							b < s->kernel && h >= 0 && h < out.h; b++, v++)
 							if (v >= 0 && v < out.w)
 								y[((n * out.c + o) * out.h + h) * out.w + v] +=
-								        w[((c * out.c + o) * s->kernel + a) * s->kernel + b] *
-								        x[(n * in.c + c) * in.h * in.w + i];
+									w[((c * out.c + o) * s->kernel + a) *
+											s->kernel +
+										b] *
+									x[(n * in.c + c) * in.h * in.w + i];
 }
 
 static void ref_norm(const double *gamma, const double *beta, struct layer_shape s, const double *x, double *y)
@@ -80,7 +83,8 @@ static void ref_norm(const double *gamma, const double *beta, struct layer_shape
 }
 
 // The output of all layers; caller frees.
-static double *ref_forward(const struct layer_spec *spec, int layers, struct layer_shape in, const double *w, const double *input)
+static double *ref_forward(
+	const struct layer_spec *spec, int layers, struct layer_shape in, const double *w, const double *input)
 {
 	double *x = doubles(layer_shape_count(in));
 	memcpy(x, input, layer_shape_count(in) * sizeof *x);
@@ -130,7 +134,8 @@ struct check {
 	int layers;
 	struct layer_shape in, out;
 	size_t ins, outs, params;
-	double *x, *w, *r; // input, parameters, weights of the outputs in the loss (all exactly representable as floats)
+	double *x, *w,
+		*r; // input, parameters, weights of the outputs in the loss (all exactly representable as floats)
 	float *xf, *wf, *rf, *grads;
 	float rounding; // of the largest gradient
 	int passed_over, checked;
@@ -172,8 +177,8 @@ static void check_gradients(struct check *c, double *entry, const float *grad, s
 			continue;
 		}
 		if (!(fabs(grad[i] - b) <= 2e-5 * most + 1e-4 * fabs(b)))
-			fail_msg("%s %zu of %zu: gradient %.9g, differences say %.9g and %.9g (largest %.3g)", what, i, count, grad[i], a,
-			        b, most);
+			fail_msg("%s %zu of %zu: gradient %.9g, differences say %.9g and %.9g (largest %.3g)", what, i,
+				count, grad[i], a, b, most);
 	}
 }
 
@@ -183,7 +188,8 @@ static void fill(struct rng *r, double *d, size_t count, double deviation)
 		d[i] = (float)(deviation * rng_normal(r));
 }
 
-static void check_init(struct check *c, const struct layer_spec *spec, int layers, struct layer_shape in, double deviation)
+static void check_init(
+	struct check *c, const struct layer_spec *spec, int layers, struct layer_shape in, double deviation)
 {
 	*c = (struct check){.spec = spec, .layers = layers, .in = in, .out = in};
 	for (int l = 0; l < layers; l++)
@@ -276,7 +282,8 @@ static void check_way(struct check *c, enum layer_way way)
 	check_input_gradient(c, din);
 	struct layer_shape shape = c->in;
 	for (size_t l = 0, at = 0; l < (size_t)c->layers; l++) {
-		size_t count = layer_param_count(&c->spec[l], shape), norm = c->spec[l].norm ? 2 * (size_t)c->spec[l].channels : 0;
+		size_t count = layer_param_count(&c->spec[l], shape),
+		       norm = c->spec[l].norm ? 2 * (size_t)c->spec[l].channels : 0;
 		check_gradients(c, c->w + at, c->grads + at, count - norm, "weight");
 		check_gradients(c, c->w + at + count - norm, c->grads + at + count - norm, norm, "gamma or beta");
 		at += count;
@@ -306,8 +313,11 @@ struct layer_case {
 static void check_cases(enum layer_kind kind, const struct layer_case *cases, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct layer_spec s = {
-		        .kind = kind, .channels = cases[i].out, .kernel = 4, .stride = cases[i].stride, .pad = cases[i].pad};
+		struct layer_spec s = {.kind = kind,
+			.channels = cases[i].out,
+			.kernel = 4,
+			.stride = cases[i].stride,
+			.pad = cases[i].pad};
 		check_all(&s, 1, (struct layer_shape){cases[i].n, cases[i].c, cases[i].edge, cases[i].edge}, 0.1);
 	}
 }
@@ -315,16 +325,18 @@ static void check_cases(enum layer_kind kind, const struct layer_case *cases, si
 static void test_conv(void **state)
 {
 	(void)state;
-	static const struct layer_case cases[] = {{3, 1, 16, 64, 2, 1}, {2, 3, 16, 64, 2, 1}, {2, 64, 8, 48, 2, 1}, {3, 128, 4, 1, 1, 0},
-	        {3, 5, 6, 7, 2, 1}, {1, 17, 5, 3, 1, 0}, {3, 20, 8, 17, 2, 1}, {1, 16, 24, 40, 2, 1}};
+	static const struct layer_case cases[] = {{3, 1, 16, 64, 2, 1}, {2, 3, 16, 64, 2, 1}, {2, 64, 8, 48, 2, 1},
+		{3, 128, 4, 1, 1, 0}, {3, 5, 6, 7, 2, 1}, {1, 17, 5, 3, 1, 0}, {3, 20, 8, 17, 2, 1},
+		{1, 16, 24, 40, 2, 1}};
 	check_cases(LAYER_CONV, cases, sizeof cases / sizeof *cases);
 }
 
 static void test_deconv(void **state)
 {
 	(void)state;
-	static const struct layer_case cases[] = {{3, 100, 1, 128, 1, 0}, {2, 64, 8, 1, 2, 1}, {2, 64, 8, 3, 2, 1}, {2, 128, 4, 32, 2, 1},
-	        {3, 5, 3, 7, 2, 1}, {1, 17, 2, 3, 1, 0}, {3, 20, 4, 17, 2, 1}, {1, 40, 12, 16, 2, 1}};
+	static const struct layer_case cases[] = {{3, 100, 1, 128, 1, 0}, {2, 64, 8, 1, 2, 1}, {2, 64, 8, 3, 2, 1},
+		{2, 128, 4, 32, 2, 1}, {3, 5, 3, 7, 2, 1}, {1, 17, 2, 3, 1, 0}, {3, 20, 4, 17, 2, 1},
+		{1, 40, 12, 16, 2, 1}};
 	check_cases(LAYER_DECONV, cases, sizeof cases / sizeof *cases);
 }
 
@@ -333,10 +345,12 @@ static void test_norm_and_activation(void **state)
 {
 	(void)state;
 	static const struct layer_spec last[] = {{.norm = true}, {.norm = true, .activation = LAYER_RELU},
-	        {.activation = LAYER_RELU, .slope = 0.2f}, {.norm = true, .activation = LAYER_RELU, .slope = 0.2f},
-	        {.activation = LAYER_TANH}};
+		{.activation = LAYER_RELU, .slope = 0.2f}, {.norm = true, .activation = LAYER_RELU, .slope = 0.2f},
+		{.activation = LAYER_TANH}};
 	for (size_t i = 0; i < sizeof last / sizeof *last; i++) {
-		struct layer_spec one = last[i], two[2] = {last[i], {.kind = LAYER_CONV, .channels = 18, .kernel = 4, .stride = 2, .pad = 1}};
+		struct layer_spec one = last[i],
+				  two[2] = {last[i],
+					  {.kind = LAYER_CONV, .channels = 18, .kernel = 4, .stride = 2, .pad = 1}};
 		one.channels = two[0].channels = i == 4 ? 3 : 20;
 		one.kernel = two[0].kernel = 3;
 		one.stride = two[0].stride = 1;
@@ -365,7 +379,8 @@ static void test_networks(void **state)
 	}
 }
 
-// New parameters must be used, not the copies made of the old ones, in both directions; and a smaller batch than the network is for.
+// New parameters must be used, not the copies made of the old ones, in both directions; and a smaller batch than the
+// network is for.
 static void test_params_changed(void **state)
 {
 	(void)state;
@@ -394,11 +409,11 @@ static void test_params_changed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_conv),
-	        cmocka_unit_test(test_deconv),
-	        cmocka_unit_test(test_norm_and_activation),
-	        cmocka_unit_test(test_networks),
-	        cmocka_unit_test(test_params_changed),
+		cmocka_unit_test(test_conv),
+		cmocka_unit_test(test_deconv),
+		cmocka_unit_test(test_norm_and_activation),
+		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_params_changed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

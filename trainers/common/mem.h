@@ -12,7 +12,7 @@ float *mem_floats(size_t count);
 // realloc() to COUNT objects of SIZE bytes; new bytes are not zeroed. Dies as mem_new does.
 void *mem_grow(void *old, size_t count, size_t size);
 
-// COUNT floats, zeroed, for large buffers that live long: a mapping of its own, in huge pages where the system has them. Memory is taken
-// when it is first written. Dies as mem_new does. Goes back with mem_unmap, which takes NULL.
+// COUNT floats, zeroed, for large buffers that live long: a mapping of its own, in huge pages where the system has
+// them. Memory is taken when it is first written. Dies as mem_new does. Goes back with mem_unmap, which takes NULL.
 float *mem_map(size_t count);
 void mem_unmap(float *floats, size_t count);

@@ -34,8 +34,8 @@ static void place_gradients(struct nn *net, int first)
 		layer_edge_place_gradient(net->edge[i], (i + first) % 2);
 }
 
-struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, enum layer_way way, struct layer_shape in,
-        const float *params, float *grads)
+struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, enum layer_way way,
+	struct layer_shape in, const float *params, float *grads)
 {
 	struct nn *net = mem_new(1, sizeof *net);
 	net->layers = layers;
@@ -49,7 +49,8 @@ struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, in
 	for (int i = 0; i < layers; i++) {
 		net->first[i] = at;
 		net->count[i] = layer_param_count(&spec[i], in);
-		net->layer[i] = layer_new(device, &spec[i], way, net->edge[i], params + at, grads + at, &accumulated, &net->edge[i + 1]);
+		net->layer[i] = layer_new(
+			device, &spec[i], way, net->edge[i], params + at, grads + at, &accumulated, &net->edge[i + 1]);
 		at += net->count[i];
 		in = layer_shape_out(&spec[i], in);
 		widest = layer_shape_count(in) > most ? i + 1 : widest;
@@ -157,12 +158,12 @@ void nn_adam_step(struct nn_adam *a, float *params, const float *grads)
 	a->step++;
 	// 1 - 0.999f would be off by 5e-5
 	const struct kernels_adam k = {.b1 = (float)a->beta1,
-	        .c1 = (float)(1 - a->beta1),
-	        .b2 = (float)a->beta2,
-	        .c2 = (float)(1 - a->beta2),
-	        .rate = (float)(a->rate / (1 - pow(a->beta1, (double)a->step))),
-	        .root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))),
-	        .epsilon = (float)a->epsilon};
+		.c1 = (float)(1 - a->beta1),
+		.b2 = (float)a->beta2,
+		.c2 = (float)(1 - a->beta2),
+		.rate = (float)(a->rate / (1 - pow(a->beta1, (double)a->step))),
+		.root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))),
+		.epsilon = (float)a->epsilon};
 	const struct kernels *kernels = kernels_pick();
 #pragma omp parallel for
 	for (size_t i = 0; i < a->count; i += ADAM_BLOCK) {

@@ -11,11 +11,12 @@ struct nn;
 // Floats in the flat block of these layers: layer after layer, each as layer_param_count says.
 size_t nn_param_count(const struct layer_spec *spec, int layers, struct layer_shape in);
 
-// A network for batches of at most IN.n. PARAMS and GRADS (nn_param_count floats each) are not owned. Owned by the caller; DEVICE must
-// outlive it. Values have their channels side by side ("NHWC"). Networks on one device share its working memory: from the first backward
-// with LAYER_WEIGHTS of one network to its backward with LAYER_LAST no other may do the same.
-struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, enum layer_way way, struct layer_shape in,
-        const float *params, float *grads);
+// A network for batches of at most IN.n. PARAMS and GRADS (nn_param_count floats each) are not owned. Owned by the
+// caller; DEVICE must outlive it. Values have their channels side by side ("NHWC"). Networks on one device share its
+// working memory: from the first backward with LAYER_WEIGHTS of one network to its backward with LAYER_LAST no other
+// may do the same.
+struct nn *nn_new(struct layer_device *device, const struct layer_spec *spec, int layers, enum layer_way way,
+	struct layer_shape in, const float *params, float *grads);
 void nn_free(struct nn *net);
 
 // Call after the parameters were written and before the next forward.
@@ -33,16 +34,17 @@ struct nn_ready {
 	void *arg;
 };
 
-// Back from DOUT, the loss's gradient at the output, for the last forward. LAYER_WEIGHTS: adds to GRADS, where all of it is to be found
-// after a LAYER_LAST, which calls READY, unless NULL, for each layer. LAYER_INPUT: returns the gradient at the input, valid until the next
-// backward of any network on the device; else NULL.
+// Back from DOUT, the loss's gradient at the output, for the last forward. LAYER_WEIGHTS: adds to GRADS, where all of
+// it is to be found after a LAYER_LAST, which calls READY, unless NULL, for each layer. LAYER_INPUT: returns the
+// gradient at the input, valid until the next backward of any network on the device; else NULL.
 const float *nn_backward(struct nn *net, const float *dout, int what, const struct nn_ready *ready);
 
 // One line that says what computes the network here: each layer's way, and whose instructions.
 void nn_print_kernels(const struct nn *net, FILE *file);
 
-// Binary cross entropy of sigmoid(LOGIT[i]) against TARGET (0 or 1), the mean of COUNT. Writes its gradient to DLOGIT and the mean
-// probability to *PROBABILITY. It works on logits because log(sigmoid(x)) in float loses all at either end.
+// Binary cross entropy of sigmoid(LOGIT[i]) against TARGET (0 or 1), the mean of COUNT. Writes its gradient to DLOGIT
+// and the mean probability to *PROBABILITY. It works on logits because log(sigmoid(x)) in float loses all at either
+// end.
 double nn_bce(const float *logit, int count, float target, float *dlogit, double *probability);
 
 // Adam as Kingma and Ba wrote it (and PyTorch computes it).

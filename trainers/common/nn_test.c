@@ -27,7 +27,9 @@ static void test_bce(void **state)
 				up[k] = down[k] = logit[k];
 			up[i] += 0.0078125f;
 			down[i] -= 0.0078125f;
-			double slope = (nn_bce(up, 4, (float)target, scratch, &q) - nn_bce(down, 4, (float)target, scratch, &q)) / 0.015625;
+			double slope = (nn_bce(up, 4, (float)target, scratch, &q) -
+					       nn_bce(down, 4, (float)target, scratch, &q)) /
+				       0.015625;
 			assert_true(fabs(slope - d[i]) < 1e-5);
 		}
 		assert_true(fabs(loss - expected) < 1e-9);
@@ -62,7 +64,8 @@ static void test_adam(void **state)
 			m[i] = b1 * m[i] + (1 - b1) * grads[step][i];
 			v[i] = b2 * v[i] + (1 - b2) * grads[step][i] * grads[step][i];
 			y[i] -= rate * (m[i] / (1 - pow(b1, step + 1))) / (sqrt(v[i] / (1 - pow(b2, step + 1))) + 1e-8);
-			assert_true(fabs(x[i] - y[i]) < 1.5e-7 * (step + 1)); // x itself is rounded to 6e-8 at each step
+			assert_true(
+				fabs(x[i] - y[i]) < 1.5e-7 * (step + 1)); // x itself is rounded to 6e-8 at each step
 		}
 	}
 	assert_true(fabs(x[1] + 1) > 1e-4);
@@ -71,6 +74,7 @@ static void test_adam(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_bce), cmocka_unit_test(test_bce_far), cmocka_unit_test(test_adam)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bce), cmocka_unit_test(test_bce_far), cmocka_unit_test(test_adam)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

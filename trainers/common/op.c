@@ -98,8 +98,8 @@ void op_fini(struct op *op)
 	dnnl_primitive_desc_destroy(op->pd);
 }
 
-void op_port_init_read(
-        struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have, const dnnl_memory_desc_t *want)
+void op_port_init_read(struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have,
+	const dnnl_memory_desc_t *want)
 {
 	*p = (struct op_port){.device = d, .memory = memory};
 	if (dnnl_memory_desc_equal(have, want))
@@ -111,8 +111,8 @@ void op_port_init_read(
 	p->reorder = op_reorder_new(d, have, want);
 }
 
-void op_port_init_write(
-        struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have, const dnnl_memory_desc_t *made)
+void op_port_init_write(struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have,
+	const dnnl_memory_desc_t *made)
 {
 	*p = (struct op_port){.device = d, .memory = memory};
 	if (dnnl_memory_desc_equal(have, made))
@@ -139,7 +139,8 @@ void op_port_fini(struct op_port *p)
 	free(p->own);
 }
 
-void op_sgemm(char transa, char transb, int m, int n, int k, const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc)
+void op_sgemm(char transa, char transb, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
+	float beta, float *c, int ldc)
 {
 	op_must(dnnl_sgemm(transa, transb, m, n, k, 1, a, lda, b, ldb, beta, c, ldc));
 }
@@ -150,7 +151,7 @@ const char *op_isa(void)
 		dnnl_cpu_isa_t isa;
 		const char *name;
 	} names[] = {{dnnl_cpu_isa_avx512_core, "AVX-512"}, {dnnl_cpu_isa_avx2, "AVX2"}, {dnnl_cpu_isa_avx, "AVX"},
-	        {dnnl_cpu_isa_sse41, "SSE4.1"}};
+		{dnnl_cpu_isa_sse41, "SSE4.1"}};
 	dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if ((isa & names[i].isa) == names[i].isa)

@@ -8,11 +8,11 @@
 #define OP_MAX_ARGS 10
 
 // Dies with oneDNN's status. Its calls fail on programming errors and on lack of memory only.
-#define op_must(call)                                                                                                                      \
-	do {                                                                                                                               \
-		dnnl_status_t status_ = (call);                                                                                            \
-		if (status_ != dnnl_success)                                                                                               \
-			die("oneDNN: status %d from %s", (int)status_, #call);                                                             \
+#define op_must(call)                                                                                                  \
+	do {                                                                                                           \
+		dnnl_status_t status_ = (call);                                                                        \
+		if (status_ != dnnl_success)                                                                           \
+			die("oneDNN: status %d from %s", (int)status_, #call);                                         \
 	} while (0)
 
 // Where operations run, and the scratch memory that one at a time of them uses.
@@ -59,8 +59,8 @@ void op_arg(struct op *op, int name, dnnl_memory_t memory);
 
 void op_run(struct op *op);
 
-// Where a primitive wants another layout than the memory has that it is to read or write: a copy in its layout, and the primitive that
-// makes it. Where it does not, nothing but that memory.
+// Where a primitive wants another layout than the memory has that it is to read or write: a copy in its layout, and the
+// primitive that makes it. Where it does not, nothing but that memory.
 struct op_port {
 	struct op_device *device;
 	dnnl_memory_t memory; // what the primitive gets
@@ -70,18 +70,20 @@ struct op_port {
 };
 
 // What the primitive reads in layout WANT is in MEMORY, in layout HAVE. Run it before the primitive.
-void op_port_init_read(
-        struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have, const dnnl_memory_desc_t *want);
+void op_port_init_read(struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have,
+	const dnnl_memory_desc_t *want);
 
 // What the primitive writes in layout MADE is to end in MEMORY, in layout HAVE. Run it after the primitive.
-void op_port_init_write(
-        struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have, const dnnl_memory_desc_t *made);
+void op_port_init_write(struct op_port *p, struct op_device *d, dnnl_memory_t memory, const dnnl_memory_desc_t *have,
+	const dnnl_memory_desc_t *made);
 void op_port_run(struct op_port *p);
 void op_port_fini(struct op_port *p);
 
-// C[m][n] = A * B + beta * C, all row by row, LDx floats from row to row; 'T' where a matrix is stored transposed. On one thread when it is
-// called from a parallel region. oneDNN's own, because it picks its kernel by the processor's abilities, not by names it has to know.
-void op_sgemm(char transa, char transb, int m, int n, int k, const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+// C[m][n] = A * B + beta * C, all row by row, LDx floats from row to row; 'T' where a matrix is stored transposed. On
+// one thread when it is called from a parallel region. oneDNN's own, because it picks its kernel by the processor's
+// abilities, not by names it has to know.
+void op_sgemm(char transa, char transb, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
+	float beta, float *c, int ldc);
 
 // The instructions oneDNN's kernels use here, in words.
 const char *op_isa(void);

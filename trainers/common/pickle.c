@@ -10,7 +10,9 @@
 #include <string.h>
 
 #define MAX_MEMO (1u << 20)
-#define MAX_VALUES (1u << 20) // the real files have some 40,000; without a limit each byte of a hostile one would cost a hundred of memory
+#define MAX_VALUES                                                                                                     \
+	(1u << 20) // the real files have some 40,000; without a limit each byte of a hostile one would cost a hundred
+		   // of memory
 
 enum kind { NOTHING, NUMBER, TEXT, LIST, TUPLE, DICT, GLOBAL, OBJECT, ARRAY, DTYPE };
 
@@ -204,7 +206,8 @@ static void append_items(struct pickle *p, enum kind kind, struct value **item, 
 		value_append(v, item[i]);
 }
 
-// Python 3 writes bytes in protocol 2 as text in which each byte is one character, and a call of _codecs.encode(text, "latin1").
+// Python 3 writes bytes in protocol 2 as text in which each byte is one character, and a call of _codecs.encode(text,
+// "latin1").
 static struct value *from_latin1(struct pickle *p, const struct value *text)
 {
 	struct value *v = value_new(p, TEXT);
@@ -224,21 +227,23 @@ static struct value *from_latin1(struct pickle *p, const struct value *text)
 	return v;
 }
 
-// "Calls" the few things these files call, by making what the call would have made; anything else becomes an object without meaning.
+// "Calls" the few things these files call, by making what the call would have made; anything else becomes an object
+// without meaning.
 static void reduce(struct pickle *p)
 {
 	const struct value *args = pop(p), *f = pop(p);
 	if (args->kind != TUPLE)
 		bad(p, "a call without arguments");
 	struct value *made;
-	if (value_is(f, GLOBAL, "numpy.core.multiarray\n_reconstruct") || value_is(f, GLOBAL, "numpy._core.multiarray\n_reconstruct")) {
+	if (value_is(f, GLOBAL, "numpy.core.multiarray\n_reconstruct") ||
+		value_is(f, GLOBAL, "numpy._core.multiarray\n_reconstruct")) {
 		made = value_new(p, ARRAY);
 	} else if (value_is(f, GLOBAL, "numpy\ndtype") && args->items > 0 && args->item[0]->kind == TEXT) {
 		made = value_new(p, DTYPE);
 		made->text = args->item[0]->text;
 		made->size = args->item[0]->size;
 	} else if (value_is(f, GLOBAL, "_codecs\nencode") && args->items == 2 && args->item[0]->kind == TEXT &&
-	           value_is(args->item[1], TEXT, "latin1")) {
+		   value_is(args->item[1], TEXT, "latin1")) {
 		made = from_latin1(p, args->item[0]);
 	} else {
 		made = value_new(p, OBJECT);
@@ -281,7 +286,8 @@ static void memo_get(struct pickle *p, uint32_t index)
 	push(p, p->memo[index]);
 }
 
-// ---- the opcodes, in three tables' worth of switch: simple values, containers, the rest. Each returns false for what it does not know.
+// ---- the opcodes, in three tables' worth of switch: simple values, containers, the rest. Each returns false for what
+// it does not know.
 
 static bool do_simple(struct pickle *p, uint8_t op)
 {
@@ -455,7 +461,8 @@ void pickle_find_array(const struct pickle *p, const char *key, struct pickle_ar
 	const struct value *v = dict_find(p, key);
 	if (v->kind != ARRAY || !v->shape || v->shape->kind != TUPLE || v->bytes->kind != TEXT)
 		bad(p, "\"%s\" is no numpy array", key);
-	if (v->dtype->kind != DTYPE || (!value_is(v->dtype, DTYPE, "u1") && !value_is(v->dtype, DTYPE, "|u1")) || v->fortran)
+	if (v->dtype->kind != DTYPE || (!value_is(v->dtype, DTYPE, "u1") && !value_is(v->dtype, DTYPE, "|u1")) ||
+		v->fortran)
 		bad(p, "\"%s\" is no array of bytes in C order", key);
 	if (v->shape->items > PICKLE_MAX_DIMS)
 		bad(p, "\"%s\" has %zu dimensions, expected at most %d", key, v->shape->items, PICKLE_MAX_DIMS);

@@ -1,6 +1,6 @@
-// Reads what Python pickled, of the few kinds that CIFAR-10's files hold: dictionaries, lists, numbers, strings, byte arrays of numpy.
-// Not an unpickler: it never calls or imports anything; a name it does not know makes a value without meaning, an opcode it does not know
-// ends it.
+// Reads what Python pickled, of the few kinds that CIFAR-10's files hold: dictionaries, lists, numbers, strings, byte
+// arrays of numpy. Not an unpickler: it never calls or imports anything; a name it does not know makes a value without
+// meaning, an opcode it does not know ends it.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -16,11 +16,11 @@ struct pickle_array {
 	const uint8_t *data; // the product of dim[] bytes; lives as long as the pickle
 };
 
-// Reads SIZE bytes at DATA (protocol 2; they must outlive the pickle), PATH being the name for messages. Dies with the byte's offset and
-// the reason when they are not a pickle it reads.
+// Reads SIZE bytes at DATA (protocol 2; they must outlive the pickle), PATH being the name for messages. Dies with the
+// byte's offset and the reason when they are not a pickle it reads.
 struct pickle *pickle_parse(const char *path, const uint8_t *data, size_t size);
 void pickle_free(struct pickle *p);
 
-// The byte array under KEY (text or bytes) of the dictionary that was pickled. Dies when there is none, or its shape and its bytes
-// disagree.
+// The byte array under KEY (text or bytes) of the dictionary that was pickled. Dies when there is none, or its shape
+// and its bytes disagree.
 void pickle_find_array(const struct pickle *p, const char *key, struct pickle_array *out);

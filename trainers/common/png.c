@@ -26,15 +26,17 @@ static uint8_t level(float x)
 static struct grid grid_make(const float *samples, int count, int channels, int size, int columns, int gap)
 {
 	int across = count < columns ? count : columns, down = (count + columns - 1) / columns;
-	struct grid g = {.width = across * (size + gap) + gap, .height = down * (size + gap) + gap, .channels = channels};
+	struct grid g = {
+		.width = across * (size + gap) + gap, .height = down * (size + gap) + gap, .channels = channels};
 	g.pixels = mem_new((size_t)g.width * (size_t)g.height, (size_t)channels);
 	for (int i = 0; i < count; i++) {
 		int left = i % columns * (size + gap) + gap, top = i / columns * (size + gap) + gap;
 		for (int y = 0; y < size; y++)
 			for (int x = 0; x < size; x++)
 				for (int c = 0; c < channels; c++, samples++)
-					g.pixels[((size_t)(top + y) * (size_t)g.width + (size_t)(left + x)) * (size_t)channels +
-					         (size_t)c] = level(*samples);
+					g.pixels[((size_t)(top + y) * (size_t)g.width + (size_t)(left + x)) *
+							 (size_t)channels +
+						 (size_t)c] = level(*samples);
 	}
 	return g;
 }
@@ -52,8 +54,8 @@ static void grid_write(const struct grid *g, const char *path, FILE *file)
 		die("%s: out of memory", path);
 	png_init_io(png, file);
 	png_set_IHDR(png, info, (png_uint_32)g->width, (png_uint_32)g->height, 8,
-	        g->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-	        PNG_FILTER_TYPE_DEFAULT);
+		g->channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+		PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
 	png_write_info(png, info);
 	for (int y = 0; y < g->height; y++)
 		png_write_row(png, g->pixels + (size_t)y * (size_t)g->width * (size_t)g->channels);

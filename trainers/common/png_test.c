@@ -40,7 +40,8 @@ static void check_grid(const char *path, int count, int channels, int columns, i
 	for (int i = 0; i < across * down; i++)
 		for (int c = 0; c < 3; c++)
 			for (int at = 0; at < plane; at++) {
-				int y = i / columns * (SIZE + 2) + 2 + at / SIZE, x = i % columns * (SIZE + 2) + 2 + at % SIZE;
+				int y = i / columns * (SIZE + 2) + 2 + at / SIZE,
+				    x = i % columns * (SIZE + 2) + 2 + at % SIZE;
 				int expected = i < count ? (i * 50 + (channels == 3 ? c : 0) * 17 + at * 3) % 256 : 0;
 				assert_int_equal(pixel(&set, c, y, x), expected);
 			}
@@ -52,7 +53,8 @@ static void check_grid(const char *path, int count, int channels, int columns, i
 static void test_grids(void **state)
 {
 	(void)state;
-	char *folder = testing_folder(), *path = testing_path(folder, "grid.png"), *beside = testing_path(folder, "grid.png.tmp");
+	char *folder = testing_folder(), *path = testing_path(folder, "grid.png"),
+	     *beside = testing_path(folder, "grid.png.tmp");
 	check_grid(path, 1, 1, 8, 1, 1);
 	check_grid(path, 5, 1, 3, 3, 2); // over the one before
 	check_grid(path, 6, 3, 3, 3, 2);
@@ -113,7 +115,7 @@ static void test_cannot_write(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_grids), cmocka_unit_test(test_one), cmocka_unit_test(test_out_of_range), cmocka_unit_test(test_cannot_write)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_grids), cmocka_unit_test(test_one),
+		cmocka_unit_test(test_out_of_range), cmocka_unit_test(test_cannot_write)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

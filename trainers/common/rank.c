@@ -30,7 +30,8 @@ void rank_load(struct rank *r)
 	int size = number("MUSTER_SIZE", 1, 1 << 24, 0);
 	int rank = number("MUSTER_RANK", 0, (size ? size : 1 << 24) - 1, -1);
 	if ((size > 0) != (rank >= 0))
-		die("environment: %s is set and %s is not", size ? "MUSTER_SIZE" : "MUSTER_RANK", size ? "MUSTER_RANK" : "MUSTER_SIZE");
+		die("environment: %s is set and %s is not", size ? "MUSTER_SIZE" : "MUSTER_RANK",
+			size ? "MUSTER_RANK" : "MUSTER_SIZE");
 	if (size)
 		*r = (struct rank){.rank = rank, .size = size, .set = 1};
 	r->metrics_fd = number("MUSTER_METRICS_FD", 0, 1 << 24, -1);
@@ -44,7 +45,7 @@ void rank_check(const struct rank *r, const char *library, int found_rank, int f
 		return;
 	die("muster started this as rank %d of %d, but %s says rank %d of %d: "
 	    "was it built for the family of %s that launched it, and is the job's launch mode right?",
-	        r->rank, r->size, library, found_rank, found_size, library);
+		r->rank, r->size, library, found_rank, found_size, library);
 }
 
 void rank_metric(const struct rank *r, const char *name, double value, long step)

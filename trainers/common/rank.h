@@ -15,6 +15,6 @@ void rank_load(struct rank *r);
 // Dies when the environment speaks of another rank or another size than the launcher's library (LIBRARY, "MPI") found.
 void rank_check(const struct rank *r, const char *library, int found_rank, int found_size);
 
-// Writes {"name":NAME,"value":VALUE,"step":STEP} and a newline as one write; a value that is no number is null. NAME needs no quoting.
-// Does nothing when nobody listens; dies when the descriptor cannot be written.
+// Writes {"name":NAME,"value":VALUE,"step":STEP} and a newline as one write; a value that is no number is null. NAME
+// needs no quoting. Does nothing when nobody listens; dies when the descriptor cannot be written.
 void rank_metric(const struct rank *r, const char *name, double value, long step);

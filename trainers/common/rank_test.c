@@ -66,15 +66,15 @@ static void test_environment(void **state)
 static void test_bad_environment(void **state)
 {
 	static const char *const cases[][4] = {
-	        {"0", NULL, NULL, "MUSTER_RANK is set and MUSTER_SIZE is not"},
-	        {NULL, "2", NULL, "MUSTER_SIZE is set and MUSTER_RANK is not"},
-	        {"2", "2", NULL, "MUSTER_RANK is '2', expected a number from 0 to 1"},
-	        {"x", "2", NULL, "MUSTER_RANK is 'x'"},
-	        {"", "2", NULL, "MUSTER_RANK is ''"},
-	        {"0", "0", NULL, "MUSTER_SIZE is '0'"},
-	        {"0", "99999999999999999999", NULL, "MUSTER_SIZE is '99"},
-	        {NULL, NULL, "two", "MUSTER_METRICS_FD is 'two'"},
-	        {NULL, NULL, "999", "MUSTER_METRICS_FD is 999, which is not open"},
+		{"0", NULL, NULL, "MUSTER_RANK is set and MUSTER_SIZE is not"},
+		{NULL, "2", NULL, "MUSTER_SIZE is set and MUSTER_RANK is not"},
+		{"2", "2", NULL, "MUSTER_RANK is '2', expected a number from 0 to 1"},
+		{"x", "2", NULL, "MUSTER_RANK is 'x'"},
+		{"", "2", NULL, "MUSTER_RANK is ''"},
+		{"0", "0", NULL, "MUSTER_SIZE is '0'"},
+		{"0", "99999999999999999999", NULL, "MUSTER_SIZE is '99"},
+		{NULL, NULL, "two", "MUSTER_METRICS_FD is 'two'"},
+		{NULL, NULL, "999", "MUSTER_METRICS_FD is 999, which is not open"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		static const char *const names[] = {"MUSTER_RANK", "MUSTER_SIZE", "MUSTER_METRICS_FD"};
@@ -111,18 +111,19 @@ static void test_metric(void **state)
 	assert_true(read(fd[0], text, sizeof text - 1) > 0);
 	close(fd[0]);
 	assert_string_equal(text,
-	        "{\"name\":\"Loss_D\",\"value\":1.25,\"step\":17}\n{\"name\":\"D_x\",\"value\":3.33333333e-08,\"step\":18}\n"
-	        "{\"name\":\"Loss_G\",\"value\":null,\"step\":18}\n{\"name\":\"Loss_G\",\"value\":null,\"step\":19}\n");
+		"{\"name\":\"Loss_D\",\"value\":1.25,\"step\":17}\n{\"name\":\"D_x\",\"value\":3.33333333e-08,\"step\":"
+		"18}\n"
+		"{\"name\":\"Loss_G\",\"value\":null,\"step\":18}\n{\"name\":\"Loss_G\",\"value\":null,\"step\":19}\n");
 	testing_dies(metric_to_closed, NULL, "No space left on device");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup(test_alone, clean),
-	        cmocka_unit_test_setup(test_environment, clean),
-	        cmocka_unit_test_setup(test_bad_environment, clean),
-	        cmocka_unit_test_setup(test_metric, clean),
+		cmocka_unit_test_setup(test_alone, clean),
+		cmocka_unit_test_setup(test_environment, clean),
+		cmocka_unit_test_setup(test_bad_environment, clean),
+		cmocka_unit_test_setup(test_metric, clean),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

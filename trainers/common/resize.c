@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-// PIL works in fixed point: 8 bits of sample and two for overshoot leave 22 for the weights' fraction. A plainer float version would be
-// off by one in one sample of some hundred, and a comparison with the reference would have to be loose.
+// PIL works in fixed point: 8 bits of sample and two for overshoot leave 22 for the weights' fraction. A plainer float
+// version would be off by one in one sample of some hundred, and a comparison with the reference would have to be
+// loose.
 #define FRACTION 22
 
 // One direction: which samples, with which weights, make each of SIZE results.

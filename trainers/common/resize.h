@@ -1,5 +1,5 @@
-// Resizing and cropping of 8-bit planes, to the byte as torchvision's Resize and CenterCrop do it with PIL's bilinear filter.
-// Not a general resampler: one filter (a triangle, as wide as the scale when it shrinks), square results only.
+// Resizing and cropping of 8-bit planes, to the byte as torchvision's Resize and CenterCrop do it with PIL's bilinear
+// filter. Not a general resampler: one filter (a triangle, as wide as the scale when it shrinks), square results only.
 #pragma once
 #include "common/image.h"
 

@@ -16,8 +16,9 @@ struct sampler {
 void sampler_init(struct sampler *s, size_t total, int rank, int size, uint64_t seed);
 void sampler_fini(struct sampler *s);
 
-// Shuffles for EPOCH (from 0) and takes every size-th image from rank on, into s->mine. Where the total does not divide, the order is
-// wrapped round, so that every rank gets the same number (PyTorch's DistributedSampler deals the same way).
+// Shuffles for EPOCH (from 0) and takes every size-th image from rank on, into s->mine. Where the total does not
+// divide, the order is wrapped round, so that every rank gets the same number (PyTorch's DistributedSampler deals the
+// same way).
 void sampler_epoch(struct sampler *s, uint64_t epoch);
 
 // Batches of BATCH in an epoch; the last may be smaller.

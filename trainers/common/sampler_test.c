@@ -40,12 +40,15 @@ static void test_every_image(void **state)
 		size_t total = cases[c].total, sum = 0;
 		int *times = mem_new(total, sizeof *times);
 		deal(total, cases[c].size, 0, times);
-		int most = (int)((total + (size_t)cases[c].size - 1) / (size_t)cases[c].size * (size_t)cases[c].size / total) + 1;
+		int most = (int)((total + (size_t)cases[c].size - 1) / (size_t)cases[c].size * (size_t)cases[c].size /
+				   total) +
+			   1;
 		for (size_t i = 0; i < total; i++) {
 			assert_in_range(times[i], 1, most);
 			sum += (size_t)times[i];
 		}
-		assert_int_equal(sum, (total + (size_t)cases[c].size - 1) / (size_t)cases[c].size * (size_t)cases[c].size);
+		assert_int_equal(
+			sum, (total + (size_t)cases[c].size - 1) / (size_t)cases[c].size * (size_t)cases[c].size);
 		free(times);
 	}
 }
@@ -155,14 +158,14 @@ static void test_splitmix(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_every_image),
-	        cmocka_unit_test(test_ranks_take_turns),
-	        cmocka_unit_test(test_epochs_differ_and_repeat),
-	        cmocka_unit_test(test_batches),
-	        cmocka_unit_test(test_shuffle_is_fair),
-	        cmocka_unit_test(test_no_images),
-	        cmocka_unit_test(test_normal),
-	        cmocka_unit_test(test_splitmix),
+		cmocka_unit_test(test_every_image),
+		cmocka_unit_test(test_ranks_take_turns),
+		cmocka_unit_test(test_epochs_differ_and_repeat),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_shuffle_is_fair),
+		cmocka_unit_test(test_no_images),
+		cmocka_unit_test(test_normal),
+		cmocka_unit_test(test_splitmix),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

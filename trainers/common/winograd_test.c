@@ -1,5 +1,6 @@
-// The three computations against a direct convolution in double precision, sample by sample, with every instruction set this processor has.
-// The bounds are on the root mean square error relative to the values': what 25 products with factors up to 8 lose in single precision.
+// The three computations against a direct convolution in double precision, sample by sample, with every instruction set
+// this processor has. The bounds are on the root mean square error relative to the values': what 25 products with
+// factors up to 8 lose in single precision.
 #include "common/mem.h"
 #include "common/rng.h"
 #include "common/winograd.h"
@@ -77,7 +78,8 @@ static double expect_fine(const struct sample *s, int image, int y, int x, int c
 	for (int a = (y + 1) % 2; a < 4; a += 2)
 		for (int b = (x + 1) % 2; b < 4; b += 2)
 			for (int k = 0; k < s->coarse.channels; k++)
-				sum += at(&s->coarse, image, (y + 1 - a) / 2, (x + 1 - b) / 2, k) * weight(s, k, c, a, b);
+				sum += at(&s->coarse, image, (y + 1 - a) / 2, (x + 1 - b) / 2, k) *
+				       weight(s, k, c, a, b);
 	return sum;
 }
 
@@ -124,7 +126,7 @@ static void check_side(struct sample *s, const struct side *to, const float *got
 		if (i < 4) // the corners, where there is a border on two sides
 			y = i / 2 * (to->edge - 1), x = i % 2 * (to->edge - 1);
 		compare(&e, got[(((size_t)image * to->edge + y) * to->edge + x) * to->ld + c],
-		        coarse ? expect_coarse(s, image, y, x, c) : expect_fine(s, image, y, x, c));
+			coarse ? expect_coarse(s, image, y, x, c) : expect_fine(s, image, y, x, c));
 	}
 	for (size_t i = 0; i < side_count(to); i++)
 		if ((int)i % to->ld >= to->channels)
@@ -139,7 +141,8 @@ static void check_gradient(struct sample *s)
 	rng_init(&r, 3, 2, 0);
 	for (int i = 0; i < SAMPLES / 5; i++) {
 		int k = draw(&r, s->coarse.channels), c = draw(&r, s->fine.channels), tap = draw(&r, 16);
-		compare(&e, s->gradient[((size_t)k * s->fine.channels + c) * 16 + tap], expect_gradient(s, k, c, tap / 4, tap % 4));
+		compare(&e, s->gradient[((size_t)k * s->fine.channels + c) * 16 + tap],
+			expect_gradient(s, k, c, tap / 4, tap % 4));
 	}
 	check_error(&e, BOUND_GRADIENT, "gradient");
 }
@@ -182,7 +185,8 @@ static void check(const struct kernels *kernels, int n, int edge, int fine, int 
 	struct sample s;
 	sample_init(&s, kernels, n, edge, fine, coarse);
 	print_message("%s: %d images, %d channels of %d, %d of %d\n", kernels->name, n, fine, 2 * edge, coarse, edge);
-	struct kernels_source from_fine = {.kind = SOURCE_PLAIN, .d = s.fine.x}, from_coarse = {.kind = SOURCE_PLAIN, .d = s.coarse.x};
+	struct kernels_source from_fine = {.kind = SOURCE_PLAIN, .d = s.fine.x},
+			      from_coarse = {.kind = SOURCE_PLAIN, .d = s.coarse.x};
 	struct winograd_finish call = {finish, &s};
 	float *to_fine = mem_floats(side_count(&s.fine)), *to_coarse = mem_floats(side_count(&s.coarse));
 	winograd_to_coarse(&s.w, n, &from_fine, to_coarse, s.scratch, call);
@@ -247,7 +251,8 @@ static void test_threads(void **state)
 		struct sample s;
 		omp_set_num_threads(threads);
 		sample_init(&s, kernels_pick(), 70, 8, 32, 32);
-		struct kernels_source fine = {.kind = SOURCE_PLAIN, .d = s.fine.x}, coarse = {.kind = SOURCE_PLAIN, .d = s.coarse.x};
+		struct kernels_source fine = {.kind = SOURCE_PLAIN, .d = s.fine.x},
+				      coarse = {.kind = SOURCE_PLAIN, .d = s.coarse.x};
 		count = 32 * 32 * 16;
 		winograd_accumulate(&s.w, 70, &fine, &coarse, s.scratch);
 		winograd_read_gradient(&s.w, s.gradient);
@@ -273,13 +278,13 @@ static void test_fits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_plain),
 #ifdef __x86_64__
-	        cmocka_unit_test(test_avx2),
-	        cmocka_unit_test(test_avx512),
+		cmocka_unit_test(test_avx2),
+		cmocka_unit_test(test_avx512),
 #endif
-	        cmocka_unit_test(test_threads),
-	        cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_fits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

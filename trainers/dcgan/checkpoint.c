@@ -25,15 +25,15 @@ struct start {
 static const char magic[8] = "dcgan-c\n";
 
 static const char *const fact_names[CHECKPOINT_FACTS] = {
-        [CHECKPOINT_IMAGE_SIZE] = "--image_size",
-        [CHECKPOINT_CHANNELS] = "the number of channels",
-        [CHECKPOINT_BATCH_SIZE] = "--batch_size",
-        [CHECKPOINT_RANKS] = "the number of ranks",
-        [CHECKPOINT_SEED] = "--seed",
-        [CHECKPOINT_CONV] = "--conv (0 direct, 1 winograd)",
-        [CHECKPOINT_IMAGES] = "the number of images",
-        [CHECKPOINT_DATA_DIGEST] = "the checksum of the images",
-        [CHECKPOINT_INIT_DIGEST] = "the checksum of the file of --init",
+	[CHECKPOINT_IMAGE_SIZE] = "--image_size",
+	[CHECKPOINT_CHANNELS] = "the number of channels",
+	[CHECKPOINT_BATCH_SIZE] = "--batch_size",
+	[CHECKPOINT_RANKS] = "the number of ranks",
+	[CHECKPOINT_SEED] = "--seed",
+	[CHECKPOINT_CONV] = "--conv (0 direct, 1 winograd)",
+	[CHECKPOINT_IMAGES] = "the number of images",
+	[CHECKPOINT_DATA_DIGEST] = "the checksum of the images",
+	[CHECKPOINT_INIT_DIGEST] = "the checksum of the file of --init",
 };
 
 static char *path_in(const char *dir, const char *name)
@@ -99,7 +99,8 @@ static void sync_dir(const char *dir)
 	close(fd);
 }
 
-void checkpoint_save(const char *dir, const struct checkpoint_head *head, const struct net *generator, const struct net *discriminator)
+void checkpoint_save(const char *dir, const struct checkpoint_head *head, const struct net *generator,
+	const struct net *discriminator)
 {
 	char *path = path_in(dir, "checkpoint"), *beside = path_in(dir, "checkpoint.tmp");
 	struct writer w = {.path = beside};
@@ -127,8 +128,8 @@ static uint64_t wanted_size(const struct checkpoint_head *h)
 {
 	uint64_t count, bytes;
 	if (__builtin_add_overflow(h->generator, h->discriminator, &count) ||
-	        __builtin_mul_overflow(count, COPIES * sizeof(float), &bytes) ||
-	        __builtin_add_overflow(bytes, sizeof(struct start) + sizeof(uint64_t), &bytes))
+		__builtin_mul_overflow(count, COPIES * sizeof(float), &bytes) ||
+		__builtin_add_overflow(bytes, sizeof(struct start) + sizeof(uint64_t), &bytes))
 		return 0;
 	return bytes;
 }
@@ -138,16 +139,19 @@ static void read_start(const char *path, FILE *file, struct start *start)
 	struct stat st;
 	if (fstat(fileno(file), &st) < 0)
 		die("%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || fread(start, 1, sizeof *start, file) != sizeof *start || memcmp(start->magic, magic, sizeof magic))
-		die("%s: not a checkpoint: expected a file of at least %zu bytes that begins with 'dcgan-c'", path, sizeof *start);
+	if (!S_ISREG(st.st_mode) || fread(start, 1, sizeof *start, file) != sizeof *start ||
+		memcmp(start->magic, magic, sizeof magic))
+		die("%s: not a checkpoint: expected a file of at least %zu bytes that begins with 'dcgan-c'", path,
+			sizeof *start);
 	if (start->version != VERSION)
 		die("%s: a checkpoint of version %llu, expected %d", path, (unsigned long long)start->version, VERSION);
 	if (start->head.step > LONG_MAX)
 		die("%s: damaged: claims %llu iterations", path, (unsigned long long)start->head.step);
 	uint64_t wanted = wanted_size(&start->head);
 	if (wanted != (uint64_t)st.st_size)
-		die("%s: damaged: has %lld bytes, expected %llu for %llu and %llu parameters", path, (long long)st.st_size,
-		        (unsigned long long)wanted, (unsigned long long)start->head.generator, (unsigned long long)start->head.discriminator);
+		die("%s: damaged: has %lld bytes, expected %llu for %llu and %llu parameters", path,
+			(long long)st.st_size, (unsigned long long)wanted, (unsigned long long)start->head.generator,
+			(unsigned long long)start->head.discriminator);
 }
 
 bool checkpoint_load(struct checkpoint *c, const char *dir)
@@ -167,9 +171,11 @@ bool checkpoint_load(struct checkpoint *c, const char *dir)
 	*c = (struct checkpoint){.head = start.head, .path = path, .floats = mem_floats(count)};
 	if (fread(c->floats, sizeof(float), count, file) != count || fread(&said, sizeof said, 1, file) != 1)
 		die("%s: cannot read its %zu floats and their checksum", path, count);
-	uint64_t crc = crc32_z(crc32_z(0, (const Bytef *)&start, sizeof start), (const Bytef *)c->floats, count * sizeof(float));
+	uint64_t crc = crc32_z(
+		crc32_z(0, (const Bytef *)&start, sizeof start), (const Bytef *)c->floats, count * sizeof(float));
 	if (crc != said)
-		die("%s: damaged: its checksum is %08llx, expected %08llx", path, (unsigned long long)crc, (unsigned long long)said);
+		die("%s: damaged: its checksum is %08llx, expected %08llx", path, (unsigned long long)crc,
+			(unsigned long long)said);
 	fclose(file);
 	return true;
 }
@@ -184,11 +190,14 @@ void checkpoint_check(const char *dir, const struct checkpoint_head *found, cons
 {
 	for (int i = 0; i < CHECKPOINT_FACTS; i++)
 		if (found->fact[i] != mine->fact[i])
-			die("%s/checkpoint: %s was %llu when it was written and is %llu now; only the same training can go on from it", dir,
-			        fact_names[i], (unsigned long long)found->fact[i], (unsigned long long)mine->fact[i]);
+			die("%s/checkpoint: %s was %llu when it was written and is %llu now; only the same training "
+			    "can go on from it",
+				dir, fact_names[i], (unsigned long long)found->fact[i],
+				(unsigned long long)mine->fact[i]);
 	if (found->generator != mine->generator || found->discriminator != mine->discriminator)
-		die("%s/checkpoint: has %llu and %llu parameters, the networks have %llu and %llu", dir, (unsigned long long)found->generator,
-		        (unsigned long long)found->discriminator, (unsigned long long)mine->generator, (unsigned long long)mine->discriminator);
+		die("%s/checkpoint: has %llu and %llu parameters, the networks have %llu and %llu", dir,
+			(unsigned long long)found->generator, (unsigned long long)found->discriminator,
+			(unsigned long long)mine->generator, (unsigned long long)mine->discriminator);
 }
 
 static const float *restore_net(const struct checkpoint *c, const float *at, struct net *net)

@@ -25,9 +25,10 @@ struct checkpoint_head {
 	uint64_t generator, discriminator; // parameters
 };
 
-// The file DIR/checkpoint: "dcgan-c\n", the version, struct checkpoint_head, the generator's parameters, Adam's m and v, the
-// discriminator's the same way, and the CRC-32 of all that; 64-bit numbers and floats, all little endian. Parameters are in PyTorch's order
-// and layouts. The file is complete or as it was before: it is written beside (DIR/checkpoint.tmp), synced, renamed, and DIR synced.
+// The file DIR/checkpoint: "dcgan-c\n", the version, struct checkpoint_head, the generator's parameters, Adam's m and
+// v, the discriminator's the same way, and the CRC-32 of all that; 64-bit numbers and floats, all little endian.
+// Parameters are in PyTorch's order and layouts. The file is complete or as it was before: it is written beside
+// (DIR/checkpoint.tmp), synced, renamed, and DIR synced.
 struct checkpoint {
 	struct checkpoint_head head;
 	char *path;
@@ -37,14 +38,17 @@ struct checkpoint {
 // Makes DIR when it is missing and removes what a killed writer left there. Dies when DIR cannot be written to.
 void checkpoint_prepare(const char *dir);
 
-// Replaces the checkpoint of DIR. The counts in HEAD must be those of the networks. Dies when it cannot; the one before is then untouched.
-void checkpoint_save(const char *dir, const struct checkpoint_head *head, const struct net *generator, const struct net *discriminator);
+// Replaces the checkpoint of DIR. The counts in HEAD must be those of the networks. Dies when it cannot; the one before
+// is then untouched.
+void checkpoint_save(const char *dir, const struct checkpoint_head *head, const struct net *generator,
+	const struct net *discriminator);
 
 // Reads the checkpoint of DIR; false when there is none. Dies unless it is whole. Owned by the caller.
 bool checkpoint_load(struct checkpoint *c, const char *dir);
 void checkpoint_fini(struct checkpoint *c);
 
-// Dies, and says why, unless training can go on from FOUND under the facts and with the networks of MINE. DIR is for the message.
+// Dies, and says why, unless training can go on from FOUND under the facts and with the networks of MINE. DIR is for
+// the message.
 void checkpoint_check(const char *dir, const struct checkpoint_head *found, const struct checkpoint_head *mine);
 
 // Parameters and optimiser of both networks become those of the checkpoint, whose counts must be the networks'.

@@ -30,8 +30,7 @@ static const struct mark {
 	const char *file;
 	enum dataset dataset;
 	bool test;
-} marks[] = {
-	{"train-images-idx3-ubyte.gz", DATASET_MNIST, false}, {"train-images-idx3-ubyte", DATASET_MNIST, false},
+} marks[] = {{"train-images-idx3-ubyte.gz", DATASET_MNIST, false}, {"train-images-idx3-ubyte", DATASET_MNIST, false},
 	{"t10k-images-idx3-ubyte.gz", DATASET_MNIST, true}, {"t10k-images-idx3-ubyte", DATASET_MNIST, true},
 	{"data_batch_1.bin", DATASET_CIFAR10, false}, {"data_batch_1", DATASET_CIFAR10, false},
 	{"test_batch.bin", DATASET_CIFAR10, true}, {"test_batch", DATASET_CIFAR10, true}};
@@ -106,7 +105,8 @@ void data_batch(struct data *d, const uint32_t *index, int count, float *out)
 	float level[256];
 	for (int v = 0; v < 256; v++)
 		level[v] = ((float)v / 255 - 0.5f) / 0.5f; // ToTensor, then Normalize(0.5, 0.5)
-	size_t channels = (size_t)d->images.channels, from = images_bytes(&d->images), plane = (size_t)d->size * (size_t)d->size;
+	size_t channels = (size_t)d->images.channels, from = images_bytes(&d->images),
+	       plane = (size_t)d->size * (size_t)d->size;
 #pragma omp parallel for num_threads(d->workers)
 	for (int i = 0; i < count; i++) {
 		struct data_worker *w = &d->worker[omp_get_thread_num()];

@@ -6,7 +6,8 @@
 #include "dcgan/options.h"
 
 struct data {
-	struct images images; // as they were stored: small ones are resized when they are used, 1 to 3 ms for a batch of 128 on one thread
+	struct images images; // as they were stored: small ones are resized when they are used, 1 to 3 ms for a batch
+			      // of 128 on one thread
 	int size;
 	int workers;
 	struct data_worker *worker; // one for each OpenMP thread

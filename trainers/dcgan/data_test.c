@@ -18,7 +18,8 @@
 
 static uint8_t file[HEAD + COUNT * EDGE * EDGE];
 
-// A data set of COUNT images in a folder of its own, which is gone again when this returns: what is needed of it was read.
+// A data set of COUNT images in a folder of its own, which is gone again when this returns: what is needed of it was
+// read.
 static struct data load(void)
 {
 	memcpy(file, "\0\0\x08\x03\0\0\0\x05\0\0\0\x1c\0\0\0\x1c", HEAD);
@@ -37,7 +38,8 @@ static void fill(void)
 		file[HEAD + i] = (uint8_t)(i * 37 + i / EDGE * 101 + i / EDGE / EDGE * 7);
 }
 
-// In the order asked for, once more when asked twice, resized as resize.h does it, then what ToTensor and Normalize(0.5, 0.5) make of bytes.
+// In the order asked for, once more when asked twice, resized as resize.h does it, then what ToTensor and
+// Normalize(0.5, 0.5) make of bytes.
 static void test_batch(void **state)
 {
 	(void)state;
@@ -75,7 +77,8 @@ static void test_colours(void **state)
 	float *out = mem_floats(3 * PLANE);
 	data_batch(&d, (const uint32_t[]){1}, 1, out);
 	for (int k = 0; k < 3 * PLANE; k++)
-		assert_true(out[k] == ((float)(uint8_t)(11 + (k % 3 * PLANE + k / 3) * 37 + k % 3 * 5) / 255 - 0.5f) / 0.5f);
+		assert_true(out[k] ==
+			    ((float)(uint8_t)(11 + (k % 3 * PLANE + k / 3) * 37 + k % 3 * 5) / 255 - 0.5f) / 0.5f);
 	free(out);
 	data_fini(&d);
 	free(path);
@@ -100,6 +103,7 @@ static void test_digest(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_batch), cmocka_unit_test(test_colours), cmocka_unit_test(test_digest)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_batch), cmocka_unit_test(test_colours), cmocka_unit_test(test_digest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-// Trains a DCGAN (Radford, Metz, Chintala 2015) on images, data-parallel over MPI ranks: each rank takes its own images through its own
-// copy of the networks, gradients are averaged, and all copies make the same step. Batch norm's statistics are each rank's own. Read from
-// main() up.
+// Trains a DCGAN (Radford, Metz, Chintala 2015) on images, data-parallel over MPI ranks: each rank takes its own images
+// through its own copy of the networks, gradients are averaged, and all copies make the same step. Batch norm's
+// statistics are each rank's own. Read from main() up.
 #include "common/die.h"
 #include "common/mem.h"
 #include "common/png.h"
@@ -40,7 +40,7 @@ struct trainer {
 	struct init init;
 	float *real, *noise, *fixed_noise, *dlogit;
 	bool generator_behind; // its gradients are on their way, its step not made
-	long step; // iterations done, over all epochs
+	long step;             // iterations done, over all epochs
 	struct checkpoint_head head;
 };
 
@@ -58,8 +58,8 @@ static double now(void)
 
 // ---- one iteration
 
-// The exchange of gradients is hidden: a layer's goes out as soon as it is complete, and the generator's is only waited for when the
-// generator is needed again, after the discriminator's next pass over real images.
+// The exchange of gradients is hidden: a layer's goes out as soon as it is complete, and the generator's is only waited
+// for when the generator is needed again, after the discriminator's next pass over real images.
 struct outgoing {
 	struct trainer *t;
 	struct net *net;
@@ -95,7 +95,8 @@ static void update_generator(struct trainer *t)
 }
 
 // One pass of the discriminator over X, there and back.
-static const float *judge(struct trainer *t, const float *x, int batch, float target, int what, double *loss, double *probability)
+static const float *judge(
+	struct trainer *t, const float *x, int batch, float target, int what, double *loss, double *probability)
 {
 	struct outgoing out = {t, &t->discriminator};
 	struct nn_ready ready = {send_gradients, &out};
@@ -108,8 +109,10 @@ static const float *draw_noise(struct trainer *t, int batch)
 {
 	size_t count = (size_t)batch * NET_NOISE, most = (size_t)t->options.batch_size * NET_NOISE;
 	if (t->options.init)
-		return init_noise(&t->init, ((size_t)t->step * (size_t)t->group.size + (size_t)t->group.rank) * most, count);
-	struct rng rng; // a stream for each iteration and rank: a training that goes on from a checkpoint needs none of the numbers before
+		return init_noise(
+			&t->init, ((size_t)t->step * (size_t)t->group.size + (size_t)t->group.rank) * most, count);
+	struct rng rng; // a stream for each iteration and rank: a training that goes on from a checkpoint needs none of
+			// the numbers before
 	rng_init(&rng, (uint64_t)t->options.seed, PURPOSE_NOISE, (uint64_t)(t->step * t->group.size + t->group.rank));
 	rng_fill_normal(&rng, t->noise, count, 0, 1);
 	return t->noise;
@@ -133,9 +136,11 @@ static struct losses iterate(struct trainer *t, const uint32_t *index, int batch
 	l.d = real_loss + fake_loss;
 	update(t, &t->discriminator);
 
-	// Generator: the same images are to be called real by the discriminator as it is now. Its own weights need no gradient for that.
+	// Generator: the same images are to be called real by the discriminator as it is now. Its own weights need no
+	// gradient for that.
 	const float *dfake = judge(t, fake, batch, 1, LAYER_INPUT, &l.g, &l.d_g_z2);
-	nn_backward(t->generator.nn, dfake, LAYER_WEIGHTS | LAYER_LAST, &(struct nn_ready){send_gradients, &(struct outgoing){t, &t->generator}});
+	nn_backward(t->generator.nn, dfake, LAYER_WEIGHTS | LAYER_LAST,
+		&(struct nn_ready){send_gradients, &(struct outgoing){t, &t->generator}});
 	t->generator_behind = true;
 
 	t->step++;
@@ -145,10 +150,13 @@ static struct losses iterate(struct trainer *t, const uint32_t *index, int batch
 
 // ---- what is told
 
-static void print_iteration(const struct trainer *t, const struct losses *l, long epoch, long epochs, long iteration, long iterations)
+static void print_iteration(
+	const struct trainer *t, const struct losses *l, long epoch, long epochs, long iteration, long iterations)
 {
-	printf("[epoch: %ld/%ld][iteration: %ld/%ld] rank: %d Loss_D: %.4f Loss_G: %.4f D(x): %.4f D(G(z)): %.4f / %.4f time: %.4f\n",
-	        epoch, epochs, iteration, iterations, t->group.rank, l->d, l->g, l->d_x, l->d_g_z1, l->d_g_z2, l->seconds);
+	printf("[epoch: %ld/%ld][iteration: %ld/%ld] rank: %d Loss_D: %.4f Loss_G: %.4f D(x): %.4f D(G(z)): %.4f / "
+	       "%.4f time: %.4f\n",
+		epoch, epochs, iteration, iterations, t->group.rank, l->d, l->g, l->d_x, l->d_g_z1, l->d_g_z2,
+		l->seconds);
 	rank_metric(&t->rank, "Loss_D", l->d, t->step);
 	rank_metric(&t->rank, "Loss_G", l->g, t->step);
 	rank_metric(&t->rank, "D_x", l->d_x, t->step);
@@ -177,7 +185,8 @@ static void write_real(struct trainer *t)
 	free(samples);
 }
 
-// Always from the same noise, so that the pictures can be compared; in batches, as in training, because batch norm is part of the network.
+// Always from the same noise, so that the pictures can be compared; in batches, as in training, because batch norm is
+// part of the network.
 static void write_fake(struct trainer *t, long epoch, long iteration)
 {
 	size_t one = layer_shape_count(t->discriminator.in);
@@ -186,7 +195,8 @@ static void write_fake(struct trainer *t, long epoch, long iteration)
 	float *samples = mem_floats(GRID * one);
 	for (int i = 0; i < GRID; i += batch) {
 		const float *fake = nn_forward(t->generator.nn, t->fixed_noise + (size_t)i * NET_NOISE, batch);
-		memcpy(samples + (size_t)i * one, fake, (size_t)(GRID - i < batch ? GRID - i : batch) * one * sizeof *samples);
+		memcpy(samples + (size_t)i * one, fake,
+			(size_t)(GRID - i < batch ? GRID - i : batch) * one * sizeof *samples);
 	}
 	char name[80];
 	snprintf(name, sizeof name, "fake_samples_epoch_%03ld_iter_%05ld.png", epoch, iteration);
@@ -201,21 +211,22 @@ static void init_head(struct trainer *t)
 {
 	const struct options *o = &t->options;
 	t->head = (struct checkpoint_head){
-	        .fact = {[CHECKPOINT_IMAGE_SIZE] = (uint64_t)o->image_size,
-	                [CHECKPOINT_CHANNELS] = (uint64_t)t->data.images.channels,
-	                [CHECKPOINT_BATCH_SIZE] = (uint64_t)o->batch_size,
-	                [CHECKPOINT_RANKS] = (uint64_t)t->group.size,
-	                [CHECKPOINT_SEED] = (uint64_t)o->seed,
-	                [CHECKPOINT_CONV] = o->conv,
-	                [CHECKPOINT_IMAGES] = t->data.images.count,
-	                [CHECKPOINT_DATA_DIGEST] = data_digest(&t->data),
-	                [CHECKPOINT_INIT_DIGEST] = init_digest(&t->init)},
-	        .generator = t->generator.count,
-	        .discriminator = t->discriminator.count,
+		.fact = {[CHECKPOINT_IMAGE_SIZE] = (uint64_t)o->image_size,
+			[CHECKPOINT_CHANNELS] = (uint64_t)t->data.images.channels,
+			[CHECKPOINT_BATCH_SIZE] = (uint64_t)o->batch_size,
+			[CHECKPOINT_RANKS] = (uint64_t)t->group.size,
+			[CHECKPOINT_SEED] = (uint64_t)o->seed,
+			[CHECKPOINT_CONV] = o->conv,
+			[CHECKPOINT_IMAGES] = t->data.images.count,
+			[CHECKPOINT_DATA_DIGEST] = data_digest(&t->data),
+			[CHECKPOINT_INIT_DIGEST] = init_digest(&t->init)},
+		.generator = t->generator.count,
+		.discriminator = t->discriminator.count,
 	};
 }
 
-// Rank 0 writes. By then the others have told about the iteration, or a line of theirs would be missing if all were killed afterwards.
+// Rank 0 writes. By then the others have told about the iteration, or a line of theirs would be missing if all were
+// killed afterwards.
 static void keep(struct trainer *t)
 {
 	update_generator(t);
@@ -301,15 +312,18 @@ static void train(struct trainer *t)
 		}
 		size_t at = (size_t)i * batch;
 		size_t left_of_epoch = t->sampler.count - at;
-		struct losses l = iterate(t, t->sampler.mine + at, (int)(left_of_epoch < batch ? left_of_epoch : batch));
+		struct losses l =
+			iterate(t, t->sampler.mine + at, (int)(left_of_epoch < batch ? left_of_epoch : batch));
 		print_iteration(t, &l, epoch + 1, epochs, i + 1, iterations);
 		if (t->group.rank == 0 && (t->step % GRID_EVERY == 0 || t->step == total))
 			write_fake(t, epoch + 1, i + 1);
 		if (i + 1 == iterations)
-			printf("[epoch: %ld/%ld] rank: %d time: %.4f\n", epoch + 1, epochs, t->group.rank, now() - start);
+			printf("[epoch: %ld/%ld] rank: %d time: %.4f\n", epoch + 1, epochs, t->group.rank,
+				now() - start);
 		if (t->step == total)
 			update_generator(t);
-		if (t->options.checkpoint && (t->step == total || (t->options.every && t->step % t->options.every == 0)))
+		if (t->options.checkpoint &&
+			(t->step == total || (t->options.every && t->step % t->options.every == 0)))
 			keep(t);
 	}
 }

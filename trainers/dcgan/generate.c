@@ -16,18 +16,22 @@ static struct net load_generator(const struct checkpoint *c)
 {
 	uint64_t size = c->head.fact[CHECKPOINT_IMAGE_SIZE], channels = c->head.fact[CHECKPOINT_CHANNELS];
 	uint64_t batch = c->head.fact[CHECKPOINT_BATCH_SIZE];
-	if (size < 16 || size > 1024 || (size & (size - 1)) || (channels != 1 && channels != 3) || batch < 1 || batch > 65536)
-		die("%s: is of batches of %llu x %llu x %llu x %llu, which no training has", c->path, (unsigned long long)batch,
-		        (unsigned long long)channels, (unsigned long long)size, (unsigned long long)size);
+	if (size < 16 || size > 1024 || (size & (size - 1)) || (channels != 1 && channels != 3) || batch < 1 ||
+		batch > 65536)
+		die("%s: is of batches of %llu x %llu x %llu x %llu, which no training has", c->path,
+			(unsigned long long)batch, (unsigned long long)channels, (unsigned long long)size,
+			(unsigned long long)size);
 	struct net net;
 	net_init_generator(&net, (int)channels, (int)size);
 	if (net.count != c->head.generator)
-		die("%s: has a generator of %llu parameters, expected %zu", c->path, (unsigned long long)c->head.generator, net.count);
+		die("%s: has a generator of %llu parameters, expected %zu", c->path,
+			(unsigned long long)c->head.generator, net.count);
 	memcpy(net.params, checkpoint_generator(c), net.count * sizeof *net.params);
 	return net;
 }
 
-static void write_images(const struct options *o, const struct checkpoint *c, const float *samples, long first, long count)
+static void write_images(
+	const struct options *o, const struct checkpoint *c, const float *samples, long first, long count)
 {
 	int channels = (int)c->head.fact[CHECKPOINT_CHANNELS], size = (int)c->head.fact[CHECKPOINT_IMAGE_SIZE];
 	for (long i = 0; i < count; i++, samples += (size_t)channels * (size_t)size * (size_t)size) {

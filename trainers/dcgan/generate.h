@@ -4,7 +4,7 @@
 #include "dcgan/group.h"
 #include "dcgan/options.h"
 
-// Writes the images that the options ask for to their out_folder, generated_seed_SSS_NNNNNN.png, N from 0. Ranks share the work. Image N
-// depends on the checkpoint, the seed and N alone: batches are full, of the training's size, because batch norm is part of the network.
-// Dies when there is no checkpoint.
+// Writes the images that the options ask for to their out_folder, generated_seed_SSS_NNNNNN.png, N from 0. Ranks share
+// the work. Image N depends on the checkpoint, the seed and N alone: batches are full, of the training's size, because
+// batch norm is part of the network. Dies when there is no checkpoint.
 void generate(const struct options *o, const struct group *g);

@@ -7,11 +7,11 @@
 #include <time.h>
 
 // MPI's own error handler ends the program too, but without saying which line called.
-#define must(call)                                                                                                                         \
-	do {                                                                                                                               \
-		int status_ = (call);                                                                                                      \
-		if (status_ != MPI_SUCCESS)                                                                                                \
-			die("MPI: error %d from %s", status_, #call);                                                                      \
+#define must(call)                                                                                                     \
+	do {                                                                                                           \
+		int status_ = (call);                                                                                  \
+		if (status_ != MPI_SUCCESS)                                                                            \
+			die("MPI: error %d from %s", status_, #call);                                                  \
 	} while (0)
 
 static void take_all_down(void)
@@ -69,7 +69,8 @@ void group_average_start(struct group *g, float *x, size_t count)
 		return;
 	if (i == GROUP_AVERAGES)
 		die("more than %d averages at a time", GROUP_AVERAGES);
-	must(MPI_Iallreduce(MPI_IN_PLACE, x, int_count(count), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &averages.request[i]));
+	must(MPI_Iallreduce(
+		MPI_IN_PLACE, x, int_count(count), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &averages.request[i]));
 	averages.x[i] = x;
 	averages.floats[i] = count;
 	averages.count = i + 1;

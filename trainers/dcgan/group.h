@@ -13,9 +13,10 @@ struct group {
 void group_start(struct group *g);
 void group_stop(void);
 
-// X[0..COUNT) is to become its mean over all ranks, the same bits on each, by the time of group_average_finish: until then it is not to be
-// touched. All ranks start the same averages in the same order, at most GROUP_AVERAGES of them. MPI moves data only while it is called:
-// group_progress now and then, between other work, hides the exchange behind that work.
+// X[0..COUNT) is to become its mean over all ranks, the same bits on each, by the time of group_average_finish: until
+// then it is not to be touched. All ranks start the same averages in the same order, at most GROUP_AVERAGES of them.
+// MPI moves data only while it is called: group_progress now and then, between other work, hides the exchange behind
+// that work.
 #define GROUP_AVERAGES 64
 void group_average_start(struct group *g, float *x, size_t count);
 void group_progress(struct group *g);

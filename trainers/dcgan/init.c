@@ -23,12 +23,15 @@ void init_load(struct init *i, const char *path, size_t generator, size_t discri
 	if (fread(head, 1, 8, file) != 8 || memcmp(head, magic, 8) || fread(count, 8, 3, file) != 3)
 		die("%s: not a file of initial weights", path);
 	if (count[0] != generator || count[1] != discriminator)
-		die("%s: has %llu and %llu parameters, the networks have %zu and %zu: is it for another image size or data set?", path,
-		        (unsigned long long)count[0], (unsigned long long)count[1], generator, discriminator);
+		die("%s: has %llu and %llu parameters, the networks have %zu and %zu: is it for another image size or "
+		    "data set?",
+			path, (unsigned long long)count[0], (unsigned long long)count[1], generator, discriminator);
 	size_t total = ((size_t)st.st_size - 32) / sizeof(float);
-	if (count[2] > total || generator + discriminator + count[2] != total || (size_t)st.st_size != 32 + total * sizeof(float))
+	if (count[2] > total || generator + discriminator + count[2] != total ||
+		(size_t)st.st_size != 32 + total * sizeof(float))
 		die("%s: has %lld bytes, its counts want another size", path, (long long)st.st_size);
-	*i = (struct init){.path = strdup(path), .generator = generator, .discriminator = discriminator, .noise = count[2]};
+	*i = (struct init){
+		.path = strdup(path), .generator = generator, .discriminator = discriminator, .noise = count[2]};
 	i->all = mem_floats(total);
 	if (fread(i->all, sizeof(float), total, file) != total)
 		die("%s: cannot read its %zu floats", path, total);
@@ -43,7 +46,8 @@ void init_fini(struct init *i)
 
 uint32_t init_digest(const struct init *i)
 {
-	return (uint32_t)crc32_z(0, (const Bytef *)i->all, (i->generator + i->discriminator + i->noise) * sizeof *i->all);
+	return (uint32_t)crc32_z(
+		0, (const Bytef *)i->all, (i->generator + i->discriminator + i->noise) * sizeof *i->all);
 }
 
 const float *init_generator(const struct init *i)
@@ -59,6 +63,7 @@ const float *init_discriminator(const struct init *i)
 const float *init_noise(const struct init *i, size_t offset, size_t count)
 {
 	if (offset > i->noise || count > i->noise - offset)
-		die("%s: has noise for fewer iterations: %zu floats, and %zu from %zu on are wanted", i->path, i->noise, count, offset);
+		die("%s: has noise for fewer iterations: %zu floats, and %zu from %zu on are wanted", i->path, i->noise,
+			count, offset);
 	return i->all + i->generator + i->discriminator + offset;
 }

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The file: "dcgan-1\n", three 64-bit counts (generator's parameters, discriminator's, floats of noise), then the floats in that order;
-// all little endian. Parameters are in PyTorch's order and layouts.
+// The file: "dcgan-1\n", three 64-bit counts (generator's parameters, discriminator's, floats of noise), then the
+// floats in that order; all little endian. Parameters are in PyTorch's order and layouts.
 struct init {
 	char *path;
 	float *all;

@@ -47,7 +47,8 @@ void net_init_generator(struct net *net, int channels, int size)
 // SIZE x SIZE -> ... -> 8x8 -> 4x4 -> one logit
 void net_init_discriminator(struct net *net, int channels, int size)
 {
-	struct layer_spec layer = {.kind = LAYER_CONV, .kernel = 4, .stride = 2, .pad = 1, .activation = LAYER_RELU, .slope = 0.2f};
+	struct layer_spec layer = {
+		.kind = LAYER_CONV, .kernel = 4, .stride = 2, .pad = 1, .activation = LAYER_RELU, .slope = 0.2f};
 	*net = (struct net){.in = {.n = 1, .c = channels, .h = size, .w = size}};
 	layer.channels = WIDTH;
 	add(net, layer);

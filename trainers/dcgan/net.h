@@ -17,8 +17,8 @@ struct net {
 	struct nn *nn; // once it is built
 };
 
-// For images of CHANNELS x SIZE x SIZE, SIZE a power of two from 16. The generator ends in tanh; the discriminator ends in a logit, its
-// sigmoid being part of the loss.
+// For images of CHANNELS x SIZE x SIZE, SIZE a power of two from 16. The generator ends in tanh; the discriminator ends
+// in a logit, its sigmoid being part of the loss.
 void net_init_generator(struct net *net, int channels, int size);
 void net_init_discriminator(struct net *net, int channels, int size);
 

@@ -11,13 +11,13 @@ enum dataset { DATASET_CIFAR10, DATASET_MNIST, DATASET_FASHION, DATASET_FOLDER, 
 struct options {
 	enum dataset dataset;
 	const char *dataroot, *out_folder;
-	const char *init; // NULL: weights and noise from the seed
+	const char *init;       // NULL: weights and noise from the seed
 	const char *checkpoint; // NULL: none is written
 	long image_size, batch_size, num_epochs, max_iters, threads, seed, every, generate;
 	enum layer_way conv;
 	bool test_data, resume;
 };
 
-// Reads the command line. On --help prints it and exits 0; on anything wrong prints one line that says what and exits 2. The strings are
-// argv's.
+// Reads the command line. On --help prints it and exits 0; on anything wrong prints one line that says what and
+// exits 2. The strings are argv's.
 void options_parse(struct options *o, int argc, char **argv);

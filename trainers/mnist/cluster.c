@@ -56,7 +56,8 @@ static void add_hosts(char ***list, uint32_t *count, const char *what, const cha
 	free(copy);
 }
 
-// ---- TF_CONFIG: {"cluster": {"ps": ["HOST:PORT", ...], "worker": [...], "chief": [...]}, "task": {"type": "worker", "index": 0}}
+// ---- TF_CONFIG: {"cluster": {"ps": ["HOST:PORT", ...], "worker": [...], "chief": [...]}, "task": {"type": "worker",
+// "index": 0}}
 
 static json_t *read_config(void)
 {
@@ -76,8 +77,7 @@ static void add_config_hosts(char ***list, uint32_t *count, json_t *config, cons
 	size_t i;
 	if (hosts && !json_is_array(hosts))
 		wrong("TF_CONFIG: cluster.%s is no list", name);
-	json_array_foreach(hosts, i, host)
-	{
+	json_array_foreach (hosts, i, host) {
 		if (!json_is_string(host))
 			wrong("TF_CONFIG: cluster.%s[%zu] is no text", name, i);
 		add_host(list, count, "TF_CONFIG", json_string_value(host));
@@ -101,7 +101,8 @@ static long read_index(const char *name, const char *text)
 	errno = 0;
 	long n = strtol(digits, &end, 10);
 	if (*digits < '0' || *digits > '9' || *end || errno || n >= JOB_MAX_TASKS)
-		wrong("environment: %s is '%s', expected %s", name, text, !strcmp(name, "POD_NAME") ? "NAME-NUMBER" : "a number");
+		wrong("environment: %s is '%s', expected %s", name, text,
+			!strcmp(name, "POD_NAME") ? "NAME-NUMBER" : "a number");
 	return n;
 }
 
@@ -120,7 +121,8 @@ static void find_hosts(struct cluster *c, const struct cluster_words *words, jso
 		add_config_hosts(&c->ps, &c->ps_count, config, "ps");
 	text = words->worker_hosts ? words->worker_hosts : environment("WORKER_HOSTS");
 	if (text) {
-		add_hosts(&c->workers, &c->worker_count, words->worker_hosts ? "--worker_hosts" : "environment: WORKER_HOSTS", text);
+		add_hosts(&c->workers, &c->worker_count,
+			words->worker_hosts ? "--worker_hosts" : "environment: WORKER_HOSTS", text);
 		return;
 	}
 	add_config_hosts(&c->workers, &c->worker_count, config, "chief");
@@ -151,7 +153,7 @@ static long find_index(const struct cluster_words *words, json_t *config)
 	if (!json_is_integer(index) || json_integer_value(index) < 0 || json_integer_value(index) >= JOB_MAX_TASKS)
 		wrong("TF_CONFIG: task.index is no number from 0");
 	size_t chiefs = json_array_size(json_object_get(json_object_get(config, "cluster"), "chief")) +
-	                json_array_size(json_object_get(json_object_get(config, "cluster"), "master"));
+			json_array_size(json_object_get(json_object_get(config, "cluster"), "master"));
 	const char *type = json_string_value(json_object_get(task, "type"));
 	return (long)json_integer_value(index) + (type && !strcmp(type, "worker") ? (long)chiefs : 0);
 }

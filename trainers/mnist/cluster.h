@@ -1,6 +1,5 @@
-// Who this process is among servers and workers: from the command line, else from PS_HOSTS, WORKER_HOSTS, JOB_NAME, TASK_INDEX or POD_NAME, else
-// from TF_CONFIG.
-// Not how to reach the others (wire.h).
+// Who this process is among servers and workers: from the command line, else from PS_HOSTS, WORKER_HOSTS, JOB_NAME,
+// TASK_INDEX or POD_NAME, else from TF_CONFIG. Not how to reach the others (wire.h).
 #pragma once
 #include <stdint.h>
 

@@ -17,7 +17,8 @@ void data_open(struct data *d, const char *dir, int test)
 	*d = (struct data){0};
 	idx_open_dir(&d->reader, dir, test);
 	if (d->reader.height != EDGE || d->reader.width != EDGE)
-		die("%s: images of %zu x %zu, expected %d x %d", d->reader.path, d->reader.width, d->reader.height, EDGE, EDGE);
+		die("%s: images of %zu x %zu, expected %d x %d", d->reader.path, d->reader.width, d->reader.height,
+			EDGE, EDGE);
 	d->count = d->reader.count;
 	d->pixels = mem_new(d->count, NET_PIXELS); // only what is written to takes memory
 	d->labels = idx_labels_dir(dir, test, d->count, NET_CLASSES);

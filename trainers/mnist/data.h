@@ -1,5 +1,5 @@
-// Images of 28 x 28 bytes with their labels, inflated only as far as they are used, and the order in which training uses them.
-// Not the file format (common/idx.h).
+// Images of 28 x 28 bytes with their labels, inflated only as far as they are used, and the order in which training
+// uses them. Not the file format (common/idx.h).
 #pragma once
 #include "common/idx.h"
 
@@ -19,9 +19,9 @@ void data_close(struct data *d);
 // Image INDEX, for as long as D is open; its label is labels[INDEX].
 const uint8_t *data_image(struct data *d, size_t index);
 
-// The order of COUNT images, epoch after epoch without end: each epoch has each image once. Images are shuffled within windows of
-// DATA_WINDOW of them. The windows come in the file's order in the first epoch, so that training starts before the whole file is inflated, and
-// in random order in every other.
+// The order of COUNT images, epoch after epoch without end: each epoch has each image once. Images are shuffled within
+// windows of DATA_WINDOW of them. The windows come in the file's order in the first epoch, so that training starts
+// before the whole file is inflated, and in random order in every other.
 #define DATA_WINDOW 4096
 
 struct data_order {

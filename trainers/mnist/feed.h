@@ -17,6 +17,6 @@ struct feed {
 void feed_init(struct feed *f, const char *dir, uint64_t seed, uint32_t index, uint32_t workers, size_t batch);
 void feed_fini(struct feed *f);
 
-// Loads batch NUMBER, from 0. The order of all images is dealt out in turn: the batches NUMBER of all workers are together what one worker alone
-// would take as its batch NUMBER were it as large as theirs together.
+// Loads batch NUMBER, from 0. The order of all images is dealt out in turn: the batches NUMBER of all workers are
+// together what one worker alone would take as its batch NUMBER were it as large as theirs together.
 void feed_load(struct feed *f, uint64_t number, struct net *net);

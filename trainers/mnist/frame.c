@@ -153,8 +153,8 @@ struct packet *frame_new_params(const struct frame_head *head, size_t floats, fl
 	return p;
 }
 
-struct packet *frame_new_push(const struct frame_head *head, size_t rows, size_t width, int (*has)(const void *arg, size_t row), const void *arg,
-        float **out)
+struct packet *frame_new_push(const struct frame_head *head, size_t rows, size_t width,
+	int (*has)(const void *arg, size_t row), const void *arg, float **out)
 {
 	unsigned char bits[(NET_ROWS + 511) / 512 * 64] = {0};
 	size_t count = 0;

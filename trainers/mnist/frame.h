@@ -1,6 +1,6 @@
-// What workers and servers say to each other: one frame is one message of the transport. Makes them, and checks every one that came from
-// outside before anybody believes it.
-// Not the conversation: who says what when is in worker.h and server.h.
+// What workers and servers say to each other: one frame is one message of the transport. Makes them, and checks every
+// one that came from outside before anybody believes it. Not the conversation: who says what when is in worker.h and
+// server.h.
 #pragma once
 #include "mnist/job.h"
 #include "mnist/packet.h"
@@ -33,15 +33,16 @@ struct frame_head {
 	uint32_t worker, shard;
 	uint64_t run;         // a random number that server 0 gave the training; 0 in the first HELLO
 	uint64_t incarnation; // of the worker: greater with each start of its process
-	uint64_t sequence;    // of the worker's gradients, from 1 in each incarnation. In answers: the one that is answered
-	uint64_t step;        // PUSH: that the gradient is for. PARAMS: that they are of. WELCOME: that the server has come to. PULL: wanted,
-	                      // or FRAME_LATEST. HELLO: the last one heard of
+	uint64_t
+		sequence; // of the worker's gradients, from 1 in each incarnation. In answers: the one that is answered
+	uint64_t step;    // PUSH: that the gradient is for. PARAMS: that they are of. WELCOME: that the server has come
+		       // to. PULL: wanted, or FRAME_LATEST. HELLO: the last one heard of
 	uint32_t flags, zero;
 	uint64_t ask; // HELLO: any number; WELCOME gives it back
 };
 
-// HELLO goes on with struct job, REFUSED with text. PARAMS goes on with the shard's rows. PUSH goes on with one bit for each of the shard's
-// rows, lowest first, rounded up to 64 bytes, then the rows whose bit is set; the others are zero.
+// HELLO goes on with struct job, REFUSED with text. PARAMS goes on with the shard's rows. PUSH goes on with one bit for
+// each of the shard's rows, lowest first, rounded up to 64 bytes, then the rows whose bit is set; the others are zero.
 #define FRAME_VERSION 1
 #define FRAME_LATEST UINT64_MAX
 #define FRAME_MAX_TEXT 400
@@ -49,10 +50,10 @@ struct frame_head {
 // A frame that was checked. Pointers go into the packet.
 struct frame {
 	struct frame_head head;
-	struct job job;          // HELLO
-	const uint8_t *bits;     // PUSH
-	const float *floats;     // PUSH, PARAMS
-	size_t rows;             // PUSH, PARAMS: how many there are
+	struct job job;                // HELLO
+	const uint8_t *bits;           // PUSH
+	const float *floats;           // PUSH, PARAMS
+	size_t rows;                   // PUSH, PARAMS: how many there are
 	char text[FRAME_MAX_TEXT + 1]; // REFUSED: printable
 };
 
@@ -62,7 +63,8 @@ struct frame_expect {
 	size_t rows, width;
 };
 
-// Reads DATA, which is aligned for floats, into F. Returns NULL, or what is wrong. The numbers in rows are not looked at.
+// Reads DATA, which is aligned for floats, into F. Returns NULL, or what is wrong. The numbers in rows are not looked
+// at.
 const char *frame_parse(struct frame *f, const void *data, size_t size, const struct frame_expect *e);
 
 // Whether row ROW (of the shard's, from 0) is there.
@@ -71,7 +73,8 @@ int frame_has_row(const struct frame *f, size_t row);
 // The largest frame there can be.
 size_t frame_limit(void);
 
-// A frame with head HEAD (magic and version are filled in) and nothing else, with the job, or with text. Caller holds it.
+// A frame with head HEAD (magic and version are filled in) and nothing else, with the job, or with text. Caller holds
+// it.
 struct packet *frame_new(const struct frame_head *head);
 struct packet *frame_new_hello(const struct frame_head *head, const struct job *job);
 struct packet *frame_new_refused(const struct frame_head *head, const char *text);
@@ -80,5 +83,5 @@ struct packet *frame_new_refused(const struct frame_head *head, const char *text
 struct packet *frame_new_params(const struct frame_head *head, size_t floats, float **out);
 
 // PUSH of a shard with ROWS rows, of which HAS(ARG, i) are there: the caller fills them in at *OUT, WIDTH floats each.
-struct packet *frame_new_push(const struct frame_head *head, size_t rows, size_t width, int (*has)(const void *arg, size_t row), const void *arg,
-        float **out);
+struct packet *frame_new_push(const struct frame_head *head, size_t rows, size_t width,
+	int (*has)(const void *arg, size_t row), const void *arg, float **out);

@@ -1,5 +1,5 @@
-#include "mnist/frame.h"
 #include "common/mem.h"
+#include "mnist/frame.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,8 @@
 #define WIDTH 16
 
 static const struct frame_expect expect = {.workers = 3, .shards = 2, .rows = ROWS, .width = WIDTH};
-static const struct job job = {.hidden = 10, .servers = 2, .workers = 3, .replicas = 2, .steps = 5, .seed = 6, .rate = 0.01};
+static const struct job job = {
+	.hidden = 10, .servers = 2, .workers = 3, .replicas = 2, .steps = 5, .seed = 6, .rate = 0.01};
 
 static int is_odd(const void *arg, size_t row)
 {
@@ -26,7 +27,8 @@ static struct packet *push(void)
 {
 	float *out;
 	struct packet *p =
-	        frame_new_push(&(struct frame_head){.kind = FRAME_PUSH, .worker = 2, .shard = 1, .sequence = 7}, ROWS, WIDTH, is_odd, NULL, &out);
+		frame_new_push(&(struct frame_head){.kind = FRAME_PUSH, .worker = 2, .shard = 1, .sequence = 7}, ROWS,
+			WIDTH, is_odd, NULL, &out);
 	for (size_t i = 0; i < ROWS / 2 * WIDTH; i++)
 		out[i] = (float)i;
 	return p;
@@ -53,7 +55,8 @@ static void test_others(void **state)
 	(void)state;
 	struct frame f;
 	float *out;
-	struct packet *p = frame_new_params(&(struct frame_head){.kind = FRAME_PARAMS, .flags = FRAME_DONE}, ROWS * WIDTH, &out);
+	struct packet *p =
+		frame_new_params(&(struct frame_head){.kind = FRAME_PARAMS, .flags = FRAME_DONE}, ROWS * WIDTH, &out);
 	memset(out, 0, ROWS * WIDTH * sizeof *out);
 	assert_null(frame_parse(&f, p->data, p->size, &expect));
 	assert_int_equal(f.rows, ROWS);
@@ -72,7 +75,8 @@ static void test_others(void **state)
 }
 
 // Changes a good frame in one place and wants it refused for that.
-static void check_wrong(struct packet *p, size_t at, unsigned char value, size_t size, const struct frame_expect *e, const char *why)
+static void check_wrong(
+	struct packet *p, size_t at, unsigned char value, size_t size, const struct frame_expect *e, const char *why)
 {
 	struct frame f;
 	unsigned char *copy = mem_new(size > p->size ? size : p->size, 1);
@@ -145,7 +149,7 @@ static void test_wrong_job(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_push), cmocka_unit_test(test_others), cmocka_unit_test(test_wrong),
-	        cmocka_unit_test(test_wrong_job)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_push), cmocka_unit_test(test_others),
+		cmocka_unit_test(test_wrong), cmocka_unit_test(test_wrong_job)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,8 +21,8 @@ const char *job_check(const struct job *job)
 
 int job_same(const struct job *a, const struct job *b)
 {
-	return a->hidden == b->hidden && a->servers == b->servers && a->workers == b->workers && a->replicas == b->replicas &&
-	       a->seed == b->seed && a->rate == b->rate;
+	return a->hidden == b->hidden && a->servers == b->servers && a->workers == b->workers &&
+	       a->replicas == b->replicas && a->seed == b->seed && a->rate == b->rate;
 }
 
 size_t job_first_row(const struct job *job, uint32_t shard)

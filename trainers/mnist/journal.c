@@ -54,13 +54,15 @@ void journal_step(struct journal *j, uint64_t local, uint64_t global, double los
 	if (t - j->said < PAUSE && !last)
 		return;
 	j->said = t;
-	printf("%.6f: %s: training step %llu done (global step: %llu)\n", t, j->name, (unsigned long long)local, (unsigned long long)global);
+	printf("%.6f: %s: training step %llu done (global step: %llu)\n", t, j->name, (unsigned long long)local,
+		(unsigned long long)global);
 	rank_metric(&j->rank, "loss", loss, (long)global);
 }
 
 void journal_score(struct journal *j, struct model_score score, uint64_t global)
 {
-	printf("After %llu training step(s), test accuracy = %.4f, test cross entropy = %g\n", (unsigned long long)global, score.accuracy, score.loss);
+	printf("After %llu training step(s), test accuracy = %.4f, test cross entropy = %g\n",
+		(unsigned long long)global, score.accuracy, score.loss);
 	rank_metric(&j->rank, "test_accuracy", score.accuracy, (long)global);
 	rank_metric(&j->rank, "test_loss", score.loss, (long)global);
 }

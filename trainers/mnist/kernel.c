@@ -12,7 +12,8 @@
 #define TALL 5 // rows of a tile: with WIDE vectors of each it fills the registers and no more
 #define MAX_WIDE 3
 
-// T rows and C vectors of the output, from I and COLUMN on. T and C are constants where this is inlined, so ACC is registers.
+// T rows and C vectors of the output, from I and COLUMN on. T and C are constants where this is inlined, so ACC is
+// registers.
 INLINE void tile(const struct kernel_product *p, size_t i, size_t column, int t, int c)
 {
 	VECTOR acc[TALL][MAX_WIDE] = {0};
@@ -20,15 +21,15 @@ INLINE void tile(const struct kernel_product *p, size_t i, size_t column, int t,
 	for (size_t j = 0; j < p->terms; j++, a += p->a_term) {
 		VECTOR m[MAX_WIDE];
 		memcpy(m, p->m[j] + column, sizeof *m * (size_t)c);
-		UNROLL for (int y = 0; y < t; y++)
-			UNROLL for (int x = 0; x < c; x++)
-				acc[y][x] += a[(size_t)y * p->a_row] * m[x];
+		UNROLL for (int y = 0; y < t; y++) UNROLL for (int x = 0; x < c; x++) acc[y][x] +=
+			a[(size_t)y * p->a_row] * m[x];
 	}
 	UNROLL for (int y = 0; y < t; y++)
 		memcpy(p->out + (i + (size_t)y) * p->width + column, acc[y], sizeof *acc[y] * (size_t)c);
 }
 
-// All columns of T rows. The last vector is moved to the left until it fits: some columns are computed twice, and are the same twice.
+// All columns of T rows. The last vector is moved to the left until it fits: some columns are computed twice, and are
+// the same twice.
 INLINE void band(const struct kernel_product *p, size_t i, int t, int wide)
 {
 	size_t column = 0;
@@ -47,15 +48,18 @@ INLINE void product(const struct kernel_product *p, int wide)
 		band(p, i, 1, wide);
 }
 
-// A row of Adam. The compiler makes vectors of it: everything that could keep it from that (errno of sqrtf, the order of a sum) is not there.
+// A row of Adam. The compiler makes vectors of it: everything that could keep it from that (errno of sqrtf, the order
+// of a sum) is not there.
 INLINE int adam_row(const struct kernel_adam *a, size_t at, const float *restrict g, size_t count)
 {
 	const float *restrict p = a->params + at, *restrict m = a->m + at, *restrict v = a->v + at;
-	float *restrict np = a->new_params + at, *restrict nm = a->new_m + at, *restrict nv = a->new_v + at, *restrict copy = a->copy + at;
+	float *restrict np = a->new_params + at, *restrict nm = a->new_m + at, *restrict nv = a->new_v + at,
+			*restrict copy = a->copy + at;
 	float b1 = a->beta1, b2 = a->beta2, rate = a->rate, scale = a->scale, epsilon = a->epsilon;
 	float share = (1 - b1) * a->weight, ahead = a->ahead;
 	int odd = 0;
-	_Pragma("GCC ivdep") for (size_t c = 0; c < count; c++) {
+	_Pragma("GCC ivdep") for (size_t c = 0; c < count; c++)
+	{
 		float square = g[c] * g[c];
 		odd |= !(square <= FLT_MAX); // infinite, or no number
 		float mc = b1 * m[c] + share * g[c], vc = b2 * v[c] + (1 - b2) * square;
@@ -105,7 +109,7 @@ static int supported(int n)
 	if (n == 1)
 		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 	return n == 0 || (supported(1) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-	                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
+				 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
 }
 #else
 static int supported(int n)
@@ -125,10 +129,10 @@ static int adam_any(const struct kernel_adam *a)
 }
 
 static const struct kernel kernels[] = {
-        {"any", product_any, adam_any},
+	{"any", product_any, adam_any},
 #if defined(__x86_64__)
-        {"avx2", product_avx2, adam_avx2},
-        {"avx512", product_avx512, adam_avx512},
+	{"avx2", product_avx2, adam_avx2},
+	{"avx512", product_avx512, adam_avx512},
 #endif
 };
 #define KERNELS (int)(sizeof kernels / sizeof *kernels)

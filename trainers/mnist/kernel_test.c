@@ -1,6 +1,6 @@
-#include "mnist/kernel.h"
 #include "common/mem.h"
 #include "common/rng.h"
+#include "mnist/kernel.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -21,8 +21,14 @@ static void check_product(const struct kernel *k, size_t rows, size_t terms, siz
 	rng_fill_normal(&rng, m, terms * width, 0, 1);
 	for (size_t j = 0; j < terms; j++)
 		at[terms - 1 - j] = m + j * width; // they lie anywhere
-	struct kernel_product p = {.out = out, .rows = rows, .terms = terms, .width = width, .a = a, .a_row = transposed ? 1 : terms,
-	        .a_term = transposed ? rows : 1, .m = at};
+	struct kernel_product p = {.out = out,
+		.rows = rows,
+		.terms = terms,
+		.width = width,
+		.a = a,
+		.a_row = transposed ? 1 : terms,
+		.a_term = transposed ? rows : 1,
+		.m = at};
 	k->product(&p);
 	for (size_t i = 0; i < rows; i++)
 		for (size_t c = 0; c < width; c++) {
@@ -30,8 +36,8 @@ static void check_product(const struct kernel *k, size_t rows, size_t terms, siz
 			for (size_t j = 0; j < terms; j++)
 				sum += (double)a[i * p.a_row + j * p.a_term] * (double)at[j][c];
 			if (!(fabs(out[i * width + c] - sum) < 1e-5 * (1 + sqrt((double)terms))))
-				fail_msg("%s: %zu x %zu x %zu: row %zu, column %zu is %g, expected %g", k->name, rows, terms, width, i, c,
-				        (double)out[i * width + c], sum);
+				fail_msg("%s: %zu x %zu x %zu: row %zu, column %zu is %g, expected %g", k->name, rows,
+					terms, width, i, c, (double)out[i * width + c], sum);
 		}
 	free(a);
 	free(m);
@@ -70,8 +76,16 @@ static void check_adam(const struct kernel *k)
 	for (int t = 1; t <= 20; t++) {
 		rng_fill_normal(&rng, grad, ROWS * WIDTH, 0, 0.1);
 		int from = t % 2;
-		struct kernel_adam a = {.params = block[from][0], .m = block[from][1], .v = block[from][2], .new_params = block[!from][0],
-		        .new_m = block[!from][1], .new_v = block[!from][2], .copy = copy, .grad = rows, .rows = ROWS, .width = WIDTH};
+		struct kernel_adam a = {.params = block[from][0],
+			.m = block[from][1],
+			.v = block[from][2],
+			.new_params = block[!from][0],
+			.new_m = block[!from][1],
+			.new_v = block[!from][2],
+			.copy = copy,
+			.grad = rows,
+			.rows = ROWS,
+			.width = WIDTH};
 		kernel_adam_set(&a, 0.01, t);
 		assert_true(k->adam(&a));
 		for (int i = 0; i < ROWS * WIDTH; i++) {
@@ -91,8 +105,16 @@ static void check_odd(const struct kernel *k, float odd, int expected)
 		float block[6][ROWS * WIDTH] = {0}, copy[ROWS * WIDTH], grad[ROWS * WIDTH] = {0};
 		const float *rows[ROWS] = {grad, grad + WIDTH, grad + 2 * WIDTH};
 		grad[at] = odd;
-		struct kernel_adam a = {.params = block[0], .m = block[1], .v = block[2], .new_params = block[3], .new_m = block[4],
-		        .new_v = block[5], .copy = copy, .grad = rows, .rows = ROWS, .width = WIDTH};
+		struct kernel_adam a = {.params = block[0],
+			.m = block[1],
+			.v = block[2],
+			.new_params = block[3],
+			.new_m = block[4],
+			.new_v = block[5],
+			.copy = copy,
+			.grad = rows,
+			.rows = ROWS,
+			.width = WIDTH};
 		kernel_adam_set(&a, 0.01, 1);
 		assert_int_equal(k->adam(&a) != 0, expected);
 	}

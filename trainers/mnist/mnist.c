@@ -1,5 +1,6 @@
-// Trains a network of one hidden layer to tell digits, or clothes, in the classic way: parameter servers keep the parameters, workers ask for them,
-// compute a gradient and hand it in. Alone it does the same in one process. Read from main() up.
+// Trains a network of one hidden layer to tell digits, or clothes, in the classic way: parameter servers keep the
+// parameters, workers ask for them, compute a gradient and hand it in. Alone it does the same in one process. Read from
+// main() up.
 #include "common/die.h"
 #include "common/mem.h"
 #include "mnist/cluster.h"
@@ -67,7 +68,8 @@ static double compute(struct trainer *t, uint64_t number, const float *const *ro
 	feed_load(&t->feed, number, t->net);
 	double loss = net_forward(t->net, rows, &correct);
 	if (!(loss < 1e30))
-		die("%s: the loss is %g: training has diverged, a smaller --learning_rate may help", t->journal.name, loss);
+		die("%s: the loss is %g: training has diverged, a smaller --learning_rate may help", t->journal.name,
+			loss);
 	net_backward(t->net, rows);
 	return loss;
 }
@@ -118,11 +120,20 @@ static void halves_step(struct halves *h, struct net *net, double rate, uint64_t
 		h->grads[row] = there ? at : h->grad + h->count;
 		at += there ? h->width : 0;
 	}
-	struct kernel_adam a = {.params = from, .m = from + h->count, .v = from + 2 * h->count, .new_params = to, .new_m = to + h->count,
-	        .new_v = to + 2 * h->count, .copy = to, .grad = h->grads, .rows = NET_ROWS, .width = h->width};
+	struct kernel_adam a = {.params = from,
+		.m = from + h->count,
+		.v = from + 2 * h->count,
+		.new_params = to,
+		.new_m = to + h->count,
+		.new_v = to + 2 * h->count,
+		.copy = to,
+		.grad = h->grads,
+		.rows = NET_ROWS,
+		.width = h->width};
 	kernel_adam_set(&a, rate, (double)step);
 	if (!kernel_best()->adam(&a))
-		die("step %llu: the gradient is no number: training has diverged, a smaller --learning_rate may help", (unsigned long long)step);
+		die("step %llu: the gradient is no number: training has diverged, a smaller --learning_rate may help",
+			(unsigned long long)step);
 	for (size_t row = 0; row < NET_ROWS; row++)
 		h->rows[row] = to + row * h->width;
 }
@@ -180,7 +191,8 @@ static int has_row(const void *net, size_t row)
 static void make_step(struct working *w, const struct job *job)
 {
 	uint64_t local = worker_local_step(w->worker), global = worker_global_step(w->worker);
-	// Synchronous: the global step says which batch, whoever was restarted in between. Otherwise: from the place where it joined.
+	// Synchronous: the global step says which batch, whoever was restarted in between. Otherwise: from the place
+	// where it joined.
 	uint64_t number = job->replicas ? global : w->joined + local;
 	w->loss = compute(&w->trainer, number, worker_rows(w->worker));
 	for (uint32_t shard = 0; shard < job->servers; shard++) {
@@ -231,16 +243,22 @@ static void work(struct working *w, const struct job *job, uint32_t index)
 	}
 	journal_end(&t->journal);
 	if (worker_late(w->worker))
-		journal_say(&t->journal, "%llu of its %llu gradients came late and were dropped", (unsigned long long)worker_late(w->worker),
-		        (unsigned long long)worker_local_step(w->worker));
+		journal_say(&t->journal, "%llu of its %llu gradients came late and were dropped",
+			(unsigned long long)worker_late(w->worker), (unsigned long long)worker_local_step(w->worker));
 }
 
 static struct job job_of(const struct options *o, const struct cluster *c)
 {
 	uint32_t all = c->worker_count, some = (uint32_t)o->replicas_to_aggregate;
-	return (struct job){.hidden = (uint32_t)o->hidden_units, .servers = c->ps_count, .workers = all,
-	        .replicas = !o->sync_replicas ? 0 : some ? some : all, .steps = (uint64_t)o->train_steps, .seed = (uint64_t)o->seed,
-	        .rate = o->learning_rate};
+	return (struct job){.hidden = (uint32_t)o->hidden_units,
+		.servers = c->ps_count,
+		.workers = all,
+		.replicas = !o->sync_replicas ? 0
+			    : some            ? some
+					      : all,
+		.steps = (uint64_t)o->train_steps,
+		.seed = (uint64_t)o->seed,
+		.rate = o->learning_rate};
 }
 
 // Greater with every start: that is what tells a worker that was restarted from the one before.
@@ -260,7 +278,8 @@ static void run_worker(const struct options *o, const struct cluster *c)
 		die("%s", wrong);
 	journal_init(&w.trainer.journal, "Worker", (long)c->index);
 	w.wire = wire_dial(c->ps, c->ps_count, frame_limit());
-	w.worker = worker_new(&job, c->index, incarnation(), (struct worker_world){&w, send_to_server, worker_says}, now());
+	w.worker = worker_new(
+		&job, c->index, incarnation(), (struct worker_world){&w, send_to_server, worker_says}, now());
 	trainer_init(&w.trainer, o, c->index, c->worker_count);
 	work(&w, &job, c->index);
 	if (c->index == 0 && worker_ready(w.worker))
@@ -323,15 +342,16 @@ static void run_server(const struct options *o, const struct cluster *c)
 	struct state state;
 	journal_init(&s.journal, "Server", (long)c->index);
 	state_open(&state, o->log_dir, c->index);
-	struct server *server =
-	        server_new(c->index, c->ps_count, c->worker_count, &state, random_number(), (struct server_world){&s, send_to_worker, server_says});
+	struct server *server = server_new(c->index, c->ps_count, c->worker_count, &state, random_number(),
+		(struct server_world){&s, send_to_worker, server_says});
 	if (state.file)
-		journal_say(&s.journal, "%s: goes on at step %llu", state.path, (unsigned long long)server_step(server));
+		journal_say(
+			&s.journal, "%s: goes on at step %llu", state.path, (unsigned long long)server_step(server));
 	s.wire = wire_listen(c->ps[c->index], frame_limit());
 	journal_say(&s.journal, "listens at %s", c->ps[c->index]);
 	serve(&s, server);
-	journal_say(&s.journal, "ends after %llu steps; %llu late gradients were dropped", (unsigned long long)server_step(server),
-	        (unsigned long long)server_late(server));
+	journal_say(&s.journal, "ends after %llu steps; %llu late gradients were dropped",
+		(unsigned long long)server_step(server), (unsigned long long)server_late(server));
 	rank_metric(&s.journal.rank, "late_gradients", (double)server_late(server), (long)server_step(server));
 	if (server_over(server))
 		state_remove(&state);
@@ -350,20 +370,22 @@ static void on_stop(int number)
 
 static void take_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND}; // the second one ends it at once
+	struct sigaction action = {
+		.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND}; // the second one ends it at once
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 }
 
-// Blocks as large as a frame come and go a thousand times a second: they are not to be given back to the system each time.
+// Blocks as large as a frame come and go a thousand times a second: they are not to be given back to the system each
+// time.
 static void keep_memory(void)
 {
 	mallopt(M_MMAP_THRESHOLD, 1 << 28);
 	mallopt(M_TRIM_THRESHOLD, 1 << 28);
 }
 
-// Whoever sends a frame wakes its receiver with the first piece of it. Where processes share cores, the receiver is not to take the core away for
-// that piece, and again for the next.
+// Whoever sends a frame wakes its receiver with the first piece of it. Where processes share cores, the receiver is not
+// to take the core away for that piece, and again for the next.
 static void yield_to_senders(void)
 {
 	sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}); // where it is not allowed, it is only slower
@@ -376,7 +398,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0); // a line is out when it is printed, into a pipe too
 	options_parse(&options, argc, argv);
 	cluster_init(&cluster,
-	        &(struct cluster_words){options.ps_hosts, options.worker_hosts, options.job_name, options.task_index});
+		&(struct cluster_words){options.ps_hosts, options.worker_hosts, options.job_name, options.task_index});
 	if (mkdir(options.log_dir, 0777) < 0 && errno != EEXIST)
 		die("--log_dir %s: %s", options.log_dir, strerror(errno));
 	keep_memory();

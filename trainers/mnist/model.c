@@ -12,7 +12,8 @@
 
 #define BATCH 50
 
-static void test_batch(struct net *net, const float *const *rows, struct data *test, size_t first, size_t count, struct model_score *sum)
+static void test_batch(struct net *net, const float *const *rows, struct data *test, size_t first, size_t count,
+	struct model_score *sum)
 {
 	const uint8_t *images[BATCH];
 	size_t correct;

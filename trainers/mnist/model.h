@@ -11,6 +11,6 @@ struct model_score {
 // Of the network with HIDDEN hidden units and parameters ROWS (net.h), on all images of TEST.
 struct model_score model_test(const float *const *rows, size_t hidden, struct data *test);
 
-// Writes DIR/mnist.model, beside and renamed: "mnist-1\n", two 64-bit numbers (hidden units, global steps), then floats, all little endian:
-// weights [784][hidden], biases [hidden], weights [hidden][10], biases [10].
+// Writes DIR/mnist.model, beside and renamed: "mnist-1\n", two 64-bit numbers (hidden units, global steps), then
+// floats, all little endian: weights [784][hidden], biases [hidden], weights [hidden][10], biases [10].
 void model_save(const char *dir, const float *const *rows, size_t hidden, uint64_t steps);

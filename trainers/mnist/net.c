@@ -13,7 +13,8 @@
 struct net {
 	const struct kernel *kernel;
 	size_t hidden, width, batch;
-	uint16_t active[NET_PIXELS + 1]; // rows with an input that is not zero: pixels in use, then the bias, whose input is 1
+	uint16_t active[NET_PIXELS +
+			1]; // rows with an input that is not zero: pixels in use, then the bias, whose input is 1
 	size_t active_count;
 	uint16_t before[NET_ROWS + 1]; // how many of the gradient's rows before this one are there
 	float *inputs;                 // [active][batch]
@@ -118,7 +119,8 @@ static void logits(const struct net *net, size_t b, const float *const *rows, fl
 	}
 }
 
-// Softmax into P; returns the loss, computed from the logits, because the logarithm of a probability that is 0 in float is lost.
+// Softmax into P; returns the loss, computed from the logits, because the logarithm of a probability that is 0 in float
+// is lost.
 static double softmax(const float z[NET_CLASSES], size_t label, float p[NET_CLASSES], int *correct)
 {
 	size_t best = 0;
@@ -138,8 +140,14 @@ double net_forward(struct net *net, const float *const *rows, size_t *correct)
 {
 	for (size_t n = 0; n < net->active_count; n++)
 		net->terms[n] = rows[net->active[n]];
-	net->kernel->product(&(struct kernel_product){.out = net->h, .rows = net->batch, .terms = net->active_count, .width = net->width,
-	        .a = net->inputs, .a_row = 1, .a_term = net->batch, .m = net->terms});
+	net->kernel->product(&(struct kernel_product){.out = net->h,
+		.rows = net->batch,
+		.terms = net->active_count,
+		.width = net->width,
+		.a = net->inputs,
+		.a_row = 1,
+		.a_term = net->batch,
+		.m = net->terms});
 	for (size_t i = 0; i < net->batch * net->width; i++)
 		net->h[i] = net->h[i] > 0 ? net->h[i] : 0;
 	double loss = 0;
@@ -162,8 +170,14 @@ void net_backward(struct net *net, const float *const *rows)
 		for (size_t c = 0; c < NET_CLASSES; c++)
 			p[c] /= (float)net->batch;
 	}
-	net->kernel->product(&(struct kernel_product){.out = net->dh, .rows = net->batch, .terms = NET_CLASSES, .width = net->width,
-	        .a = net->probability, .a_row = NET_CLASSES, .a_term = 1, .m = rows + NET_ROW_CLASS});
+	net->kernel->product(&(struct kernel_product){.out = net->dh,
+		.rows = net->batch,
+		.terms = NET_CLASSES,
+		.width = net->width,
+		.a = net->probability,
+		.a_row = NET_CLASSES,
+		.a_term = 1,
+		.m = rows + NET_ROW_CLASS});
 	for (size_t i = 0; i < net->batch * net->width; i++)
 		net->dh[i] = net->h[i] > 0 ? net->dh[i] : 0;
 }
@@ -190,15 +204,27 @@ void net_gradient(struct net *net, size_t first, size_t last, float *out)
 	size_t width = net->width, end = smaller(last, NET_ROW_CLASS);
 	if (first < end) { // pixels and hidden biases
 		size_t from = net->before[first], count = net->before[end] - from;
-		net->kernel->product(&(struct kernel_product){.out = out, .rows = count, .terms = net->batch, .width = width,
-		        .a = net->inputs + from * net->batch, .a_row = net->batch, .a_term = 1, .m = image_rows(net, net->dh)});
+		net->kernel->product(&(struct kernel_product){.out = out,
+			.rows = count,
+			.terms = net->batch,
+			.width = width,
+			.a = net->inputs + from * net->batch,
+			.a_row = net->batch,
+			.a_term = 1,
+			.m = image_rows(net, net->dh)});
 		out += count * width;
 		first = end;
 	}
 	end = smaller(last, NET_ROW_CLASS_BIAS);
 	if (first < end) {
-		net->kernel->product(&(struct kernel_product){.out = out, .rows = end - first, .terms = net->batch, .width = width,
-		        .a = net->probability + (first - NET_ROW_CLASS), .a_row = 1, .a_term = NET_CLASSES, .m = image_rows(net, net->h)});
+		net->kernel->product(&(struct kernel_product){.out = out,
+			.rows = end - first,
+			.terms = net->batch,
+			.width = width,
+			.a = net->probability + (first - NET_ROW_CLASS),
+			.a_row = 1,
+			.a_term = NET_CLASSES,
+			.m = image_rows(net, net->h)});
 		out += (end - first) * width;
 		first = end;
 	}

@@ -1,6 +1,6 @@
-#include "mnist/net.h"
 #include "common/mem.h"
 #include "common/rng.h"
+#include "mnist/net.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -103,7 +103,8 @@ static void test_differences(void **state)
 {
 	(void)state;
 	const size_t hidden[] = {1, 10, 22};
-	const size_t rows[] = {0, 99, 100, 101, 350, 699, 700, 783, NET_ROW_HIDDEN_BIAS, NET_ROW_CLASS, NET_ROW_CLASS + 9, NET_ROW_CLASS_BIAS};
+	const size_t rows[] = {0, 99, 100, 101, 350, 699, 700, 783, NET_ROW_HIDDEN_BIAS, NET_ROW_CLASS,
+		NET_ROW_CLASS + 9, NET_ROW_CLASS_BIAS};
 	for (size_t h = 0; h < 3; h++) {
 		struct setup s;
 		setup(&s, hidden[h]);
@@ -175,7 +176,7 @@ static void test_random(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_differences), cmocka_unit_test(test_black_pixels), cmocka_unit_test(test_pieces),
-	        cmocka_unit_test(test_random)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_differences), cmocka_unit_test(test_black_pixels),
+		cmocka_unit_test(test_pieces), cmocka_unit_test(test_random)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,5 +12,6 @@ struct options {
 	const char *data_dir, *log_dir;
 };
 
-// Reads the command line. On --help prints it and exits 0; on anything wrong prints one line that says what and exits 2. The strings are argv's.
+// Reads the command line. On --help prints it and exits 0; on anything wrong prints one line that says what and
+// exits 2. The strings are argv's.
 void options_parse(struct options *o, int argc, char **argv);

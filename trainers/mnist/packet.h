@@ -1,5 +1,5 @@
-// A block of bytes that several hold at the same time, such as a frame that is being sent and may have to be sent again.
-// Not a frame: it has no idea what is in it.
+// A block of bytes that several hold at the same time, such as a frame that is being sent and may have to be sent
+// again. Not a frame: it has no idea what is in it.
 #pragma once
 #include <stdatomic.h>
 #include <stddef.h>

@@ -11,17 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Asynchronous training is to end with exactly the steps that were asked for. So server 0 lets no more workers compute than steps are left;
-// the others wait for its answer. One that was let and is silent for so many seconds is not waited for: should it come after all, its step is
-// one too many, on every shard.
+// Asynchronous training is to end with exactly the steps that were asked for. So server 0 lets no more workers compute
+// than steps are left; the others wait for its answer. One that was let and is silent for so many seconds is not waited
+// for: should it come after all, its step is one too many, on every shard.
 #define LET_SECONDS 5.0
 
 // What it remembers of a worker while it lives; what it must not forget is in the state.
 struct seat {
 	struct server_peer peer;
 	uint64_t incarnation, last; // go to the state with the next step
-	uint64_t sequence, want;    // WAITING: for an answer to SEQUENCE; synchronous: when the shard has come to step WANT
-	struct packet *push;        // synchronous: its gradient for the step that is under way
+	uint64_t sequence,
+		want;        // WAITING: for an answer to SEQUENCE; synchronous: when the shard has come to step WANT
+	struct packet *push; // synchronous: its gradient for the step that is under way
 	double heard;
 	int waiting, late, left;
 	int let; // server 0, asynchronous: it may be computing
@@ -34,14 +35,14 @@ struct server {
 	uint64_t run; // of the training, should it begin here
 	const struct kernel *kernel;
 	struct seat *seats;
-	uint32_t pushes;     // synchronous: seats that have one
-	int extended;        // somebody has said how long the training is to be since this process started
-	int done;            // a worker has gone because the training has made its steps
-	uint64_t foreign;    // frames that were dropped
-	uint64_t late_said;  // of the late ones, those the log knows of
+	uint32_t pushes;    // synchronous: seats that have one
+	int extended;       // somebody has said how long the training is to be since this process started
+	int done;           // a worker has gone because the training has made its steps
+	uint64_t foreign;   // frames that were dropped
+	uint64_t late_said; // of the late ones, those the log knows of
 	size_t rows, width;
-	const float **grad;  // [rows]
-	float *zeros, *sum;  // a row; all rows
+	const float **grad; // [rows]
+	float *zeros, *sum; // a row; all rows
 };
 
 __attribute__((format(printf, 2, 3))) static void say(struct server *s, const char *format, ...)
@@ -76,18 +77,20 @@ static void know_job(struct server *s)
 	s->sum = mem_floats(s->rows * s->width);
 }
 
-struct server *server_new(uint32_t shard, uint32_t shards, uint32_t workers, struct state *state, uint64_t run, struct server_world world)
+struct server *server_new(
+	uint32_t shard, uint32_t shards, uint32_t workers, struct state *state, uint64_t run, struct server_world world)
 {
 	struct server *s = mem_new(1, sizeof *s);
-	*s = (struct server){.shard = shard, .shards = shards, .workers = workers, .state = state, .world = world, .run = run};
+	*s = (struct server){
+		.shard = shard, .shards = shards, .workers = workers, .state = state, .world = world, .run = run};
 	s->kernel = kernel_best();
 	s->seats = mem_new(workers, sizeof *s->seats);
 	if (!state->file)
 		return s;
 	const struct job *job = state_job(state);
 	if (job->servers != shards || job->workers != workers)
-		die("%s: of a training with %u servers and %u workers, here are %u and %u; remove it to start anew", state->path ? state->path : "memory",
-		        job->servers, job->workers, shards, workers);
+		die("%s: of a training with %u servers and %u workers, here are %u and %u; remove it to start anew",
+			state->path ? state->path : "memory", job->servers, job->workers, shards, workers);
 	know_job(s);
 	for (uint32_t w = 0; w < workers; w++) {
 		s->seats[w].incarnation = now_half(s)->seats[w].incarnation;
@@ -140,12 +143,16 @@ int server_finished(const struct server *s)
 
 static struct frame_head head_for(const struct server *s, uint32_t worker, enum frame_kind kind)
 {
-	return (struct frame_head){.kind = (uint16_t)kind, .worker = worker, .shard = s->shard, .run = s->state->file ? state_run(s->state) : 0,
-	        .incarnation = s->seats[worker].incarnation, .step = server_step(s)};
+	return (struct frame_head){.kind = (uint16_t)kind,
+		.worker = worker,
+		.shard = s->shard,
+		.run = s->state->file ? state_run(s->state) : 0,
+		.incarnation = s->seats[worker].incarnation,
+		.step = server_step(s)};
 }
 
 __attribute__((format(printf, 5, 6))) static void refuse(
-        struct server *s, const struct server_peer *to, const struct frame *f, uint32_t flags, const char *format, ...)
+	struct server *s, const struct server_peer *to, const struct frame *f, uint32_t flags, const char *format, ...)
 {
 	char text[FRAME_MAX_TEXT];
 	va_list args;
@@ -225,7 +232,8 @@ static void answer_waiting(struct server *s)
 
 // ---- steps
 
-// Steps that others are expected to make between an answer to worker W, now, and its gradient. None beyond the training's end.
+// Steps that others are expected to make between an answer to worker W, now, and its gradient. None beyond the
+// training's end.
 static uint64_t steps_ahead(const struct server *s, uint32_t w)
 {
 	uint64_t steps = state_job(s->state)->steps, step = server_step(s) + 1, others = 0;
@@ -238,13 +246,21 @@ static uint64_t steps_ahead(const struct server *s, uint32_t w)
 	return step >= steps ? 0 : others < steps - step ? others : steps - step;
 }
 
-// Adam from the true half into the other, with the gradient in s->grad, which is AGE steps old. COPY gets what the parameters will be AHEAD
-// steps later. Returns -1 when the gradient is no number; then nothing has happened.
+// Adam from the true half into the other, with the gradient in s->grad, which is AGE steps old. COPY gets what the
+// parameters will be AHEAD steps later. Returns -1 when the gradient is no number; then nothing has happened.
 static int make_step(struct server *s, float *copy, uint64_t age, uint64_t ahead)
 {
 	struct state_half *now = now_half(s), *next = state_next(s->state);
-	struct kernel_adam a = {.params = now->params, .m = now->m, .v = now->v, .new_params = next->params, .new_m = next->m,
-	        .new_v = next->v, .copy = copy, .grad = s->grad, .rows = s->rows, .width = s->width};
+	struct kernel_adam a = {.params = now->params,
+		.m = now->m,
+		.v = now->v,
+		.new_params = next->params,
+		.new_m = next->m,
+		.new_v = next->v,
+		.copy = copy,
+		.grad = s->grad,
+		.rows = s->rows,
+		.width = s->width};
 	kernel_adam_set(&a, state_job(s->state)->rate / (1 + (double)age), (double)now->step + 1);
 	a.weight = 1 / (1 + (float)age);
 	a.ahead = (float)ahead;
@@ -275,8 +291,10 @@ static void refuse_gradient(struct server *s, const struct frame *f)
 {
 	struct seat *seat = &s->seats[f->head.worker];
 	seat->waiting = 0;
-	refuse(s, &seat->peer, f, 0, "the gradient of its step %llu holds what is no number, or one too large to be squared; it is not applied",
-	        (unsigned long long)f->head.sequence);
+	refuse(s, &seat->peer, f, 0,
+		"the gradient of its step %llu holds what is no number, or one too large to be squared; it is not "
+		"applied",
+		(unsigned long long)f->head.sequence);
 }
 
 static void apply_at_once(struct server *s, const struct frame *f)
@@ -323,7 +341,8 @@ static void add_up(struct server *s)
 static void apply_together(struct server *s)
 {
 	add_up(s);
-	int ok = make_step(s, state_other(s->state)->params, 0, 0) == 0; // nobody needs the copy: it goes where they go anyway
+	int ok = make_step(s, state_other(s->state)->params, 0, 0) ==
+		 0; // nobody needs the copy: it goes where they go anyway
 	for (uint32_t w = 0; w < s->workers; w++) {
 		struct seat *seat = &s->seats[w];
 		if (!seat->push)
@@ -334,7 +353,8 @@ static void apply_together(struct server *s)
 	}
 	s->pushes = 0;
 	if (!ok) { // each was a number, their sum is not
-		say(s, "the gradients of step %llu add up to what is no number; they are not applied", (unsigned long long)server_step(s));
+		say(s, "the gradients of step %llu add up to what is no number; they are not applied",
+			(unsigned long long)server_step(s));
 		return;
 	}
 	commit(s);
@@ -397,12 +417,14 @@ static void on_hello(struct server *s, const struct server_peer *from, const str
 	const struct frame_head *h = &f->head;
 	const struct job *job = &f->job;
 	if (job->servers != s->shards || job->workers != s->workers) {
-		refuse(s, from, f, 0, "it speaks of %u servers and %u workers, here are %u and %u", job->servers, job->workers, s->shards, s->workers);
+		refuse(s, from, f, 0, "it speaks of %u servers and %u workers, here are %u and %u", job->servers,
+			job->workers, s->shards, s->workers);
 		return;
 	}
 	if (!s->state->file) {
 		if (h->step > 0 || (s->shard == 0) != (h->run == 0)) {
-			refuse(s, from, f, 0, "server %u has nothing left of this training: was its --log_dir removed?", s->shard);
+			refuse(s, from, f, 0, "server %u has nothing left of this training: was its --log_dir removed?",
+				s->shard);
 			return;
 		}
 		state_create(s->state, job, s->shard ? h->run : s->run);
@@ -412,7 +434,9 @@ static void on_hello(struct server *s, const struct server_peer *from, const str
 		return;
 	}
 	if (h->run && h->run != state_run(s->state)) {
-		refuse(s, from, f, 0, "what server %u keeps is of another training; is something of it left in a --log_dir?", s->shard);
+		refuse(s, from, f, 0,
+			"what server %u keeps is of another training; is something of it left in a --log_dir?",
+			s->shard);
 		return;
 	}
 	if (!s->extended) {
@@ -420,7 +444,7 @@ static void on_hello(struct server *s, const struct server_peer *from, const str
 		s->extended = 1;
 	} else if (job->steps != state_job(s->state)->steps) {
 		refuse(s, from, f, 0, "it wants %llu steps, others want %llu", (unsigned long long)job->steps,
-		        (unsigned long long)state_job(s->state)->steps);
+			(unsigned long long)state_job(s->state)->steps);
 		return;
 	}
 	if (take_seat(s, from, f, now) < 0)
@@ -446,16 +470,17 @@ static void on_push(struct server *s, const struct frame *f, struct packet *pack
 	}
 	seat->let = 0;
 	if (f->head.step > server_step(s))
-		refuse(s, &seat->peer, f, 0, "its gradient is for step %llu, server %u is at %llu", (unsigned long long)f->head.step, s->shard,
-		        (unsigned long long)server_step(s));
+		refuse(s, &seat->peer, f, 0, "its gradient is for step %llu, server %u is at %llu",
+			(unsigned long long)f->head.step, s->shard, (unsigned long long)server_step(s));
 	else if (synchronous(s))
 		collect(s, f, packet);
 	else
 		apply_at_once(s, f);
 }
 
-// Synchronous: shards may be one step apart, when a worker was killed after it had handed in one shard's part and before the other's. Its
-// successor then computes that step's gradient again, for which it needs the step's parameters from all of them.
+// Synchronous: shards may be one step apart, when a worker was killed after it had handed in one shard's part and
+// before the other's. Its successor then computes that step's gradient again, for which it needs the step's parameters
+// from all of them.
 static void on_pull(struct server *s, const struct frame *f)
 {
 	const struct state_half *other = state_other(s->state);
@@ -493,7 +518,8 @@ void server_take(struct server *s, const struct server_peer *from, struct packet
 	const char *wrong = frame_parse(&f, packet->data, packet->size, &expect);
 	if (!wrong && f.head.shard != s->shard)
 		wrong = "is for another server";
-	if (!wrong && f.head.kind != FRAME_HELLO && f.head.kind != FRAME_PULL && f.head.kind != FRAME_PUSH && f.head.kind != FRAME_BYE)
+	if (!wrong && f.head.kind != FRAME_HELLO && f.head.kind != FRAME_PULL && f.head.kind != FRAME_PUSH &&
+		f.head.kind != FRAME_BYE)
 		wrong = "is what only servers say";
 	if (!wrong && (f.head.incarnation == 0 || (f.head.kind == FRAME_PUSH && f.head.sequence == 0)))
 		wrong = "has no number";
@@ -540,6 +566,7 @@ void server_tick(struct server *s, double now)
 	answer_waiting(s);
 	if (server_late(s) != s->late_said) {
 		s->late_said = server_late(s);
-		say(s, "%llu late gradients dropped so far (global step: %llu)", (unsigned long long)s->late_said, (unsigned long long)server_step(s));
+		say(s, "%llu late gradients dropped so far (global step: %llu)", (unsigned long long)s->late_said,
+			(unsigned long long)server_step(s));
 	}
 }

@@ -1,11 +1,11 @@
-// Servers and workers talk to each other here without a network: every frame goes through a queue from which any pair's next frame may be taken,
-// and processes are killed and started again at any moment.
-#include "mnist/server.h"
+// Servers and workers talk to each other here without a network: every frame goes through a queue from which any pair's
+// next frame may be taken, and processes are killed and started again at any moment.
 #include "common/mem.h"
 #include "common/rng.h"
 #include "common/testing.h"
 #include "mnist/kernel.h"
 #include "mnist/net.h"
+#include "mnist/server.h"
 #include "mnist/worker.h"
 
 #include <math.h>
@@ -87,7 +87,7 @@ static void start_server(struct sim *s, uint32_t i)
 {
 	state_open(&s->states[i], s->dir, i);
 	s->servers[i] = server_new(i, s->job.servers, s->job.workers, &s->states[i], 1000 + rng_below(&s->rng, 1000),
-	        (struct server_world){&s->server_ends[i], server_sends, says});
+		(struct server_world){&s->server_ends[i], server_sends, says});
 }
 
 static void kill_server(struct sim *s, uint32_t i)
@@ -108,7 +108,8 @@ static void start_worker(struct sim *s, uint32_t i)
 	s->incarnation[i]++;
 	s->left[i] = 0;
 	s->joined[i] = UINT64_MAX;
-	s->workers[i] = worker_new(&s->job, i, s->incarnation[i], (struct worker_world){&s->worker_ends[i], worker_sends, says}, s->clock);
+	s->workers[i] = worker_new(
+		&s->job, i, s->incarnation[i], (struct worker_world){&s->worker_ends[i], worker_sends, says}, s->clock);
 }
 
 // What it has sent may still come, what was sent to it is lost.
@@ -191,7 +192,8 @@ static void compute(struct sim *s, uint32_t i)
 	size_t correct;
 	if (s->joined[i] == UINT64_MAX)
 		s->joined[i] = worker_global_step(w) / s->job.workers;
-	load(s->nets[i], BATCH, s->job.replicas ? worker_global_step(w) : s->joined[i] + worker_local_step(w), i, s->job.workers);
+	load(s->nets[i], BATCH, s->job.replicas ? worker_global_step(w) : s->joined[i] + worker_local_step(w), i,
+		s->job.workers);
 	net_forward(s->nets[i], worker_rows(w), &correct);
 	net_backward(s->nets[i], worker_rows(w));
 	for (uint32_t shard = 0; shard < s->job.servers; shard++) {
@@ -208,7 +210,7 @@ static size_t pick(struct sim *s)
 	size_t k = rng_below(&s->rng, s->queued);
 	for (size_t j = 0; j < k; j++)
 		if (s->queue[j].to_server == s->queue[k].to_server && s->queue[j].server == s->queue[k].server &&
-		        s->queue[j].worker == s->queue[k].worker && s->queue[j].incarnation == s->queue[k].incarnation)
+			s->queue[j].worker == s->queue[k].worker && s->queue[j].incarnation == s->queue[k].incarnation)
 			return j;
 	return k;
 }
@@ -294,8 +296,9 @@ static void run(struct sim *s, uint64_t kills_servers, uint64_t kills_workers)
 {
 	for (int i = 0; !all_finished(s); i++) {
 		if (i > 2000000)
-			fail_msg("it does not end: step %llu of %llu; said: %s", (unsigned long long)server_step(s->servers[0]),
-			        (unsigned long long)s->job.steps, s->said);
+			fail_msg("it does not end: step %llu of %llu; said: %s",
+				(unsigned long long)server_step(s->servers[0]), (unsigned long long)s->job.steps,
+				s->said);
 		moment(s);
 		if (kills_servers && rng_below(&s->rng, kills_servers) == 0) {
 			uint32_t k = (uint32_t)rng_below(&s->rng, s->job.servers);
@@ -321,13 +324,20 @@ static float *collect(const struct sim *s)
 	size_t width = net_width(s->job.hidden);
 	float *all = mem_floats(NET_ROWS * width);
 	for (uint32_t i = 0; i < s->job.servers; i++)
-		memcpy(all + job_first_row(&s->job, i) * width, state_now((struct state *)&s->states[i])->params, job_floats(&s->job, i) * sizeof(float));
+		memcpy(all + job_first_row(&s->job, i) * width, state_now((struct state *)&s->states[i])->params,
+			job_floats(&s->job, i) * sizeof(float));
 	return all;
 }
 
 static struct job job_for(uint32_t servers, uint32_t workers, uint32_t replicas, uint64_t steps)
 {
-	return (struct job){.hidden = 12, .servers = servers, .workers = workers, .replicas = replicas, .steps = steps, .seed = 3, .rate = 0.01};
+	return (struct job){.hidden = 12,
+		.servers = servers,
+		.workers = workers,
+		.replicas = replicas,
+		.steps = steps,
+		.seed = 3,
+		.rate = 0.01};
 }
 
 // ---- tests
@@ -346,7 +356,8 @@ static void test_async(void **state)
 		}
 }
 
-// Servers and workers are killed at random moments: no gradient changes a shard twice, and server 0 makes exactly the steps that were asked for.
+// Servers and workers are killed at random moments: no gradient changes a shard twice, and server 0 makes exactly the
+// steps that were asked for.
 static void test_async_kills(void **state)
 {
 	(void)state;
@@ -387,8 +398,16 @@ static float *single(uint32_t workers, uint64_t steps)
 			grads[row] = net_has_row(net, row) ? at : grad + count;
 			at += net_has_row(net, row) ? width : 0;
 		}
-		struct kernel_adam a = {.params = from, .m = from + count, .v = from + 2 * count, .new_params = to, .new_m = to + count,
-		        .new_v = to + 2 * count, .copy = to, .grad = grads, .rows = NET_ROWS, .width = width};
+		struct kernel_adam a = {.params = from,
+			.m = from + count,
+			.v = from + 2 * count,
+			.new_params = to,
+			.new_m = to + count,
+			.new_v = to + 2 * count,
+			.copy = to,
+			.grad = grads,
+			.rows = NET_ROWS,
+			.width = width};
 		kernel_adam_set(&a, job.rate, (double)step + 1);
 		assert_true(kernel_best()->adam(&a));
 	}
@@ -526,11 +545,13 @@ static void test_refusals(void **state)
 	worker_free(s->workers[1]);
 	s->workers[1] = worker_new(&s->job, 1, s->incarnation[1] = 1, world, s->clock);
 	worker_free(s->workers[0]);
-	s->workers[0] = worker_new(&s->job, 0, s->incarnation[0] = 5, (struct worker_world){&s->worker_ends[0], worker_sends, says}, s->clock);
+	s->workers[0] = worker_new(&s->job, 0, s->incarnation[0] = 5,
+		(struct worker_world){&s->worker_ends[0], worker_sends, says}, s->clock);
 	while (!worker_ready(s->workers[0]))
 		deliver(s);
 	worker_free(s->workers[0]);
-	s->workers[0] = worker_new(&s->job, 0, s->incarnation[0] = 4, (struct worker_world){&s->worker_ends[0], worker_sends, says}, s->clock);
+	s->workers[0] = worker_new(&s->job, 0, s->incarnation[0] = 4,
+		(struct worker_world){&s->worker_ends[0], worker_sends, says}, s->clock);
 	expect_failure(s, 0, "another process was started as worker 0 after it");
 	sim_free(s);
 }
@@ -545,7 +566,8 @@ static void test_lost_state(void **state)
 			moment(s);
 		kill_server(s, lost);
 		start_server(s, lost); // without a directory it has kept nothing
-		expect_failure(s, 0, lost ? "server 1 has nothing left of this training" : "nothing left of this training");
+		expect_failure(
+			s, 0, lost ? "server 1 has nothing left of this training" : "nothing left of this training");
 		sim_free(s);
 	}
 }
@@ -567,8 +589,10 @@ static void test_patience(void **state)
 	sim_free(s);
 }
 
-// Whether the second half of a server is what Adam makes of the first and of a gradient that is one step old, and the answer one step further.
-static void check_stale(const struct state_half *before, const struct state_half *after, const struct frame *push, const struct frame *answer)
+// Whether the second half of a server is what Adam makes of the first and of a gradient that is one step old, and the
+// answer one step further.
+static void check_stale(const struct state_half *before, const struct state_half *after, const struct frame *push,
+	const struct frame *answer)
 {
 	const float *at = push->floats;
 	size_t width = net_width(12), moved = 0;
@@ -625,7 +649,8 @@ static void test_nothing_ahead(void **state)
 		const struct packet *reply = s->queue[s->queued - 1].packet;
 		assert_null(frame_parse(&answer, reply->data, reply->size, &expect));
 		assert_int_equal(answer.head.step, workers);
-		assert_memory_equal(answer.floats, state_now(&s->states[0])->params, job_floats(&s->job, 0) * sizeof(float));
+		assert_memory_equal(
+			answer.floats, state_now(&s->states[0])->params, job_floats(&s->job, 0) * sizeof(float));
 		sim_free(s);
 	}
 }
@@ -653,9 +678,10 @@ static void test_rubbish(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_async), cmocka_unit_test(test_async_kills), cmocka_unit_test(test_sync_is_single),
-	        cmocka_unit_test(test_sync_kills), cmocka_unit_test(test_sync_slow), cmocka_unit_test(test_odd_gradient),
-	        cmocka_unit_test(test_refusals), cmocka_unit_test(test_lost_state), cmocka_unit_test(test_patience), cmocka_unit_test(test_stale),
-	        cmocka_unit_test(test_nothing_ahead), cmocka_unit_test(test_rubbish)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_async), cmocka_unit_test(test_async_kills),
+		cmocka_unit_test(test_sync_is_single), cmocka_unit_test(test_sync_kills),
+		cmocka_unit_test(test_sync_slow), cmocka_unit_test(test_odd_gradient), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_lost_state), cmocka_unit_test(test_patience), cmocka_unit_test(test_stale),
+		cmocka_unit_test(test_nothing_ahead), cmocka_unit_test(test_rubbish)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

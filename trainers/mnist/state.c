@@ -97,12 +97,15 @@ static void check(const struct state *s)
 {
 	const struct state_file *f = s->file;
 	char boot[40];
-	if (memcmp(f->magic, MAGIC, 8) != 0 || f->shard != s->shard || job_check(&f->job) || f->shard >= f->job.servers ||
-	        f->size != s->size || whole_size(&f->job, s->shard) != s->size || atomic_load(&f->current) > 1)
+	if (memcmp(f->magic, MAGIC, 8) != 0 || f->shard != s->shard || job_check(&f->job) ||
+		f->shard >= f->job.servers || f->size != s->size || whole_size(&f->job, s->shard) != s->size ||
+		atomic_load(&f->current) > 1)
 		die("%s: not what server %u of such a training leaves; remove it to start anew", s->path, s->shard);
 	boot_name(boot);
 	if (memcmp(f->boot, boot, sizeof boot) != 0)
-		die("%s: was left when the machine went down, or by another machine, and may be torn; remove it to start anew", s->path);
+		die("%s: was left when the machine went down, or by another machine, and may be torn; remove it to "
+		    "start anew",
+			s->path);
 }
 
 void state_open(struct state *s, const char *dir, uint32_t shard)
@@ -152,7 +155,8 @@ static void fill(struct state *s, const struct job *job, uint64_t run)
 		net_randomize(s->half[0].params + row * width, first + row, job->hidden, job->seed);
 }
 
-// The file has its name only when it is whole. Its room is taken now: a full disk is to be said here, not by a signal at some step.
+// The file has its name only when it is whole. Its room is taken now: a full disk is to be said here, not by a signal
+// at some step.
 void state_create(struct state *s, const struct job *job, uint64_t run)
 {
 	char *beside = NULL;
@@ -170,7 +174,8 @@ void state_create(struct state *s, const struct job *job, uint64_t run)
 		}
 		lock(s);
 	}
-	s->file = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_POPULATE | (s->path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS), s->fd, 0);
+	s->file = mmap(NULL, s->size, PROT_READ | PROT_WRITE,
+		MAP_POPULATE | (s->path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS), s->fd, 0);
 	if (s->file == MAP_FAILED)
 		die("%s: cannot map: %s", s->path ? s->path : "memory", strerror(errno));
 	fill(s, job, run);

@@ -1,6 +1,6 @@
-#include "mnist/state.h"
 #include "common/testing.h"
 #include "mnist/net.h"
+#include "mnist/state.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -57,7 +57,8 @@ static void test_life(void **unused)
 	testing_remove(dir);
 }
 
-// Killed in the middle of a step, and by a signal that cannot be caught: the step before is true, the torn half says that it is.
+// Killed in the middle of a step, and by a signal that cannot be caught: the step before is true, the torn half says
+// that it is.
 static void test_killed(void **unused)
 {
 	(void)unused;
@@ -116,7 +117,7 @@ static void test_damaged(void **unused)
 	(void)unused;
 	check_damaged(0, "not what server 0 of such a training leaves; remove it to start anew");
 	check_damaged(9, "was left when the machine went down");
-	check_damaged(48, "not what server 0 of such"); // hidden units
+	check_damaged(48, "not what server 0 of such");  // hidden units
 	check_damaged(104, "not what server 0 of such"); // shard
 	check_damaged(112, "not what server 0 of such"); // current
 	check_damaged(-100, "not what a server leaves");
@@ -138,7 +139,7 @@ static void test_wrong_places(void **unused)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_life), cmocka_unit_test(test_killed), cmocka_unit_test(test_damaged), cmocka_unit_test(test_wrong_places)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_life), cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_damaged), cmocka_unit_test(test_wrong_places)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,17 +50,20 @@ static int same_host(const struct sockaddr *a, const struct sockaddr *b)
 	if (!b || a->sa_family != b->sa_family)
 		return 0;
 	if (a->sa_family == AF_INET)
-		return ((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr == ((const struct sockaddr_in *)(const void *)b)->sin_addr.s_addr;
+		return ((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr ==
+		       ((const struct sockaddr_in *)(const void *)b)->sin_addr.s_addr;
 	return a->sa_family == AF_INET6 && !memcmp(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr,
-	                                           &((const struct sockaddr_in6 *)(const void *)b)->sin6_addr, 16);
+						   &((const struct sockaddr_in6 *)(const void *)b)->sin6_addr, 16);
 }
 
 static int is_loopback(const struct sockaddr *a)
 {
-	return a->sa_family == AF_INET && ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
+	return a->sa_family == AF_INET &&
+	       ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
 }
 
-// The first address of HOST, as a number; whether it is one of this host's. Returns -1 when the name says nothing (yet).
+// The first address of HOST, as a number; whether it is one of this host's. Returns -1 when the name says nothing
+// (yet).
 static int look_up(const char *address, char number[300], int *here)
 {
 	char host[256], port[16];
@@ -82,7 +85,8 @@ static int look_up(const char *address, char number[300], int *here)
 	return code ? -1 : 0;
 }
 
-// An address is this host's when it is in this network namespace, and the names of abstract sockets are of the network namespace too.
+// An address is this host's when it is in this network namespace, and the names of abstract sockets are of the network
+// namespace too.
 static void local_name(const char *number, char out[400])
 {
 	snprintf(out, 400, "ipc://@mnist-ps-%s", number);
@@ -164,7 +168,8 @@ struct wire *wire_dial(char *const *addresses, uint32_t count, size_t largest)
 		if (look_up(addresses[i], number, &here) == 0 && here)
 			local_name(number, endpoint);
 		else
-			snprintf(endpoint, sizeof endpoint, "tcp://%s", addresses[i]); // by its name, which is looked up at each attempt
+			snprintf(endpoint, sizeof endpoint, "tcp://%s",
+				addresses[i]); // by its name, which is looked up at each attempt
 		if (zmq_connect(w->items[i].socket, endpoint) < 0)
 			die("%s: %s", addresses[i], zmq_strerror(errno));
 	}

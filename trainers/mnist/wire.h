@@ -1,5 +1,5 @@
-// Frames between processes: ZeroMQ, by TCP, or by a Unix socket when both are on one host. A lost peer is dialled again by itself.
-// Not what is in the frames. Nothing here authenticates anybody: whoever reaches the port is heard.
+// Frames between processes: ZeroMQ, by TCP, or by a Unix socket when both are on one host. A lost peer is dialled again
+// by itself. Not what is in the frames. Nothing here authenticates anybody: whoever reaches the port is heard.
 #pragma once
 #include "mnist/packet.h"
 #include "mnist/server.h"
@@ -8,7 +8,8 @@
 
 struct wire;
 
-// A server's end, at ADDRESS (HOST:PORT), and there only; HOST must be this host's. Dies when that is not to be had within some seconds.
+// A server's end, at ADDRESS (HOST:PORT), and there only; HOST must be this host's. Dies when that is not to be had
+// within some seconds.
 struct wire *wire_listen(const char *address, size_t largest);
 
 // A worker's ends, to COUNT servers. Returns at once, whoever is there.

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_AGAIN 0.5    // seconds without an answer until it says hello again, which is cheap; a gradient is only sent again when it got lost
-#define PATIENCE 300.0   // seconds without a sign of a server until it gives up
+#define ASK_AGAIN                                                                                                      \
+	0.5 // seconds without an answer until it says hello again, which is cheap; a gradient is only sent again when
+	    // it got lost
+#define PATIENCE 300.0 // seconds without a sign of a server until it gives up
 #define LEAVE_SECONDS 3.0
 
 enum phase {
@@ -22,11 +24,11 @@ enum phase {
 
 struct link {
 	enum phase phase;
-	uint64_t ask;           // number of the last hello; 0: it was answered
-	int welcome;            // it has said so once
-	struct packet *push;    // sent and not answered yet
-	struct packet *params;  // what worker_rows points into
-	uint64_t step;          // of those
+	uint64_t ask;          // number of the last hello; 0: it was answered
+	int welcome;           // it has said so once
+	struct packet *push;   // sent and not answered yet
+	struct packet *params; // what worker_rows points into
+	uint64_t step;         // of those
 	double asked, heard;
 };
 
@@ -64,8 +66,12 @@ static void fail(struct worker *w, uint32_t shard, const char *text)
 
 static struct frame_head head_for(const struct worker *w, uint32_t shard, enum frame_kind kind)
 {
-	return (struct frame_head){.kind = (uint16_t)kind, .worker = w->index, .shard = shard, .run = w->run, .incarnation = w->incarnation,
-	        .sequence = w->sequence};
+	return (struct frame_head){.kind = (uint16_t)kind,
+		.worker = w->index,
+		.shard = shard,
+		.run = w->run,
+		.incarnation = w->incarnation,
+		.sequence = w->sequence};
 }
 
 static void send(struct worker *w, uint32_t shard, struct packet *packet, double now)
@@ -132,8 +138,8 @@ static int all_in(const struct worker *w, enum phase phase)
 	return 1;
 }
 
-// Synchronous: a gradient is of one step, and shards that tell of different ones are asked again. One step apart: those ahead still have the
-// parameters of the step before. Further apart: time has passed since those behind were asked.
+// Synchronous: a gradient is of one step, and shards that tell of different ones are asked again. One step apart: those
+// ahead still have the parameters of the step before. Further apart: time has passed since those behind were asked.
 static void catch_up(struct worker *w, double now)
 {
 	uint64_t low = UINT64_MAX, high = 0;
@@ -170,11 +176,13 @@ static void on_params(struct worker *w, uint32_t shard, const struct frame *f, s
 void worker_take(struct worker *w, uint32_t shard, struct packet *packet, double now)
 {
 	struct frame f;
-	struct frame_expect expect = {w->job.workers, w->job.servers, job_rows(&w->job, shard), net_width(w->job.hidden)};
+	struct frame_expect expect = {
+		w->job.workers, w->job.servers, job_rows(&w->job, shard), net_width(w->job.hidden)};
 	const char *wrong = frame_parse(&f, packet->data, packet->size, &expect);
 	if (!wrong && (f.head.shard != shard || f.head.worker != w->index || f.head.incarnation != w->incarnation))
 		wrong = "is for another";
-	if (!wrong && f.head.kind != FRAME_REFUSED && (f.head.run == 0 || (w->run && f.head.kind != FRAME_WELCOME && f.head.run != w->run)))
+	if (!wrong && f.head.kind != FRAME_REFUSED &&
+		(f.head.run == 0 || (w->run && f.head.kind != FRAME_WELCOME && f.head.run != w->run)))
 		wrong = "is of another training";
 	if (wrong) {
 		say(w, "dropped a frame of server %u: it %s", shard, wrong);
@@ -206,7 +214,8 @@ void worker_take(struct worker *w, uint32_t shard, struct packet *packet, double
 
 // ---- its life
 
-struct worker *worker_new(const struct job *job, uint32_t index, uint64_t incarnation, struct worker_world world, double now)
+struct worker *worker_new(
+	const struct job *job, uint32_t index, uint64_t incarnation, struct worker_world world, double now)
 {
 	struct worker *w = mem_new(1, sizeof *w);
 	*w = (struct worker){.job = *job, .index = index, .incarnation = incarnation, .world = world};
@@ -291,7 +300,8 @@ static int has_shifted(const void *arg, size_t row)
 	return s->has(s->arg, s->first + row);
 }
 
-struct packet *worker_frame(struct worker *w, uint32_t shard, int (*has)(const void *arg, size_t row), const void *arg, float **out)
+struct packet *worker_frame(
+	struct worker *w, uint32_t shard, int (*has)(const void *arg, size_t row), const void *arg, float **out)
 {
 	struct shifted shifted = {has, arg, job_first_row(&w->job, shard)};
 	struct frame_head head = head_for(w, shard, FRAME_PUSH);
