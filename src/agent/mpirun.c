@@ -1,5 +1,6 @@
 #include "agent/mpirun.h"
 
+#include "agent/shim.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/sock.h"
@@ -302,7 +303,7 @@ static json_t *common_env(const struct node *node)
 	const char *path = getenv("PATH");
 	autofree char *search = mem_printf("%s/bin:%s", node->dir, path ? path : "/usr/local/bin:/usr/bin:/bin");
 	return mem_json(
-		"{s:s, s:s, s:s, s:s}", "MUSTER_RUN", node->run, MPIRUN_SOCKET, socket, "TMPDIR", temp, "PATH", search);
+		"{s:s, s:s, s:s, s:s}", "MUSTER_RUN", node->run, SHIM_SOCKET, socket, "TMPDIR", temp, "PATH", search);
 }
 
 static void set(json_t *env, const char *name, const char *value)

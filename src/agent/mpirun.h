@@ -11,8 +11,6 @@
 
 #include "agent/node.h"
 
-#define MPIRUN_SOCKET "MUSTER_AGENT_SOCKET" // in the environment of what is started: where the agent listens
-
 struct mpirun;
 
 // Starts what there is to start on this node. start is called once for each rank of this node that is to start: env

@@ -1,6 +1,5 @@
 #include "agent/shim.h"
 
-#include "agent/mpirun.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/sock.h"
@@ -37,11 +36,11 @@ static bool read_line(int fd, char *line, size_t size)
 // here: status gone.
 static int ask(const json_t *question, int gone, struct error *err)
 {
-	const char *path = getenv(MPIRUN_SOCKET);
+	const char *path = getenv(SHIM_SOCKET);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); // where whoever started us is gone there is nobody to answer to
 	if (!path)
 		return error_set(err, ERROR_USAGE, "%s is not set: this is for mpirun to start, in a run of muster",
-			MPIRUN_SOCKET);
+			SHIM_SOCKET);
 	autoclose int fd = sock_connect(path, err);
 	if (fd < 0)
 		return -1;

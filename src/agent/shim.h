@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 
+#define SHIM_SOCKET "MUSTER_AGENT_SOCKET" // in the environment of what is started: where the agent listens
+
 // The environment says where the agent listens. Returns the exit status; -1 and err when the agent cannot be asked or
 // refuses.
 int shim_rsh(int argc, char **argv, struct error *err); // argv: the host and the words of a command for a shell there

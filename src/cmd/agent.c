@@ -1,6 +1,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "exec/nodesdir.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +24,7 @@ int cmd_agent(int argc, char **argv, struct error *err)
 	}
 	if (argc > 1)
 		return error_set(err, ERROR_USAGE, "agent: '%s' is one argument too many", argv[1]);
-	const char *named = getenv("MUSTER_AGENT");
-	autofree char *program = named ? mem_strdup(named) : fs_beside("muster-agent");
+	autofree char *program = nodesdir_agent();
 	execl(program, "muster-agent", (char *)NULL);
 	return error_errno(err, "cannot run '%s'", program);
 }

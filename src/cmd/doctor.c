@@ -117,8 +117,7 @@ static bool is_static(const char *path)
 
 static void check_agent(json_t *checks)
 {
-	const char *chosen = getenv("MUSTER_AGENT");
-	autofree char *path = chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
+	autofree char *path = nodesdir_agent();
 	if (access(path, X_OK)) {
 		autofree char *text = mem_printf("%s: %s", path, strerror(errno));
 		add(checks, LOCAL, "agent", MISSING, text, "build it, or name it in MUSTER_AGENT");

@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "exec/executor.h"
 #include "exec/label.h"
 
 #include <stdlib.h>
@@ -98,7 +97,7 @@ static json_t *host_config(const struct box *box)
 static json_t *body_of(const struct box *box, const char *user)
 {
 	autofree char *run = mem_printf("MUSTER_RUN=%s", box->label);
-	json_t *labels = label_make(&(struct cluster){.label = box->label});
+	json_t *labels = label_make(box->label, NULL);
 	json_object_set_new(labels, "muster.node", json_string(box->node));
 	return mem_json("{s:s, s:s, s:[s], s:[s, s], s:[s], s:o, s:{s:[s]}, s:o}", "Image", box->image, "User", user,
 		"Entrypoint", AGENT, "Cmd", "inside", box->socket, "Env", run, "Labels", labels, "Healthcheck", "Test",

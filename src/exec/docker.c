@@ -8,6 +8,7 @@
 #include "exec/fan.h"
 #include "exec/image.h"
 #include "exec/label.h"
+#include "exec/nodesdir.h"
 #include "exec/tunnel.h"
 #include "wire/event.h"
 
@@ -71,12 +72,6 @@ static json_t *nodes_of(const json_t *plan)
 	return json_object_get(plan, "nodes");
 }
 
-static char *agent_program(void)
-{
-	const char *chosen = getenv("MUSTER_AGENT");
-	return chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
-}
-
 // --- check ------------------------------------------------------------------
 
 static int check_node(const json_t *plan, const json_t *node, struct error *err)
@@ -114,7 +109,7 @@ static int docker_check(const json_t *plan, struct error *err)
 				text_of(item, "name"), host);
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
-	autofree char *agent = agent_program();
+	autofree char *agent = nodesdir_agent();
 	return access(agent, X_OK) ? error_errno(err, "cannot run the agent '%s'", agent) : 0;
 }
 
@@ -178,7 +173,7 @@ static json_t *container_of(const struct work *w, const json_t *node)
 		mem_printf("%s-%d", text_of(node, "role"), (int)json_integer_value(json_object_get(node, "index")));
 	autofree char *number = mem_printf("%d", (int)json_integer_value(json_object_get(node, "node")));
 	autofree char *alone = mem_printf("%g", 2 * json_number_value(json_object_get(w->c->plan, "lease")));
-	json_t *labels = label_make(w->c);
+	json_t *labels = label_make(w->c->label, w->c->run_dir);
 	json_object_set_new(labels, "muster.node", json_string(number));
 	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image",
 		image, "Hostname", text_of(node, "name"), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone,
@@ -390,7 +385,7 @@ static int make_network(struct work *w, struct error *err)
 	if (!there || json_array_size(there))
 		return there ? 0 : -1;
 	autojson json_t *body = mem_json("{s:s, s:s, s:b, s:o}", "Name", w->network, "Driver", "bridge",
-		"CheckDuplicate", 1, "Labels", label_make(w->c));
+		"CheckDuplicate", 1, "Labels", label_make(w->c->label, w->c->run_dir));
 	return engine_do(w->d->engine, "POST", "/networks/create", body, NULL, err)
 		       ? error_wrap(err, "cannot make the network")
 		       : 0;
@@ -525,7 +520,7 @@ static int docker_up(struct cluster *c, struct error *err)
 	if (!d->engine && !(d->engine = engine_open(err)))
 		return -1;
 	struct work w = {.d = d, .c = c, .network = mem_printf("muster-%s", c->label), .archive = -1};
-	autofree char *program = agent_program();
+	autofree char *program = nodesdir_agent();
 	w.agent = realpath(program, NULL);
 	int rc = w.agent ? bring_up(&w, err) : error_errno(err, "cannot find the agent '%s'", program);
 	free(w.network);

@@ -8,6 +8,7 @@
 
 enum { SPARE_FILES = 64 }; // descriptors the controller needs beside those for each node
 
+extern const struct executor executor_local;
 extern const struct executor executor_docker;
 extern const struct executor executor_ssh;
 

@@ -43,7 +43,6 @@ int executor_check_files(const json_t *plan, size_t each, struct error *err);
 
 // NULL-ended. An unknown name is an error that lists the known ones.
 extern const struct executor *const executors[];
-extern const struct executor executor_local; // also what an agent removes things of a run by, wherever it is
 const struct executor *executor_find(const char *name, struct error *err);
 
 #endif

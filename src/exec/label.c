@@ -33,13 +33,13 @@ static char *own_machine(void)
 	return mem_printf("%s %s", boot, space);
 }
 
-json_t *label_make(const struct cluster *c)
+json_t *label_make(const char *run, const char *run_dir)
 {
 	autofree char *machine = own_machine();
 	autofree char *controller = mem_printf("%d %llu", (int)getpid(), proc_started(getpid()));
-	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
-	return mem_json("{s:s, s:s, s:s, s:s*}", "muster.run", c->label, "muster.machine", machine, "muster.controller",
-		controller, "muster.run_dir", run_dir);
+	autofree char *clean = run_dir ? str_utf8_clean(run_dir, strlen(run_dir)) : NULL;
+	return mem_json("{s:s, s:s, s:s, s:s*}", "muster.run", run, "muster.machine", machine, "muster.controller",
+		controller, "muster.run_dir", clean);
 }
 
 // A controller of another machine cannot be looked at: it counts as alive. *controller is {"pid", "started"} where it

@@ -3,12 +3,12 @@
 #ifndef EXEC_LABEL_H
 #define EXEC_LABEL_H
 
+#include "base/error.h"
 #include "exec/engine.h"
-#include "exec/executor.h"
 
 // The labels of everything this process makes for a run: its id, who makes it (machine, pid, start time) and the run's
-// directory; no secrets. Owned by the caller.
-json_t *label_make(const struct cluster *c);
+// directory (may be NULL); no secrets. Owned by the caller.
+json_t *label_make(const char *run, const char *run_dir);
 
 // What carries a run's label (NULL: any run's), as the engine lists it: an array, owned by the caller.
 json_t *label_find(struct engine *e, const char *what, const char *label, struct error *err);

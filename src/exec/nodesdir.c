@@ -198,3 +198,9 @@ int nodesdir_remove(const char *dir, struct error *err)
 	}
 	return 0;
 }
+
+char *nodesdir_agent(void)
+{
+	const char *chosen = getenv("MUSTER_AGENT");
+	return chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
+}

@@ -49,4 +49,7 @@ bool nodesdir_live(const char *dir);
 // Removes a run's directory, and the base when that is empty and was not chosen by the user.
 int nodesdir_remove(const char *dir, struct error *err);
 
+// The executable that is a node's agent here: $MUSTER_AGENT, else the one beside this program. Owned by the caller.
+char *nodesdir_agent(void);
+
 #endif

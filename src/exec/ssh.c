@@ -108,12 +108,6 @@ static size_t count_hosts(const json_t *plan)
 	return json_array_size(hosts ? hosts : nodes_of(plan));
 }
 
-static char *agent_program(void)
-{
-	const char *chosen = getenv("MUSTER_AGENT");
-	return chosen && *chosen ? mem_strdup(chosen) : fs_beside("muster-agent");
-}
-
 static int ssh_check(const json_t *plan, struct error *err)
 {
 	if (bare_check(plan, "ssh", false, err))
@@ -131,7 +125,7 @@ static int ssh_check(const json_t *plan, struct error *err)
 	}
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
-	autofree char *agent = agent_program();
+	autofree char *agent = nodesdir_agent();
 	if (access(agent, X_OK))
 		return error_errno(err, "cannot run the agent '%s'", agent);
 	const char *path = getenv("PATH");
@@ -290,7 +284,7 @@ static struct work *work_new(struct cluster *c, struct error *err)
 {
 	struct work *w = mem_alloc(sizeof *w);
 	w->cluster = c;
-	w->agent = agent_program();
+	w->agent = nodesdir_agent();
 	w->count = count_hosts(c->plan);
 	w->hosts = mem_alloc((w->count + 1) * sizeof *w->hosts);
 	for (size_t k = 0; k < w->count; k++)

@@ -531,7 +531,7 @@ static bool can_limit(void)
 {
 	autojson json_t *plan = make_plan(1, 0.5, 64 << 20);
 	struct error err = {0};
-	if (!(kind->groups ? &executor_local : row)->check(plan, &err))
+	if (!(kind->groups ? executor_find("local", &err) : row)->check(plan, &err))
 		return true;
 	if (getenv("MUSTER_TEST_STRICT"))
 		fail_msg("limits cannot be tested: %s", err.text);
