@@ -1,19 +1,19 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an
-// agent (agent/agent.h), with "bridge" the way to one (agent/bridge.h); "list ID" and "sweep ID" look after what a run
-// left here (agent/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI (agent/shim.h); "step FILE"
-// does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take care of its mounts (agent/step.h);
-// "inside SOCKET" is a container's first process and "enter SOCKET" stands for a rank in it (agent/inside.h,
-// agent/enter.h); "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
+// agent (agent/agent.h), with "bridge" the way to one (helper/bridge.h); "list ID" and "sweep ID" look after what a run
+// left here (helper/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI (helper/shim.h); "step
+// FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take care of its mounts
+// (helper/step.h); "inside SOCKET" is a container's first process and "enter SOCKET" stands for a rank in it
+// (helper/inside.h, helper/enter.h); "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
 #include "agent/agent.h"
-#include "agent/bridge.h"
-#include "agent/broom.h"
-#include "agent/enter.h"
-#include "agent/hold.h"
-#include "agent/inside.h"
-#include "agent/shim.h"
-#include "agent/step.h"
 #include "base/copy.h"
 #include "base/crypto.h"
+#include "helper/bridge.h"
+#include "helper/broom.h"
+#include "helper/enter.h"
+#include "helper/hold.h"
+#include "helper/inside.h"
+#include "helper/shim.h"
+#include "helper/step.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -43,7 +43,7 @@ check "includes point down" "$(awk -v order="$order" '
 
 # shellcheck disable=SC2086
 check "trainers do not know src, src does not know trainers" "$(
-	grep -nE '#[ \t]*include[ \t]*"(cmd|controller|agent|exec|run|wire|job|base)/' $(find trainers -name '*.[ch]') /dev/null
+	grep -nE '#[ \t]*include[ \t]*"(cmd|tui|controller|agent|helper|exec|compare|report|predict|run|node|docker|wire|job|base)/' $(find trainers -name '*.[ch]') /dev/null
 	grep -nE '#[ \t]*include[ \t]*"(common|dcgan|mnist)/' $sources /dev/null
 )"
 

@@ -3,7 +3,7 @@
 //
 //     simulate [RUNS [TURNS_SEEN [TURNS]]]
 #include "base/mem.h"
-#include "run/estimate.h"
+#include "predict/estimate.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -1,10 +1,7 @@
 #include "agent/agent.h"
 
-#include "agent/address.h"
-#include "agent/collect.h"
 #include "agent/container.h"
 #include "agent/intake.h"
-#include "agent/limits.h"
 #include "agent/mpi.h"
 #include "agent/node.h"
 #include "agent/prepare.h"
@@ -17,6 +14,9 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "node/address.h"
+#include "node/collect.h"
+#include "node/limits.h"
 #include "wire/event.h"
 
 #include <arpa/inet.h>

@@ -6,7 +6,7 @@
 // cheaply. End of input ends the list.
 //
 //   {"run": "ID", "node": 0, "nodes": 2, "token": "hex", "url": "wss://127.0.0.1:45123", "fingerprint": "hex SHA-256",
-//    url may also be "unix:PATH", as seen from dir: the bridge's socket (agent/bridge.h)
+//    url may also be "unix:PATH", as seen from dir: the bridge's socket (helper/bridge.h)
 //    "address": "127.0.0.2",          where peers reach this node; also the source address of what the agent dials
 //    "name": "127.0.0.2",             the name peers use
 //    "dir": "/tmp/muster-0/ID/node-0", made if missing (0700; its parent must be there); the agent writes agent.json

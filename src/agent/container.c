@@ -1,12 +1,12 @@
 #include "agent/container.h"
 
-#include "agent/picture.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/sock.h"
-#include "exec/box.h"
+#include "docker/box.h"
+#include "helper/picture.h"
 #include "wire/event.h"
 
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 #include "agent/intake.h"
 
-#include "agent/stage.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/stage.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 #include "agent/meeting.h"
 
-#include "agent/address.h"
-#include "agent/preflight.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/address.h"
+#include "node/preflight.h"
 #include "wire/event.h"
 
 #include <fcntl.h>

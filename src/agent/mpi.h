@@ -1,5 +1,5 @@
 // Which family of MPI serves the ranks, and what programs of it find in their environment.
-// It starts nothing: the PMI server (agent/pmi.h) and Open MPI's launcher (agent/mpirun.h) do.
+// It starts nothing: the PMI server (node/pmi.h) and Open MPI's launcher (agent/mpirun.h) do.
 #ifndef AGENT_MPI_H
 #define AGENT_MPI_H
 

@@ -1,10 +1,10 @@
 #include "agent/mpirun.h"
 
-#include "agent/shim.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/sock.h"
 #include "base/str.h"
+#include "helper/shim.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,13 +4,13 @@
 #define AGENT_NODE_H
 
 #include "agent/child.h"
-#include "agent/family.h"
-#include "agent/pmi.h"
 #include "agent/rank.h"
-#include "agent/scan.h"
 #include "agent/uplink.h"
 #include "base/error.h"
 #include "base/loop.h"
+#include "node/family.h"
+#include "node/pmi.h"
+#include "node/scan.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -4,9 +4,9 @@
 #include "agent/intake.h"
 #include "agent/meeting.h"
 #include "agent/setup.h"
-#include "agent/stage.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "node/stage.h"
 #include "wire/event.h"
 
 #include <errno.h>

@@ -1,13 +1,13 @@
 #include "agent/setup.h"
 
-#include "agent/stage.h"
-#include "agent/step.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "exec/mounts.h"
+#include "helper/step.h"
+#include "node/mounts.h"
+#include "node/stage.h"
 #include "wire/event.h"
 
 #include <fcntl.h>

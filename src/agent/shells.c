@@ -240,7 +240,7 @@ static int open_terminal(const json_t *msg, int *slave, struct error *err)
 	return steal_fd(&master);
 }
 
-// agent: what another run's agent makes on this node (agent/bridge.h) lies below our directory: an image may have no
+// agent: what another run's agent makes on this node (helper/bridge.h) lies below our directory: an image may have no
 // /tmp.
 static char **make_env(struct node *node, bool agent)
 {

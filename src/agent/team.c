@@ -3,7 +3,6 @@
 #include "agent/container.h"
 #include "agent/mpi.h"
 #include "agent/mpirun.h"
-#include "agent/sampler.h"
 #include "agent/setup.h"
 #include "base/cgroup.h"
 #include "base/clock.h"
@@ -11,6 +10,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "node/sampler.h"
 #include "wire/event.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 #include "agent/uplink.h"
 
-#include "agent/spool.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "node/spool.h"
 #include "wire/conn.h"
 #include "wire/event.h"
 

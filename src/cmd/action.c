@@ -1,11 +1,11 @@
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/fanout.h"
 #include "cmd/target.h"
 #include "job/expand.h"
 #include "run/kept.h"
-#include "run/tree.h"
 
 #include <getopt.h>
 #include <stdbool.h>

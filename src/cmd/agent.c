@@ -1,7 +1,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "exec/nodesdir.h"
+#include "node/nodesdir.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "cmd/attach.h"
 #include "cmd/cmd.h"
 #include "run/run.h"
+#include "tui/attach.h"
 #include "wire/event.h"
 
 #include <poll.h>

@@ -3,8 +3,8 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
-#include "cmd/follow.h"
 #include "run/run.h"
+#include "tui/follow.h"
 #include "wire/event.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/comparison.h"
 #include "cmd/options.h"
@@ -10,7 +11,6 @@
 #include "job/set.h"
 #include "job/units.h"
 #include "job/yaml.h"
-#include "run/tree.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #include "cmd/cmd.h"
 #include "cmd/comparison.h"
 #include "cmd/options.h"
-#include "run/leaflet.h"
-#include "run/table.h"
+#include "compare/leaflet.h"
+#include "compare/table.h"
 
 #include <stdbool.h>
 #include <stdio.h>

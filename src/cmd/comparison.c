@@ -3,12 +3,12 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
+#include "compare/compare.h"
+#include "compare/side.h"
+#include "compare/trials.h"
 #include "job/prices.h"
-#include "run/compare.h"
 #include "run/run.h"
-#include "run/side.h"
-#include "run/tree.h"
-#include "run/trials.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define CMD_COMPARISON_H
 
 #include "base/error.h"
-#include "run/trials.h"
+#include "compare/trials.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "cmd/glyph.h"
+#include "base/tree.h"
 #include "run/run.h"
-#include "run/tree.h"
+#include "tui/glyph.h"
 #include "wire/event.h"
 
 #include <errno.h>

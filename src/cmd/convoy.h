@@ -4,7 +4,7 @@
 #define CMD_CONVOY_H
 
 #include "base/error.h"
-#include "run/trials.h"
+#include "compare/trials.h"
 
 #include <jansson.h>
 #include <stddef.h>

@@ -6,10 +6,10 @@
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "exec/engine.h"
+#include "docker/engine.h"
 #include "exec/executor.h"
-#include "exec/loopback.h"
-#include "exec/nodesdir.h"
+#include "node/loopback.h"
+#include "node/nodesdir.h"
 
 #include <elf.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "exec/executor.h"
 #include "job/plan.h"
 #include "run/kept.h"
-#include "run/tree.h"
 #include "wire/event.h"
 
 #include <errno.h>

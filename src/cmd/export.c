@@ -1,7 +1,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "run/capsule.h"
+#include "report/capsule.h"
 
 #include <stdio.h>
 

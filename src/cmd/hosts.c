@@ -1,9 +1,9 @@
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "run/kept.h"
-#include "run/tree.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
+#include "base/grid.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "run/grid.h"
-#include "run/report.h"
-#include "run/tree.h"
+#include "report/report.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -2,13 +2,13 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
-#include "cmd/follow.h"
 #include "cmd/options.h"
-#include "cmd/outlet.h"
 #include "cmd/since.h"
-#include "run/report.h"
-#include "run/tree.h"
+#include "report/report.h"
+#include "tui/follow.h"
+#include "tui/outlet.h"
 #include "wire/event.h"
 
 #include <errno.h>

@@ -1,12 +1,12 @@
 #include "base/clock.h"
+#include "base/grid.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "cmd/story.h"
-#include "run/grid.h"
 #include "run/kept.h"
-#include "run/tree.h"
+#include "tui/story.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,13 +1,13 @@
 #include "base/fs.h"
+#include "base/grid.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "run/grid.h"
-#include "run/iterations.h"
-#include "run/logfile.h"
+#include "predict/iterations.h"
+#include "predict/logfile.h"
+#include "predict/series.h"
 #include "run/run.h"
-#include "run/series.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,11 +1,11 @@
 #include "job/prices.h"
 
+#include "base/grid.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "run/grid.h"
-#include "run/tree.h"
 
 #include <stdbool.h>
 

@@ -7,8 +7,8 @@
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "exec/executor.h"
+#include "report/report.h"
 #include "run/kept.h"
-#include "run/report.h"
 #include "run/run.h"
 #include "wire/event.h"
 

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "cmd/cmd.h"
-#include "exec/sweep.h"
+#include "node/sweep.h"
 #include "run/run.h"
 #include "wire/event.h"
 

@@ -1,4 +1,4 @@
-#include "run/report.h"
+#include "report/report.h"
 
 #include "base/fs.h"
 #include "base/mem.h"

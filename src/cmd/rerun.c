@@ -1,13 +1,13 @@
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/start.h"
+#include "compare/compare.h"
 #include "exec/executor.h"
 #include "job/plan.h"
-#include "run/capsule.h"
-#include "run/compare.h"
-#include "run/tree.h"
+#include "report/capsule.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/tree.h"
 #include "job/units.h"
-#include "run/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>

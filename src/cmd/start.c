@@ -2,10 +2,10 @@
 
 #include "base/mem.h"
 #include "base/proc.h"
-#include "cmd/attach.h"
-#include "run/matrix.h"
-#include "run/report.h"
+#include "report/matrix.h"
+#include "report/report.h"
 #include "run/run.h"
+#include "tui/attach.h"
 
 #include <fcntl.h>
 #include <signal.h>

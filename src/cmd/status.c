@@ -1,7 +1,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "run/report.h"
+#include "report/report.h"
 
 #include <stdbool.h>
 

@@ -2,19 +2,19 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/comparison.h"
 #include "cmd/convoy.h"
 #include "cmd/options.h"
+#include "compare/table.h"
+#include "compare/trials.h"
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
 #include "job/points.h"
 #include "job/prices.h"
 #include "job/site.h"
-#include "run/table.h"
-#include "run/tree.h"
-#include "run/trials.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #define CONTROLLER_BUDGET_H
 
 #include "base/error.h"
-#include "run/estimate.h"
+#include "predict/estimate.h"
 
 #include <jansson.h>
 

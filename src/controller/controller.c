@@ -10,7 +10,7 @@
 #include "controller/hearing.h"
 #include "controller/server.h"
 #include "job/plan.h"
-#include "run/report.h"
+#include "report/report.h"
 #include "wire/event.h"
 
 #include <signal.h>

@@ -13,7 +13,7 @@
 #include "controller/state.h"
 #include "controller/worker.h"
 #include "exec/executor.h"
-#include "run/iterations.h"
+#include "predict/iterations.h"
 #include "run/run.h"
 #include "wire/conn.h"
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 // Nodes dial to the same port after the controller has died and come back. So it is one that the kernel gives to nobody
-// by itself; the addresses' port (exec/loopback) is above them.
+// by itself; the addresses' port (node/loopback) is above them.
 enum { PORT_FIRST = 20000, PORT_COUNT = 9000, PORT_TRIES = 50, IDENTITY_MAX = 65536 };
 static const double touch_every = 10;
 static const double leave_within = 20; // for nodes that are not wanted any more

@@ -1,6 +1,6 @@
 // Errands: one script on many hosts, by ssh, a few at a time.
 // It does not know what the script is for, but that one which went well says "muster-swept", and trouble
-// "muster-trouble WHY" (agent/broom.h).
+// "muster-trouble WHY" (helper/broom.h).
 #ifndef EXEC_ERRAND_H
 #define EXEC_ERRAND_H
 

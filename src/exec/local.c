@@ -4,13 +4,13 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "docker/box.h"
 #include "exec/bare.h"
-#include "exec/box.h"
 #include "exec/executor.h"
-#include "exec/groups.h"
-#include "exec/loopback.h"
-#include "exec/nodesdir.h"
-#include "exec/remains.h"
+#include "node/groups.h"
+#include "node/loopback.h"
+#include "node/nodesdir.h"
+#include "node/remains.h"
 
 #include <errno.h>
 #include <fcntl.h>

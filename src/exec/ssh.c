@@ -8,9 +8,9 @@
 #include "exec/errand.h"
 #include "exec/executor.h"
 #include "exec/intent.h"
-#include "exec/nodesdir.h"
 #include "exec/secure.h"
 #include "exec/tunnel.h"
+#include "node/nodesdir.h"
 #include "wire/event.h"
 
 #include <poll.h>
@@ -209,7 +209,7 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	autofree char *words = NULL;
 	bool started = h->ssh.pid != 0;
 	int status = secure_end(&h->ssh, reach == TUNNEL_CUT ? 0 : 0.5, &words);
-	// 0, 10, 11: the bridge's own (agent/bridge.h), or the script's.
+	// 0, 10, 11: the bridge's own (helper/bridge.h), or the script's.
 	bool spoken = status == 0 || status == 10 || status == 11;
 	h->ready = h->ready || reach == TUNNEL_READY || reach == TUNNEL_CUT;
 	h->cut = reach == TUNNEL_CUT || (h->ready && reach == TUNNEL_SILENT);

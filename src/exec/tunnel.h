@@ -1,4 +1,4 @@
-// Tunnels: one byte stream to each node's bridge (agent/bridge.h), connected to the controller's port and opened again
+// Tunnels: one byte stream to each node's bridge (helper/bridge.h), connected to the controller's port and opened again
 // when it breaks. It does not know how a stream is opened (ssh, an engine's exec): the executor does. It understands
 // nothing of what it carries.
 //

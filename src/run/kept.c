@@ -4,7 +4,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "run/tree.h"
+#include "base/tree.h"
 #include "wire/event.h"
 
 #include <dirent.h>

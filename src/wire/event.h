@@ -37,7 +37,7 @@
 //   signal    C  signal, why                                        sent to all ranks
 //   retry     C  attempt (2..), why
 //   enough    C  rank, seen, turn [value, low, high], total [...]...  the job asked to stop here; see
-//                iterations_describe in run/iterations.h
+//                iterations_describe in predict/iterations.h
 //   receipt   C  left: [{what, ...}], seconds                       what the executor still finds after down
 //   end       C  outcome: "ok" | "failed" | "cancelled" | "lost", why (text or null), exit (status of muster run),
 //                seconds    always the last line

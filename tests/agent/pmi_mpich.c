@@ -3,8 +3,8 @@
 //
 //   pmi_mpich NODES RANKS_PER_NODE same|own|none PROGRAM [ARGUMENT...]
 //   same: all on one machine; own: each node its own; none: not told
-#include "agent/pmi.h"
 #include "base/mem.h"
+#include "node/pmi.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -6,15 +6,15 @@
 // the number of a node whose agent ends at once, "speaks" what every agent says before it ends, "runs" the script of
 // the child. As a bridge, a broom, a container's first process and where it makes control groups it is the real one:
 // what ssh and docker bring to a node is one program.
-#include "agent/bridge.h"
-#include "agent/broom.h"
-#include "agent/hold.h"
-#include "agent/limits.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "helper/bridge.h"
+#include "helper/broom.h"
+#include "helper/hold.h"
+#include "node/limits.h"
 
 #include <fcntl.h>
 #include <signal.h>

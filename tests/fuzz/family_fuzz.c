@@ -1,6 +1,6 @@
 // A file somebody calls a program.
-#include "agent/family.h"
 #include "base/mem.h"
+#include "node/family.h"
 
 #include <stdint.h>
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
 // The first byte is the size of the pieces; what comes out is never more than went in.
-#include "exec/frames.h"
+#include "docker/frames.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "cmd/glyph.h"
+#include "tui/glyph.h"
 
 #include <assert.h>
 #include <stdint.h>

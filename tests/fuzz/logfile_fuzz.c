@@ -1,6 +1,6 @@
 // A log of some other program.
 #include "base/mem.h"
-#include "run/logfile.h"
+#include "predict/logfile.h"
 
 #include <assert.h>
 #include <math.h>

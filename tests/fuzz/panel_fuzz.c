@@ -1,7 +1,7 @@
 #include "base/mem.h"
-#include "cmd/glyph.h"
-#include "cmd/panel.h"
-#include "cmd/story.h"
+#include "tui/glyph.h"
+#include "tui/panel.h"
+#include "tui/story.h"
 #include "wire/event.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 // Bytes of two ranks: each chunk is led by a byte whose lowest bit names the rank and whose rest is the chunk's length.
-#include "agent/pmi.h"
 #include "base/mem.h"
+#include "node/pmi.h"
 
 #include <assert.h>
 #include <stdint.h>

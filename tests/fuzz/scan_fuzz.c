@@ -1,8 +1,8 @@
 // Output of a rank in pieces: each piece is led by a byte that is its length; every eighth piece is a line of
 // MUSTER_METRICS_FD instead.
-#include "agent/scan.h"
 #include "base/mem.h"
 #include "job/plan.h"
+#include "node/scan.h"
 #include "wire/event.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 // What sudo says before a setup step begins, and the first words of the step: in whatever pieces, the answer is the
 // same.
-#include "agent/step.h"
 #include "base/mem.h"
+#include "helper/step.h"
 
 #include <assert.h>
 #include <stdint.h>

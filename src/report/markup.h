@@ -1,0 +1,45 @@
+// Pieces of HTML: escaped text, table cells, badges, numbers for people.
+// It knows nothing of the page they go to.
+#ifndef REPORT_MARKUP_H
+#define REPORT_MARKUP_H
+
+#include "base/str.h"
+
+#include <jansson.h>
+
+enum { MARKUP_ROWS = 500 }; // of a table; further rows are counted, not shown
+
+// Appends text as HTML shows it literally, in an element or in a quoted attribute; control characters become visible.
+// NULL adds nothing.
+void markup_escape(struct str *out, const char *text);
+
+// Appends a tree as JSON that can stand inside a script element.
+void markup_json(struct str *out, const json_t *tree);
+
+// A cell with that class ("n" is a number) or NULL; _take frees its text.
+void markup_cell(struct str *out, const char *class, const char *text);
+void markup_cell_take(struct str *out, const char *class, char *text);
+
+// heads is NULL-ended; "#Bytes" heads a column of numbers. rows: how many there would be.
+void markup_open_table(struct str *out, const char *const *heads);
+void markup_close_table(struct str *out, size_t rows);
+
+void markup_badge(struct str *out, const char *word);      // the word with its sign and colour
+void markup_lines(struct str *out, const json_t *strings); // as printed by a rank
+
+// A member as text for people, "" when it is not there ("–" for markup_value); owned by the caller.
+char *markup_seconds(const json_t *object, const char *name);
+char *markup_bytes(const json_t *object, const char *name);
+char *markup_count(const json_t *object, const char *name);
+char *markup_value(const json_t *object, const char *name);
+
+// What the iterations foretell, as text for people, owned by the caller; NULL where they say nothing or the run came to
+// its end.
+char *markup_estimate(const json_t *report);
+
+// The name of the node that item is about, NULL when it is about none; owned by the report.
+const char *markup_node(const json_t *report, const json_t *item);
+
+char *markup_base64(const unsigned char *bytes, size_t len); // owned by the caller
+
+#endif
