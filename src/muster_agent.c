@@ -1,19 +1,20 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an
 // agent (agent/agent.h), with "bridge" the way to one (helper/bridge.h); "list ID" and "sweep ID" look after what a run
-// left here (helper/broom.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI (helper/shim.h); "step
-// FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take care of its mounts
-// (helper/step.h); "inside SOCKET" is a container's first process and "enter SOCKET" stands for a rank in it
-// (helper/inside.h, helper/enter.h); "send PATH" and "receive PATH" are `muster cp` (base/copy.h).
+// left here (helper/leftovers.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI
+// (helper/openmpi_shim.h); "step FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take
+// care of its mounts (helper/setup_step.h); "inside SOCKET" is a container's first process and "enter SOCKET" stands
+// for a rank in it (helper/container_init.h, helper/container_enter.h); "send PATH" and "receive PATH" are `muster cp`
+// (base/copy_stream.h).
 #include "agent/agent.h"
-#include "base/copy.h"
+#include "base/copy_stream.h"
 #include "base/crypto.h"
 #include "helper/bridge.h"
-#include "helper/broom.h"
-#include "helper/enter.h"
-#include "helper/hold.h"
-#include "helper/inside.h"
-#include "helper/shim.h"
-#include "helper/step.h"
+#include "helper/container_enter.h"
+#include "helper/container_init.h"
+#include "helper/leftovers.h"
+#include "helper/openmpi_shim.h"
+#include "helper/pause.h"
+#include "helper/setup_step.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +72,7 @@ static int digest(void)
 static int copy(bool sends, const char *path)
 {
 	struct error err = {0};
-	if ((sends ? copy_send(path, 1, &err) : copy_receive(0, path, &err)) == 0)
+	if ((sends ? copy_stream_send(path, 1, &err) : copy_stream_receive(0, path, &err)) == 0)
 		return 0;
 	fprintf(stderr, "muster-agent: %s\n", err.text);
 	return err.code;
@@ -80,7 +81,7 @@ static int copy(bool sends, const char *path)
 static int for_open_mpi(int argc, char **argv)
 {
 	struct error err = {0};
-	int status = strcmp(argv[1], "rsh") == 0 ? shim_rsh(argc - 2, argv + 2, &err) : shim_rank(&err);
+	int status = strcmp(argv[1], "rsh") == 0 ? openmpi_shim_rsh(argc - 2, argv + 2, &err) : openmpi_shim_rank(&err);
 	if (status >= 0)
 		return status;
 	fprintf(stderr, "muster-agent: %s\n", err.text);
@@ -98,21 +99,21 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "digest") == 0)
 		return digest();
 	if (argc == 3 && (strcmp(argv[1], "list") == 0 || strcmp(argv[1], "sweep") == 0))
-		return broom_main(argv[2], argv[1][0] == 's');
+		return leftovers_main(argv[2], argv[1][0] == 's');
 	if (argc >= 2 && (strcmp(argv[1], "rsh") == 0 || strcmp(argv[1], "rank") == 0))
 		return for_open_mpi(argc, argv);
 	if (argc == 3 && strcmp(argv[1], "hold") == 0)
-		return hold_main(atof(argv[2]));
+		return pause_main(atof(argv[2]));
 	if (argc == 3 && strcmp(argv[1], "step") == 0)
-		return step_main(argv[2]);
+		return setup_step_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "unmount") == 0)
-		return step_unmount(argv[2]);
+		return setup_step_unmount(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "inside") == 0)
-		return inside_main(argv[2]);
+		return container_init_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "enter") == 0)
-		return enter_main(argv[2]);
+		return container_enter_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "unblock") == 0)
-		return step_unblock(argv[2]);
+		return setup_step_unblock(argv[2]);
 	if (argc == 3 && (strcmp(argv[1], "send") == 0 || strcmp(argv[1], "receive") == 0))
 		return copy(argv[1][0] == 's', argv[2]);
 	return agent_main();

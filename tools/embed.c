@@ -1,5 +1,5 @@
-// Writes files as a C source: embed OUT HEADER FILE...; FILE page.css becomes `const char page_css[]`, ended by NUL,
-// and its length `const unsigned long page_css_size`. HEADER declares them.
+// Writes files as a C source: embed OUT HEADER FILE...; FILE page.css becomes `const char style_css[]`, ended by NUL,
+// and its length `const unsigned long style_css_size`. HEADER declares them.
 #include <stdio.h>
 #include <string.h>
 

@@ -1,22 +1,22 @@
 #include "agent/agent.h"
 
 #include "agent/container.h"
-#include "agent/intake.h"
+#include "agent/exec_session.h"
+#include "agent/input_client.h"
+#include "agent/local_ranks.h"
 #include "agent/mpi.h"
 #include "agent/node.h"
-#include "agent/prepare.h"
+#include "agent/prepare_node.h"
 #include "agent/setup.h"
-#include "agent/shells.h"
-#include "agent/team.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "node/address.h"
 #include "node/collect.h"
-#include "node/limits.h"
+#include "node/node_address.h"
+#include "node/rank_cgroup.h"
 #include "wire/event.h"
 
 #include <arpa/inet.h>
@@ -44,7 +44,7 @@ enum { CONFIG_MAX = 1 << 20 };
 
 struct agent {
 	struct node node;
-	struct shells *shells;
+	struct exec_session *exec_sessions;
 	bool leaving, collected;
 	int executor;        // the standard error it gave us, until we have started
 	json_t *next_launch; // waits until the ranks of the attempt before have ended
@@ -123,9 +123,9 @@ static void end(struct agent *a, int status)
 	struct node *node = &a->node;
 	a->status = status;
 	a->leaving = true;
-	prepare_stop(node);
-	team_free(node);
-	shells_free(steal(a->shells));
+	prepare_node_stop(node);
+	local_ranks_free(node);
+	exec_session_free(steal(a->exec_sessions));
 	loop_stop(node->loop);
 }
 
@@ -216,11 +216,11 @@ static void leave(struct agent *a, const json_t *msg)
 	if (a->leaving)
 		return;
 	a->leaving = true;
-	prepare_stop(&a->node);
+	prepare_node_stop(&a->node);
 	node_fence_drop(&a->node);
-	shells_free(steal(a->shells));
+	exec_session_free(steal(a->exec_sessions));
 	const char *why = json_string_value(json_object_get(msg, "why"));
-	team_stop(&a->node, json_number_value(json_object_get(msg, "grace")), why ? why : "", on_team_ended);
+	local_ranks_stop(&a->node, json_number_value(json_object_get(msg, "grace")), why ? why : "", on_team_ended);
 }
 
 // --- launching ----------------------------------------------------------------------
@@ -228,21 +228,21 @@ static void leave(struct agent *a, const json_t *msg)
 static void on_sample_time(void *data)
 {
 	struct node *node = data;
-	team_sample(node);
+	local_ranks_sample(node);
 	loop_timer_set(node->sampler, sample_every);
 }
 
 static void on_settled(struct node *node)
 {
 	node_phase(node, "run");
-	team_start(node);
-	team_sample(node); // what the next one is compared with
+	local_ranks_start(node);
+	local_ranks_sample(node); // what the next one is compared with
 	loop_timer_set(node->sampler, sample_every);
 }
 
 static void on_ready(struct node *node)
 {
-	prepare_stop(node);
+	prepare_node_stop(node);
 	if (node->preflight_only) {
 		node_phase(node, NULL);
 		node_event(node, event_make("checked", "s:i", "attempt", (int)node->attempt));
@@ -262,9 +262,9 @@ static void begin_launch(struct agent *a, const json_t *msg)
 	node->attempt = (size_t)json_integer_value(json_object_get(msg, "attempt"));
 	node->preflight_only = json_is_true(json_object_get(msg, "preflight_only"));
 	node->failed = false;
-	prepare_stop(node);
+	prepare_node_stop(node);
 	node_fence_drop(node);
-	prepare_start(node, on_ready);
+	prepare_node_start(node, on_ready);
 }
 
 static void on_relaunch_container(struct node *node)
@@ -296,8 +296,9 @@ static void launch(struct agent *a, json_t *msg)
 	}
 	const char *why = json_string_value(json_object_get(msg, "why"));
 	a->next_launch = json_incref(msg);
-	prepare_stop(&a->node);
-	team_stop(&a->node, json_number_value(json_object_get(a->node.plan, "grace")), why ? why : "", on_relaunch);
+	prepare_node_stop(&a->node);
+	local_ranks_stop(
+		&a->node, json_number_value(json_object_get(a->node.plan, "grace")), why ? why : "", on_relaunch);
 }
 
 // --- messages ---------------------------------------------------------------------
@@ -305,13 +306,13 @@ static void launch(struct agent *a, json_t *msg)
 // The line is new. Commands of `muster exec` ended with the old one, for those who typed them.
 static void on_welcome(struct agent *a)
 {
-	if (a->shells) {
-		shells_free(a->shells);
-		a->shells = shells_new(&a->node);
+	if (a->exec_sessions) {
+		exec_session_free(a->exec_sessions);
+		a->exec_sessions = exec_session_new(&a->node);
 	}
 	node_fence_again(&a->node);
-	if (a->node.intake)
-		intake_again(a->node.intake);
+	if (a->node.input_client)
+		input_client_again(a->node.input_client);
 }
 
 static void on_message(json_t *msg, void *data)
@@ -332,8 +333,8 @@ static void on_message(json_t *msg, void *data)
 		launch(a, msg);
 	else if (strcmp(kind, "fence") == 0)
 		node_fence_answer(node, msg);
-	else if (strcmp(kind, "input") == 0 && node->intake)
-		intake_message(node->intake, msg);
+	else if (strcmp(kind, "input") == 0 && node->input_client)
+		input_client_message(node->input_client, msg);
 	else if (strcmp(kind, "bye") == 0)
 		leave(a, msg);
 	else if (strcmp(kind, "refused") == 0) {
@@ -341,24 +342,24 @@ static void on_message(json_t *msg, void *data)
 			mem_printf("refused by the controller: %s", json_string_value(json_object_get(msg, "why")));
 		fprintf(stderr, "%s\n", why);
 		end(a, 3);
-	} else if (strcmp(kind, "exec") == 0 && a->shells)
-		shells_message(a->shells, msg);
+	} else if (strcmp(kind, "exec") == 0 && a->exec_sessions)
+		exec_session_message(a->exec_sessions, msg);
 }
 
 static void on_bytes(uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct agent *a = data;
 	if (!(stream & UPLINK_SHELLS)) {
-		if (a->node.intake)
-			intake_bytes(a->node.intake, stream, offset, bytes, len);
-	} else if (a->shells)
-		shells_bytes(a->shells, stream, bytes, len);
+		if (a->node.input_client)
+			input_client_bytes(a->node.input_client, stream, offset, bytes, len);
+	} else if (a->exec_sessions)
+		exec_session_bytes(a->exec_sessions, stream, bytes, len);
 }
 
 static void on_room(void *data)
 {
 	struct agent *a = data;
-	team_room(&a->node);
+	local_ranks_room(&a->node);
 }
 
 static void on_lease_over(const char *why, void *data)
@@ -399,7 +400,7 @@ static int open_listener(struct node *node, struct error *err)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t len = sizeof a;
-	node->offered = address_offer(node->address);
+	node->offered = node_address_offer(node->address);
 	if (json_array_size(node->offered) == 1 && inet_pton(AF_INET, node->address, &a.sin_addr) == 1) {
 		node->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (node->listener < 0 || bind(node->listener, (struct sockaddr *)&a, sizeof a) < 0 ||
@@ -407,7 +408,7 @@ static int open_listener(struct node *node, struct error *err)
 			return error_errno(err, "cannot listen on %s", node->address);
 		node->port = ntohs(a.sin_port);
 	} else {
-		node->listener = address_bind(true, &node->port, err);
+		node->listener = node_address_bind(true, &node->port, err);
 		if (node->listener < 0)
 			return -1;
 	}
@@ -438,7 +439,7 @@ static int make_groups(struct node *node, struct error *err)
 	const json_t *limits = json_object_get(node->config, "limits");
 	if (!limits)
 		return 0;
-	node->own_procs = limits_make(limits, node->run, node->id, err);
+	node->own_procs = rank_cgroup_make(limits, node->run, node->id, err);
 	node->cgroups = node->own_procs;
 	return node->own_procs ? 0 : -1;
 }
@@ -499,7 +500,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	keep_only(node->claim);
 	a->executor = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	node->machine = proc_machine();
-	node->own_groups = limits_where(json_object_get(config, "limits"), node->run, err);
+	node->own_groups = rank_cgroup_where(json_object_get(config, "limits"), node->run, err);
 	if (!node->own_groups || make_dirs(node, err) < 0 || make_groups(node, err) < 0 || enter(node, err) < 0 ||
 		open_log(node, err) < 0 || open_listener(node, err) < 0)
 		return -1;
@@ -511,7 +512,7 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	if (!node->loop)
 		return -1;
 	node->sampler = loop_timer_new(node->loop, on_sample_time, node);
-	a->shells = shells_new(node);
+	a->exec_sessions = exec_session_new(node);
 	struct uplink_options options = {.url = text_of(config, "url"),
 		.fingerprint = text_of(config, "fingerprint"),
 		.dir = node->dir,
@@ -534,7 +535,7 @@ static void fini_node(struct agent *a)
 	container_free(node);
 	end_descendants(node);
 	// Before the line ends: who sees that removes what is left.
-	bool undone = limits_remove(node->own_groups, &err) == 0 && (!node->dir || setup_undo(node, &err) == 0);
+	bool undone = rank_cgroup_remove(node->own_groups, &err) == 0 && (!node->dir || setup_undo(node, &err) == 0);
 	if (node->up)
 		uplink_stop(node->up);
 	if (node->loop) {

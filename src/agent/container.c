@@ -4,9 +4,9 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "base/sock.h"
-#include "docker/box.h"
-#include "helper/picture.h"
+#include "base/unix_socket.h"
+#include "docker/rank_container.h"
+#include "helper/image_step.h"
 #include "wire/event.h"
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static const double answer_within = 30; // seconds for the first process of a co
 static const int look_every = 500;      // milliseconds, for whether it is there at all
 
 struct container {
-	struct child *child;
+	struct forked_task *child;
 	void (*on_ready)(struct node *node);
 	void (*on_gone)(struct node *node);
 	pid_t first; // its first process
@@ -76,17 +76,17 @@ static char *make(const struct work *w, struct engine *e, const char *number, st
 {
 	const struct node *node = w->node;
 	const json_t *container = json_object_get(node->plan, "container");
-	autofree char *image = picture_name(container, node->dir, err), *program = proc_program(),
+	autofree char *image = image_step_name(container, node->dir, err), *program = proc_program(),
 		      *socket = socket_of(node);
 	autojson json_t *dirs = dirs_of(node);
-	struct box box = {.label = node->run,
+	struct rank_container box = {.label = node->run,
 		.node = number,
 		.image = image,
 		.program = program,
 		.socket = socket,
 		.dirs = dirs,
 		.volumes = json_object_get(container, "volumes")};
-	return image ? box_make(e, &box, err) : NULL;
+	return image ? rank_container_make(e, &box, err) : NULL;
 }
 
 // The first process says that it is there by its connection. Asked to end meanwhile there is nobody to hear of it.
@@ -99,7 +99,7 @@ static int meet(struct work *w, struct engine *e, const char *id, struct error *
 			return error_set(err, ERROR_CANCELLED, "cancelled");
 		if (fds[0].revents)
 			w->inside = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
-		else if (some == 0 && (clock_mono() > end || !box_runs(e, id)))
+		else if (some == 0 && (clock_mono() > end || !rank_container_runs(e, id)))
 			return error_set(err, ERROR_SYSTEM,
 				"its first process, the agent's program, has ended or does not answer");
 	}
@@ -172,10 +172,10 @@ static int container_work(int out, int control, void *data)
 	struct work w = {.node = node, .listener = 5, .out = out, .control = control, .inside = -1};
 	struct error err = {0}, why = {0};
 	autofree char *number = mem_printf("%zu", node->id);
-	struct engine *e = box_engine(&err);
+	struct engine *e = rank_container_engine(&err);
 	if ((!e || live(&w, e, number, &err) < 0) && err.code != ERROR_CANCELLED)
 		tell(&w, mem_json("{s:s}", "fail", err.text));
-	if (e && box_remove(e, node->run, number, &why) < 0)
+	if (e && rank_container_remove(e, node->run, number, &why) < 0)
 		tell(&w, mem_json("{s:s}", "stays", why.text));
 	engine_free(e);
 	mem_cleanup_fd(&w.inside);
@@ -230,14 +230,14 @@ void container_start(struct node *node, void (*on_ready)(struct node *node))
 	c->on_ready = on_ready;
 	struct error err = {0};
 	autofree char *socket = socket_of(node);
-	autoclose int listener = sock_listen(socket, &err);
-	struct child_options options = {.work = container_work,
+	autoclose int listener = unix_socket_listen(socket, &err);
+	struct forked_task_options options = {.work = container_work,
 		.work_data = node,
 		.keep = listener,
 		.on_line = on_line,
 		.on_exit = on_exit_of,
 		.data = node};
-	c->child = listener < 0 ? NULL : child_start(node->loop, &options, &err);
+	c->child = listener < 0 ? NULL : forked_task_start(node->loop, &options, &err);
 	if (!c->child)
 		node_fail(node, -1, err.text);
 }
@@ -247,7 +247,7 @@ void container_stop(struct node *node, void (*on_gone)(struct node *node))
 	struct container *c = node->container;
 	if (c && c->child) {
 		c->on_gone = on_gone;
-		child_end(c->child);
+		forked_task_end(c->child);
 		return;
 	}
 	free(steal(node->container));
@@ -261,10 +261,10 @@ void container_free(struct node *node)
 		return;
 	if (c->child) {
 		autofree char *number = mem_printf("%zu", node->id);
-		child_kill(c->child);
-		struct engine *e = box_engine(NULL);
+		forked_task_kill(c->child);
+		struct engine *e = rank_container_engine(NULL);
 		if (e)
-			box_remove(e, node->run, number, NULL);
+			rank_container_remove(e, node->run, number, NULL);
 		engine_free(e);
 	}
 	free(steal(node->container));

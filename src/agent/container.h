@@ -1,5 +1,5 @@
 // The container that a node's ranks run in, where the job wants one: made before they start, gone before their files
-// are looked at. It starts no rank: what stands for one here enters the container by itself (helper/enter.h).
+// are looked at. It starts no rank: what stands for one here enters the container by itself (helper/container_enter.h).
 #ifndef AGENT_CONTAINER_H
 #define AGENT_CONTAINER_H
 

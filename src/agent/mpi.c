@@ -1,6 +1,6 @@
 #include "agent/mpi.h"
 
-#include "agent/parting.h"
+#include "agent/ucx_finalize.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/proc.h"
@@ -97,7 +97,7 @@ static const char *search_path(const json_t *env)
 static char *find_mpirun(const char *path)
 {
 	autofree char *plain = fs_which("mpirun", path);
-	if (plain && family_of(plain) == FAMILY_OPENMPI)
+	if (plain && mpi_detect_program(plain) == MPI_FAMILY_OPENMPI)
 		return steal(plain);
 	static const char *const names[] = {"mpirun.openmpi", "orterun", "prterun"};
 	for (size_t i = 0; i < countof(names); i++) {
@@ -124,22 +124,22 @@ static int first_rank(struct node *node, json_t **argv, json_t **env)
 
 // The program says what it was built for. A script or an interpreter does not, and then Open MPI is taken where the
 // mpirun that people would type is Open MPI's: a rank that it starts is served as one of MPICH's, too.
-static enum family guess(struct node *node, char **why)
+static enum mpi_family guess(struct node *node, char **why)
 {
 	autojson json_t *argv = NULL, *env = NULL;
 	if (first_rank(node, &argv, &env) < 0) {
 		*why = mem_strdup("the command cannot be known yet");
-		return FAMILY_MPICH;
+		return MPI_FAMILY_MPICH;
 	}
 	const char *path = search_path(env);
 	autofree char *program = program_of(node, argv, path), *mpirun = fs_which("mpirun", path);
-	enum family family = program ? family_of(program) : FAMILY_NONE;
-	if (family != FAMILY_NONE) {
+	enum mpi_family family = program ? mpi_detect_program(program) : MPI_FAMILY_NONE;
+	if (family != MPI_FAMILY_NONE) {
 		*why = mem_printf("'%s' is linked to its library", program);
 		return family;
 	}
-	family = mpirun && family_of(mpirun) == FAMILY_OPENMPI ? FAMILY_OPENMPI : FAMILY_MPICH;
-	if (family == FAMILY_OPENMPI)
+	family = mpirun && mpi_detect_program(mpirun) == MPI_FAMILY_OPENMPI ? MPI_FAMILY_OPENMPI : MPI_FAMILY_MPICH;
+	if (family == MPI_FAMILY_OPENMPI)
 		*why = mem_printf("the command does not show its library, and '%s' is Open MPI's", mpirun);
 	else
 		*why = mem_strdup(
@@ -151,9 +151,9 @@ struct question {
 	void (*on_settled)(struct node *node);
 };
 
-static const char *name_of(enum family family)
+static const char *name_of(enum mpi_family family)
 {
-	return family == FAMILY_OPENMPI ? "openmpi" : "mpich";
+	return family == MPI_FAMILY_OPENMPI ? "openmpi" : "mpich";
 }
 
 static void say_family(struct node *node, const char *why)
@@ -178,12 +178,12 @@ static int need_mpirun(struct node *node)
 	return -1;
 }
 
-static void settle(struct node *node, enum family family, const char *why, void (*on_settled)(struct node *node))
+static void settle(struct node *node, enum mpi_family family, const char *why, void (*on_settled)(struct node *node))
 {
 	node->mpi = family;
-	if (family == FAMILY_OPENMPI && node->id == 0 && need_mpirun(node) < 0)
+	if (family == MPI_FAMILY_OPENMPI && node->id == 0 && need_mpirun(node) < 0)
 		return;
-	if (family != FAMILY_NONE && node->id == 0)
+	if (family != MPI_FAMILY_NONE && node->id == 0)
 		say_family(node, why);
 	on_settled(node);
 }
@@ -215,29 +215,29 @@ static void on_all_guesses(struct node *node, const json_t *all, void *data)
 	free(node->mpi_nets);
 	node->mpi_nets = join_nets(all);
 	if (!node->failed)
-		settle(node, family && strcmp(family, "openmpi") == 0 ? FAMILY_OPENMPI : FAMILY_MPICH, why ? why : "",
-			on_settled);
+		settle(node, family && strcmp(family, "openmpi") == 0 ? MPI_FAMILY_OPENMPI : MPI_FAMILY_MPICH,
+			why ? why : "", on_settled);
 }
 
 void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
 {
 	const char *launch = text_of(node->plan, "launch"), *asked = text_of(node->plan, "mpi");
 	if (!launch || strcmp(launch, "mpi") != 0 || !asked) {
-		settle(node, FAMILY_NONE, "", on_settled);
+		settle(node, MPI_FAMILY_NONE, "", on_settled);
 		return;
 	}
 	if (node->container) {
-		settle(node, FAMILY_MPICH, "the ranks are in a container", on_settled);
+		settle(node, MPI_FAMILY_MPICH, "the ranks are in a container", on_settled);
 		return;
 	}
 	if (strcmp(asked, "mpich") == 0) {
-		settle(node, FAMILY_MPICH, "the job says so", on_settled);
+		settle(node, MPI_FAMILY_MPICH, "the job says so", on_settled);
 		return;
 	}
 	bool open = strcmp(asked, "openmpi") == 0;
 	autofree char *why = open ? mem_strdup("the job says so") : NULL;
-	enum family family = open ? FAMILY_OPENMPI : guess(node, &why);
-	autofree char *net = family == FAMILY_OPENMPI ? own_net(node) : NULL;
+	enum mpi_family family = open ? MPI_FAMILY_OPENMPI : guess(node, &why);
+	autofree char *net = family == MPI_FAMILY_OPENMPI ? own_net(node) : NULL;
 	json_t *brings = net || node->id == 0 ? mem_json("{s:s?}", "net", net) : json_null();
 	if (node->id == 0)
 		json_object_update_new(brings, mem_json("{s:s, s:s}", "family", name_of(family), "why", why));
@@ -250,8 +250,8 @@ void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
 int mpi_check_program(const struct node *node, const json_t *argv, const char *path, struct error *err)
 {
 	autofree char *program =
-		node->mpi == FAMILY_MPICH ? program_of(node, argv, path ? path : getenv("PATH")) : NULL;
-	if (!program || family_of(program) != FAMILY_OPENMPI)
+		node->mpi == MPI_FAMILY_MPICH ? program_of(node, argv, path ? path : getenv("PATH")) : NULL;
+	if (!program || mpi_detect_program(program) != MPI_FAMILY_OPENMPI)
 		return 0;
 	return error_set(err, ERROR_JOB,
 		"'%s' is built for Open MPI, but this run serves programs of the MPICH family; 'run.mpi: openmpi' "
@@ -262,9 +262,9 @@ int mpi_check_program(const struct node *node, const json_t *argv, const char *p
 int mpi_check_process(const struct node *node, pid_t pid, struct error *err)
 {
 	autofree pid_t *pids = NULL;
-	size_t n = node->mpi == FAMILY_MPICH ? proc_tree(pid, &pids) : 0;
+	size_t n = node->mpi == MPI_FAMILY_MPICH ? proc_tree(pid, &pids) : 0;
 	while (n-- > 0) { // from the top: Open MPI's programs start helpers
-		if (family_of_process(pids[n]) != FAMILY_OPENMPI)
+		if (mpi_detect_process(pids[n]) != MPI_FAMILY_OPENMPI)
 			continue;
 		char link[32], program[PATH_MAX];
 		snprintf(link, sizeof link, "/proc/%d/exe", (int)pids[n]);
@@ -327,15 +327,15 @@ static void add_open_mpi(const struct node *node, size_t rank, const json_t *ope
 // Do ranks reach each other by the network?
 static bool are_apart(const struct node *node)
 {
-	for (size_t i = 1; node->mpi == FAMILY_MPICH && i < node->size; i++)
+	for (size_t i = 1; node->mpi == MPI_FAMILY_MPICH && i < node->size; i++)
 		if (node->machines[i] != node->machines[0])
 			return true;
 	return false;
 }
 
-// MPI_Finalize must not hang (preload/parting.c). What is to be loaded goes before what the user has loaded. Its name
-// must be one for the loader, which takes blanks and colons for the end of a name and complains in the rank's output
-// about what it cannot load.
+// MPI_Finalize must not hang (preload/ucx_finalize.c). What is to be loaded goes before what the user has loaded. Its
+// name must be one for the loader, which takes blanks and colons for the end of a name and complains in the rank's
+// output about what it cannot load.
 static void add_parting(const struct node *node, json_t *env)
 {
 	autofree char *path = fs_join(node->dir, "parting.so");
@@ -343,7 +343,7 @@ static void add_parting(const struct node *node, json_t *env)
 	struct stat st;
 	if (path[strcspn(path, " \t\n:")] || statvfs(node->dir, &v) < 0 || v.f_flag & ST_NOEXEC)
 		return;
-	if (stat(path, &st) < 0 && fs_write(path, parting_so, parting_so_size, 0755, &(struct error){0}) < 0)
+	if (stat(path, &st) < 0 && fs_write(path, ucx_finalize_so, ucx_finalize_so_size, 0755, &(struct error){0}) < 0)
 		return;
 	const char *own = text_of(env, "LD_PRELOAD");
 	own = own || node->container ? own : getenv("LD_PRELOAD"); // what this user loads is not in a container

@@ -2,9 +2,9 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
-#include "base/sock.h"
 #include "base/str.h"
-#include "helper/shim.h"
+#include "base/unix_socket.h"
+#include "helper/openmpi_shim.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,7 @@ struct mpirun {
 	struct loop_timer *trouble_timer, *deadline;
 	char *trouble;
 	long trouble_rank;
-	struct scan *lines; // the last ones that Open MPI itself has said here
+	struct output_parser *lines; // the last ones that Open MPI itself has said here
 	uint64_t logged;
 };
 
@@ -60,7 +60,7 @@ struct mpirun {
 // The first of mpirun's last words, behind a colon; it likes lines of dashes. Owned by the caller.
 static char *said(const struct mpirun *m)
 {
-	autojson json_t *last = m->lines ? scan_last(m->lines, 0) : NULL;
+	autojson json_t *last = m->lines ? output_parser_last(m->lines, 0) : NULL;
 	autostr struct str s = {0};
 	size_t i;
 	const json_t *value;
@@ -255,7 +255,7 @@ static bool on_said(const void *bytes, size_t len, void *data)
 	struct mpirun *m = p->mpirun;
 	if (m->well == m->count)
 		return true; // how it takes that its daemons are ended when all is done
-	scan_output(m->lines, 0, bytes, len);
+	output_parser_output(m->lines, 0, bytes, len);
 	m->logged += len;
 	if (m->logged > LOG_MAX)
 		return true; // somebody says the same for ever
@@ -302,8 +302,8 @@ static json_t *common_env(const struct node *node)
 	autofree char *socket = fs_join(node->dir, "agent.sock"), *temp = fs_join(node->dir, "tmp");
 	const char *path = getenv("PATH");
 	autofree char *search = mem_printf("%s/bin:%s", node->dir, path ? path : "/usr/local/bin:/usr/bin:/bin");
-	return mem_json(
-		"{s:s, s:s, s:s, s:s}", "MUSTER_RUN", node->run, SHIM_SOCKET, socket, "TMPDIR", temp, "PATH", search);
+	return mem_json("{s:s, s:s, s:s, s:s}", "MUSTER_RUN", node->run, OPENMPI_SHIM_SOCKET, socket, "TMPDIR", temp,
+		"PATH", search);
 }
 
 static void set(json_t *env, const char *name, const char *value)
@@ -427,10 +427,10 @@ static int begin(struct mpirun *m, struct error *err)
 {
 	struct node *node = m->node;
 	autofree char *path = fs_join(node->dir, "agent.sock");
-	m->lines = scan_new(NULL, 1, drop_line, NULL, err);
+	m->lines = output_parser_new(NULL, 1, drop_line, NULL, err);
 	if (!m->lines || make_place(node, err) < 0)
 		return -1;
-	int fd = sock_listen(path, err);
+	int fd = unix_socket_listen(path, err);
 	m->listener = fd < 0 ? NULL : loop_watch(node->loop, fd, on_guests, m);
 	if (!m->listener)
 		return fd < 0 ? -1 : error_set(err, ERROR_SYSTEM, "there is no room to watch one more socket");
@@ -482,7 +482,7 @@ void mpirun_free(struct mpirun *mpirun)
 		dismiss(mpirun->guests);
 	loop_timer_free(mpirun->trouble_timer);
 	loop_timer_free(mpirun->deadline);
-	scan_free(mpirun->lines);
+	output_parser_free(mpirun->lines);
 	json_decref(mpirun->commands);
 	free(mpirun->trouble);
 	free(mpirun);

@@ -4,7 +4,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "job/expand.h"
+#include "job/placeholder_expand.h"
 #include "wire/event.h"
 
 #include <stdlib.h>
@@ -172,7 +172,7 @@ json_t *node_expand(struct node *node, const json_t *tree, long rank, struct err
 	struct look look = {node, rank};
 	err->code = 0;
 	json_t *copy = json_deep_copy(tree);
-	if (expand_tree(copy, 1, look_up, &look, err) < 0) {
+	if (placeholder_expand_tree(copy, 1, look_up, &look, err) < 0) {
 		json_decref(copy);
 		return NULL;
 	}

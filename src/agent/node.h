@@ -3,14 +3,14 @@
 #ifndef AGENT_NODE_H
 #define AGENT_NODE_H
 
-#include "agent/child.h"
+#include "agent/forked_task.h"
 #include "agent/rank.h"
 #include "agent/uplink.h"
 #include "base/error.h"
 #include "base/loop.h"
-#include "node/family.h"
+#include "node/mpi_detect.h"
+#include "node/output_parser.h"
 #include "node/pmi.h"
-#include "node/scan.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -50,9 +50,9 @@ struct node {
 	size_t *machines; // the number of its machine
 	size_t size;
 
-	// What serves MPI programs; FAMILY_NONE where nobody asked for it. Open MPI's: its mpirun (on node 0) and the
-	// networks that nodes reach each other by ("10.0.0.0/24,...").
-	enum family mpi;
+	// What serves MPI programs; MPI_FAMILY_NONE where nobody asked for it. Open MPI's: its mpirun (on node 0) and
+	// the networks that nodes reach each other by ("10.0.0.0/24,...").
+	enum mpi_family mpi;
 	char *mpirun, *mpi_nets;
 
 	const char *phase; // NULL between phases
@@ -60,11 +60,11 @@ struct node {
 	bool failed; // a fatal thing was said; wait for bye
 
 	struct prepare *prepare;
-	struct meeting *meeting;
+	struct rendezvous *rendezvous;
 	struct setup *setup;
-	struct container *container; // NULL where there is none
-	struct intake *intake;       // while the stager is at work and may want what the controller has
-	struct team *team;
+	struct container *container;       // NULL where there is none
+	struct input_client *input_client; // while the stager is at work and may want what the controller has
+	struct local_ranks *local_ranks;
 	struct fence *fences;
 	struct loop_timer *sampler;
 };

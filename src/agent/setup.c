@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "helper/step.h"
+#include "helper/setup_step.h"
 #include "node/mounts.h"
 #include "node/stage.h"
 #include "wire/event.h"
@@ -24,11 +24,11 @@ static const double patience = 5; // seconds for processes of root's to end
 struct setup {
 	void (*on_done)(struct node *node);
 	size_t step;
-	struct rank *command;  // the step that runs
-	struct step_head head; // what its process says of itself; only of one that has one
-	bool apart;            // done by a process of its own
+	struct rank *command;        // the step that runs
+	struct setup_step_head head; // what its process says of itself; only of one that has one
+	bool apart;                  // done by a process of its own
 	char *skipped;
-	struct scan *lines;
+	struct output_parser *lines;
 	double start;
 	struct loop_timer *timeout;
 	int *held; // a line to each process that holds what root left running
@@ -103,7 +103,7 @@ static void step_done(struct node *node)
 // begun: its process said so; if not, sudo has not let it.
 static void fail_ended(struct node *node, bool begun, int status, int sig)
 {
-	autojson json_t *last = scan_last(node->setup->lines, 0);
+	autojson json_t *last = output_parser_last(node->setup->lines, 0);
 	size_t lines = json_array_size(last);
 	autostr struct str words = {0};
 	for (size_t i = lines > LAST_LINES ? lines - LAST_LINES : 0; i < lines; i++)
@@ -111,8 +111,8 @@ static void fail_ended(struct node *node, bool begun, int status, int sig)
 	autofree char *end =
 		sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
 	autofree char *how =
-		mem_printf("%s%s: %s", begun || !step_needs_root(step_now(node)) ? "" : "needs root, and sudo ", end,
-			words.len ? words.text : "it said nothing");
+		mem_printf("%s%s: %s", begun || !setup_step_needs_root(step_now(node)) ? "" : "needs root, and sudo ",
+			end, words.len ? words.text : "it said nothing");
 	fail_step(node, how);
 }
 
@@ -137,10 +137,10 @@ static void on_exit_of(int status, int sig, void *data)
 			take_output(node, s->head.text.text, s->head.text.len);
 		s->skipped = steal(s->head.skipped);
 	}
-	step_head_fini(&s->head);
-	scan_end(s->lines, 0);
+	setup_step_head_fini(&s->head);
+	output_parser_end(s->lines, 0);
 	drop_line_if_over(s);
-	say_step(node, status >= 0 ? status : 128 + sig, scan_last(s->lines, 0));
+	say_step(node, status >= 0 ? status : 128 + sig, output_parser_last(s->lines, 0));
 	free(steal(s->skipped));
 	rank_free(steal(s->command));
 	if (stopped(node))
@@ -171,14 +171,14 @@ static void take_output(struct node *node, const void *bytes, size_t len)
 	autoclose int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		fs_write_fd(fd, bytes, len, NULL);
-	scan_output(node->setup->lines, 0, bytes, len);
+	output_parser_output(node->setup->lines, 0, bytes, len);
 }
 
 static bool on_output(const void *bytes, size_t len, void *data)
 {
 	struct node *node = data;
 	struct setup *s = node->setup;
-	size_t head = s->apart ? step_head_take(&s->head, bytes, len) : 0;
+	size_t head = s->apart ? setup_step_head_take(&s->head, bytes, len) : 0;
 	if (len > head)
 		take_output(node, (const char *)bytes + head, len - head);
 	return true;
@@ -191,7 +191,7 @@ static void drop_event(size_t local, json_t *event, void *data)
 
 static bool is_apart(const json_t *step)
 {
-	return step_needs_root(step) || json_object_get(step, "image");
+	return setup_step_needs_root(step) || json_object_get(step, "image");
 }
 
 // A line to the process that is to be started: its end is the word to end, and the only one that reaches what root
@@ -280,12 +280,12 @@ static int start_step(struct node *node, struct error *err)
 	struct setup *s = node->setup;
 	s->start = clock_mono();
 	s->apart = is_apart(step_now(node));
-	scan_free(s->lines);
-	s->lines = scan_new(NULL, 1, drop_event, NULL, err);
+	output_parser_free(s->lines);
+	s->lines = output_parser_new(NULL, 1, drop_event, NULL, err);
 	autojson json_t *step = step_here(node, err);
 	if (!step)
 		return -1;
-	s->skipped = s->apart ? NULL : step_is_done(step);
+	s->skipped = s->apart ? NULL : setup_step_is_done(step);
 	if (s->skipped) {
 		say_step(node, 0, json_array());
 		free(steal(s->skipped));
@@ -349,7 +349,7 @@ void setup_stop(struct node *node)
 	if (s->command && s->apart)
 		shutdown(s->held[s->nheld - 1], SHUT_WR);
 	rank_free(steal(s->command));
-	step_head_fini(&s->head);
+	setup_step_head_fini(&s->head);
 }
 
 // Those processes end their own children first, and the line after that.
@@ -375,7 +375,7 @@ void setup_free(struct node *node)
 	setup_stop(node);
 	let_go(s);
 	loop_timer_free(s->timeout);
-	scan_free(s->lines);
+	output_parser_free(s->lines);
 	free(s);
 	node->setup = NULL;
 }

@@ -1,5 +1,5 @@
 // The setup steps of a node, one after the other, before its ranks start.
-// What a step that needs root does is done by a process of its own, and so is that of an image: helper/step.h.
+// What a step that needs root does is done by a process of its own, and so is that of an image: helper/setup_step.h.
 #ifndef AGENT_SETUP_H
 #define AGENT_SETUP_H
 

@@ -68,7 +68,7 @@ bool proc_reap(pid_t pid, double seconds)
 }
 
 // What the child needs, prepared by the parent: the child shares its memory and must not allocate.
-struct child {
+struct forked_task {
 	const struct proc_options *options;
 	char *program;
 	char *dir_error;
@@ -94,7 +94,7 @@ static void place(int fd, int target)
 }
 
 // First all out of the way, then each to its place: a number may be wanted before its owner has moved.
-static void place_kept(struct child *c)
+static void place_kept(struct forked_task *c)
 {
 	for (int i = 0; i < c->nkeep; i++)
 		c->lifted[i] = fcntl(c->options->keep[i], F_DUPFD, 3 + c->nkeep);
@@ -124,8 +124,8 @@ void proc_raise_files(void)
 		files_before = now;
 }
 
-static void fail_child(struct child *c, const char *what) __attribute__((noreturn));
-static void fail_child(struct child *c, const char *what)
+static void fail_child(struct forked_task *c, const char *what) __attribute__((noreturn));
+static void fail_child(struct forked_task *c, const char *what)
 {
 	c->error = errno;
 	c->what = what;
@@ -134,7 +134,7 @@ static void fail_child(struct child *c, const char *what)
 
 static int child_main(void *data)
 {
-	struct child *c = data;
+	struct forked_task *c = data;
 	const struct proc_options *o = c->options;
 	if (o->die_with_parent) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -164,7 +164,7 @@ static int child_main(void *data)
 	fail_child(c, "run");
 }
 
-static int open_cgroups(struct child *c, const char *list, struct error *err)
+static int open_cgroups(struct forked_task *c, const char *list, struct error *err)
 {
 	while (list && *list) {
 		size_t len = strcspn(list, ":");
@@ -188,7 +188,7 @@ static const char *path_of(char *const *env)
 
 // CLONE_VM|CLONE_VFORK: no page tables are copied, and a failing exec is reported through shared memory. The child has
 // its own stack, and all signals stay blocked until it has its own dispositions.
-static pid_t start_child(struct child *c)
+static pid_t start_child(struct forked_task *c)
 {
 	size_t size = 64 * 1024;
 	// From the heap: a mapping of its own would, at the address of an earlier one, still carry what the address
@@ -211,7 +211,7 @@ pid_t proc_spawn(const struct proc_options *options, int *pidfd, struct error *e
 		program = mem_strdup(options->argv[0]); // exec finds the precise reason
 	if (!program)
 		return error_set(err, ERROR_SYSTEM, "cannot run '%s': not found in PATH", options->argv[0]);
-	struct child c = {.options = options, .program = program, .parent = getpid()};
+	struct forked_task c = {.options = options, .program = program, .parent = getpid()};
 	while (options->keep && options->keep[c.nkeep] >= 0)
 		c.nkeep++;
 	autofree int *lifted = c.lifted = mem_alloc((size_t)c.nkeep * sizeof *lifted);

@@ -1,11 +1,11 @@
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
 #include "cmd/cmd.h"
-#include "cmd/fanout.h"
-#include "cmd/target.h"
-#include "job/expand.h"
-#include "run/kept.h"
+#include "cmd/exec_fanout.h"
+#include "cmd/live_target.h"
+#include "job/placeholder_expand.h"
+#include "run/clusters.h"
 
 #include <getopt.h>
 #include <stdbool.h>
@@ -54,14 +54,14 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 
 // --- placeholders ---------------------------------------------------------------
 
-struct scope {
+struct placeholders {
 	const struct options *options;
 	bool *used;          // by number of the --set
-	const json_t *nodes; // of kept_status
+	const json_t *nodes; // of clusters_status
 	size_t node;
 };
 
-static char *find_set(const struct scope *scope, const char *name)
+static char *find_set(const struct placeholders *scope, const char *name)
 {
 	size_t len = strlen(name);
 	for (size_t i = scope->options->nsets; i-- > 0;) { // the last one counts
@@ -78,13 +78,13 @@ static char *find_set(const struct scope *scope, const char *name)
 
 static char *look_up(const char *name, long index, void *data, struct error *err)
 {
-	const struct scope *scope = data;
+	const struct placeholders *scope = data;
 	char *set = index < 0 ? find_set(scope, name) : NULL;
 	if (set)
 		return set;
 	if (strcmp(name, "addr") == 0) {
 		size_t at = index < 0 ? scope->node : (size_t)index;
-		const char *address = tree_text(json_array_get(scope->nodes, at), "address");
+		const char *address = json_text(json_array_get(scope->nodes, at), "address");
 		if (address)
 			return mem_strdup(address);
 		error_set(err, ERROR_USAGE, "found {addr[%zu]}, and the cluster has no such node", at);
@@ -99,7 +99,7 @@ static char *look_up(const char *name, long index, void *data, struct error *err
 }
 
 // All commands of all nodes, before the first one is run: [[{"node", "argv"}, ...], ...] by step.
-static json_t *make_commands(const json_t *steps, struct scope *scope, struct error *err)
+static json_t *make_commands(const json_t *steps, struct placeholders *scope, struct error *err)
 {
 	autojson json_t *all = json_array();
 	size_t i;
@@ -111,8 +111,8 @@ static json_t *make_commands(const json_t *steps, struct scope *scope, struct er
 		for (scope->node = 0; scope->node < count; scope->node++) {
 			json_t *argv = json_deep_copy(json_object_get(step, "argv"));
 			json_array_append_new(commands, mem_json("{s:i, s:o}", "node", (int)scope->node, "argv", argv));
-			if (expand_tree(argv, 1, look_up, scope, err) < 0) {
-				error_wrap(err, "'%s'", tree_text(step, "name"));
+			if (placeholder_expand_tree(argv, 1, look_up, scope, err) < 0) {
+				error_wrap(err, "'%s'", json_text(step, "name"));
 				return NULL;
 			}
 		}
@@ -129,14 +129,14 @@ static json_t *make_commands(const json_t *steps, struct scope *scope, struct er
 
 // --- running ----------------------------------------------------------------------
 
-static int run_steps(const struct target *t, const json_t *steps, const json_t *commands, struct error *err)
+static int run_steps(const struct live_target *t, const json_t *steps, const json_t *commands, struct error *err)
 {
 	size_t i;
 	json_t *step;
 	json_array_foreach (steps, i, step) {
-		const char *name = tree_text(step, "name");
+		const char *name = json_text(step, "name");
 		fprintf(stderr, "== %s\n", name);
-		int status = fanout_run(t->control, json_array_get(commands, i), err);
+		int status = exec_fanout_run(t->control, json_array_get(commands, i), err);
 		if (status < 0)
 			return error_wrap(err, "'%s'", name);
 		if (status > 0)
@@ -167,14 +167,14 @@ static int unknown(const json_t *actions, const char *cluster, const char *wante
 
 static int act(const struct options *o, const char *cluster, const char *action, struct error *err)
 {
-	struct target t;
-	if (target_open_cluster(&t, cluster, err) < 0)
+	struct live_target t;
+	if (live_target_open_cluster(&t, cluster, err) < 0)
 		return -1;
 	const json_t *actions = json_object_get(t.plan, "actions"),
 		     *steps = action ? json_object_get(actions, action) : NULL;
-	autojson json_t *status = kept_status(cluster, t.run, err);
+	autojson json_t *status = clusters_status(cluster, t.run, err);
 	autofree bool *used = mem_alloc((o->nsets + 1) * sizeof *used);
-	struct scope scope = {.options = o, .used = used, .nodes = json_object_get(status, "nodes")};
+	struct placeholders scope = {.options = o, .used = used, .nodes = json_object_get(status, "nodes")};
 	autojson json_t *commands = status && steps ? make_commands(steps, &scope, err) : NULL;
 	int rc = -1;
 	if (!action)
@@ -183,7 +183,7 @@ static int act(const struct options *o, const char *cluster, const char *action,
 		unknown(actions, cluster, action, err);
 	else if (commands)
 		rc = run_steps(&t, steps, commands, err);
-	target_close(&t);
+	live_target_close(&t);
 	return rc;
 }
 

@@ -1,7 +1,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "node/nodesdir.h"
+#include "node/node_dirs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ int cmd_agent(int argc, char **argv, struct error *err)
 	}
 	if (argc > 1)
 		return error_set(err, ERROR_USAGE, "agent: '%s' is one argument too many", argv[1]);
-	autofree char *program = nodesdir_agent();
+	autofree char *program = node_dirs_agent();
 	execl(program, "muster-agent", (char *)NULL);
 	return error_errno(err, "cannot run '%s'", program);
 }

@@ -1,7 +1,6 @@
-#include "tui/attach.h"
-
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "tui/viewer.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -62,10 +61,10 @@ int cmd_attach(int argc, char **argv, struct error *err)
 		return -1;
 	autojson json_t *control = NULL;
 	bool alive = run_alive(run, &control);
-	struct attach_options options = {.json = a.json, .quiet = a.quiet || !alive};
+	struct viewer_options options = {.json = a.json, .quiet = a.quiet || !alive};
 	options.controller = (pid_t)json_integer_value(json_object_get(control, "pid"));
 	options.started = (unsigned long long)json_integer_value(json_object_get(control, "started"));
-	int rc = attach_follow(run, &options, err);
+	int rc = viewer_follow(run, &options, err);
 	run_free(run);
 	return rc;
 }

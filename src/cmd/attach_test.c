@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "run/run.h"
-#include "tui/attach.h"
+#include "tui/viewer.h"
 #include "wire/event.h"
 
 #include <poll.h>
@@ -71,7 +71,7 @@ static int teardown(void **state)
 	return rc;
 }
 
-static void start_controller(struct scene *s)
+static void controller_process_start(struct scene *s)
 {
 	int ends[2];
 	sigset_t set;
@@ -93,7 +93,7 @@ static void start_controller(struct scene *s)
 	assert_int_equal(read(s->told, &ready, 1), 1);
 }
 
-static void start_viewer(struct scene *s, struct attach_options options)
+static void start_viewer(struct scene *s, struct viewer_options options)
 {
 	int out[2], err[2];
 	assert_int_equal(pipe(out), 0);
@@ -108,7 +108,7 @@ static void start_viewer(struct scene *s, struct attach_options options)
 		close(out[0]);
 		close(err[0]);
 		struct error why = {0};
-		int rc = attach_follow(s->run, &options, &why);
+		int rc = viewer_follow(s->run, &options, &why);
 		if (rc < 0)
 			dprintf(STDERR_FILENO, "muster: %s\n", why.text);
 		_exit(rc < 0 ? why.code : rc);
@@ -188,9 +188,9 @@ static void assert_has(const struct str *in, const char *text)
 static void test_plain(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 2, 2);
-	start_viewer(s, (struct attach_options){.owner = true});
+	start_viewer(s, (struct viewer_options){.owner = true});
 	event(s, event_make("phase", "s:s, s:s", "name", "bring-up", "edge", "begin"));
 	read_until(s, &s->said, "bring-up: 2 nodes\n");
 	output(s, 1, "one\nunfinished");
@@ -216,7 +216,7 @@ static void test_order(void **state)
 	output(s, 1, "c\n");
 	output(s, 0, "d\n");
 	end(s, "ok", 0);
-	start_viewer(s, (struct attach_options){0});
+	start_viewer(s, (struct viewer_options){0});
 	assert_int_equal(end_viewer(s), 0);
 	assert_string_equal(s->shown.text, "0| a\n0| bd\n1| c\n");
 }
@@ -224,9 +224,9 @@ static void test_order(void **state)
 static void test_json(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 1);
-	start_viewer(s, (struct attach_options){.json = true});
+	start_viewer(s, (struct viewer_options){.json = true});
 	output(s, 0, "hidden\n");
 	event(s, event_make("warn", "s:s", "why", "a \"quote\""));
 	end(s, "ok", 0);
@@ -244,7 +244,7 @@ static void test_quiet(void **state)
 	output(s, 0, "hidden\n");
 	event(s, event_make("warn", "s:s", "why", "slow disk"));
 	end(s, "ok", 0);
-	start_viewer(s, (struct attach_options){.quiet = true});
+	start_viewer(s, (struct viewer_options){.quiet = true});
 	assert_int_equal(end_viewer(s), 0);
 	assert_int_equal(s->shown.len, 0);
 	assert_has(&s->said, "warning: slow disk\n");
@@ -255,9 +255,9 @@ static void test_quiet(void **state)
 static void test_bytes(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 1);
-	start_viewer(s, (struct attach_options){.owner = true});
+	start_viewer(s, (struct viewer_options){.owner = true});
 	size_t len = 10 << 20;
 	autofree char *bytes = mem_alloc(len);
 	for (size_t i = 0; i < len; i++)
@@ -278,9 +278,9 @@ static void test_bytes(void **state)
 static void test_long_lines(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 2);
-	start_viewer(s, (struct attach_options){.owner = true});
+	start_viewer(s, (struct viewer_options){.owner = true});
 	size_t len = 1 << 20;
 	autofree char *text = mem_alloc(len + 1);
 	memset(text, 'x', len);
@@ -299,9 +299,9 @@ static void test_long_lines(void **state)
 static void test_killed(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 1);
-	start_viewer(s, (struct attach_options){.owner = true});
+	start_viewer(s, (struct viewer_options){.owner = true});
 	read_until(s, &s->said, "run job");
 	output(s, 0, "last words");
 	kill(s->controller, SIGKILL);
@@ -316,9 +316,9 @@ static void test_killed(void **state)
 static void test_two_interrupts(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 1);
-	start_viewer(s, (struct attach_options){.owner = true});
+	start_viewer(s, (struct viewer_options){.owner = true});
 	read_until(s, &s->said, "run job");
 	char byte;
 	kill(s->viewer, SIGINT);
@@ -333,9 +333,9 @@ static void test_two_interrupts(void **state)
 static void test_detach(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 1);
-	start_viewer(s, (struct attach_options){0});
+	start_viewer(s, (struct viewer_options){0});
 	read_until(s, &s->said, "run job");
 	kill(s->viewer, SIGINT);
 	assert_int_equal(end_viewer(s), 0);
@@ -348,9 +348,9 @@ static void test_detach(void **state)
 static void test_closed_output(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 1);
-	start_viewer(s, (struct attach_options){.owner = true});
+	start_viewer(s, (struct viewer_options){.owner = true});
 	read_until(s, &s->said, "run job");
 	close(s->out);
 	s->out = -1;
@@ -366,14 +366,14 @@ static void test_closed_output(void **state)
 static void test_slow_output(void **state)
 {
 	struct scene *s = *state;
-	start_controller(s);
+	controller_process_start(s);
 	begin(s, 1, 1);
 	autofree char *text = mem_alloc(1 << 20);
 	memset(text, 'y', (1 << 20) - 1);
 	output(s, 0, text);
 	output(s, 0, "\n");
 	event(s, event_make("exit", "s:i, s:i, s:i, s:f", "node", 0, "rank", 0, "status", 0, "seconds", 1.0));
-	start_viewer(s, (struct attach_options){.owner = true});
+	start_viewer(s, (struct viewer_options){.owner = true});
 	struct pollfd full = {.fd = s->out, .events = POLLIN};
 	assert_int_equal(poll(&full, 1, DEADLINE_MS), 1);
 	kill(s->viewer, SIGINT);

@@ -1,14 +1,14 @@
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
 #include "cmd/cmd.h"
-#include "cmd/comparison.h"
+#include "cmd/compare_input.h"
 #include "cmd/options.h"
+#include "job/absolute_paths.h"
 #include "job/job.h"
 #include "job/prices.h"
-#include "job/rebase.h"
-#include "job/set.h"
+#include "job/set_option.h"
 #include "job/units.h"
 #include "job/yaml.h"
 
@@ -106,7 +106,7 @@ static int none_fits(const struct wish *w, const json_t *tree, bool more, struct
 		autofree char *limit = str_seconds(w->deadline), *time = str_seconds(whole(fast, 0)),
 			      *most = str_seconds(whole(fast, 2));
 		str_printf(&text, "no cluster is sure to do it in %s%s: the nearest is %s with %s, %s at most (95 %%)",
-			limit, isnan(w->budget) ? "" : " within the budget", tree_text(fast, "name"), time, most);
+			limit, isnan(w->budget) ? "" : " within the budget", json_text(fast, "name"), time, most);
 		if (whole(fast, 0) <= w->deadline)
 			str_puts(&text, "; more repeats or iterations would make it surer");
 	}
@@ -114,13 +114,13 @@ static int none_fits(const struct wish *w, const json_t *tree, bool more, struct
 		autofree char *limit = prices_text(w->budget), *price = prices_text(cost(cheap, 0)),
 			      *most = prices_text(cost(cheap, 2));
 		str_printf(&text, "%s the cheapest is %s with %s, %s at most (95 %%)", isnan(w->deadline) ? "" : ";",
-			tree_text(cheap, "name"), price, most);
+			json_text(cheap, "name"), price, most);
 		if (isnan(w->deadline)) {
 			autofree char *only = str_steal(&text);
 			str_printf(&text, "no cluster is sure to cost no more than %s:%s", limit, only);
 		}
 	}
-	if (more && tree_count(tree, "models"))
+	if (more && json_count(tree, "models"))
 		str_puts(&text, "; --at N,N looks at other numbers of nodes");
 	return error_set(err, ERROR_JOB, "%s", text.text);
 }
@@ -132,7 +132,7 @@ static int apply(struct yaml *tree, const json_t *sets, const char *name, struct
 	size_t i;
 	const json_t *set;
 	json_array_foreach (sets, i, set)
-		if (set_apply(job_shape(), tree, json_string_value(set), name, err))
+		if (set_option_apply(job_shape(), tree, json_string_value(set), name, err))
 			return -1;
 	return 0;
 }
@@ -147,7 +147,7 @@ static json_t *expectations(const json_t *tree, const json_t *row)
 			json_array_append_new(sets, json_string(set));
 	}
 	autofree char *price = mem_printf("expected.cost=\"%.6f\"", cost(row, 0)),
-		      *from = mem_printf("expected.from=%s", tree_text(tree, "sweep"));
+		      *from = mem_printf("expected.from=%s", json_text(tree, "sweep"));
 	if (!isnan(cost(row, 0)))
 		json_array_append_new(sets, json_string(price));
 	json_array_append_new(sets, json_string(from));
@@ -157,7 +157,7 @@ static json_t *expectations(const json_t *tree, const json_t *row)
 // elsewhere: it will not lie in the directory of the sweep's.
 static char *job_text(const json_t *tree, const json_t *row, bool elsewhere, struct error *err)
 {
-	const char *path = tree_text(tree, "job");
+	const char *path = json_text(tree, "job");
 	autofree char *dir = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
 	size_t len;
 	autofree char *text = fs_read(path, JOB_MAX, &len, err);
@@ -169,10 +169,10 @@ static char *job_text(const json_t *tree, const json_t *row, bool elsewhere, str
 		apply(yaml, expected, "expected", err) == 0) {
 		yaml_remove(yaml, "sweep");
 		if (elsewhere)
-			rebase_paths(yaml, dir);
+			absolute_paths_apply(yaml, dir);
 		autofree char *body = yaml_print(yaml);
 		made = mem_printf(
-			"%s from the sweep %s: %s\n%s", header, tree_text(tree, "sweep"), tree_text(row, "name"), body);
+			"%s from the sweep %s: %s\n%s", header, json_text(tree, "sweep"), json_text(row, "name"), body);
 	}
 	yaml_discard(yaml);
 	return made;
@@ -181,9 +181,9 @@ static char *job_text(const json_t *tree, const json_t *row, bool elsewhere, str
 // Beside the job file, unless another place is named. A file that somebody else wrote is left alone.
 static int write_job(const json_t *tree, const json_t *row, const char *out, char **written, struct error *err)
 {
-	const char *job = tree_text(tree, "job");
+	const char *job = json_text(tree, "job");
 	size_t dir = (size_t)(strrchr(job, '/') + 1 - job);
-	*written = out ? mem_strdup(out) : mem_printf("%.*s%s-chosen.yaml", (int)dir, job, tree_text(tree, "name"));
+	*written = out ? mem_strdup(out) : mem_printf("%.*s%s-chosen.yaml", (int)dir, job, json_text(tree, "name"));
 	autofree char *path = fs_absolute(*written, err);
 	if (!path)
 		return -1;
@@ -222,9 +222,9 @@ static void print(const json_t *tree, const json_t *row, bool by_size, const cha
 {
 	size_t i;
 	const json_t *doubt;
-	const char *kind = tree_text(row, "kind"), *currency = tree_text(tree, "currency");
+	const char *kind = json_text(row, "kind"), *currency = json_text(tree, "currency");
 	autofree char *time = str_seconds(whole(row, 0)), *most = str_seconds(whole(row, 2));
-	printf("%s\n  time      %s with all it takes, %s at most (95 %%), %s\n", tree_text(row, "name"), time, most,
+	printf("%s\n  time      %s with all it takes, %s at most (95 %%), %s\n", json_text(row, "name"), time, most,
 		strcmp(kind, "modelled") ? kind : "from a model: it was not run");
 	if (!isnan(cost(row, 0))) {
 		autofree char *price = prices_text(cost(row, 0)), *dear = prices_text(cost(row, 2));
@@ -236,7 +236,7 @@ static void print(const json_t *tree, const json_t *row, bool by_size, const cha
 		printf("  doubt     %s\n", json_string_value(doubt));
 	printf("  job file  %s\n            `muster run` it; then `muster compare %s` shows what came beside what was "
 	       "foretold\n",
-		written, tree_text(tree, "sweep"));
+		written, json_text(tree, "sweep"));
 }
 
 int cmd_choose(int argc, char **argv, struct error *err)
@@ -244,7 +244,7 @@ int cmd_choose(int argc, char **argv, struct error *err)
 	const char *runs = NULL, *deadline = NULL, *budget = NULL, *out = NULL;
 	bool as_json = false;
 	struct wish w = {0};
-	struct comparison_options o = {0};
+	struct compare_input_options o = {0};
 	const struct option_row rows[] = {
 		{"deadline", 0, "TIME", "the cheapest that is sure to take no longer, such as 2h", &deadline},
 		{"budget", 0, "COST", "the fastest that is sure to cost no more", &budget},
@@ -267,10 +267,10 @@ int cmd_choose(int argc, char **argv, struct error *err)
 	if (read_wish(&w, deadline, budget, err) < 0)
 		return -1;
 	o.runs = options_runs(runs);
-	autojson json_t *tree = comparison_make(&o, argv + first, argc - first, err);
+	autojson json_t *tree = compare_input_make(&o, argv + first, argc - first, err);
 	if (!tree)
 		return -1;
-	if (!tree_text(tree, "sweep"))
+	if (!json_text(tree, "sweep"))
 		return error_set(err, ERROR_USAGE, "choose: %s is a run, expected a sweep", argv[first]);
 	const json_t *all = json_object_get(tree, "rows");
 	bool priced = has_prices(all);

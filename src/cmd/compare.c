@@ -1,10 +1,10 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/comparison.h"
+#include "cmd/compare_input.h"
 #include "cmd/options.h"
-#include "compare/leaflet.h"
-#include "compare/table.h"
+#include "compare/compare_html.h"
+#include "compare/compare_table.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 static int write_html(const json_t *tree, const char *path, struct error *err)
 {
-	autofree char *page = leaflet_html(tree);
+	autofree char *page = compare_html_html(tree);
 	if (fs_write(path, page, strlen(page), 0644, err) < 0)
 		return -1;
 	fprintf(stderr, "written: %s\n", path);
@@ -23,7 +23,7 @@ int cmd_compare(int argc, char **argv, struct error *err)
 {
 	const char *runs = NULL, *html = NULL;
 	bool as_json = false, as_csv = false, as_times = false;
-	struct comparison_options o = {0};
+	struct compare_input_options o = {0};
 	const struct option_row rows[] = {
 		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
 		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)",
@@ -46,13 +46,13 @@ int cmd_compare(int argc, char **argv, struct error *err)
 		return error_set(err, ERROR_USAGE, "compare: expected only one of --json, --csv and --times");
 	o.runs = options_runs(runs);
 	o.chosen = true;
-	autojson json_t *tree = comparison_make(&o, argv + first, argc - first, err);
+	autojson json_t *tree = compare_input_make(&o, argv + first, argc - first, err);
 	if (!tree || (html && write_html(tree, html, err) < 0))
 		return -1;
-	autofree char *text = as_json    ? table_json(tree)
-			      : as_csv   ? table_csv(tree)
-			      : as_times ? table_times(tree)
-					 : table_text(tree);
+	autofree char *text = as_json    ? compare_table_json(tree)
+			      : as_csv   ? compare_table_csv(tree)
+			      : as_times ? compare_table_times(tree)
+					 : compare_table_text(tree);
 	fputs(text, stdout);
 	return 0;
 }

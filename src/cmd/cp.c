@@ -1,13 +1,13 @@
 #include "base/clock.h"
-#include "base/copy.h"
+#include "base/copy_stream.h"
 #include "base/fs.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/live_target.h"
 #include "cmd/options.h"
-#include "cmd/target.h"
-#include "run/kept.h"
+#include "run/clusters.h"
 #include "wire/client.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ struct part {
 	struct copy *copy;
 	size_t node;
 	struct client_command *command;
-	struct parcel_reader *reader; // to the node
+	struct tar_stream_reader *reader; // to the node
 	uint64_t at;
 	struct loop_watch *watch; // from the node: to the child that puts it on disk
 	struct str out;
@@ -53,9 +53,9 @@ struct part {
 struct copy {
 	const char *local, *remote;
 	bool up; // to the nodes
-	struct target target;
+	struct live_target target;
 	size_t first, count;
-	struct parcel *parcel;
+	struct tar_stream *parcel;
 	char *head;
 	struct part *parts;
 	struct loop *loop;
@@ -83,7 +83,7 @@ static void on_draw(void *data)
 	for (size_t i = 0; i < c->count; i++)
 		sum += c->parts[i].bytes;
 	autofree char *done = str_bytes((double)sum),
-		      *all = c->parcel ? str_bytes((double)parcel_size(c->parcel) * (double)c->count) : NULL;
+		      *all = c->parcel ? str_bytes((double)tar_stream_size(c->parcel) * (double)c->count) : NULL;
 	fprintf(stderr, "\r%s%s%s, %zu of %zu nodes done\033[K", done, all ? " of " : "", all ? all : "",
 		c->count - c->left, c->count);
 	c->shown = true;
@@ -98,7 +98,7 @@ static void send_more(struct part *p)
 	struct error err = {0};
 	char bytes[CHUNK];
 	while (!p->ended && p->command && client_room(p->command)) {
-		ssize_t n = parcel_read(p->reader, p->at, bytes, sizeof bytes, &err);
+		ssize_t n = tar_stream_read(p->reader, p->at, bytes, sizeof bytes, &err);
 		if (n < 0) {
 			fail(p, err.text);
 			loop_stop(c->loop); // the nodes see it end too early
@@ -108,7 +108,7 @@ static void send_more(struct part *p)
 			client_write(p->command, bytes, (size_t)n);
 		p->at += (uint64_t)n;
 		p->bytes = p->at;
-		if (p->at == parcel_size(c->parcel)) {
+		if (p->at == tar_stream_size(c->parcel)) {
 			p->ended = true;
 			client_end_input(p->command);
 		}
@@ -225,7 +225,7 @@ static void on_welcome(void *data)
 		if (c->up) {
 			client_write(p->command, c->head, strlen(c->head));
 			send_more(p);
-			if (parcel_size(c->parcel) == 0) {
+			if (tar_stream_size(c->parcel) == 0) {
 				p->ended = true;
 				client_end_input(p->command);
 			}
@@ -265,7 +265,7 @@ static int start_child(struct part *p, struct error *err)
 			close(other->child_fd);
 		autofree char *to = c->count > 1 ? mem_printf("%s/node-%zu/", c->local, p->node) : mem_strdup(c->local);
 		struct error why = {0};
-		int rc = copy_receive(ends[1], to, &why);
+		int rc = copy_stream_receive(ends[1], to, &why);
 		if (rc < 0)
 			fs_write_fd(ends[1], why.text, strlen(why.text), NULL);
 		_exit(rc < 0);
@@ -284,12 +284,12 @@ static int prepare(struct copy *c, struct error *err)
 	c->parts = mem_alloc(c->count * sizeof *c->parts);
 	for (size_t i = 0; i < c->count; i++)
 		c->parts[i] = (struct part){.copy = c, .node = c->first + i, .child_fd = -1};
-	if (c->up && !(c->parcel = parcel_new(c->local, NULL, NULL, err)))
+	if (c->up && !(c->parcel = tar_stream_new(c->local, NULL, NULL, err)))
 		return error_wrap(err, "cp");
-	c->head = c->up ? copy_head(c->parcel, c->local) : NULL;
+	c->head = c->up ? copy_stream_head(c->parcel, c->local) : NULL;
 	for (size_t i = 0; i < c->count; i++)
 		if (c->up)
-			c->parts[i].reader = parcel_open(c->parcel);
+			c->parts[i].reader = tar_stream_open(c->parcel);
 		else if (start_child(&c->parts[i], err) < 0)
 			return -1;
 	return 0;
@@ -326,11 +326,11 @@ static int finish(struct copy *c, int rc, struct error *err)
 		mem_cleanup_fd(&p->child_fd);
 		if (p->child > 0 && waitpid(p->child, &status, 0) == p->child && status != 0 && rc == 0)
 			rc = error_set(err, ERROR_SYSTEM, "cp: node %zu: it could not be put on this disk", p->node);
-		parcel_close(p->reader);
+		tar_stream_close(p->reader);
 		str_fini(&p->out);
 		str_fini(&p->said);
 	}
-	parcel_free(c->parcel);
+	tar_stream_free(c->parcel);
 	free(c->parts);
 	free(c->head);
 	return rc;
@@ -351,12 +351,12 @@ static int open_target(struct copy *c, const char *place, size_t len, struct err
 	char *node = strchr(name, '/');
 	if (node)
 		*node++ = '\0';
-	if (target_open_cluster(&c->target, name, err) < 0)
+	if (live_target_open_cluster(&c->target, name, err) < 0)
 		return -1;
 	c->count = node ? 1 : c->target.nodes;
-	if (!node || target_node(&c->target, node, &c->first, err) == 0)
+	if (!node || live_target_node(&c->target, node, &c->first, err) == 0)
 		return 0;
-	target_close(&c->target);
+	live_target_close(&c->target);
 	return -1;
 }
 
@@ -371,7 +371,7 @@ static int copy(struct copy *c, const char *place, size_t len, struct error *err
 	if (rc == 0)
 		rc = carry(c, err);
 	rc = finish(c, rc, err);
-	target_close(&c->target);
+	live_target_close(&c->target);
 	return rc;
 }
 

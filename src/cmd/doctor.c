@@ -9,7 +9,7 @@
 #include "docker/engine.h"
 #include "exec/executor.h"
 #include "node/loopback.h"
-#include "node/nodesdir.h"
+#include "node/node_dirs.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -58,12 +58,12 @@ static void add(
 static void check_nodes_dir(json_t *checks)
 {
 	struct error err;
-	if (nodesdir_check(&err)) {
+	if (node_dirs_check(&err)) {
 		add(checks, LOCAL, "nodes directory", MISSING, err.text,
 			"name a directory of your own, mode 0700, in MUSTER_NODES_DIR");
 		return;
 	}
-	autofree char *base = nodesdir_base();
+	autofree char *base = node_dirs_base();
 	add(checks, LOCAL, "nodes directory", OK, base, NULL);
 	// The base itself may not be there yet: the file system is that of what is.
 	struct statvfs fs;
@@ -117,7 +117,7 @@ static bool is_static(const char *path)
 
 static void check_agent(json_t *checks)
 {
-	autofree char *path = nodesdir_agent();
+	autofree char *path = node_dirs_agent();
 	if (access(path, X_OK)) {
 		autofree char *text = mem_printf("%s: %s", path, strerror(errno));
 		add(checks, LOCAL, "agent", MISSING, text, "build it, or name it in MUSTER_AGENT");

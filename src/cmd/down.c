@@ -1,11 +1,11 @@
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "exec/executor.h"
 #include "job/plan.h"
-#include "run/kept.h"
+#include "run/clusters.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -25,14 +25,14 @@ static const double notice = 1; // for the controller to hear one signal before 
 
 static int find_jobs(const char *name, const struct run *run, json_t **jobs, struct error *err)
 {
-	autojson json_t *status = kept_status(name, run, err);
+	autojson json_t *status = clusters_status(name, run, err);
 	if (!status)
 		return -1;
 	*jobs = json_array();
 	size_t i;
 	json_t *job;
 	json_array_foreach (json_object_get(status, "jobs"), i, job)
-		if (!tree_has(job, "end"))
+		if (!json_has(job, "end"))
 			json_array_append(*jobs, job);
 	return 0;
 }
@@ -45,7 +45,7 @@ static int say_jobs(const char *name, const struct run *run, struct error *err)
 	size_t i;
 	json_t *job;
 	json_array_foreach (jobs, i, job)
-		fprintf(stderr, "run %s is on it and is cancelled\n", tree_text(job, "run"));
+		fprintf(stderr, "run %s is on it and is cancelled\n", json_text(job, "run"));
 	return 0;
 }
 
@@ -70,7 +70,7 @@ static int end_controller(pid_t pid, bool now, struct error *err)
 static int on_receipt(json_t *event, void *data)
 {
 	if (event_is(event, "receipt"))
-		*(size_t *)data = tree_count(event, "left");
+		*(size_t *)data = json_count(event, "left");
 	return 0;
 }
 
@@ -89,7 +89,7 @@ static int check_receipt(const struct run *run, struct error *err)
 // Nobody is there to be told: the executor looks for the label.
 static int remove_all(const struct run *run, struct error *err)
 {
-	autojson json_t *plan = kept_plan(run, err), *left = json_array();
+	autojson json_t *plan = clusters_plan(run, err), *left = json_array();
 	const struct executor *executor = plan ? executor_find(plan_executor(plan), err) : NULL;
 	struct cluster c = {.label = run->id, .plan = plan, .run_dir = run->dir};
 	if (!executor || executor->down(&c, err) < 0 || executor->left(&c, left, err) < 0)
@@ -126,13 +126,13 @@ int cmd_down(int argc, char **argv, struct error *err)
 		return -1;
 	if (!name)
 		return error_set(err, ERROR_USAGE, "down: expected the name of a cluster");
-	struct run *run = kept_open(name, err);
+	struct run *run = clusters_open(name, err);
 	if (!run)
 		return -1;
 	int rc = down(name, run, now, err);
 	run_free(run);
 	if (rc == 0)
-		rc = kept_remove(name, err);
+		rc = clusters_remove(name, err);
 	if (rc == 0 && !quiet)
 		printf("cluster %s is down; nothing is left\n", name);
 	return rc;

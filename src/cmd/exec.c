@@ -1,9 +1,9 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/fanout.h"
+#include "cmd/exec_fanout.h"
+#include "cmd/live_target.h"
 #include "cmd/options.h"
-#include "cmd/target.h"
 #include "run/run.h"
 #include "wire/client.h"
 
@@ -156,7 +156,7 @@ static void on_answer(const json_t *msg, void *data)
 static void on_bytes(bool error, const void *bytes, size_t len, void *data)
 {
 	struct session *s = data;
-	if (fanout_write(error ? 2 : 1, bytes, len) < 0)
+	if (exec_fanout_write(error ? 2 : 1, bytes, len) < 0)
 		stop(s, 128 + SIGPIPE); // nobody wants it any more
 	else
 		client_taken(s->command, len);
@@ -287,12 +287,12 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 	return 0;
 }
 
-static int run_command(const struct options *o, const struct target *t, const json_t *argv, struct error *err)
+static int run_command(const struct options *o, const struct live_target *t, const json_t *argv, struct error *err)
 {
 	if (t->cluster && !o->node)
-		return fanout_all(t->control, t->nodes, argv, err);
+		return exec_fanout_all(t->control, t->nodes, argv, err);
 	struct session s = {.err = err, .in = -1, .argv = argv};
-	if (o->node && target_node(t, o->node, &s.node, err) < 0)
+	if (o->node && live_target_node(t, o->node, &s.node, err) < 0)
 		return -1;
 	return converse(&s, t->control);
 }
@@ -309,10 +309,10 @@ int cmd_exec(int argc, char **argv, struct error *err)
 	autojson json_t *words = make_argv(argc - o.command, argv + o.command);
 	if (!words)
 		return error_set(err, ERROR_USAGE, "exec: the command is no UTF-8 text");
-	struct target t;
-	if (target_open(&t, o.runs, o.run, err) < 0)
+	struct live_target t;
+	if (live_target_open(&t, o.runs, o.run, err) < 0)
 		return -1;
 	int status = run_command(&o, &t, words, err);
-	target_close(&t);
+	live_target_close(&t);
 	return status;
 }

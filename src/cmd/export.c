@@ -1,7 +1,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "report/capsule.h"
+#include "report/bundle.h"
 
 #include <stdio.h>
 
@@ -25,7 +25,7 @@ int cmd_export(int argc, char **argv, struct error *err)
 	if (!run)
 		return -1;
 	autofree char *path = out ? mem_strdup(out) : mem_printf("%s.capsule.tar", run->id);
-	int rc = capsule_write(run, path, err);
+	int rc = bundle_write(run, path, err);
 	if (rc == 0)
 		puts(path);
 	run_free(run);

@@ -1,9 +1,9 @@
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "run/kept.h"
+#include "run/clusters.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,13 +14,13 @@ static const char about[] = "hosts NAME [OPTION]...\n"
 
 static void print_machine(const json_t *node, const char *cluster)
 {
-	printf("%s\n", tree_text(node, "address"));
+	printf("%s\n", json_text(node, "address"));
 }
 
 static void print_host(const json_t *node, const char *cluster)
 {
-	const char *name = tree_text(node, "name"), *address = tree_text(node, "address");
-	printf("%s\t%s-%ld%s%s\n", address, cluster, tree_whole(node, "node"), strcmp(name, address) ? " " : "",
+	const char *name = json_text(node, "name"), *address = json_text(node, "address");
+	printf("%s\t%s-%ld%s%s\n", address, cluster, json_whole(node, "node"), strcmp(name, address) ? " " : "",
 		strcmp(name, address) ? name : "");
 }
 
@@ -28,15 +28,15 @@ static void print_host(const json_t *node, const char *cluster)
 static void print_ansible(const json_t *node, const char *cluster)
 {
 	const json_t *host = json_object_get(node, "host");
-	printf("%s-%ld ansible_host=%s", cluster, tree_whole(node, "node"),
-		host ? tree_text(host, "host") : tree_text(node, "address"));
-	if (tree_text(host, "user"))
-		printf(" ansible_user=%s", tree_text(host, "user"));
-	if (tree_whole(host, "port") > 0)
-		printf(" ansible_port=%ld", tree_whole(host, "port"));
-	if (tree_text(host, "key"))
-		printf(" ansible_ssh_private_key_file='%s'", tree_text(host, "key"));
-	printf(" node_rank=%ld\n", tree_whole(node, "node"));
+	printf("%s-%ld ansible_host=%s", cluster, json_whole(node, "node"),
+		host ? json_text(host, "host") : json_text(node, "address"));
+	if (json_text(host, "user"))
+		printf(" ansible_user=%s", json_text(host, "user"));
+	if (json_whole(host, "port") > 0)
+		printf(" ansible_port=%ld", json_whole(host, "port"));
+	if (json_text(host, "key"))
+		printf(" ansible_ssh_private_key_file='%s'", json_text(host, "key"));
+	printf(" node_rank=%ld\n", json_whole(node, "node"));
 }
 
 static const struct format {
@@ -66,7 +66,7 @@ static int print(const struct format *format, const char *name, const json_t *st
 	size_t i;
 	json_t *node;
 	json_array_foreach (json_object_get(status, "nodes"), i, node)
-		if (!tree_text(node, "address"))
+		if (!json_text(node, "address"))
 			return error_set(err, ERROR_SYSTEM,
 				"node %zu of the cluster '%s' has no address yet; see `muster ls %s`", i, name, name);
 	if (format->group)
@@ -93,8 +93,8 @@ int cmd_hosts(int argc, char **argv, struct error *err)
 	if (!name)
 		return error_set(err, ERROR_USAGE, "hosts: expected the name of a cluster");
 	const struct format *format = find_format(wanted, err);
-	struct run *run = format ? kept_open(name, err) : NULL;
-	autojson json_t *status = run ? kept_status(name, run, err) : NULL;
+	struct run *run = format ? clusters_open(name, err) : NULL;
+	autojson json_t *status = run ? clusters_status(name, run, err) : NULL;
 	run_free(run);
 	return status ? print(format, name, status, err) : -1;
 }

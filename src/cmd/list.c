@@ -1,7 +1,7 @@
-#include "base/grid.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
+#include "base/text_table.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "report/report.h"
@@ -29,35 +29,35 @@ static json_t *read_runs(const char *runs, size_t most)
 	return result;
 }
 
-static void add_row(struct grid *g, const json_t *brief)
+static void add_row(struct text_table *g, const json_t *brief)
 {
-	time_t begun = (time_t)tree_number(brief, "started");
+	time_t begun = (time_t)json_number(brief, "started");
 	struct tm tm;
 	char date[32] = "";
 	if (begun && localtime_r(&begun, &tm))
 		strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &tm);
-	const char *why = tree_text(brief, "why");
-	grid_add(g, tree_text(brief, "id"));
-	grid_add(g, tree_text(brief, "outcome"));
-	grid_add(g, tree_text(brief, "executor"));
-	grid_take(g, tree_has(brief, "nodes") ? mem_printf("%.0f", tree_number(brief, "nodes")) : NULL);
-	grid_take(g, tree_has(brief, "size") ? mem_printf("%.0f", tree_number(brief, "size")) : NULL);
-	grid_add(g, date);
-	grid_take(g, str_seconds(tree_number(brief, "seconds")));
-	grid_take(g, why ? mem_strndup(why, str_utf8_valid(why, strlen(why) < 72 ? strlen(why) : 72)) : NULL);
+	const char *why = json_text(brief, "why");
+	text_table_add(g, json_text(brief, "id"));
+	text_table_add(g, json_text(brief, "outcome"));
+	text_table_add(g, json_text(brief, "executor"));
+	text_table_take(g, json_has(brief, "nodes") ? mem_printf("%.0f", json_number(brief, "nodes")) : NULL);
+	text_table_take(g, json_has(brief, "size") ? mem_printf("%.0f", json_number(brief, "size")) : NULL);
+	text_table_add(g, date);
+	text_table_take(g, str_seconds(json_number(brief, "seconds")));
+	text_table_take(g, why ? mem_strndup(why, str_utf8_valid(why, strlen(why) < 72 ? strlen(why) : 72)) : NULL);
 }
 
 static void print_table(const json_t *briefs)
 {
 	static const char *const heads[] = {
 		"RUN", "OUTCOME", "EXECUTOR", "#NODES", "#RANKS", "STARTED", "#TOOK", "WHY", NULL};
-	struct grid g = {.heads = heads};
+	struct text_table g = {.heads = heads};
 	autostr struct str out = {0};
 	size_t k;
 	json_t *brief;
 	json_array_foreach (briefs, k, brief)
 		add_row(&g, brief);
-	grid_print(&g, &out, "");
+	text_table_print(&g, &out, "");
 	fputs(out.len ? out.text : "", stdout);
 }
 

@@ -1,14 +1,14 @@
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
 #include "cmd/cmd.h"
+#include "cmd/logs_since.h"
 #include "cmd/options.h"
-#include "cmd/since.h"
 #include "report/report.h"
 #include "tui/follow.h"
-#include "tui/outlet.h"
+#include "tui/nonblocking_writer.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@ enum {
 
 struct logs {
 	const struct run *run;
-	struct outlet out;
+	struct nonblocking_writer out;
 	bool *chosen; // of size ranks; NULL: all
 	size_t size;
 	bool marked; // lines say whose they are
@@ -45,7 +45,7 @@ static int on_output(size_t rank, const char *bytes, size_t len, void *data)
 {
 	struct logs *l = data;
 	if (!l->marked) {
-		outlet_write(&l->out, bytes, len);
+		nonblocking_writer_write(&l->out, bytes, len);
 		return l->out.closed;
 	}
 	char mark[32];
@@ -65,15 +65,15 @@ static int on_output(size_t rank, const char *bytes, size_t len, void *data)
 		len -= n;
 	}
 	l->open_rank = rank;
-	outlet_write(&l->out, l->block.text, l->block.len);
+	nonblocking_writer_write(&l->out, l->block.text, l->block.len);
 	return l->out.closed;
 }
 
 static bool wanted(const struct logs *l, const json_t *event)
 {
-	if (tree_number(event, "ts") < l->since)
+	if (json_number(event, "ts") < l->since)
 		return false;
-	long rank = tree_whole(event, "rank");
+	long rank = json_whole(event, "rank");
 	return !l->chosen || (rank >= 0 && (size_t)rank < l->size && l->chosen[rank]);
 }
 
@@ -81,7 +81,7 @@ static int print_event(struct logs *l, const json_t *event)
 {
 	if (wanted(l, event)) {
 		autofree char *line = event_print(event);
-		outlet_write(&l->out, line, strlen(line));
+		nonblocking_writer_write(&l->out, line, strlen(line));
 	}
 	return l->out.closed;
 }
@@ -137,7 +137,7 @@ static int choose(struct logs *l, const char *list, struct error *err)
 static int set_begins(struct logs *l, struct follow *f, struct error *err)
 {
 	autofree uint64_t *begins = NULL;
-	if (l->since > 0 && !(begins = since_offsets(l->run, l->since, l->size, err)))
+	if (l->since > 0 && !(begins = logs_since_offsets(l->run, l->since, l->size, err)))
 		return -1;
 	for (size_t rank = 0; rank < l->size; rank++) {
 		if (l->chosen && !l->chosen[rank])
@@ -171,7 +171,7 @@ static bool is_young(const struct run *run)
 static int lost(const struct logs *l, struct error *err)
 {
 	autojson json_t *brief = report_brief(l->run, NULL);
-	const char *why = tree_text(brief, "why");
+	const char *why = json_text(brief, "why");
 	return error_set(err, ERROR_SYSTEM, "the run %s is lost: %s", l->run->id, why ? why : "its controller is gone");
 }
 
@@ -185,7 +185,7 @@ static int watch(struct logs *l, struct follow *f, struct error *err)
 		if (rc < 0)
 			return -1;
 		if (l->end)
-			return (int)tree_number(l->end, "exit");
+			return (int)json_number(l->end, "exit");
 		if (l->out.closed)
 			return 0;
 		if (gone)
@@ -229,13 +229,13 @@ static int prepare(struct logs *l, const char *ranks, const char *since, struct 
 	autojson json_t *brief = report_brief(l->run, err);
 	if (!brief)
 		return -1;
-	l->size = (size_t)tree_whole(brief, "size");
-	if (tree_whole(brief, "size") < 0)
+	l->size = (size_t)json_whole(brief, "size");
+	if (json_whole(brief, "size") < 0)
 		l->size = 0;
 	l->marked = l->size != 1;
 	if (ranks && choose(l, ranks, err) < 0)
 		return -1;
-	return since ? since_parse(since, clock_wall(), &l->since, err) : 0;
+	return since ? logs_since_parse(since, clock_wall(), &l->since, err) : 0;
 }
 
 int cmd_logs(int argc, char **argv, struct error *err)
@@ -271,9 +271,9 @@ int cmd_logs(int argc, char **argv, struct error *err)
 	if (rc == 0) {
 		struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
 		sigaction(SIGPIPE, &ignore, &old);
-		outlet_init(&l.out, STDOUT_FILENO, -1, NULL, NULL);
+		nonblocking_writer_init(&l.out, STDOUT_FILENO, -1, NULL, NULL);
 		rc = print(&l, follow, err);
-		outlet_fini(&l.out);
+		nonblocking_writer_fini(&l.out);
 		sigaction(SIGPIPE, &old, NULL);
 	}
 	str_fini(&l.block);

@@ -4,7 +4,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
-#include "cmd/since.h"
+#include "cmd/logs_since.h"
 #include "run/run.h"
 #include "wire/event.h"
 
@@ -285,7 +285,7 @@ static void test_since(void **state)
 	} cases[] = {{50, {0, 0, 0}}, {100.9, {0, 0, 0}}, {101, {4, 10, 0}}, {110.5, {4, 10, 0}}, {111, {14, 10, 0}},
 		{121, {19, 10, 0}}};
 	for (size_t i = 0; i < countof(cases); i++) {
-		autofree uint64_t *offsets = since_offsets(run, cases[i].when, 3, NULL);
+		autofree uint64_t *offsets = logs_since_offsets(run, cases[i].when, 3, NULL);
 		for (size_t k = 0; k < 3; k++)
 			assert_int_equal(offsets[k], cases[i].offsets[k]);
 	}
@@ -308,12 +308,12 @@ static void test_since_texts(void **state)
 	double when;
 	struct error err;
 	for (size_t i = 0; i < countof(good); i++) {
-		assert_int_equal(since_parse(good[i].text, now, &when, &err), 0);
+		assert_int_equal(logs_since_parse(good[i].text, now, &when, &err), 0);
 		if (when != good[i].when)
 			fail_msg("'%s' is %f, expected %f", good[i].text, when, good[i].when);
 	}
 	for (size_t i = 0; i < countof(bad); i++)
-		assert_int_equal(since_parse(bad[i], now, &when, &err), -1);
+		assert_int_equal(logs_since_parse(bad[i], now, &when, &err), -1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -1,12 +1,12 @@
 #include "base/clock.h"
-#include "base/grid.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
+#include "base/text_table.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "run/kept.h"
-#include "tui/story.h"
+#include "run/clusters.h"
+#include "tui/event_text.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@ static const char about[] =
 
 static json_t *read_one(const char *name, struct error *err)
 {
-	struct run *run = kept_open(name, err);
-	json_t *status = run ? kept_status(name, run, err) : NULL;
+	struct run *run = clusters_open(name, err);
+	json_t *status = run ? clusters_status(name, run, err) : NULL;
 	run_free(run);
 	return status;
 }
@@ -28,7 +28,7 @@ static json_t *read_one(const char *name, struct error *err)
 static json_t *read_all(const char *only, struct error *err)
 {
 	json_t *all = json_array();
-	autojson json_t *names = kept_names();
+	autojson json_t *names = clusters_names();
 	if (only)
 		json_array_clear(names), json_array_append_new(names, json_string(only));
 	size_t i;
@@ -50,7 +50,7 @@ static size_t count_state(const json_t *nodes, const char *state)
 	size_t i, n = 0;
 	json_t *node;
 	json_array_foreach (nodes, i, node)
-		n += tree_is(node, "state", state);
+		n += json_is(node, "state", state);
 	return n;
 }
 
@@ -59,7 +59,7 @@ static const json_t *running(const json_t *jobs)
 	size_t i;
 	json_t *job;
 	json_array_foreach (jobs, i, job)
-		if (!tree_has(job, "end"))
+		if (!json_has(job, "end"))
 			return job;
 	return NULL;
 }
@@ -67,71 +67,71 @@ static const json_t *running(const json_t *jobs)
 static char *state_of(const json_t *c)
 {
 	const json_t *job = running(json_object_get(c, "jobs"));
-	if (tree_is(c, "state", "gone"))
+	if (json_is(c, "state", "gone"))
 		return mem_strdup("controller gone");
-	return mem_strdup(job && tree_is(c, "state", "up") ? "busy" : tree_text(c, "state"));
+	return mem_strdup(job && json_is(c, "state", "up") ? "busy" : json_text(c, "state"));
 }
 
 static char *nodes_of(const json_t *c)
 {
 	const json_t *nodes = json_object_get(c, "nodes");
 	size_t up = count_state(nodes, "up"), all = json_array_size(nodes);
-	return up == all || tree_is(c, "state", "gone") ? mem_printf("%zu", all) : mem_printf("%zu of %zu", up, all);
+	return up == all || json_is(c, "state", "gone") ? mem_printf("%zu", all) : mem_printf("%zu of %zu", up, all);
 }
 
 static void print_clusters(const json_t *all, struct str *out)
 {
 	static const char *const heads[] = {"CLUSTER", "STATE", "EXECUTOR", "#NODES", "#AGE", "#JOBS", "LAST", NULL};
-	struct grid g = {.heads = heads};
+	struct text_table g = {.heads = heads};
 	size_t i;
 	json_t *c;
 	json_array_foreach (all, i, c) {
 		const json_t *jobs = json_object_get(c, "jobs"),
 			     *last = json_array_get(jobs, json_array_size(jobs) - 1);
 		const char *outcome = !last                       ? NULL
-				      : tree_has(last, "outcome") ? tree_text(last, "outcome")
-				      : tree_has(last, "end")     ? "?"
+				      : json_has(last, "outcome") ? json_text(last, "outcome")
+				      : json_has(last, "end")     ? "?"
 								  : "running";
-		grid_add(&g, tree_text(c, "name"));
-		grid_take(&g, state_of(c));
-		grid_add(&g, tree_text(c, "executor"));
-		grid_take(&g, nodes_of(c));
-		grid_take(&g, str_seconds(clock_wall() - tree_number(c, "started")));
-		grid_take(&g, mem_printf("%zu", json_array_size(jobs)));
-		grid_take(&g, last ? mem_printf("%s: %s", tree_text(last, "run"), outcome) : NULL);
+		text_table_add(&g, json_text(c, "name"));
+		text_table_take(&g, state_of(c));
+		text_table_add(&g, json_text(c, "executor"));
+		text_table_take(&g, nodes_of(c));
+		text_table_take(&g, str_seconds(clock_wall() - json_number(c, "started")));
+		text_table_take(&g, mem_printf("%zu", json_array_size(jobs)));
+		text_table_take(&g, last ? mem_printf("%s: %s", json_text(last, "run"), outcome) : NULL);
 	}
-	grid_print(&g, out, "");
+	text_table_print(&g, out, "");
 }
 
 static void print_nodes(const json_t *c, struct str *out)
 {
 	static const char *const heads[] = {"NODE", "STATE", "ADDRESS", "NAME", NULL};
-	struct grid g = {.heads = heads};
+	struct text_table g = {.heads = heads};
 	size_t i;
 	json_t *node;
 	json_array_foreach (json_object_get(c, "nodes"), i, node) {
-		const char *name = tree_text(node, "name"), *address = tree_text(node, "address");
-		grid_take(&g, mem_printf("%zu", i));
-		grid_add(&g, tree_text(node, "state"));
-		grid_add(&g, address);
-		grid_add(&g, name && address && strcmp(name, address) ? name : NULL);
+		const char *name = json_text(node, "name"), *address = json_text(node, "address");
+		text_table_take(&g, mem_printf("%zu", i));
+		text_table_add(&g, json_text(node, "state"));
+		text_table_add(&g, address);
+		text_table_add(&g, name && address && strcmp(name, address) ? name : NULL);
 	}
-	grid_print(&g, out, "  ");
+	text_table_print(&g, out, "  ");
 }
 
 static void print_hint(const json_t *c, struct str *out)
 {
-	const char *name = tree_text(c, "name");
+	const char *name = json_text(c, "name");
 	const json_t *nodes = json_object_get(c, "nodes");
-	if (tree_is(c, "state", "gone")) {
-		time_t until = (time_t)tree_number(c, "until");
+	if (json_is(c, "state", "gone")) {
+		time_t until = (time_t)json_number(c, "until");
 		char date[32];
 		struct tm tm;
 		strftime(date, sizeof date, "%F %H:%M", localtime_r(&until, &tm));
 		str_printf(out,
 			"  its controller is gone; nodes live until about %s; bring it back with `muster up %s`\n",
 			date, name);
-	} else if (tree_is(c, "state", "up") && count_state(nodes, "up") < json_array_size(nodes))
+	} else if (json_is(c, "state", "up") && count_state(nodes, "up") < json_array_size(nodes))
 		str_printf(out, "  not all nodes are there; bring them back with `muster up %s`\n", name);
 }
 
@@ -142,7 +142,7 @@ static void print(const json_t *all)
 	size_t i;
 	json_t *c;
 	json_array_foreach (all, i, c) {
-		str_printf(&out, "\n%s\n", tree_text(c, "name"));
+		str_printf(&out, "\n%s\n", json_text(c, "name"));
 		print_nodes(c, &out);
 		print_hint(c, &out);
 	}

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "job/job.h"
-#include "job/site.h"
+#include "job/site_file.h"
 
 #include <getopt.h>
 #include <stdbool.h>
@@ -68,7 +68,7 @@ static int parse(int argc, char **argv, struct options *options, struct error *e
 
 static json_t *make(const char *path, const struct options *options, struct error *err)
 {
-	autojson json_t *site = options->site ? site_load(options->site, err) : NULL;
+	autojson json_t *site = options->site ? site_file_load(options->site, err) : NULL;
 	autofree char *dir = fs_absolute(path, err);
 	if ((options->site && !site) || !dir)
 		return NULL;

@@ -1,7 +1,7 @@
 #include "base/fs.h"
-#include "base/grid.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/text_table.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "predict/iterations.h"
@@ -123,34 +123,34 @@ static char *seconds_text(double seconds)
 				: str_seconds(seconds);
 }
 
-static void add_row(struct grid *g, const json_t *p)
+static void add_row(struct text_table *g, const json_t *p)
 {
 	autofree char *low = seconds_text(at(p, "total", 1)), *high = seconds_text(at(p, "total", 2));
 	double turns = at(p, "turns", 0), error = at(p, "error", 0), turn = at(p, "turn", 0);
-	grid_add(g, json_string_value(json_object_get(p, "name")));
-	grid_take(g, isnan(turns) ? mem_printf("%.0f", at(p, "done", 0))
-				  : mem_printf("%.0f of %.0f", at(p, "done", 0), turns));
-	grid_take(g, seconds_text(turn));
-	grid_take(g, !(turn > 0) ? mem_strdup("")
-				 : mem_printf("%.2g %%", 50 * (at(p, "turn", 2) - at(p, "turn", 1)) / turn));
-	grid_take(g, seconds_text(at(p, "init", 0)));
-	grid_take(g, seconds_text(at(p, "total", 0)));
-	grid_take(g, *low ? mem_printf("%s to %s", low, high) : mem_strdup(""));
-	grid_take(g, seconds_text(at(p, "actual", 0)));
-	grid_take(g, isnan(error) ? mem_strdup("") : mem_printf("%+.2f %%", 100 * error));
+	text_table_add(g, json_string_value(json_object_get(p, "name")));
+	text_table_take(g, isnan(turns) ? mem_printf("%.0f", at(p, "done", 0))
+					: mem_printf("%.0f of %.0f", at(p, "done", 0), turns));
+	text_table_take(g, seconds_text(turn));
+	text_table_take(g, !(turn > 0) ? mem_strdup("")
+				       : mem_printf("%.2g %%", 50 * (at(p, "turn", 2) - at(p, "turn", 1)) / turn));
+	text_table_take(g, seconds_text(at(p, "init", 0)));
+	text_table_take(g, seconds_text(at(p, "total", 0)));
+	text_table_take(g, *low ? mem_printf("%s to %s", low, high) : mem_strdup(""));
+	text_table_take(g, seconds_text(at(p, "actual", 0)));
+	text_table_take(g, isnan(error) ? mem_strdup("") : mem_printf("%+.2f %%", 100 * error));
 }
 
 static void print_text(const json_t *results)
 {
 	static const char *const heads[] = {
 		"NAME", "#SEEN", "#ITERATION", "#+-", "#BEFORE", "#WHOLE RUN", "95 % BETWEEN", "#ACTUAL", "#OFF", NULL};
-	struct grid g = {.heads = heads};
+	struct text_table g = {.heads = heads};
 	autostr struct str out = {0};
 	size_t i, k;
 	const json_t *p, *doubt;
 	json_array_foreach (results, i, p)
 		add_row(&g, p);
-	grid_print(&g, &out, "");
+	text_table_print(&g, &out, "");
 	json_array_foreach (results, i, p) {
 		const char *name = json_string_value(json_object_get(p, "name"));
 		if (isnan(at(p, "turns", 0)))

@@ -1,9 +1,9 @@
 #include "job/prices.h"
 
-#include "base/grid.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
+#include "base/text_table.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 
@@ -13,26 +13,28 @@ static void print_table(const json_t *prices)
 {
 	static const char *const heads[] = {
 		"EXECUTOR", "TYPE", "#PER HOUR", "#PER CPU AND HOUR", "#AT LEAST", "BILLED BY", NULL};
-	struct grid g = {.heads = heads};
+	struct text_table g = {.heads = heads};
 	autostr struct str out = {0};
-	const char *currency = tree_text(prices, "currency"), *as_of = tree_text(prices, "as_of");
-	printf("prices of %s, in %s, %s\n\n", tree_text(prices, "file"),
+	const char *currency = json_text(prices, "currency"), *as_of = json_text(prices, "as_of");
+	printf("prices of %s, in %s, %s\n\n", json_text(prices, "file"),
 		currency ? currency : "a currency it does not name", as_of ? as_of : "of a day it does not name");
 	size_t i;
 	const json_t *p;
 	json_array_foreach (json_object_get(prices, "prices"), i, p) {
-		grid_add(&g, tree_text(p, "executor"));
-		grid_add(&g, tree_text(p, "type") ? tree_text(p, "type") : "any");
-		grid_take(&g, tree_number(p, "per_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_hour"))
-							     : mem_strdup(""));
-		grid_take(&g, tree_number(p, "per_cpu_hour") > 0 ? mem_printf("%.6g", tree_number(p, "per_cpu_hour"))
-								 : mem_strdup(""));
-		grid_take(&g, tree_number(p, "minimum") > 0 ? str_seconds(tree_number(p, "minimum")) : mem_strdup(""));
-		grid_add(&g, tree_number(p, "step") >= 3600 ? "hour"
-			     : tree_number(p, "step") >= 60 ? "minute"
-							    : "second");
+		text_table_add(&g, json_text(p, "executor"));
+		text_table_add(&g, json_text(p, "type") ? json_text(p, "type") : "any");
+		text_table_take(&g, json_number(p, "per_hour") > 0 ? mem_printf("%.6g", json_number(p, "per_hour"))
+								   : mem_strdup(""));
+		text_table_take(&g, json_number(p, "per_cpu_hour") > 0
+					    ? mem_printf("%.6g", json_number(p, "per_cpu_hour"))
+					    : mem_strdup(""));
+		text_table_take(
+			&g, json_number(p, "minimum") > 0 ? str_seconds(json_number(p, "minimum")) : mem_strdup(""));
+		text_table_add(&g, json_number(p, "step") >= 3600 ? "hour"
+				   : json_number(p, "step") >= 60 ? "minute"
+								  : "second");
 	}
-	grid_print(&g, &out, "");
+	text_table_print(&g, &out, "");
 	fputs(out.text ? out.text : "", stdout);
 }
 

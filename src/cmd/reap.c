@@ -8,7 +8,7 @@
 #include "cmd/options.h"
 #include "exec/executor.h"
 #include "report/report.h"
-#include "run/kept.h"
+#include "run/clusters.h"
 #include "run/run.h"
 #include "wire/event.h"
 
@@ -102,11 +102,11 @@ static bool is_spared(const struct reap *r, const char *label, const char *run_d
 {
 	autofree char *identity = fs_join(run_dir, "identity.json");
 	autofree char *name = NULL;
-	bool ours = kept_has_label(label, &name);
+	bool ours = clusters_has_label(label, &name);
 	if (r->clusters || (!ours && (!*run_dir || !fs_exists(identity))))
 		return false;
-	struct run *run = ours ? kept_open(name, NULL) : run_open(run_dir, run_dir, NULL);
-	bool over = run && kept_is_over(run);
+	struct run *run = ours ? clusters_open(name, NULL) : run_open(run_dir, run_dir, NULL);
+	bool over = run && clusters_is_over(run);
 	run_free(run);
 	return !over;
 }
@@ -115,8 +115,8 @@ static bool is_spared(const struct reap *r, const char *label, const char *run_d
 static struct run *find_run(const struct reap *r, const char *label, const json_t *found)
 {
 	autofree char *path = fs_join(r->runs, label), *cluster = NULL;
-	if (kept_has_label(label, &cluster))
-		return kept_open(cluster, NULL);
+	if (clusters_has_label(label, &cluster))
+		return clusters_open(cluster, NULL);
 	struct run *run = fs_exists(path) ? run_open(r->runs, label, NULL) : NULL;
 	size_t i;
 	json_t *item;
@@ -258,7 +258,7 @@ static void list_found(struct reap *r, const char *label, const json_t *found, c
 	json_array_foreach (found, i, item)
 		note(r->gone, label, text_of(item, "what"), text_of(item, "id"), NULL);
 	if (run && !has_ended(run))
-		note(r->gone, label, kept_has_label(label, NULL) ? "cluster" : "record", run->dir, NULL);
+		note(r->gone, label, clusters_has_label(label, NULL) ? "cluster" : "record", run->dir, NULL);
 }
 
 static int reap_found(struct reap *r, const char *label, const json_t *found, struct run *run, struct error *err)
@@ -268,8 +268,8 @@ static int reap_found(struct reap *r, const char *label, const json_t *found, st
 	if (!left)
 		return -1;
 	autofree char *cluster = NULL;
-	if (kept_has_label(label, &cluster)) {
-		if (json_array_size(left) == 0 && kept_remove(cluster, err) == 0)
+	if (clusters_has_label(label, &cluster)) {
+		if (json_array_size(left) == 0 && clusters_remove(cluster, err) == 0)
 			note(r->gone, label, "cluster", cluster, NULL);
 		return 0;
 	}
@@ -322,7 +322,7 @@ static char *label_of(const struct reap *r, const char *name, struct error *err)
 		return label;
 	}
 	autojson json_t *found = find_left(name, NULL);
-	return json_array_size(found) || kept_has_label(name, NULL) ? mem_strdup(name) : NULL;
+	return json_array_size(found) || clusters_has_label(name, NULL) ? mem_strdup(name) : NULL;
 }
 
 // Labels as the keys of an object: everything that dead runs left, and every lost run.
@@ -338,9 +338,9 @@ static json_t *all_labels(const struct reap *r, struct error *err)
 		if (!json_is_true(json_object_get(item, "live")) &&
 			!is_spared(r, text_of(item, "run"), text_of(item, "run_dir")))
 			json_object_set_new(labels, text_of(item, "run"), json_true());
-	autojson json_t *clusters = kept_names();
+	autojson json_t *clusters = clusters_names();
 	json_array_foreach (clusters, i, item) {
-		struct run *run = kept_open(json_string_value(item), NULL);
+		struct run *run = clusters_open(json_string_value(item), NULL);
 		if (run && !run_alive(run, NULL) && !is_spared(r, run->id, run->dir))
 			json_object_set_new(labels, run->id, json_true());
 		run_free(run);

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "cmd/cmd.h"
-#include "node/sweep.h"
+#include "node/run_processes.h"
 #include "run/run.h"
 #include "wire/event.h"
 
@@ -52,7 +52,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	autofree char *word = mem_printf("MUSTER_RUN=%s", f->run->id);
-	int rc = sweep_kill(word, NULL, 10, NULL); // what a failed test has left
+	int rc = run_processes_kill(word, NULL, 10, NULL); // what a failed test has left
 	run_free(f->run);
 	rc |= fs_remove(f->tmp, NULL);
 	free(f->runs);

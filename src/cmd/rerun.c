@@ -1,13 +1,13 @@
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "base/tree.h"
 #include "cmd/cmd.h"
+#include "cmd/controller_process.h"
 #include "cmd/options.h"
-#include "cmd/start.h"
 #include "compare/compare.h"
 #include "exec/executor.h"
 #include "job/plan.h"
-#include "report/capsule.h"
+#include "report/bundle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static const json_t *row_of(const json_t *tree, const char *name)
 	size_t i;
 	const json_t *row;
 	json_array_foreach (json_object_get(tree, "rows"), i, row)
-		if (tree_is(row, "name", name))
+		if (json_is(row, "name", name))
 			return row;
 	return NULL;
 }
@@ -54,24 +54,24 @@ static void print_rows(const json_t *tree)
 		const json_t *row = row_of(tree, names[i]),
 			     *failure = json_array_get(json_object_get(row, "failures"), 0);
 		const json_t *seconds = json_array_get(json_object_get(row, "seconds"), 0);
-		printf("  %-4s  %s", names[i], tree_text(row, "kind"));
+		printf("  %-4s  %s", names[i], json_text(row, "kind"));
 		if (json_is_number(seconds))
 			printf(", %.4g s", json_number_value(seconds));
-		if (tree_text(failure, "why"))
-			printf(": %s", tree_text(failure, "why"));
+		if (json_text(failure, "why"))
+			printf(": %s", json_text(failure, "why"));
 		puts("");
 	}
 	if (pair)
-		printf("  %s\n", tree_text(pair, "verdict"));
+		printf("  %s\n", json_text(pair, "verdict"));
 }
 
 static void print(const json_t *before, const json_t *after, const json_t *tree)
 {
-	autojson json_t *differences = capsule_differences(before, after);
+	autojson json_t *differences = bundle_differences(before, after);
 	size_t i;
 	const json_t *text;
-	printf("\n%s, done again as %s\n  was %s, is %s\n", tree_text(before, "id"), tree_text(after, "id"),
-		tree_text(before, "outcome"), tree_text(after, "outcome"));
+	printf("\n%s, done again as %s\n  was %s, is %s\n", json_text(before, "id"), json_text(after, "id"),
+		json_text(before, "outcome"), json_text(after, "outcome"));
 	print_rows(tree);
 	json_array_foreach (differences, i, text)
 		printf("  not the same: %s\n", json_string_value(text));
@@ -87,13 +87,14 @@ static int do_again(const struct run *then, const json_t *before, const char *ru
 	const struct executor *executor = job ? executor_find(plan_executor(plan), err) : NULL;
 	if (!executor || executor->check(plan, err) < 0)
 		return -1;
-	struct run *run = run_create(runs, tree_text(plan, "name"), job, len, plan, err);
+	struct run *run = run_create(runs, json_text(plan, "name"), job, len, plan, err);
 	if (!run)
 		return -1;
-	struct start_options options = {.controller = {.run = run, .plan = plan, .executor = executor}, .quiet = quiet};
-	int status = start_controller(&options, err);
+	struct controller_process_options options = {
+		.controller = {.run = run, .plan = plan, .executor = executor}, .quiet = quiet};
+	int status = controller_process_start(&options, err);
 	struct error why;
-	autojson json_t *after = status >= 0 ? capsule_describe(run, &why) : NULL,
+	autojson json_t *after = status >= 0 ? bundle_describe(run, &why) : NULL,
 			*tree = after ? contrast(then, run, &why) : NULL;
 	if (tree)
 		print(before, after, tree);
@@ -123,8 +124,8 @@ int cmd_rerun(int argc, char **argv, struct error *err)
 	autofree char *dir = mem_printf("%s/muster-rerun-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(dir))
 		return error_errno(err, "cannot make a temporary directory");
-	autojson json_t *before = capsule_open(name, dir, err);
-	autofree char *below = before ? fs_join(dir, tree_text(before, "id")) : NULL;
+	autojson json_t *before = bundle_open(name, dir, err);
+	autofree char *below = before ? fs_join(dir, json_text(before, "id")) : NULL;
 	struct run *then = below ? run_open(dir, below, err) : NULL;
 	int status = then ? do_again(then, before, options_runs(runs), quiet, err) : -1;
 	run_free(then);

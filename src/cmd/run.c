@@ -3,16 +3,16 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/controller_process.h"
+#include "cmd/live_target.h"
 #include "cmd/options.h"
-#include "cmd/start.h"
-#include "cmd/target.h"
 #include "controller/budget.h"
+#include "exec/attached.h"
 #include "exec/executor.h"
-#include "exec/live.h"
 #include "job/job.h"
 #include "job/plan.h"
 #include "job/prices.h"
-#include "job/site.h"
+#include "job/site_file.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -76,13 +76,13 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 // On a cluster that is kept up, whose controller is started again if it is gone.
 static int place(const struct options *o, struct job *job, struct error *err)
 {
-	struct target t;
+	struct live_target t;
 	if (!o->on)
 		return 0;
-	if (target_open_cluster(&t, o->on, err) < 0)
+	if (live_target_open_cluster(&t, o->on, err) < 0)
 		return -1;
 	int rc = job_on(job, o->on, t.nodes, o->share, err);
-	target_close(&t);
+	live_target_close(&t);
 	return rc;
 }
 
@@ -106,7 +106,7 @@ static json_t *load(const struct options *o, char **text, size_t *len, struct er
 	struct job *job = job_parse(*text, *len, o->job, o->sets.items, o->sets.count, err);
 	if (!job)
 		return NULL;
-	autojson json_t *site = o->site ? site_load(o->site, err) : NULL;
+	autojson json_t *site = o->site ? site_file_load(o->site, err) : NULL;
 	autofree char *path = fs_absolute(o->job, err);
 	json_t *plan = NULL;
 	if (path && (!o->site || site) && place(o, job, err) == 0) {
@@ -159,7 +159,7 @@ static int run(const struct options *o, struct error *err)
 	size_t len = 0;
 	autojson json_t *plan = load(o, &text, &len, err);
 	const struct executor *executor = !plan   ? NULL
-					  : o->on ? &executor_live
+					  : o->on ? &executor_attached
 						  : executor_find(plan_executor(plan), err);
 	if (!executor || executor->check(plan, err) < 0 || check_inputs(plan, err) < 0 ||
 		add_prices(plan, o->prices, err) < 0 || budget_check(plan, err) < 0)
@@ -167,12 +167,12 @@ static int run(const struct options *o, struct error *err)
 	struct run *run = run_create(o->runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
 	if (!run)
 		return -1;
-	struct start_options options = {
+	struct controller_process_options options = {
 		.controller = {.run = run, .plan = plan, .executor = executor, .preflight_only = o->preflight_only},
 		.detach = o->detach,
 		.json = o->json,
 		.quiet = o->quiet};
-	int status = start_controller(&options, err);
+	int status = controller_process_start(&options, err);
 	if (status == 0 && o->detach)
 		puts(run->id);
 	run_free(run);

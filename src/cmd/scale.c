@@ -1,7 +1,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/live_target.h"
 #include "cmd/options.h"
-#include "cmd/target.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,15 +16,15 @@ enum { NODES_MAX = 10000 };
 
 static int scale(const char *name, long nodes, bool quiet, struct error *err)
 {
-	struct target t;
-	if (target_open_cluster(&t, name, err) < 0)
+	struct live_target t;
+	if (live_target_open_cluster(&t, name, err) < 0)
 		return -1;
 	autojson json_t *request = mem_json("{s:s, s:i}", "msg", "resize", "nodes", (int)nodes);
-	autojson json_t *answer = target_ask(&t, request, err);
+	autojson json_t *answer = live_target_ask(&t, request, err);
 	if (answer && !quiet)
 		printf("cluster %s: %lld nodes (before: %zu)\n", name,
 			json_integer_value(json_object_get(answer, "nodes")), t.nodes);
-	target_close(&t);
+	live_target_close(&t);
 	return answer ? 0 : error_wrap(err, "scale");
 }
 

@@ -1,20 +1,20 @@
 #include "base/crypto.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
 #include "cmd/cmd.h"
-#include "cmd/comparison.h"
-#include "cmd/convoy.h"
+#include "cmd/compare_input.h"
 #include "cmd/options.h"
-#include "compare/table.h"
-#include "compare/trials.h"
+#include "cmd/sweep_runner.h"
+#include "compare/compare_table.h"
+#include "compare/sweep_record.h"
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
-#include "job/points.h"
 #include "job/prices.h"
-#include "job/site.h"
+#include "job/site_file.h"
+#include "job/sweep_points.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -96,7 +96,7 @@ static int check_point(const struct options *o, const char *text, size_t len, co
 static int check_points(const struct options *o, const char *text, size_t len, const json_t *points,
 	const json_t *common, struct error *err)
 {
-	autojson json_t *site = o->site ? site_load(o->site, err) : NULL;
+	autojson json_t *site = o->site ? site_file_load(o->site, err) : NULL;
 	autofree char *dir = fs_absolute(o->job, err);
 	if (!dir || (o->site && !site))
 		return -1;
@@ -139,85 +139,87 @@ static int ask(size_t count, const struct options *o, struct error *err)
 // --- what came of it ------------------------------------------------------------
 
 // Its files lie in the sweep's directory, its table is what was asked for.
-static int show(const struct options *o, const struct trials *trials, bool any, struct error *err)
+static int show(const struct options *o, const struct sweep_record *record, bool any, struct error *err)
 {
-	struct comparison_options options = {.runs = o->runs, .prices = o->prices};
-	autojson json_t *tree = comparison_of(&options, trials, NULL, 0, err);
-	if (!tree || table_write(tree, trials->dir, err) < 0)
+	struct compare_input_options options = {.runs = o->runs, .prices = o->prices};
+	autojson json_t *tree = compare_input_of(&options, record, NULL, 0, err);
+	if (!tree || compare_table_write(tree, record->dir, err) < 0)
 		return -1;
-	autofree char *text = table_text(tree);
+	autofree char *text = compare_table_text(tree);
 	fputs(text, stdout);
 	fprintf(stderr, "\nwith plots: %s/compare.html; as numbers: compare.json, compare.csv, times.txt beside it\n",
-		trials->dir);
+		record->dir);
 	if (any)
 		fprintf(stderr,
 			"`muster choose %s --deadline TIME` (or --budget, --cheapest, --fastest) picks one and writes "
 			"its job file\n",
-			trials->id);
+			record->id);
 	return 0;
 }
 
-static size_t count_todo(struct trials *trials)
+static size_t count_todo(struct sweep_record *record)
 {
 	size_t todo = 0;
-	for (size_t i = trials_next(trials, 0); i < trials_count(trials); i = trials_next(trials, i + 1))
+	for (size_t i = sweep_record_next(record, 0); i < sweep_record_count(record);
+		i = sweep_record_next(record, i + 1))
 		todo++;
 	return todo;
 }
 
 // Sweeps of the same file are told apart by what it says: who changed it shall know that nothing of the others counts.
-static void say_others(const struct options *o, const struct trials *trials)
+static void say_others(const struct options *o, const struct sweep_record *record)
 {
-	autojson json_t *ids = trials_list(o->runs);
+	autojson json_t *ids = sweep_record_list(o->runs);
 	size_t i;
 	const json_t *id;
 	json_array_foreach (ids, i, id) {
 		struct error why;
-		struct trials *other = strcmp(json_string_value(id), trials->id)
-					       ? trials_open(o->runs, json_string_value(id), &why)
-					       : NULL;
-		if (other && json_equal(json_object_get(other->tree, "job"), json_object_get(trials->tree, "job"))) {
-			size_t done = trials_count(other) - count_todo(other);
+		struct sweep_record *other = strcmp(json_string_value(id), record->id)
+						     ? sweep_record_open(o->runs, json_string_value(id), &why)
+						     : NULL;
+		if (other && json_equal(json_object_get(other->tree, "job"), json_object_get(record->tree, "job"))) {
+			size_t done = sweep_record_count(other) - count_todo(other);
 			fprintf(stderr,
 				"this is another sweep than %s, of which %zu of %zu runs are over: the job file or "
 				"--set has changed since\n",
-				other->id, done, trials_count(other));
-			trials_free(other);
+				other->id, done, sweep_record_count(other));
+			sweep_record_free(other);
 			return;
 		}
-		trials_free(other);
+		sweep_record_free(other);
 	}
 }
 
-static int go(const struct options *o, struct trials *trials, const struct convoy_options *convoy, struct error *err)
+static int go(const struct options *o, struct sweep_record *record, const struct sweep_runner_options *runner,
+	struct error *err)
 {
-	size_t todo = count_todo(trials), failed = 0, all = trials_count(trials);
-	fprintf(stderr, "sweep %s: %zu points, %zu runs", trials->id, tree_count(trials->tree, "points"), all);
+	size_t todo = count_todo(record), failed = 0, all = sweep_record_count(record);
+	fprintf(stderr, "sweep %s: %zu points, %zu runs", record->id, json_count(record->tree, "points"), all);
 	fprintf(stderr,
 		todo == all ? "\n"
 		: todo      ? ", %zu of them still to be made\n"
 			    : ", all of which are over\n",
 		todo);
-	if (trials->fresh)
-		say_others(o, trials);
-	int rc = convoy_run(convoy, trials, err);
+	if (record->fresh)
+		say_others(o, record);
+	int rc = sweep_runner_run(runner, record, err);
 	if (rc == ERROR_CANCELLED)
 		fprintf(stderr,
 			"interrupted; the same command goes on with it, and `muster compare %s` compares what is "
 			"over\n",
-			trials->id);
+			record->id);
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; i < all; i++)
-		failed += !tree_is(trials_get(trials, i), "outcome", "ok");
-	return show(o, trials, failed < all, err) < 0 ? -1 : failed ? ERROR_JOB : 0;
+		failed += !json_is(sweep_record_get(record, i), "outcome", "ok");
+	return show(o, record, failed < all, err) < 0 ? -1 : failed ? ERROR_JOB : 0;
 }
 
 // Kept with the sweep, so that it is compared by the prices that it was made with.
-static int keep_prices(const struct options *o, const struct trials *trials, struct error *err)
+static int keep_prices(const struct options *o, const struct sweep_record *record, struct error *err)
 {
 	size_t len;
-	autofree char *path = fs_join(trials->dir, "prices.yaml"),
+	autofree char *path = fs_join(record->dir, "prices.yaml"),
 		      *text = o->prices ? fs_read(o->prices, JOB_MAX, &len, err) : NULL;
 	return !o->prices ? 0 : text ? fs_write(path, text, len, 0644, err) : -1;
 }
@@ -228,12 +230,12 @@ static int make(const struct options *o, const struct job *job, const char *text
 	char hash[CRYPTO_HEX];
 	size_t repeat = (size_t)job->sweep.repeat;
 	autojson json_t *before = all_sets(o, NULL, NULL);
-	if (!trials_exist(o->runs, job->name, hash_of(o, text, len, hash)) &&
+	if (!sweep_record_exist(o->runs, job->name, hash_of(o, text, len, hash)) &&
 		ask(json_array_size(points) * repeat, o, err) < 0)
 		return -1;
-	struct trials *trials = trials_begin(
+	struct sweep_record *record = sweep_record_begin(
 		o->runs, job->name, hash, o->job, text, before, points, repeat, (unsigned long)job->sweep.seed, err);
-	struct convoy_options convoy = {.job = o->job,
+	struct sweep_runner_options runner = {.job = o->job,
 		.runs = o->runs,
 		.site = o->site,
 		.prices = o->prices,
@@ -241,8 +243,8 @@ static int make(const struct options *o, const struct job *job, const char *text
 		.after = common,
 		.at_once = (size_t)job->sweep.at_once,
 		.iterations = job->sweep.stop.iterations > 0 ? (double)job->sweep.stop.iterations : 0};
-	int rc = trials && keep_prices(o, trials, err) == 0 ? go(o, trials, &convoy, err) : -1;
-	trials_free(trials);
+	int rc = record && keep_prices(o, record, err) == 0 ? go(o, record, &runner, err) : -1;
+	sweep_record_free(record);
 	return rc;
 }
 
@@ -255,13 +257,14 @@ static int sweep(const struct options *o, struct error *err)
 		return -1;
 	}
 	struct job *job = job_parse(text, len, o->job, o->sets.items, o->sets.count, err);
-	autojson json_t *points = job ? points_make(job, err) : NULL, *common = job ? points_sets(job) : NULL;
+	autojson json_t *points = job ? sweep_points_make(job, err) : NULL,
+			*common = job ? sweep_points_sets(job) : NULL;
 	autojson json_t *prices = points && o->prices ? prices_load(o->prices, err) : NULL;
 	int rc = points && (prices || !o->prices) ? check_points(o, text, len, points, common, err) : -1;
 	const json_t *point;
 	if (rc == 0 && o->dry_run)
 		json_array_foreach (points, i, point)
-			puts(tree_text(point, "name"));
+			puts(json_text(point, "name"));
 	else if (rc == 0)
 		rc = make(o, job, text, len, points, common, err);
 	job_free(job);

@@ -2,15 +2,15 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/controller_process.h"
+#include "cmd/live_target.h"
 #include "cmd/options.h"
-#include "cmd/start.h"
-#include "cmd/target.h"
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
-#include "job/site.h"
+#include "job/site_file.h"
 #include "job/yaml.h"
-#include "run/kept.h"
+#include "run/clusters.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -47,7 +47,7 @@ static int load(struct wish *w, struct error *err)
 		return -1;
 	}
 	w->job = job_parse_cluster(w->text, w->len, w->file, NULL, 0, err);
-	autojson json_t *site = w->job && w->site ? site_load(w->site, err) : NULL;
+	autojson json_t *site = w->job && w->site ? site_file_load(w->site, err) : NULL;
 	if (!w->job || (w->site && !site))
 		return -1;
 	autofree char *path = fs_absolute(w->file, err);
@@ -64,16 +64,16 @@ static int bring_up(const struct wish *w, const char *name, struct error *err)
 	const struct executor *executor = executor_find(plan_executor(w->plan), err);
 	if (!executor || executor->check(w->plan, err) < 0)
 		return -1;
-	struct run *run = kept_create(name, w->text, w->len, w->plan, err);
+	struct run *run = clusters_create(name, w->text, w->len, w->plan, err);
 	if (!run)
 		return -1;
-	struct start_options options = {
+	struct controller_process_options options = {
 		.controller = {.run = run, .plan = w->plan, .executor = executor, .keep = true}, .quiet = w->quiet};
-	int status = start_controller(&options, err);
+	int status = controller_process_start(&options, err);
 	bool lives = run_alive(run, NULL);
 	run_free(run);
 	if (status != 0 && !lives)
-		kept_remove(name, NULL);
+		clusters_remove(name, NULL);
 	if (status == 0 && !w->quiet)
 		printf("cluster %s is up; `muster run JOB --on %s`, `muster ls`, `muster down %s`\n", name, name, name);
 	return status;
@@ -83,7 +83,7 @@ static int up_file(struct wish *w, struct error *err)
 {
 	int status = load(w, err) < 0 ? -1 : 0;
 	const char *name = w->name ? w->name : w->job ? w->job->name : "";
-	if (status == 0 && (!kept_is_name(name) || strcmp(name, "latest") == 0))
+	if (status == 0 && (!clusters_is_name(name) || strcmp(name, "latest") == 0))
 		status = error_set(err, ERROR_USAGE,
 			"up: found the name '%s', expected at most 40 lower-case letters, digits and '-'", name);
 	if (status == 0)
@@ -98,14 +98,14 @@ static int up_file(struct wish *w, struct error *err)
 
 static int up_again(const char *name, bool quiet, struct error *err)
 {
-	struct target t;
-	if (target_open_cluster(&t, name, err) < 0)
+	struct live_target t;
+	if (live_target_open_cluster(&t, name, err) < 0)
 		return -1;
 	autojson json_t *request = mem_json("{s:s, s:i}", "msg", "resize", "nodes", 0);
-	autojson json_t *answer = target_ask(&t, request, err);
+	autojson json_t *answer = live_target_ask(&t, request, err);
 	if (answer && !quiet)
 		printf("cluster %s is up: %lld nodes\n", name, json_integer_value(json_object_get(answer, "nodes")));
-	target_close(&t);
+	live_target_close(&t);
 	return answer ? 0 : -1;
 }
 

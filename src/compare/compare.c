@@ -1,12 +1,12 @@
 #include "compare/compare.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
-#include "compare/noise.h"
-#include "compare/scaling.h"
-#include "compare/side.h"
+#include "compare/repeat_noise.h"
+#include "compare/scaling_model.h"
+#include "compare/variant.h"
 #include "predict/series.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ enum { PLAN_BYTES = 1 << 30, QUANTILES = 5, ALL_PAIRS = 100 };
 
 struct compare {
 	const json_t *prices;
-	struct side *sides;
+	struct variant *sides;
 	size_t nsides;
 };
 
@@ -33,21 +33,21 @@ void compare_free(struct compare *c)
 	if (!c)
 		return;
 	for (size_t i = 0; i < c->nsides; i++)
-		side_fini(&c->sides[i]);
+		variant_fini(&c->sides[i]);
 	free(c->sides);
 	free(c);
 }
 
 // --- adding ---------------------------------------------------------------------
 
-static struct side *side_of(struct compare *c, const char *name, json_t *plan, const json_t *sets)
+static struct variant *side_of(struct compare *c, const char *name, json_t *plan, const json_t *sets)
 {
-	autofree char *made = name ? mem_strdup(name) : side_name(plan);
+	autofree char *made = name ? mem_strdup(name) : variant_name(plan);
 	for (size_t i = 0; i < c->nsides; i++)
 		if (strcmp(c->sides[i].name, made) == 0)
 			return &c->sides[i];
 	c->sides = mem_resize(c->sides, (c->nsides + 1) * sizeof *c->sides);
-	c->sides[c->nsides] = side_make(made, plan, (json_t *)sets);
+	c->sides[c->nsides] = variant_make(made, plan, (json_t *)sets);
 	return &c->sides[c->nsides++];
 }
 
@@ -59,13 +59,13 @@ int compare_add(struct compare *c, const struct run *run, const char *name, cons
 	autojson json_t *plan = text ? json_loadb(text, len, 0, &why) : NULL;
 	if (text && !json_is_object(plan))
 		return error_set(err, ERROR_USAGE, "%s is no plan: %s", path, why.text);
-	return plan ? side_add(side_of(c, name, plan, sets), run, plan, err) : -1;
+	return plan ? variant_add(side_of(c, name, plan, sets), run, plan, err) : -1;
 }
 
 void compare_add_lost(struct compare *c, const char *id, const char *name, const json_t *sets, const char *why)
 {
 	autojson json_t *nothing = json_object();
-	side_add_lost(side_of(c, name, nothing, sets), id, why);
+	variant_add_lost(side_of(c, name, nothing, sets), id, why);
 }
 
 // From a little before the first difference on.
@@ -111,26 +111,27 @@ static json_t *plan_with(const json_t *plan, size_t nodes)
 	return copy;
 }
 
-static bool is_there(const struct side *sides, size_t count, const struct side *like, size_t nodes)
+static bool is_there(const struct variant *sides, size_t count, const struct variant *like, size_t nodes)
 {
 	for (size_t i = 0; i < count; i++)
-		if (sides[i].nodes == nodes && side_same_kind(&sides[i], like))
+		if (sides[i].nodes == nodes && variant_same_kind(&sides[i], like))
 			return true;
 	return false;
 }
 
 // The points of one kind, as far as they ended well.
-static size_t points_of(const struct side *sides, size_t count, const struct side *like, struct scaling_point *points)
+static size_t points_of(
+	const struct variant *sides, size_t count, const struct variant *like, struct scaling_model_point *points)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < count; i++)
-		if (sides[i].good && side_same_kind(&sides[i], like))
-			points[n++] = (struct scaling_point){(double)sides[i].nodes, sides[i].seconds.value,
+		if (sides[i].good && variant_same_kind(&sides[i], like))
+			points[n++] = (struct scaling_model_point){(double)sides[i].nodes, sides[i].seconds.value,
 				(sides[i].seconds.high - sides[i].seconds.low) / 2 / sides[i].seconds.value};
 	return n;
 }
 
-static json_t *describe_model(const char *name, const struct scaling *model)
+static json_t *describe_model(const char *name, const struct scaling_model *model)
 {
 	return mem_json("{s:s, s:o, s:o, s:o, s:o, s:i}", "name", name, "serial", series_number(model->serial),
 		"parallel", series_number(model->parallel), "talk", series_number(model->talk), "error",
@@ -158,27 +159,29 @@ static char *name_with(const json_t *sets)
 	return str_steal(&s);
 }
 
-static struct side modelled(const struct compare *c, const struct side *like, const struct scaling *model, size_t nodes)
+static struct variant modelled(
+	const struct compare *c, const struct variant *like, const struct scaling_model *model, size_t nodes)
 {
 	autojson json_t *plan = plan_with(like->plan, nodes), *sets = sets_with(like->sets, nodes);
-	autofree char *name = like->sets ? name_with(sets) : side_name(plan);
-	struct side s = side_make(name, plan, sets);
-	double v = scaling_at(model, (double)nodes), half = v * scaling_doubt(model, (double)nodes), cores = 0;
+	autofree char *name = like->sets ? name_with(sets) : variant_name(plan);
+	struct variant s = variant_make(name, plan, sets);
+	double v = scaling_model_at(model, (double)nodes), half = v * scaling_model_doubt(model, (double)nodes),
+	       cores = 0;
 	for (size_t i = 0; i < like->ntrials; i++)
-		cores = fmax(cores, like->trials[i].cores);
+		cores = fmax(cores, like->record[i].cores);
 	s.modelled = true;
 	s.good = 1;
-	s.turn = side_unknown;
+	s.turn = variant_unknown;
 	s.init = NAN;
 	s.mean = v;
 	s.overhead = like->overhead;
-	s.seconds = (struct side_range){v, fmax(v - half, 0), v + half};
-	s.cost = side_cost(&s, c->prices, cores);
+	s.seconds = (struct variant_range){v, fmax(v - half, 0), v + half};
+	s.cost = variant_cost(&s, c->prices, cores);
 	return s;
 }
 
 // What a kind of cluster is called, apart from its nodes.
-static char *kind_name(const struct side *s)
+static char *kind_name(const struct variant *s)
 {
 	autojson json_t *rest = json_array(), *one = plan_with(s->plan, 1);
 	size_t i;
@@ -188,22 +191,22 @@ static char *kind_name(const struct side *s)
 			json_array_append(rest, set);
 	if (json_array_size(rest))
 		return name_with(rest);
-	autofree char *name = side_name(one);
+	autofree char *name = variant_name(one);
 	return mem_strdup(str_starts(name, "1 x ") ? name + 4 : name);
 }
 
 // A model for each kind of node that was run with different numbers of them, and its rows.
-static struct side *add_modelled(
-	const struct compare *c, struct side *sides, size_t *count, const size_t *at, size_t nat, json_t *models)
+static struct variant *add_modelled(
+	const struct compare *c, struct variant *sides, size_t *count, const size_t *at, size_t nat, json_t *models)
 {
 	size_t had = *count;
-	autofree struct scaling_point *points = mem_alloc((had + 1) * sizeof *points);
+	autofree struct scaling_model_point *points = mem_alloc((had + 1) * sizeof *points);
 	for (size_t i = 0; i < had; i++) {
-		struct scaling model;
+		struct scaling_model model;
 		bool first = true;
 		for (size_t k = 0; k < i && first; k++)
-			first = !side_same_kind(&sides[k], &sides[i]);
-		if (!first || scaling_fit(&model, points, points_of(sides, had, &sides[i], points)) < 0)
+			first = !variant_same_kind(&sides[k], &sides[i]);
+		if (!first || scaling_model_fit(&model, points, points_of(sides, had, &sides[i], points)) < 0)
 			continue;
 		autofree char *name = kind_name(&sides[i]);
 		json_array_append_new(models, describe_model(name, &model));
@@ -220,7 +223,7 @@ static struct side *add_modelled(
 
 // --- the tree -------------------------------------------------------------------
 
-static json_t *describe_range(struct side_range r)
+static json_t *describe_range(struct variant_range r)
 {
 	return isnan(r.value)
 		       ? json_null()
@@ -233,7 +236,7 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static json_t *quantiles(const struct side *s)
+static json_t *quantiles(const struct variant *s)
 {
 	static const double at[QUANTILES] = {0, 0.25, 0.5, 0.75, 1};
 	if (!s->nturns)
@@ -246,33 +249,33 @@ static json_t *quantiles(const struct side *s)
 }
 
 // What was foretold, and how far off that was. Of a run that did not come to its end nothing can be said.
-static json_t *describe_expected(const struct side *s)
+static json_t *describe_expected(const struct variant *s)
 {
 	const json_t *e = s->expected;
-	if (!tree_has(e, "time"))
+	if (!json_has(e, "time"))
 		return e ? json_incref(s->expected) : json_null();
 	json_t *said = json_copy(s->expected);
-	double time = tree_number(e, "time"), is = s->predicted || s->modelled ? NAN : s->seconds.value;
-	bool held = is >= tree_number(e, "low") && is <= tree_number(e, "high");
+	double time = json_number(e, "time"), is = s->predicted || s->modelled ? NAN : s->seconds.value;
+	bool held = is >= json_number(e, "low") && is <= json_number(e, "high");
 	json_object_set_new(said, "off", series_number(is / time - 1));
 	json_object_set_new(said, "held",
-		isnan(is) || !tree_has(e, "low") || !tree_has(e, "high") ? json_null() : json_boolean(held));
+		isnan(is) || !json_has(e, "low") || !json_has(e, "high") ? json_null() : json_boolean(held));
 	return said;
 }
 
-static double share_of(const struct side *s, const struct side *least)
+static double share_of(const struct variant *s, const struct variant *least)
 {
 	bool cpus = !isnan(s->cpus) && !isnan(least->cpus);
 	return cpus ? s->cpus / least->cpus : (double)s->nodes / (double)least->nodes;
 }
 
-static json_t *describe_side(const struct side *s, const struct side *least)
+static json_t *describe_side(const struct variant *s, const struct variant *least)
 {
 	const json_t *node = json_array_get(json_object_get(s->plan, "nodes"), 0);
-	double speedup = least ? least->seconds.value / s->seconds.value : NAN, size = tree_number(s->plan, "size");
-	double samples = tree_number(s->plan, "samples") > 0 ? tree_number(s->plan, "samples") : 1;
+	double speedup = least ? least->seconds.value / s->seconds.value : NAN, size = json_number(s->plan, "size");
+	double samples = json_number(s->plan, "samples") > 0 ? json_number(s->plan, "samples") : 1;
 	json_t *row = mem_json("{s:s, s:O?, s:s?, s:s?, s:I, s:O?, s:O?, s:o, s:O, s:I, s:s}", "name", s->name, "sets",
-		s->sets, "executor", tree_text(s->plan, "executor"), "type", tree_text(node, "type"), "nodes",
+		s->sets, "executor", json_text(s->plan, "executor"), "type", json_text(node, "type"), "nodes",
 		(json_int_t)s->nodes, "cpus", json_object_get(node, "cpus"), "memory", json_object_get(node, "memory"),
 		"size", s->modelled ? json_null() : json_real(size), "runs", s->runs, "failed",
 		(json_int_t)(s->modelled ? 0 : s->ntrials - s->good), "kind",
@@ -298,7 +301,7 @@ static json_t *describe_side(const struct side *s, const struct side *least)
 }
 
 // Where nothing was repeated, what was within the runs is all that is known of how sure their times are.
-static char *verdict_of(const struct side *x, const struct side *y, struct side_range ratio, bool repeated)
+static char *verdict_of(const struct variant *x, const struct variant *y, struct variant_range ratio, bool repeated)
 {
 	if (isnan(ratio.low))
 		return mem_strdup("one run says nothing of how much the next differs");
@@ -309,27 +312,27 @@ static char *verdict_of(const struct side *x, const struct side *y, struct side_
 }
 
 // The ratio of two times. Their errors are taken for independent.
-static json_t *describe_pair(size_t a, size_t b, const struct side *x, const struct side *y, bool repeated)
+static json_t *describe_pair(size_t a, size_t b, const struct variant *x, const struct variant *y, bool repeated)
 {
 	double ratio = x->seconds.value / y->seconds.value;
 	double ex = (x->seconds.high - x->seconds.low) / 2 / x->seconds.value,
 	       ey = (y->seconds.high - y->seconds.low) / 2 / y->seconds.value;
 	double error = hypot(ex, ey);
-	struct side_range range = {ratio, ratio / (1 + error), ratio * (1 + error)};
+	struct variant_range range = {ratio, ratio / (1 + error), ratio * (1 + error)};
 	autofree char *verdict = verdict_of(x, y, range, repeated);
 	return mem_json("{s:I, s:I, s:o, s:s}", "a", (json_int_t)a, "b", (json_int_t)b, "ratio", describe_range(range),
 		"verdict", verdict);
 }
 
 // Both were run; and one of them is that which all are measured by, where pairs of any two would be too many.
-static bool is_pair(const struct side *x, const struct side *y, const struct side *only)
+static bool is_pair(const struct variant *x, const struct variant *y, const struct variant *only)
 {
 	return x->good && y->good && !x->modelled && !y->modelled && (!only || x == only || y == only);
 }
 
 static int by_size(const void *a, const void *b)
 {
-	const struct side *x = a, *y = b;
+	const struct variant *x = a, *y = b;
 	if (x->nodes != y->nodes)
 		return x->nodes < y->nodes ? -1 : 1;
 	if (x->cpus != y->cpus && !isnan(x->cpus) && !isnan(y->cpus))
@@ -339,7 +342,7 @@ static int by_size(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static const struct side *smallest(const struct side *sides, size_t count)
+static const struct variant *smallest(const struct variant *sides, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (sides[i].good && !sides[i].modelled)
@@ -348,7 +351,7 @@ static const struct side *smallest(const struct side *sides, size_t count)
 }
 
 // On the front: no other is both faster and cheaper.
-static bool on_front(const struct side *sides, size_t count, size_t i)
+static bool on_front(const struct variant *sides, size_t count, size_t i)
 {
 	double time = sides[i].seconds.value, cost = sides[i].cost.value;
 	for (size_t k = 0; k < count; k++) {
@@ -359,27 +362,27 @@ static bool on_front(const struct side *sides, size_t count, size_t i)
 	return !isnan(time + cost);
 }
 
-static struct noise *noise_of(const struct side *sides, size_t count, size_t offset)
+static struct repeat_noise *noise_of(const struct variant *sides, size_t count, size_t offset)
 {
-	autofree struct noise_group *groups = mem_alloc((count + 1) * sizeof *groups);
+	autofree struct repeat_noise_group *groups = mem_alloc((count + 1) * sizeof *groups);
 	for (size_t i = 0; i < count; i++)
-		groups[i] = side_spread(&sides[i], offset);
-	return noise_new(groups, count);
+		groups[i] = variant_spread(&sides[i], offset);
+	return repeat_noise_new(groups, count);
 }
 
 // The sides with their sums, and those that models add; what they hold is the comparison's, but for the modelled ones'.
-static struct side *sum_up(const struct compare *c, size_t *count, const size_t *at, size_t nat, json_t *models)
+static struct variant *sum_up(const struct compare *c, size_t *count, const size_t *at, size_t nat, json_t *models)
 {
-	struct side *sides = mem_alloc((c->nsides + 1) * sizeof *sides);
-	struct noise *seconds = noise_of(c->sides, c->nsides, offsetof(struct side_trial, seconds));
-	struct noise *turns = noise_of(c->sides, c->nsides, offsetof(struct side_trial, turn));
+	struct variant *sides = mem_alloc((c->nsides + 1) * sizeof *sides);
+	struct repeat_noise *seconds = noise_of(c->sides, c->nsides, offsetof(struct variant_trial, seconds));
+	struct repeat_noise *turns = noise_of(c->sides, c->nsides, offsetof(struct variant_trial, turn));
 	*count = c->nsides;
 	for (size_t i = 0; i < *count; i++) {
 		sides[i] = c->sides[i];
-		side_sum(&sides[i], seconds, turns, c->prices);
+		variant_sum(&sides[i], seconds, turns, c->prices);
 	}
-	noise_free(seconds);
-	noise_free(turns);
+	repeat_noise_free(seconds);
+	repeat_noise_free(turns);
 	sides = add_modelled(c, sides, count, at, nat, models);
 	qsort(sides, *count, sizeof *sides, by_size);
 	return sides;
@@ -389,15 +392,15 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 {
 	size_t count;
 	json_t *rows = json_array(), *pairs = json_array(), *models = json_array();
-	struct side *sides = sum_up(c, &count, at, nat, models);
-	const struct side *least = smallest(sides, count);
-	bool repeated = false, samples = least && tree_number(least->plan, "samples") > 0;
+	struct variant *sides = sum_up(c, &count, at, nat, models);
+	const struct variant *least = smallest(sides, count);
+	bool repeated = false, samples = least && json_number(least->plan, "samples") > 0;
 	for (size_t i = 0; i < count; i++)
 		repeated |= sides[i].good > 1;
 	for (size_t i = 0; i < count; i++) {
 		json_t *row = describe_side(&sides[i], least);
 		size_t k = 0;
-		while (!side_same_kind(&sides[k], &sides[i]) && k < i)
+		while (!variant_same_kind(&sides[k], &sides[i]) && k < i)
 			k++;
 		json_object_set_new(row, "kind_of", json_integer((json_int_t)k));
 		json_object_set_new(row, "front", json_boolean(on_front(sides, count, i)));
@@ -408,7 +411,7 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 	}
 	for (size_t i = 0; i < count; i++)
 		if (sides[i].modelled)
-			side_fini(&sides[i]);
+			variant_fini(&sides[i]);
 	free(sides);
 	return mem_json("{s:i, s:O?, s:O?, s:O?, s:s, s:o, s:o, s:o}", "compare", 1, "prices",
 		json_object_get(c->prices, "file"), "currency", json_object_get(c->prices, "currency"), "as_of",

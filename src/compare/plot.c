@@ -1,7 +1,7 @@
 #include "compare/plot.h"
 
 #include "base/mem.h"
-#include "report/markup.h"
+#include "report/html.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -75,7 +75,7 @@ static double most(const struct plot_point *p, bool y)
 static void open_section(struct str *out, const char *title)
 {
 	str_puts(out, "<section><h2>");
-	markup_escape(out, title);
+	html_escape(out, title);
 	str_puts(out, "</h2>");
 }
 
@@ -83,7 +83,7 @@ static void close_section(struct str *out, const char *note)
 {
 	if (note) {
 		str_puts(out, "<p class=\"note\">");
-		markup_escape(out, note);
+		html_escape(out, note);
 		str_puts(out, "</p>");
 	}
 	str_puts(out, "</section>\n");
@@ -105,9 +105,9 @@ static void put_range(struct str *out, const char *unit, char *(*text)(double), 
 	autofree char *value = text(p->x), *low = isnan(p->x_low) ? NULL : text(p->x_low),
 		      *high = isnan(p->x_high) ? NULL : text(p->x_high);
 	str_printf(out, "<div><div class=\"head\"><b><small>%d</small> ", p->number);
-	markup_escape(out, p->label);
+	html_escape(out, p->label);
 	str_printf(out, "</b><span>%s%s", value, *unit ? " " : "");
-	markup_escape(out, unit);
+	html_escape(out, unit);
 	if (low && high && p->x_high > p->x_low)
 		str_printf(out, " <small>(%s to %s)</small>", low, high);
 	str_puts(out, "</span></div><div class=\"track\">");
@@ -186,10 +186,10 @@ static void put_axes(struct str *out, const struct plane *p, const char *x_name,
 			py(p, y) + 4, y_text);
 	}
 	str_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", (p->left + WIDTH - RIGHT) / 2, HEIGHT - 8);
-	markup_escape(out, x_name);
+	html_escape(out, x_name);
 	str_printf(out, "</text><text x=\"14\" y=\"%d\" text-anchor=\"middle\" transform=\"rotate(-90 14 %d)\">",
 		(TOP + HEIGHT - BOTTOM) / 2, (TOP + HEIGHT - BOTTOM) / 2);
-	markup_escape(out, y_name);
+	html_escape(out, y_name);
 	str_puts(out, "</text>");
 }
 
@@ -210,7 +210,7 @@ static void put_mark(struct str *out, const struct plane *p, const struct plot_p
 	else
 		str_printf(out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\"><title>", mark_names[point->mark],
 			x, y);
-	markup_escape(out, point->label);
+	html_escape(out, point->label);
 	str_printf(out, ", %s: %.4g, %.4g</title></%s>", mark_names[point->mark], point->x, point->y,
 		point->mark == PLOT_MODELLED ? "path" : "circle");
 }
@@ -301,7 +301,7 @@ void plot_plane(struct str *out, const char *title, const char *note, const char
 	p.left = 36 + DIGIT * (double)(strlen(widest) > strlen(last) ? strlen(widest) : strlen(last));
 	open_section(out, title);
 	str_printf(out, "<svg class=\"plane\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
-	markup_escape(out, title);
+	html_escape(out, title);
 	str_puts(out, "\">");
 	put_axes(out, &p, x_name, y_name);
 	if (ideal)

@@ -6,8 +6,8 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "controller/course.h"
-#include "controller/hearing.h"
+#include "controller/lifecycle.h"
+#include "controller/node_events.h"
 #include "controller/server.h"
 #include "job/plan.h"
 #include "report/report.h"
@@ -20,29 +20,29 @@
 #include <unistd.h>
 
 // said: what the signal event says; why: what the run's end says.
-static void cancel(struct course *c, const char *signal, const char *said, const char *why)
+static void cancel(struct lifecycle *c, const char *signal, const char *said, const char *why)
 {
 	c->cancels++;
 	c->cancelled = 1;
-	course_say(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", said));
+	lifecycle_record(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", said));
 	if (c->state == STATE_HOLDING)
-		course_decide(c, "ok", 0, NULL); // it was to go down one day
-	course_decide(c, "cancelled", ERROR_CANCELLED, why);
+		lifecycle_set_outcome(c, "ok", 0, NULL); // it was to go down one day
+	lifecycle_set_outcome(c, "cancelled", ERROR_CANCELLED, why);
 	if (c->cancels > 1 && c->state == STATE_STOPPING && !c->down_wanted)
-		course_spoil(c, "cancelled", ERROR_CANCELLED, "cancelled before all outputs were there");
+		lifecycle_override_outcome(c, "cancelled", ERROR_CANCELLED, "cancelled before all outputs were there");
 	if (!c->stop_why)
 		c->stop_why = "cancelled";
-	course_happen(c, HAPPENS_CANCEL, "cancelled");
+	lifecycle_dispatch(c, HAPPENS_CANCEL, "cancelled");
 	if (c->cancels > 1)
-		course_happen(c, HAPPENS_HURRY, NULL);
+		lifecycle_dispatch(c, HAPPENS_HURRY, NULL);
 }
 
 static void on_signal(enum loop_event event, void *data)
 {
-	struct course *c = data;
+	struct lifecycle *c = data;
 	struct signalfd_siginfo info;
 	while (read(loop_watch_fd(c->signals), &info, sizeof info) == sizeof info)
-		cancel(c, hearing_signal((int)info.ssi_signo),
+		cancel(c, node_events_signal_name((int)info.ssi_signo),
 			c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
 			info.ssi_code == SI_QUEUE && info.ssi_int == CONTROLLER_CLUSTER_DOWN
 				? "cancelled: the cluster it was on goes down"
@@ -51,7 +51,7 @@ static void on_signal(enum loop_event event, void *data)
 
 static void on_leash(enum loop_event event, void *data)
 {
-	struct course *c = data;
+	struct lifecycle *c = data;
 	char word;
 	bool free_to_go = read(loop_watch_fd(c->leash), &word, 1) == 1;
 	if (event != LOOP_CLOSED)
@@ -63,14 +63,14 @@ static void on_leash(enum loop_event event, void *data)
 
 static char *make_token(const struct cluster *cluster, size_t node)
 {
-	const struct course *c = cluster->token_data;
+	const struct lifecycle *c = cluster->token_data;
 	autofree char *who = mem_printf("node:%zu", node);
 	char *token = mem_alloc(CRYPTO_HEX);
 	crypto_token(c->secret, who, token);
 	return token;
 }
 
-static int write_control(struct course *c, struct error *err)
+static int write_control(struct lifecycle *c, struct error *err)
 {
 	char token[CRYPTO_HEX];
 	crypto_token(c->secret, "client", token);
@@ -82,7 +82,7 @@ static int write_control(struct course *c, struct error *err)
 	return fs_write(path, text, strlen(text), 0600, err);
 }
 
-static int watch_signals(struct course *c, struct error *err)
+static int watch_signals(struct lifecycle *c, struct error *err)
 {
 	sigset_t set;
 	sigemptyset(&set);
@@ -98,30 +98,30 @@ static int watch_signals(struct course *c, struct error *err)
 	return 0;
 }
 
-static struct server *serve(struct course *c, struct error *err)
+static struct server *serve(struct lifecycle *c, struct error *err)
 {
 	if (c->keep)
-		return keep_serve(c->keep, err);
+		return persistent_cluster_serve(c->keep, err);
 	struct server_options options = {.run = c->run,
 		.plan = c->plan,
 		.address = "127.0.0.1",
 		.secret = c->secret,
-		.ops = c->hearing,
+		.ops = c->node_events,
 		.data = c};
 	return server_new(c->loop, &options, err);
 }
 
 static void say(const struct cluster *cluster, json_t *event)
 {
-	const struct course *c = cluster->say_data;
-	mailbox_put(c->mailbox, event);
+	const struct lifecycle *c = cluster->say_data;
+	event_queue_put(c->event_queue, event);
 }
 
-static int init(struct course *c, struct error *err)
+static int init(struct lifecycle *c, struct error *err)
 {
-	course_init(c);
-	c->hearing = &hearing_ops;
-	if (c->options->keep && !(c->keep = keep_new(c, err)))
+	lifecycle_init(c);
+	c->node_events = &node_events_ops;
+	if (c->options->keep && !(c->keep = persistent_cluster_new(c, err)))
 		return -1;
 	if (!c->secret)
 		c->secret = crypto_random_hex(32);
@@ -132,12 +132,12 @@ static int init(struct course *c, struct error *err)
 		return -1;
 	if (c->options->leash >= 0)
 		c->leash = loop_watch(c->loop, c->options->leash, on_leash, c);
-	course_start_timers(c);
+	lifecycle_start_timers(c);
 	if (c->keep)
-		keep_start(c->keep);
-	c->worker = worker_new(c->loop, err);
-	c->mailbox = c->worker ? mailbox_new(c->loop, course_executor_says, c, err) : NULL;
-	c->server = c->mailbox ? serve(c, err) : NULL;
+		persistent_cluster_start(c->keep);
+	c->worker = worker_thread_new(c->loop, err);
+	c->event_queue = c->worker ? event_queue_new(c->loop, lifecycle_on_executor_event, c, err) : NULL;
+	c->server = c->event_queue ? serve(c, err) : NULL;
 	if (!c->server)
 		return -1;
 	c->cluster = (struct cluster){.label = c->run->id,
@@ -153,33 +153,33 @@ static int init(struct course *c, struct error *err)
 	return write_control(c, err);
 }
 
-static void fini(struct course *c)
+static void fini(struct lifecycle *c)
 {
 	if (c->server)
 		server_stop(c->server);
-	worker_free(c->worker);
-	mailbox_free(c->mailbox);
+	worker_thread_free(c->worker);
+	event_queue_free(c->event_queue);
 	loop_unwatch(c->signals); // else the end of the loop looks like the end of what they watch
 	loop_unwatch(c->leash);
 	if (c->loop) {
-		course_stop_timers(c);
+		lifecycle_stop_timers(c);
 		if (c->keep)
-			keep_stop(c->keep);
+			persistent_cluster_stop(c->keep);
 		loop_free(c->loop);
 	}
 	server_free(c->server);
-	keep_free(c->keep);
-	course_fini(c);
+	persistent_cluster_free(c->keep);
+	lifecycle_fini(c);
 	free(c->secret);
 	free(c->nonce);
 	free(c->machine);
 }
 
 // The last words: the end event, then the report, which reads it.
-static void finish(struct course *c)
+static void finish(struct lifecycle *c)
 {
-	course_say(c, event_make("end", "s:s, s:s?, s:i, s:f", "outcome", c->outcome, "why", c->why, "exit", c->exit,
-			      "seconds", clock_mono() - c->started));
+	lifecycle_record(c, event_make("end", "s:s, s:s?, s:i, s:f", "outcome", c->outcome, "why", c->why, "exit",
+				    c->exit, "seconds", clock_mono() - c->started));
 	struct error err = {0};
 	report_write(c->run, &err);
 	autofree char *control = run_path(c->run, "control.json");
@@ -188,20 +188,20 @@ static void finish(struct course *c)
 
 int controller_main(const struct controller_options *options, struct error *err)
 {
-	struct course c = {.options = options, .plan = options->plan, .run = options->run, .started = clock_mono()};
+	struct lifecycle c = {.options = options, .plan = options->plan, .run = options->run, .started = clock_mono()};
 	if (init(&c, err) < 0) {
 		fini(&c);
 		return -1;
 	}
-	bool resume = c.keep && keep_resumes(c.keep);
+	bool resume = c.keep && persistent_cluster_resumes(c.keep);
 	if (resume)
-		course_say(&c, event_make("resume", "s:s", "version", MUSTER_VERSION));
+		lifecycle_record(&c, event_make("resume", "s:s", "version", MUSTER_VERSION));
 	else
-		course_say(&c, event_make("run", "s:s, s:O, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name",
-				       json_object_get(c.plan, "name"), "executor", options->executor->name, "nodes",
-				       (int)plan_nodes(c.plan), "size", (int)plan_size(c.plan), "version",
-				       MUSTER_VERSION, "plan", "plan.json"));
-	course_happen(&c, resume ? HAPPENS_RESUME : HAPPENS_GO, NULL);
+		lifecycle_record(&c, event_make("run", "s:s, s:O, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name",
+					     json_object_get(c.plan, "name"), "executor", options->executor->name,
+					     "nodes", (int)plan_nodes(c.plan), "size", (int)plan_size(c.plan),
+					     "version", MUSTER_VERSION, "plan", "plan.json"));
+	lifecycle_dispatch(&c, resume ? HAPPENS_RESUME : HAPPENS_GO, NULL);
 	loop_run(c.loop);
 	finish(&c);
 	int status = c.exit;

@@ -1,9 +1,9 @@
 #include "controller/server.h"
 
 #include "base/mem.h"
-#include "controller/inbox.h"
-#include "controller/relay.h"
-#include "controller/supply.h"
+#include "controller/exec_relay.h"
+#include "controller/input_server.h"
+#include "controller/node_streams.h"
 #include "wire/conn.h"
 
 #include <math.h>
@@ -28,7 +28,7 @@ struct member {
 	size_t node, first, nranks;
 	struct conn *conn;
 	bool seen, complete;
-	struct inbox *inbox;
+	struct node_streams *inbox;
 	size_t since_ack;
 };
 
@@ -40,8 +40,8 @@ struct server {
 	char *secret, *url;
 	struct crypto_identity identity;
 	struct listener *listener;
-	struct relay *relay;
-	struct supply *supply;
+	struct exec_relay *relay;
+	struct input_server *input_server;
 	struct member **members;
 	size_t nmembers, strangers, errands;
 	int port;
@@ -53,7 +53,7 @@ struct server {
 
 static void send_ack(struct member *m, bool welcome)
 {
-	autojson json_t *streams = inbox_acks(m->inbox, welcome);
+	autojson json_t *streams = node_streams_acks(m->inbox, welcome);
 	m->since_ack = 0;
 	if (!m->conn || (!welcome && json_object_size(streams) == 0))
 		return;
@@ -84,7 +84,7 @@ static void note_received(struct member *m, size_t len)
 
 static void check_complete(struct member *m)
 {
-	if (m->complete || !inbox_is_complete(m->inbox))
+	if (m->complete || !node_streams_is_complete(m->inbox))
 		return;
 	m->complete = true;
 	send_ack(m, false);
@@ -109,7 +109,7 @@ static void on_trouble(const char *why, void *data)
 	m->server->ops->on_trouble(why, m->server->data);
 }
 
-static const struct inbox_ops inbox_ops = {on_event, on_bad, on_trouble};
+static const struct node_streams_ops node_streams_ops = {on_event, on_bad, on_trouble};
 
 // --- what nodes are sent ------------------------------------------------------------
 
@@ -138,12 +138,12 @@ static void on_fetched(json_t *event, void *data)
 	s->ops->on_fetched(event, s->data);
 }
 
-static const struct supply_ops supply_ops = {send_to, wake_node, on_bad_ask, on_fetched};
+static const struct input_server_ops input_server_ops = {send_to, wake_node, on_bad_ask, on_fetched};
 
 static size_t fill_node(struct conn *conn, uint32_t *stream, uint64_t *offset, void *buf, size_t size, void *data)
 {
 	struct member *m = data;
-	return m->conn == conn ? supply_fill(m->server->supply, m->node, stream, offset, buf, size) : 0;
+	return m->conn == conn ? input_server_fill(m->server->input_server, m->node, stream, offset, buf, size) : 0;
 }
 
 // --- what nodes send --------------------------------------------------------------
@@ -155,12 +155,12 @@ static void on_node_bytes(struct conn *conn, uint32_t id, uint64_t offset, const
 		return;
 	m->server->ops->on_activity(m->server->data);
 	if (id & stream_shells) {
-		relay_node_bytes(m->server->relay, conn, id, bytes, len);
+		exec_relay_node_bytes(m->server->relay, conn, id, bytes, len);
 		return;
 	}
 	struct error err = {0};
 	size_t fresh;
-	if (inbox_take(m->inbox, id, offset, bytes, len, &fresh, &err) < 0) {
+	if (node_streams_take(m->inbox, id, offset, bytes, len, &fresh, &err) < 0) {
 		conn_close(conn, err.text);
 		return;
 	}
@@ -178,22 +178,22 @@ static void on_node_text(struct conn *conn, json_t *msg, void *data)
 	if (strcmp(kind, "fence") == 0 && name && strlen(name) <= NAME_MAX_BYTES)
 		m->server->ops->on_fence(m->node, name, json_object_get(msg, "data"), m->server->data);
 	else if (strcmp(kind, "input") == 0 && m->conn == conn)
-		supply_ask(m->server->supply, m->node, msg);
+		input_server_ask(m->server->input_server, m->node, msg);
 	else if (strcmp(kind, "exec") == 0 && json_integer_value(json_object_get(msg, "id")) >= ERRANDS) {
 		if (!json_object_get(msg, "taken"))
 			m->server->ops->on_errand(m->node, m->server->data);
 	} else if (strcmp(kind, "exec") == 0)
-		relay_from_node(m->server->relay, conn, msg);
+		exec_relay_from_node(m->server->relay, conn, msg);
 }
 
 static void on_node_close(struct conn *conn, const char *why, void *data)
 {
 	struct member *m = data;
-	relay_gone(m->server->relay, conn);
+	exec_relay_gone(m->server->relay, conn);
 	if (m->conn != conn)
 		return; // it has a newer one
 	m->conn = NULL;
-	supply_away(m->server->supply, m->node);
+	input_server_away(m->server->input_server, m->node);
 	if (!m->server->stopped)
 		m->server->ops->on_away(m->node, conn_heard(conn), why, m->server->data);
 }
@@ -219,7 +219,7 @@ static void on_client_text(struct conn *conn, json_t *msg, void *data)
 	if (s->stopped || !kind)
 		return;
 	if (strcmp(kind, "exec") == 0)
-		relay_from_client(s->relay, conn, msg, find_node, s);
+		exec_relay_from_client(s->relay, conn, msg, find_node, s);
 	else
 		s->ops->on_request(conn, msg, s->data);
 }
@@ -228,13 +228,13 @@ static void on_client_bytes(
 	struct conn *conn, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct server *s = data;
-	relay_client_bytes(s->relay, conn, stream, bytes, len);
+	exec_relay_client_bytes(s->relay, conn, stream, bytes, len);
 }
 
 static void on_client_close(struct conn *conn, const char *why, void *data)
 {
 	struct server *s = data;
-	relay_gone(s->relay, conn);
+	exec_relay_gone(s->relay, conn);
 	if (!s->stopped)
 		s->ops->on_client_gone(conn, s->data);
 }
@@ -317,7 +317,7 @@ static void welcome_node(struct server *s, struct conn *conn, json_t *hello, siz
 	bool again = m->seen;
 	m->conn = conn;
 	m->seen = true;
-	supply_away(s->supply, node);
+	input_server_away(s->input_server, node);
 	receive_as(s, conn, &node_ops, m);
 	conn_limit(conn, MESSAGE_MAX);
 	if (old)
@@ -396,13 +396,13 @@ static struct member *member_new(struct server *s, size_t node, size_t first, si
 {
 	struct member *m = mem_alloc(sizeof *m);
 	*m = (struct member){.server = s, .node = node, .first = first, .nranks = nranks};
-	m->inbox = inbox_new(s->run, node, first, nranks, &inbox_ops, m);
+	m->inbox = node_streams_new(s->run, node, first, nranks, &node_streams_ops, m);
 	return m;
 }
 
 static void member_free(struct member *m)
 {
-	inbox_free(m->inbox);
+	node_streams_free(m->inbox);
 	free(m);
 }
 
@@ -432,13 +432,13 @@ struct server *server_new(struct loop *loop, const struct server_options *option
 		.secret = mem_strdup(options->secret),
 		.port = options->port};
 	add_members(s, options->plan);
-	s->relay = relay_new();
+	s->relay = exec_relay_new();
 	s->ack_timer = loop_timer_new(loop, on_ack_time, s);
 	unsigned heartbeat = (unsigned)ceil(json_number_value(json_object_get(options->plan, "heartbeat")));
-	s->supply = supply_new(loop, options->plan, s->run->dir, s->run->dir, &supply_ops, s, err);
+	s->input_server = input_server_new(loop, options->plan, s->run->dir, s->run->dir, &input_server_ops, s, err);
 	if (options->identity)
 		s->identity = *options->identity;
-	if (s->supply && (options->identity || crypto_identity_make(&s->identity, err) == 0))
+	if (s->input_server && (options->identity || crypto_identity_make(&s->identity, err) == 0))
 		s->listener = conn_listen(loop, options->address, &s->port, &s->identity, heartbeat ? heartbeat : 5,
 			&stranger_ops, on_stillborn, s, err);
 	s->url = mem_printf("wss://%s:%d", options->address, s->port);
@@ -456,7 +456,7 @@ static void dismiss(struct member *m, const char *why)
 	if (!m->conn)
 		return;
 	struct conn *conn = steal(m->conn);
-	relay_gone(m->server->relay, conn);
+	exec_relay_gone(m->server->relay, conn);
 	conn_set(conn, &refused_ops, m->server);
 	conn_close(conn, why);
 }
@@ -471,14 +471,14 @@ void server_resize(struct server *s, size_t count)
 	for (size_t i = s->nmembers; i < count; i++)
 		s->members[i] = member_new(s, i, 0, 0);
 	s->nmembers = count;
-	supply_resize(s->supply, count);
+	input_server_resize(s->input_server, count);
 }
 
 void server_forget(struct server *s, size_t node)
 {
 	struct member *m = s->members[node];
 	dismiss(m, "the node is lost");
-	supply_away(s->supply, node);
+	input_server_away(s->input_server, node);
 	s->members[node] = member_new(s, node, m->first, m->nranks);
 	member_free(m);
 }
@@ -486,7 +486,7 @@ void server_forget(struct server *s, size_t node)
 void server_stop(struct server *s)
 {
 	s->stopped = true;
-	supply_stop(s->supply);
+	input_server_stop(s->input_server);
 	loop_timer_free(steal(s->ack_timer));
 }
 
@@ -497,8 +497,8 @@ void server_free(struct server *s)
 	for (size_t i = 0; i < s->nmembers; i++)
 		member_free(s->members[i]);
 	free(s->members);
-	relay_free(s->relay);
-	supply_free(s->supply);
+	exec_relay_free(s->relay);
+	input_server_free(s->input_server);
 	conn_listener_free(s->listener);
 	crypto_identity_fini(&s->identity);
 	free(s->secret);

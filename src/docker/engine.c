@@ -3,7 +3,7 @@
 #include "base/http.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "docker/hijack.h"
+#include "docker/hijacked_stream.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -268,5 +268,5 @@ int engine_exec(struct engine *e, const char *container, const json_t *argv, str
 	struct http_stream *stream = NULL;
 	int status = request(
 		e, &(struct engine_ask){.method = "POST", .path = start, .body = how}, true, &text, &stream, err);
-	return status < 0 || status >= 400 ? -1 : hijack_start(stream, err);
+	return status < 0 || status >= 400 ? -1 : hijacked_stream_start(stream, err);
 }

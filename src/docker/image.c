@@ -1,11 +1,11 @@
 #include "docker/image.h"
 
+#include "base/archives.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tar.h"
-#include "docker/ignore.h"
+#include "docker/dockerignore.h"
 #include "wire/event.h"
 
 #include <dirent.h>
@@ -91,7 +91,7 @@ int image_is_there(const struct image_work *work, const char *name, struct error
 	return status == 404 ? 0 : error_wrap(err, "cannot look for the image '%s'", name);
 }
 
-int image_have(const struct image_work *work, const char *name, struct error *err)
+int image_ensure(const struct image_work *work, const char *name, struct error *err)
 {
 	int there = image_is_there(work, name, err);
 	if (there)
@@ -120,7 +120,7 @@ int image_have(const struct image_work *work, const char *name, struct error *er
 // --- the context ------------------------------------------------------------
 
 struct packing {
-	struct tar_writer *tar;
+	struct archives_writer *tar;
 	const char *root;
 	char *ignore; // text of .dockerignore, "" when there is none
 	const char *dockerfile;
@@ -130,7 +130,7 @@ struct packing {
 // The Dockerfile and the .dockerignore themselves are always sent: the engine reads them.
 static bool is_out(const struct packing *p, const char *name)
 {
-	return ignore_match(p->ignore, name) && strcmp(name, p->dockerfile) && strcmp(name, ".dockerignore");
+	return dockerignore_match(p->ignore, name) && strcmp(name, p->dockerfile) && strcmp(name, ".dockerignore");
 }
 
 static int pack_dir(struct packing *p, const char *below, struct error *err);
@@ -144,7 +144,7 @@ static int pack_one(struct packing *p, const char *name, struct error *err)
 	bool out = is_out(p, name);
 	if (S_ISSOCK(st.st_mode) || (out && !(S_ISDIR(st.st_mode) && p->returns)))
 		return 0;
-	if (!out && tar_add(p->tar, path, name, err))
+	if (!out && archives_add(p->tar, path, name, err))
 		return -1;
 	return S_ISDIR(st.st_mode) ? pack_dir(p, name, err) : 0;
 }
@@ -199,15 +199,15 @@ static int pack_context(const json_t *build, struct error *err)
 	if (!ignore)
 		return -1;
 	struct packing p = {
-		.root = root, .ignore = ignore, .dockerfile = dockerfile, .returns = ignore_returns(ignore)};
-	p.tar = tar_writer_new(fd, err);
+		.root = root, .ignore = ignore, .dockerfile = dockerfile, .returns = dockerignore_returns(ignore)};
+	p.tar = archives_writer_new(fd, err);
 	if (!p.tar)
 		return -1;
 	if (pack_dir(&p, "", err)) {
-		tar_writer_free(p.tar);
+		archives_writer_free(p.tar);
 		return -1;
 	}
-	return tar_writer_end(p.tar, err) ? -1 : steal_fd(&fd);
+	return archives_writer_end(p.tar, err) ? -1 : steal_fd(&fd);
 }
 
 // --- building ---------------------------------------------------------------

@@ -23,7 +23,7 @@ struct image_work {
 int image_is_there(const struct image_work *work, const char *name, struct error *err);
 
 // Sees to it that the image is there, pulling it only when it is not. err names it and says why it cannot be had.
-int image_have(const struct image_work *work, const char *name, struct error *err);
+int image_ensure(const struct image_work *work, const char *name, struct error *err);
 
 // Builds {"context": DIR, "dockerfile": NAME or missing, "args": {...}}, an image called name. Returns the image's id,
 // owned by the caller; NULL and err, which ends with the last lines of the build. Only the engine's cache remains of

@@ -1,9 +1,9 @@
 #include "docker/label.h"
 
 #include "base/clock.h"
-#include "base/fan.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/proc.h"
 #include "base/str.h"
 
@@ -115,7 +115,7 @@ int label_remove_all(struct engine *e, const char *what, const char *label, stru
 		if (label || !live)
 			json_array_append(r.list, item);
 	}
-	int rc = fan_out(json_array_size(r.list), AT_ONCE, remove_item, &r, err);
+	int rc = parallel_run(json_array_size(r.list), AT_ONCE, remove_item, &r, err);
 	json_decref(r.list);
 	return rc;
 }

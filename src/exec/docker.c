@@ -1,15 +1,15 @@
+#include "base/archives.h"
 #include "base/clock.h"
-#include "base/fan.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/str.h"
-#include "base/tar.h"
 #include "docker/engine.h"
 #include "docker/image.h"
 #include "docker/label.h"
 #include "exec/executor.h"
 #include "exec/tunnel.h"
-#include "node/nodesdir.h"
+#include "node/node_dirs.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -109,7 +109,7 @@ static int docker_check(const json_t *plan, struct error *err)
 				text_of(item, "name"), host);
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
-	autofree char *agent = nodesdir_agent();
+	autofree char *agent = node_dirs_agent();
 	return access(agent, X_OK) ? error_errno(err, "cannot run the agent '%s'", agent) : 0;
 }
 
@@ -188,14 +188,14 @@ static int pack_agent(struct work *w, struct error *err)
 	autoclose int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(err, "cannot make a temporary file in '/tmp'");
-	struct tar_writer *tar = tar_writer_new(fd, err);
+	struct archives_writer *tar = archives_writer_new(fd, err);
 	if (!tar)
 		return -1;
-	if (tar_add(tar, w->agent, AGENT + 1, err)) {
-		tar_writer_free(tar);
+	if (archives_add(tar, w->agent, AGENT + 1, err)) {
+		archives_writer_free(tar);
 		return -1;
 	}
-	if (tar_writer_end(tar, err))
+	if (archives_writer_end(tar, err))
 		return -1;
 	w->archive = steal_fd(&fd);
 	return 0;
@@ -372,7 +372,7 @@ static int have_images(struct work *w, char **built, struct error *err)
 	json_t *node;
 	json_array_foreach (nodes_of(c->plan), i, node) {
 		const char *name = text_of(node, "image");
-		if (*name && !json_object_get(seen, name) && image_have(&image, name, err))
+		if (*name && !json_object_get(seen, name) && image_ensure(&image, name, err))
 			return -1;
 		json_object_set_new(seen, name, json_true());
 	}
@@ -493,7 +493,7 @@ static int make_batch(struct work *w, struct error *err)
 	w->built = built;
 	if (!engine_is_local(w->d->engine) && pack_agent(w, err))
 		return -1;
-	return make_network(w, err) || fan_out(w->batch->count, AT_ONCE, add_node, w, err) ? -1 : 0;
+	return make_network(w, err) || parallel_run(w->batch->count, AT_ONCE, add_node, w, err) ? -1 : 0;
 }
 
 static int bring_up(struct work *w, struct error *err)
@@ -520,7 +520,7 @@ static int docker_up(struct cluster *c, struct error *err)
 	if (!d->engine && !(d->engine = engine_open(err)))
 		return -1;
 	struct work w = {.d = d, .c = c, .network = mem_printf("muster-%s", c->label), .archive = -1};
-	autofree char *program = nodesdir_agent();
+	autofree char *program = node_dirs_agent();
 	w.agent = realpath(program, NULL);
 	int rc = w.agent ? bring_up(&w, err) : error_errno(err, "cannot find the agent '%s'", program);
 	free(w.network);

@@ -4,13 +4,13 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "docker/box.h"
-#include "exec/bare.h"
+#include "docker/rank_container.h"
 #include "exec/executor.h"
-#include "node/groups.h"
+#include "exec/require_machines.h"
 #include "node/loopback.h"
-#include "node/nodesdir.h"
-#include "node/remains.h"
+#include "node/node_dirs.h"
+#include "node/run_cgroup.h"
+#include "node/run_leftovers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,7 +76,7 @@ static int check_limits(const json_t *plan, struct error *err)
 
 static int local_check(const json_t *plan, struct error *err)
 {
-	if (bare_check(plan, "local", true, err))
+	if (require_machines(plan, "local", true, err))
 		return -1;
 	size_t nodes = count_nodes(plan);
 	if (nodes > LOOPBACK_COUNT)
@@ -84,10 +84,10 @@ static int local_check(const json_t *plan, struct error *err)
 			nodes, LOOPBACK_COUNT);
 	if (executor_check_files(plan, 1, err))
 		return -1;
-	autofree char *agent = nodesdir_agent();
+	autofree char *agent = node_dirs_agent();
 	if (access(agent, X_OK))
 		return error_errno(err, "cannot run the agent '%s'", agent);
-	if (nodesdir_check(err))
+	if (node_dirs_check(err))
 		return -1;
 	return check_limits(plan, err);
 }
@@ -136,14 +136,14 @@ static int prepare(struct work *w, struct error *err)
 		cgroup_survey(w->places);
 		if (cgroup_check(w->places, &limits, err))
 			return -1;
-		w->group = groups_name(c->label);
+		w->group = run_cgroup_name(c->label);
 		json_decref(groups);
 		groups = cgroup_where(w->places, &limits, w->group);
 	}
 	autofree char *run_dir = c->run_dir ? str_utf8_clean(c->run_dir, strlen(c->run_dir)) : NULL;
 	w->record = mem_json("{s:s, s:s?, s:o, s:O}", "label", c->label, "run_dir", run_dir, "controller",
 		process_record(getpid()), "cgroups", groups);
-	w->dir = nodesdir_make(c->label, w->record, err);
+	w->dir = node_dirs_make(c->label, w->record, err);
 	if (!w->dir)
 		return -1;
 	w->shared = fs_join(w->dir, "shared");
@@ -156,7 +156,7 @@ static bool node_lives(const char *dir)
 	autofree char *path = fs_join(dir, "agent.json");
 	autofree char *text = fs_read(path, 4096, NULL, NULL);
 	autojson json_t *process = text ? json_loads(text, 0, NULL) : NULL;
-	if (process && nodesdir_alive(process))
+	if (process && node_dirs_alive(process))
 		return true;
 	unlink(path);
 	return false;
@@ -277,7 +277,7 @@ static int tell(struct work *w, int fd, struct error *err)
 
 static int start_agent(struct work *w, struct error *err)
 {
-	autofree char *agent = nodesdir_agent();
+	autofree char *agent = node_dirs_agent();
 	autofree char *log = fs_join(w->dir, "agent.txt");
 	autofree char *run = mem_printf("MUSTER_RUN=%s", w->cluster->label);
 	autofree char **env = agent_env(run);
@@ -301,7 +301,7 @@ static int start_agent(struct work *w, struct error *err)
 	if (pid < 0)
 		return -1;
 	json_object_set_new(w->record, "agent", process_record(pid));
-	if (nodesdir_save(w->dir, w->record, err))
+	if (node_dirs_save(w->dir, w->record, err))
 		return -1;
 	close(steal_fd(&theirs));
 	return tell(w, ours, err);
@@ -337,14 +337,14 @@ static bool has_boxes(const struct cluster *c)
 
 static int local_down(struct cluster *c, struct error *err)
 {
-	int rc = has_boxes(c) ? box_sweep(c->label, err) : 0;
-	return remains_remove(c->label, rc ? NULL : err) || rc ? -1 : 0;
+	int rc = has_boxes(c) ? rank_container_reap(c->label, err) : 0;
+	return run_leftovers_remove(c->label, rc ? NULL : err) || rc ? -1 : 0;
 }
 
 static int local_left(struct cluster *c, json_t *found, struct error *err)
 {
-	remains_list(c->label, found);
-	return has_boxes(c) ? box_list(c->label, found, err) : 0;
+	run_leftovers_list(c->label, found);
+	return has_boxes(c) ? rank_container_list(c->label, found, err) : 0;
 }
 
 const struct executor executor_local = {

@@ -4,13 +4,13 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "exec/bare.h"
-#include "exec/errand.h"
 #include "exec/executor.h"
-#include "exec/intent.h"
-#include "exec/secure.h"
+#include "exec/intent_log.h"
+#include "exec/require_machines.h"
+#include "exec/ssh_fanout.h"
+#include "exec/ssh_process.h"
 #include "exec/tunnel.h"
-#include "node/nodesdir.h"
+#include "node/node_dirs.h"
 #include "wire/event.h"
 
 #include <poll.h>
@@ -68,7 +68,7 @@ static const char sweep_script[] = "for d in " PLACES "; do " PLACE "if [ -x \"$
 
 struct host {
 	json_t *where;
-	struct secure ssh;
+	struct ssh_process ssh;
 	bool listed;  // written down as one on which something may be
 	bool touched; // something of ours may be there
 	bool clean;   // nothing of ours is there any more
@@ -110,7 +110,7 @@ static size_t count_hosts(const json_t *plan)
 
 static int ssh_check(const json_t *plan, struct error *err)
 {
-	if (bare_check(plan, "ssh", false, err))
+	if (require_machines(plan, "ssh", false, err))
 		return -1;
 	size_t i;
 	json_t *node;
@@ -125,7 +125,7 @@ static int ssh_check(const json_t *plan, struct error *err)
 	}
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
-	autofree char *agent = nodesdir_agent();
+	autofree char *agent = node_dirs_agent();
 	if (access(agent, X_OK))
 		return error_errno(err, "cannot run the agent '%s'", agent);
 	const char *path = getenv("PATH");
@@ -190,7 +190,7 @@ static int open_bridge(size_t node, void *data, struct error *err)
 	autoclose int theirs = ends[0], ours = ends[1];
 	h->clean = false;
 	h->tries++;
-	if (secure_start(&h->ssh, h->where, w->script, theirs, theirs, h->ready ? CONNECT_AGAIN : CONNECT, err))
+	if (ssh_process_start(&h->ssh, h->where, w->script, theirs, theirs, h->ready ? CONNECT_AGAIN : CONNECT, err))
 		return -1;
 	return steal_fd(&ours);
 }
@@ -208,7 +208,7 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	struct host *h = &w->hosts[node];
 	autofree char *words = NULL;
 	bool started = h->ssh.pid != 0;
-	int status = secure_end(&h->ssh, reach == TUNNEL_CUT ? 0 : 0.5, &words);
+	int status = ssh_process_end(&h->ssh, reach == TUNNEL_CUT ? 0 : 0.5, &words);
 	// 0, 10, 11: the bridge's own (helper/bridge.h), or the script's.
 	bool spoken = status == 0 || status == 10 || status == 11;
 	h->ready = h->ready || reach == TUNNEL_READY || reach == TUNNEL_CUT;
@@ -264,13 +264,13 @@ static int write_intent(const struct work *w, struct error *err)
 	autojson json_t *intent = mem_json("{s:s, s:s?, s:{s:i, s:I}, s:s, s:i, s:O}", "label", c->label, "run_dir",
 		run_dir, "controller", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "agent",
 		w->sum, "at_once", (int)at_once(c->plan), "hosts", hosts);
-	return intent_save(intent, err);
+	return intent_log_save(intent, err);
 }
 
 // What a process before this one wrote down, of a kept cluster whose controller was killed.
 static void inherit(struct work *w)
 {
-	autojson json_t *intents = intent_find(w->cluster->label);
+	autojson json_t *intents = intent_log_find(w->cluster->label);
 	const json_t *hosts = json_object_get(json_array_get(intents, 0), "hosts");
 	size_t i;
 	json_t *host;
@@ -284,7 +284,7 @@ static struct work *work_new(struct cluster *c, struct error *err)
 {
 	struct work *w = mem_alloc(sizeof *w);
 	w->cluster = c;
-	w->agent = nodesdir_agent();
+	w->agent = node_dirs_agent();
 	w->count = count_hosts(c->plan);
 	w->hosts = mem_alloc((w->count + 1) * sizeof *w->hosts);
 	for (size_t k = 0; k < w->count; k++)
@@ -365,7 +365,7 @@ static int ssh_up(struct cluster *c, struct error *err)
 	size_t node = w->count;
 	if (!tunnel_wait(w->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &node, err))
 		return 0;
-	autofree char *name = node < w->count ? secure_name(w->hosts[node].where) : NULL;
+	autofree char *name = node < w->count ? ssh_process_name(w->hosts[node].where) : NULL;
 	return name ? error_wrap(err, "node %zu on host '%s'", node, name) : -1;
 }
 
@@ -390,14 +390,14 @@ static int sweep_hosts(json_t *intent, const struct work *w, struct error *err)
 {
 	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array(), *silent = json_array();
 	size_t count = json_array_size(hosts);
-	struct errand *all = errand_list(hosts, CONNECT);
+	struct ssh_fanout *all = ssh_fanout_list(hosts, CONNECT);
 	autofree char *script = sweep_command(intent, "sweep");
 	for (size_t i = 0; i < count; i++)
 		all[i].connect = is_cut(w, all[i].host) ? CONNECT_AGAIN : CONNECT;
-	errand_run(all, count, script, at_once(intent));
+	ssh_fanout_run(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {
 		if (!all[i].done) {
-			autofree char *name = secure_name(all[i].host);
+			autofree char *name = ssh_process_name(all[i].host);
 			if (!json_array_size(stay))
 				error_set(err, ERROR_SYSTEM, "host '%s' cannot be cleaned: %s", name,
 					all[i].words && *all[i].words ? all[i].words : "no answer in time");
@@ -406,16 +406,16 @@ static int sweep_hosts(json_t *intent, const struct work *w, struct error *err)
 				json_array_append(silent, (json_t *)all[i].host);
 		}
 	}
-	errand_free(all, count);
+	ssh_fanout_free(all, count);
 	json_object_set_new(intent, "hosts", stay);
 	json_object_set_new(intent, "silent",
 		mem_json("{s:i, s:I, s:o}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()),
 			"hosts", silent));
 	if (json_array_size(stay)) {
-		intent_save(intent, NULL);
+		intent_log_save(intent, NULL);
 		return -1;
 	}
-	intent_remove(json_string_value(json_object_get(intent, "label")));
+	intent_log_remove(json_string_value(json_object_get(intent, "label")));
 	return 0;
 }
 
@@ -431,7 +431,7 @@ static void strike_clean(json_t *intent, const struct work *w)
 
 static bool is_live(const json_t *intent)
 {
-	return nodesdir_alive(json_object_get(intent, "controller"));
+	return node_dirs_alive(json_object_get(intent, "controller"));
 }
 
 static int ssh_down(struct cluster *c, struct error *err)
@@ -439,7 +439,7 @@ static int ssh_down(struct cluster *c, struct error *err)
 	struct work *w = steal(c->state);
 	if (w)
 		tunnel_stop(steal(w->tunnels), LEAVING);
-	autojson json_t *intents = intent_find(c->label);
+	autojson json_t *intents = intent_log_find(c->label);
 	int rc = 0;
 	size_t i;
 	json_t *intent;
@@ -493,11 +493,11 @@ static bool holds(const json_t *hosts, const json_t *host)
 static json_t *note_silent(json_t *found, const json_t *intent)
 {
 	const json_t *silent = json_object_get(intent, "silent");
-	bool ours = json_integer_value(json_object_get(silent, "pid")) == getpid() && nodesdir_alive(silent);
+	bool ours = json_integer_value(json_object_get(silent, "pid")) == getpid() && node_dirs_alive(silent);
 	json_t *others = json_array(), *host;
 	size_t i;
 	json_array_foreach (json_object_get(intent, "hosts"), i, host) {
-		autofree char *name = secure_name(host);
+		autofree char *name = ssh_process_name(host);
 		if (ours && holds(json_object_get(silent, "hosts"), host))
 			note(found, intent, "host", name);
 		else
@@ -510,23 +510,23 @@ static void list_hosts(json_t *found, const json_t *intent)
 {
 	autojson json_t *hosts = note_silent(found, intent);
 	size_t count = json_array_size(hosts);
-	struct errand *all = errand_list(hosts, CONNECT);
+	struct ssh_fanout *all = ssh_fanout_list(hosts, CONNECT);
 	autofree char *script = sweep_command(intent, "list");
-	errand_run(all, count, script, at_once(intent));
+	ssh_fanout_run(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {
-		autofree char *name = secure_name(all[i].host);
+		autofree char *name = ssh_process_name(all[i].host);
 		if (all[i].done)
 			note_lines(found, intent, name, all[i].text);
 		else
 			note(found, intent, "host", name);
 	}
-	errand_free(all, count);
+	ssh_fanout_free(all, count);
 }
 
 // Of a run that goes on somebody else takes care: its hosts are named and left in peace.
 static int ssh_left(struct cluster *c, json_t *found, struct error *err)
 {
-	autojson json_t *intents = intent_find(c->label);
+	autojson json_t *intents = intent_log_find(c->label);
 	size_t i, k;
 	json_t *intent, *host;
 	json_array_foreach (intents, i, intent) {
@@ -536,7 +536,7 @@ static int ssh_left(struct cluster *c, json_t *found, struct error *err)
 			continue;
 		}
 		json_array_foreach (json_object_get(intent, "hosts"), k, host) {
-			autofree char *name = secure_name(host);
+			autofree char *name = ssh_process_name(host);
 			note(found, intent, "host", name);
 		}
 	}

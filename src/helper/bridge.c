@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "node/limits.h"
-#include "node/nodesdir.h"
+#include "node/node_dirs.h"
+#include "node/rank_cgroup.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -123,7 +123,7 @@ static int make_node_dir(struct bridge *b, struct error *err)
 			mem_json("{s:O, s:b}", "label", json_object_get(b->config, "run"), "remote", 1);
 		if (!fs_is_inside(text_of(b, "run")) || strchr(text_of(b, "run"), '/'))
 			return error_set(err, ERROR_USAGE, "'%s' is no run's id", text_of(b, "run"));
-		b->run_dir = nodesdir_make(text_of(b, "run"), record, err);
+		b->run_dir = node_dirs_make(text_of(b, "run"), record, err);
 		if (!b->run_dir)
 			return -1;
 		autofree char *dir = mem_printf(
@@ -166,7 +166,7 @@ static int open_listener(struct bridge *b, struct error *err)
 		return error_errno(err, "cannot listen on '%s/%s'", b->dir, socket_name);
 	if (fs_write(record_name, text, strlen(text), 0600, err))
 		return -1;
-	if (before && nodesdir_alive(before))
+	if (before && node_dirs_alive(before))
 		kill((pid_t)json_integer_value(json_object_get(before, "pid")), SIGTERM);
 	return 0;
 }
@@ -214,7 +214,7 @@ static int start_agent(struct bridge *b, struct error *err)
 static int have_agent(struct bridge *b, struct error *err)
 {
 	autojson json_t *process = read_record(b->dir, "agent.json");
-	if (process && nodesdir_alive(process)) {
+	if (process && node_dirs_alive(process)) {
 		b->agent = (pid_t)json_integer_value(json_object_get(process, "pid"));
 		b->agent_fd = (int)syscall(SYS_pidfd_open, b->agent, 0);
 		return b->agent_fd < 0 ? error_errno(err, "cannot watch the agent, process %d", (int)b->agent) : 0;
@@ -222,7 +222,7 @@ static int have_agent(struct bridge *b, struct error *err)
 	if (json_is_true(json_object_get(b->config, "again")))
 		return error_set(err, ERROR_SYSTEM, "the agent has ended");
 	if (process)
-		limits_remove(
+		rank_cgroup_remove(
 			json_object_get(process, "cgroups"), NULL); // of one that was killed, with what is in them
 	unlink("agent.json");
 	complete_config(b);
@@ -325,7 +325,7 @@ static void remove_empty_run(const struct bridge *b)
 	if (d)
 		closedir(d);
 	if (!used)
-		nodesdir_remove(b->run_dir, NULL);
+		node_dirs_remove(b->run_dir, NULL);
 }
 
 // What the agent itself would have removed tells whether it came to that.

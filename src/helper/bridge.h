@@ -7,7 +7,7 @@
 //   bridge    "muster-bridge config"     what stood before it (a login shell's greeting) is to be skipped
 //   executor  the node's configuration, one line, as for the agent (agent/agent.h). Not needed: "url" (the bridge's
 //             socket is put there),
-//             "dir" (node-K below the run's directory, see node/nodesdir.h), "address" and "name" (where the executor
+//             "dir" (node-K below the run's directory, see node/node_dirs.h), "address" and "name" (where the executor
 //                 reached this node). "again":
 //             true when the agent was started before: it is not started anew
 //   bridge    "muster-bridge ready"      from here on bytes; or

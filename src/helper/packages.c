@@ -2,7 +2,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
-#include "helper/command.h"
+#include "helper/step_command.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ static int run(const char *const *words, const json_t *names, int out)
 	memcpy(argv, words, count * sizeof *argv);
 	for (size_t i = 0; i < json_array_size(names); i++)
 		argv[count + i] = json_string_value(json_array_get(names, i));
-	return command_run(argv, NULL, out);
+	return step_command_run(argv, NULL, out);
 }
 
 static bool each_line_is(int fd, const char *wanted)
@@ -100,7 +100,7 @@ static int wait_for_turn(const char *program)
 {
 	int fd = open(program, O_RDONLY | O_CLOEXEC);
 	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
-		if (!command_pause(0.2))
+		if (!step_command_pause(0.2))
 			break;
 	return fd;
 }
@@ -116,7 +116,7 @@ static void wait_for_lists(const struct manager *m)
 			dprintf(1, "waiting for process %d, which holds '%s'\n", (int)lock.l_pid, m->lock);
 		said = lock.l_pid;
 		lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
-		if (!command_pause(0.5))
+		if (!step_command_pause(0.5))
 			return;
 	}
 }
@@ -138,7 +138,7 @@ int packages_install(const json_t *names)
 	const struct manager *m = find_manager(&program);
 	if (!m) {
 		dprintf(2, "found no package manager, expected apt-get, dnf or apk in PATH\n");
-		return COMMAND_CANNOT;
+		return STEP_COMMAND_CANNOT;
 	}
 	autoclose int turn = wait_for_turn(program);
 	if (are_there(m, names)) {
@@ -146,11 +146,11 @@ int packages_install(const json_t *names)
 		return 0;
 	}
 	setenv("DEBIAN_FRONTEND", "noninteractive", 0);
-	if (is_broken(m) && run(m->repair, NULL, 1) == COMMAND_OVER)
-		return COMMAND_OVER;
+	if (is_broken(m) && run(m->repair, NULL, 1) == STEP_COMMAND_OVER)
+		return STEP_COMMAND_OVER;
 	wait_for_lists(m);
 	// Lists that cannot be fetched anew may be good enough; if not, installing says so.
-	if (m->refresh[0] && run(m->refresh, NULL, 1) == COMMAND_OVER)
-		return COMMAND_OVER;
+	if (m->refresh[0] && run(m->refresh, NULL, 1) == STEP_COMMAND_OVER)
+		return STEP_COMMAND_OVER;
 	return run(m->install, names, 1);
 }

@@ -1,5 +1,5 @@
 // Packages of the node's distribution, installed by the package manager that is found there: apt-get, dnf or apk.
-// It removes none. Only for a process that does a setup step (helper/step.h): it blocks.
+// It removes none. Only for a process that does a setup step (helper/setup_step.h): it blocks.
 #ifndef HELPER_PACKAGES_H
 #define HELPER_PACKAGES_H
 

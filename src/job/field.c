@@ -1,7 +1,7 @@
 #include "job/field.h"
 
 #include "base/mem.h"
-#include "base/pattern.h"
+#include "base/regex.h"
 #include "base/str.h"
 #include "job/units.h"
 
@@ -38,9 +38,9 @@ static const char *expected_text(const struct field *field)
 bool field_match(const char *pattern, const char *text)
 {
 	autofree char *whole = mem_printf("\\A(?:%s)\\z", pattern);
-	struct pattern *p = pattern_new(whole, NULL);
-	bool match = p && pattern_find(p, text, strlen(text));
-	pattern_free(p);
+	struct regex *p = regex_new(whole, NULL);
+	bool match = p && regex_find(p, text, strlen(text));
+	regex_free(p);
 	return match;
 }
 
@@ -74,13 +74,13 @@ static int read_regex(const struct reading *r)
 	if (read_word(r, r->node, MAX_TEXT, out))
 		return -1;
 	struct error why;
-	struct pattern *p = pattern_new(*out, &why);
+	struct regex *p = regex_new(*out, &why);
 	if (!p) {
 		autofree char *expected = mem_printf("a regular expression (%s)", why.text);
 		return fail(r, r->node, expected);
 	}
-	size_t groups = pattern_groups(p);
-	pattern_free(p);
+	size_t groups = regex_groups(p);
+	regex_free(p);
 	return groups ? 0
 		      : fail(r, r->node,
 				"a regular expression with a group around the number, such as 'loss: ([0-9.]+)'");

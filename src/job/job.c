@@ -6,7 +6,7 @@
 #include "job/hosts.h"
 #include "job/inventory.h"
 #include "job/schema.h"
-#include "job/set.h"
+#include "job/set_option.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -559,8 +559,8 @@ static int fill(struct job *job, const struct field_shape *as, const char *text,
 		return yaml_error(job->tree, err, "found %s, expected a map of keys and values", found);
 	}
 	for (size_t i = 0; i < nsets; i++) {
-		char *source = job->sources[job->nsources++] = set_name(sets[i]);
-		if (set_apply(as, job->tree, sets[i], source, err))
+		char *source = job->sources[job->nsources++] = set_option_name(sets[i]);
+		if (set_option_apply(as, job->tree, sets[i], source, err))
 			return -1;
 	}
 	if (field_read(as, job->tree, "", job, err))

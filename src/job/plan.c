@@ -4,11 +4,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "job/containers.h"
-#include "job/expand.h"
 #include "job/input.h"
 #include "job/job.h"
-#include "job/launch.h"
-#include "job/scope.h"
+#include "job/launch_env.h"
+#include "job/placeholder_expand.h"
+#include "job/placeholders.h"
 #include "job/steps.h"
 
 #include <stdbool.h>
@@ -87,7 +87,7 @@ static int check_size(const struct build *b)
 		return yaml_error(b->job->run.place.node, b->err,
 			"found %zu ranks (nodes times procs_per_node), expected at most %d", launch->size, MAX_RANKS);
 	struct error why;
-	if (launch_check(launch, &why))
+	if (launch_env_check(launch, &why))
 		return yaml_error(
 			b->job->run.place.node, b->err, "found 'launch: %s', %s", job_launches[launch->mode], why.text);
 	size_t each = 0;
@@ -97,7 +97,7 @@ static int check_size(const struct build *b)
 			role && role->command.words.count ? &role->command : &b->job->run.command, &b->job->run.env);
 		each = len > each ? len : each;
 	}
-	if ((each + launch_bytes(launch)) * launch->size <= MAX_BYTES)
+	if ((each + launch_env_bytes(launch)) * launch->size <= MAX_BYTES)
 		return 0;
 	return yaml_error(b->job->run.place.node, b->err,
 		"found a command and environment of %zu bytes for each of %zu ranks, expected a plan of at most %d MiB",
@@ -163,12 +163,12 @@ static json_t *make_rank(struct build *b, size_t r, size_t index)
 	const struct job_role *from = job_role(b, r);
 	const struct job_run *run = &b->job->run;
 	size_t rank = role->first * b->launch.procs + index;
-	struct scope scope = {&b->launch, role, (long)rank, &b->ports, b->err};
+	struct placeholders scope = {&b->launch, role, (long)rank, &b->ports, b->err};
 	bool own = from && from->command.words.count;
 	autojson json_t *env = launch_env(&b->launch, role, rank);
-	if (scope_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
+	if (placeholders_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
 		return NULL;
-	json_t *argv = scope_argv(&scope, own ? &from->command : &run->command,
+	json_t *argv = placeholders_argv(&scope, own ? &from->command : &run->command,
 		yaml_find(own ? from->place.node : run->place.node, "command"));
 	if (!argv)
 		return NULL;
@@ -376,7 +376,7 @@ static int add(json_t *tree, const char *key, json_t *value)
 static json_t *make_plan(struct build *b, const json_t *site)
 {
 	const struct job *job = b->job;
-	struct scope setup = {&b->launch, NULL, -1, &b->ports, b->err};
+	struct placeholders setup = {&b->launch, NULL, -1, &b->ports, b->err};
 	if (check_size(b))
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor",
@@ -530,7 +530,8 @@ json_t *plan_slice(const json_t *plan, size_t node)
 		// Names are the user's words, not texts with placeholders.
 		autojson json_t *name = json_incref(json_object_get(step, "name"));
 		json_object_del(step, "name");
-		expand_tree(step, 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
+		placeholder_expand_tree(
+			step, 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
 		json_object_set(step, "name", name);
 	}
 	json_object_set_new(slice, "ranks", own);

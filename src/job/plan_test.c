@@ -1,9 +1,9 @@
 #include "base/mem.h"
-#include "base/pattern.h"
+#include "base/regex.h"
 #include "base/str.h"
 #include "job/job.h"
 #include "job/plan.h"
-#include "job/site.h"
+#include "job/site_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -238,7 +238,7 @@ static void test_missing_file(void **state)
 	assert_null(job_load("/nonexistent/job.yaml", NULL, 0, &err));
 	assert_int_equal(err.code, ERROR_USAGE);
 	assert_non_null(strstr(err.text, "/nonexistent/job.yaml"));
-	assert_null(site_load("/nonexistent/site.yaml", &err));
+	assert_null(site_file_load("/nonexistent/site.yaml", &err));
 	assert_int_equal(err.code, ERROR_USAGE);
 	job_free(NULL);
 }
@@ -268,16 +268,16 @@ static void test_progress(void **state)
 		bool done = false;
 		json_array_foreach (json_object_get(plan, "progress"), k, text) {
 			struct error err;
-			struct pattern *p = pattern_new(json_string_value(text), &err);
+			struct regex *p = regex_new(json_string_value(text), &err);
 			if (!p)
 				fail_msg("%s: %s", json_string_value(text), err.text);
-			if (!done && pattern_find(p, lines[i].text, strlen(lines[i].text))) {
+			if (!done && regex_find(p, lines[i].text, strlen(lines[i].text))) {
 				done = true;
-				found = pattern_group(p, "done") ? pattern_text(p, pattern_group(p, "done"), &len) : "";
+				found = regex_group(p, "done") ? regex_text(p, regex_group(p, "done"), &len) : "";
 				if (!lines[i].done || strncmp(found, lines[i].done, strlen(lines[i].done)) != 0)
 					fail_msg("'%s' was taken by %s", lines[i].text, json_string_value(text));
 			}
-			pattern_free(p);
+			regex_free(p);
 		}
 		if (!done && lines[i].done)
 			fail_msg("'%s' was taken by none", lines[i].text);

@@ -4,12 +4,12 @@
 #define JOB_STEPS_H
 
 #include "job/job.h"
-#include "job/scope.h"
+#include "job/placeholders.h"
 
 #include <jansson.h>
 
 // "setup" of plan.h, owned by the caller; NULL and the scope's error, see there. scope: that of a setup command.
-json_t *steps_make(const struct job *job, const struct scope *scope);
+json_t *steps_make(const struct job *job, const struct placeholders *scope);
 
 // The beginning of a command, for messages; owned by the caller.
 char *steps_title(const struct field_command *command);

@@ -1,5 +1,5 @@
 // What a node has mounted for its run: written down before it is done, so that any process can undo it.
-// It mounts nothing itself; helper/step.h does, as root.
+// It mounts nothing itself; helper/setup_step.h does, as root.
 //
 // DIR/mounts.json, in the directory of a node: [{"to": "/mnt/x", "made": "/mnt", "id": 42}, ...]. made: the first of
 // the directories that were missing; id: the kernel's number of the mount, once it is there. Nodes of one run on one

@@ -1,13 +1,13 @@
 #include "node/stage.h"
 
+#include "base/archives.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/http.h"
 #include "base/mem.h"
-#include "base/tar.h"
-#include "base/treesum.h"
+#include "base/tree_checksum.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ struct input {
 	char tree[CRYPTO_HEX]; // of a directory
 };
 
-// Tells how far an input is. A thread, because what is told of is busy in one call of fs_copy or tar_unpack.
+// Tells how far an input is. A thread, because what is told of is busy in one call of fs_copy or archives_unpack.
 struct teller {
 	pthread_t thread;
 	bool started;
@@ -178,9 +178,10 @@ static int receive_directory(struct input *in, struct error *err)
 		return error_set(err, ERROR_JOB, "it is a directory, and only a file has a sha256");
 	if (mkdir(in->fresh, 0755) < 0)
 		return error_errno(err, "cannot make directory '%s'", in->fresh);
-	if (tar_unpack_from(&(struct tar_source){.name = in->from, .read = receive, .data = in}, in->fresh, err) < 0)
+	if (archives_unpack_from(
+		    &(struct archives_source){.name = in->from, .read = receive, .data = in}, in->fresh, err) < 0)
 		return -1;
-	char rest[TAR_END];
+	char rest[ARCHIVES_END];
 	ssize_t n;
 	while ((n = receive(rest, sizeof rest, in)) > 0)
 		;
@@ -205,7 +206,7 @@ static int check_sum(struct input *in, const char *file, struct error *err)
 	if (!S_ISREG(st.st_mode) && in->sha256)
 		return error_set(err, ERROR_JOB, "it is a directory, and only a file has a sha256");
 	if (!S_ISREG(st.st_mode))
-		return treesum_make(file, in->tree, err);
+		return tree_checksum_make(file, in->tree, err);
 	if (!*in->sum && crypto_sha256_file(file, in->sum, err) < 0)
 		return -1;
 	if (in->sha256 && strcmp(in->sum, in->sha256) != 0)
@@ -240,7 +241,7 @@ static int place(struct input *in, const char *file, const char *data_dir, struc
 	if (!in->unpack)
 		return rename(in->fresh, to) < 0 ? error_errno(err, "cannot create '%s'", to) : 0;
 	uint64_t bytes = 0;
-	int rc = tar_unpack(file, to, on_unpack, in, &bytes, err);
+	int rc = archives_unpack(file, to, on_unpack, in, &bytes, err);
 	in->bytes = bytes;
 	return rc;
 }

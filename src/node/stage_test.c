@@ -17,7 +17,7 @@
 
 #define HELLO "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
-struct box {
+struct rank_container {
 	char root[32];
 	char *from, *data; // directories: where inputs are, where they go (not there yet)
 };
@@ -33,7 +33,7 @@ static void put(const char *dir, const char *name, const char *text)
 	assert_int_equal(fs_write(file, text, strlen(text), 0640, NULL), 0);
 }
 
-static void setup(struct box *box)
+static void setup(struct rank_container *box)
 {
 	strcpy(box->root, "/tmp/stage-test-XXXXXX");
 	assert_non_null(mkdtemp(box->root));
@@ -44,7 +44,7 @@ static void setup(struct box *box)
 	put(box->root, "outside", "safe");
 }
 
-static void teardown(struct box *box)
+static void teardown(struct rank_container *box)
 {
 	autofree char *outside = path(box->root, "outside");
 	autofree char *safe = fs_read(outside, 10, NULL, NULL);
@@ -54,7 +54,7 @@ static void teardown(struct box *box)
 	free(box->data);
 }
 
-static json_t *input(const struct box *box, const char *from, const char *to, const char *sha256, int unpack)
+static json_t *input(const struct rank_container *box, const char *from, const char *to, const char *sha256, int unpack)
 {
 	autofree char *whole = path(box->from, from);
 	return mem_json("{s:s, s:s, s:s, s:s?, s:b, s:s, s:b}", "name", from, "from", whole, "kind",
@@ -62,7 +62,7 @@ static json_t *input(const struct box *box, const char *from, const char *to, co
 }
 
 // Stages the list (taken); the events, one for each input tried.
-static json_t *stage(const struct box *box, json_t *inputs, int rc)
+static json_t *stage(const struct rank_container *box, json_t *inputs, int rc)
 {
 	autojson json_t *list = inputs;
 	autofile FILE *out = tmpfile();
@@ -79,7 +79,7 @@ static json_t *stage(const struct box *box, json_t *inputs, int rc)
 	return events;
 }
 
-static void expect_file(const struct box *box, const char *name, const char *want)
+static void expect_file(const struct rank_container *box, const char *name, const char *want)
 {
 	autofree char *file = path(box->data, name);
 	autofree char *text = fs_read(file, 100, NULL, NULL);
@@ -87,7 +87,7 @@ static void expect_file(const struct box *box, const char *name, const char *wan
 	assert_string_equal(text, want);
 }
 
-static void expect_none(const struct box *box, const char *name)
+static void expect_none(const struct rank_container *box, const char *name)
 {
 	autofree char *file = path(box->data, name);
 	assert_false(fs_exists(file));
@@ -107,7 +107,7 @@ static void expect_event(const json_t *event, int bytes, const char *sha256)
 		assert_null(sum);
 }
 
-static void make_tar(const struct box *box, const char *name, const char *what)
+static void make_tar(const struct rank_container *box, const char *name, const char *what)
 {
 	autofree char *command =
 		mem_printf("cd %s && tar -c%sf %s %s", box->from, str_ends(name, "gz") ? "z" : "", name, what);
@@ -116,7 +116,7 @@ static void make_tar(const struct box *box, const char *name, const char *what)
 
 static void files_and_directories_are_copied(void **state)
 {
-	struct box box;
+	struct rank_container box;
 	setup(&box);
 	autofree char *sub = path(box.from, "tree/sub");
 	assert_int_equal(fs_mkdirs(sub, 0755, NULL), 0);
@@ -146,7 +146,7 @@ static void files_and_directories_are_copied(void **state)
 
 static void archives_are_unpacked_and_not_left(void **state)
 {
-	struct box box;
+	struct rank_container box;
 	setup(&box);
 	put(box.from, "other", "other");
 	make_tar(&box, "one.tar.gz", "hello");
@@ -165,7 +165,7 @@ static void archives_are_unpacked_and_not_left(void **state)
 	teardown(&box);
 }
 
-static void refuse(struct box *box, json_t *bad, const char *place, const char *why)
+static void refuse(struct rank_container *box, json_t *bad, const char *place, const char *why)
 {
 	autojson json_t *events = stage(box,
 		mem_json(
@@ -186,7 +186,7 @@ static void refuse(struct box *box, json_t *bad, const char *place, const char *
 
 static void what_fails_is_told_and_stops(void **state)
 {
-	struct box box;
+	struct rank_container box;
 	setup(&box);
 	autofree char *sub = path(box.from, "dir");
 	assert_int_equal(mkdir(sub, 0755), 0);
@@ -211,7 +211,7 @@ static void what_fails_is_told_and_stops(void **state)
 
 static void a_link_of_an_archive_is_no_way_out(void **state)
 {
-	struct box box;
+	struct rank_container box;
 	setup(&box);
 	autofree char *link = path(box.from, "way");
 	autofree char *sub = path(box.from, "sub");

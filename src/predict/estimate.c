@@ -1,7 +1,7 @@
 #include "predict/estimate.h"
 
 #include "base/mem.h"
-#include "predict/longrun.h"
+#include "predict/series_forecast.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -355,7 +355,8 @@ static struct part regular(
 		squares += (x[i].seconds - mean) * (x[i].seconds - mean) / (double)n;
 		p->scratch[i] = (x[i].seconds - mean - slope * (x[i].end - center)) * x[i].count;
 	}
-	struct longrun l = longrun_make(p->scratch, n, left / each, (n > 1 ? least_spread : 0.1) * mean * each);
+	struct series_forecast l =
+		series_forecast_make(p->scratch, n, left / each, (n > 1 ? least_spread : 0.1) * mean * each);
 	double grain = hidden(in, turns, squares);
 	e->seen = n;
 	e->turn = mean + l.mean / each;
@@ -405,8 +406,8 @@ static void by_chance(struct part *r, double n, double rate, double mean, double
 {
 	const double z2 = 1.959964 * 1.959964;
 	double chance = z2 * n * rate * (mean * mean + variance), size = z2 * variance * n * rate * rate;
-	double few = (n - longrun_gamma(n + 0.5, 0.025)) * rate * mean,
-	       many = (longrun_gamma(n + 0.5, 0.975) - n) * rate * mean;
+	double few = (n - series_forecast_gamma(n + 0.5, 0.025)) * rate * mean,
+	       many = (series_forecast_gamma(n + 0.5, 0.975) - n) * rate * mean;
 	r->low = fmin(sqrt(few * few + chance + size), r->seconds);
 	r->high = sqrt(many * many + chance + size);
 }

@@ -1,8 +1,8 @@
 #include "predict/iterations.h"
 
+#include "base/json.h"
 #include "base/mem.h"
-#include "base/tree.h"
-#include "job/tally.h"
+#include "job/progress_parse.h"
 #include "predict/series.h"
 #include "wire/event.h"
 
@@ -50,7 +50,7 @@ static void begin(struct rank *r)
 
 static struct rank *rank_of(struct iterations *it, long rank)
 {
-	if (rank < 0 || rank >= TREE_NUMBERS)
+	if (rank < 0 || rank >= JSON_NUMBERS)
 		return NULL;
 	if ((size_t)rank >= it->nranks) {
 		size_t more = (size_t)rank + 1;
@@ -84,7 +84,7 @@ void iterations_head(struct iterations *it, long rank, double at, double done, d
 	struct rank *r = rank_of(it, rank);
 	if (!r || !isfinite(at) || !isfinite(done) || done < 0 || at < r->start) // of an attempt that is over
 		return;
-	if (!r->headed || tally_is_anew(done, total, r->done, r->total)) {
+	if (!r->headed || progress_parse_is_anew(done, total, r->done, r->total)) {
 		r->headed = true;
 		r->count = 0;
 		r->first_at = at;
@@ -111,9 +111,9 @@ void iterations_start(struct iterations *it, long rank, double at)
 
 static void add_progress(struct iterations *it, const json_t *event)
 {
-	long rank = tree_whole(event, "rank");
-	double total = tree_has(event, "total") ? tree_number(event, "total") : NAN,
-	       epoch = tree_number(event, "epoch");
+	long rank = json_whole(event, "rank");
+	double total = json_has(event, "total") ? json_number(event, "total") : NAN,
+	       epoch = json_number(event, "epoch");
 	size_t i;
 	const json_t *head;
 	json_array_foreach (json_object_get(event, "heads"), i, head)
@@ -129,10 +129,10 @@ void iterations_add(struct iterations *it, const json_t *event)
 		return;
 	}
 	if (event_is(event, "start"))
-		iterations_start(it, tree_whole(event, "rank"), tree_number(event, "ts"));
-	struct rank *r = event_is(event, "exit") ? rank_of(it, tree_whole(event, "rank")) : NULL;
+		iterations_start(it, json_whole(event, "rank"), json_number(event, "ts"));
+	struct rank *r = event_is(event, "exit") ? rank_of(it, json_whole(event, "rank")) : NULL;
 	if (r)
-		r->end = tree_number(event, "ts");
+		r->end = json_number(event, "ts");
 }
 
 long iterations_leader(const struct iterations *it)

@@ -1,10 +1,10 @@
 #include "predict/logfile.h"
 
 #include "base/mem.h"
-#include "base/pattern.h"
+#include "base/regex.h"
 #include "base/str.h"
 #include "job/plan.h"
-#include "job/tally.h"
+#include "job/progress_parse.h"
 
 #include <errno.h>
 #include <math.h>
@@ -40,9 +40,9 @@ struct head {
 };
 
 struct reader {
-	struct pattern *progress[PROGRESS_MAX], *stamps[countof(stamp_forms)], *took[countof(took_forms)], *bar;
+	struct regex *progress[PROGRESS_MAX], *stamps[countof(stamp_forms)], *took[countof(took_forms)], *bar;
 	size_t nprogress;
-	struct tally tally;
+	struct progress_parse tally;
 	double total, begun, last;
 	double stamp_grain, took_grain; // the finest that was seen
 	struct head *heads;
@@ -52,12 +52,12 @@ struct reader {
 
 // --- one line -------------------------------------------------------------------
 
-static double number(struct pattern *p, const char *name, double otherwise)
+static double number(struct regex *p, const char *name, double otherwise)
 {
 	size_t len;
-	const char *at = pattern_text(p, pattern_group(p, name), &len);
+	const char *at = regex_text(p, regex_group(p, name), &len);
 	char text[40];
-	if (!pattern_group(p, name) || !at || len >= sizeof text)
+	if (!regex_group(p, name) || !at || len >= sizeof text)
 		return otherwise;
 	memcpy(text, at, len);
 	text[len] = '\0';
@@ -66,10 +66,10 @@ static double number(struct pattern *p, const char *name, double otherwise)
 }
 
 // Seconds that a number of the last found line is a multiple of, from its digits; the finest of all stays in *grain.
-static void note_grain(struct pattern *p, const char *name, double unit, double *grain)
+static void note_grain(struct regex *p, const char *name, double unit, double *grain)
 {
 	size_t len;
-	const char *at = pattern_group(p, name) ? pattern_text(p, pattern_group(p, name), &len) : NULL, *point;
+	const char *at = regex_group(p, name) ? regex_text(p, regex_group(p, name), &len) : NULL, *point;
 	if (!at || memchr(at, 'e', len))
 		return;
 	point = memchr(at, '.', len) ? memchr(at, '.', len) : memchr(at, ',', len);
@@ -85,8 +85,8 @@ static double days(double year, double month, double day)
 static double stamp_of(struct reader *r, const char *line, size_t len)
 {
 	for (size_t i = 0; i < countof(stamp_forms); i++) {
-		struct pattern *p = r->stamps[i];
-		if (!pattern_find(p, line, len))
+		struct regex *p = r->stamps[i];
+		if (!regex_find(p, line, len))
 			continue;
 		double since = number(p, "since", NAN), year = number(p, "year", NAN);
 		note_grain(p, isnan(since) ? "second" : "since", 1, &r->stamp_grain);
@@ -104,11 +104,11 @@ static double stamp_of(struct reader *r, const char *line, size_t len)
 static double took_of(struct reader *r, const char *line, size_t len)
 {
 	for (size_t i = 0; i < countof(took_forms); i++) {
-		struct pattern *p = r->took[i];
-		if (!pattern_find(p, line, len))
+		struct regex *p = r->took[i];
+		if (!regex_find(p, line, len))
 			continue;
 		size_t n = 0;
-		const char *unit = pattern_group(p, "unit") ? pattern_text(p, pattern_group(p, "unit"), &n) : NULL;
+		const char *unit = regex_group(p, "unit") ? regex_text(p, regex_group(p, "unit"), &n) : NULL;
 		double value = number(p, "value", NAN), rate = number(p, "rate", NAN),
 		       of = !unit || *unit == 's' ? 1
 			    : *unit == 'm'        ? 1e-3
@@ -121,7 +121,7 @@ static double took_of(struct reader *r, const char *line, size_t len)
 
 static double bar_of(struct reader *r, const char *line, size_t len)
 {
-	if (!pattern_find(r->bar, line, len))
+	if (!regex_find(r->bar, line, len))
 		return NAN;
 	return number(r->bar, "hour", 0) * 3600 + number(r->bar, "minute", 0) * 60 + number(r->bar, "second", 0);
 }
@@ -135,10 +135,10 @@ static void add_head(struct reader *r, struct head h)
 	r->heads[r->count++] = h;
 }
 
-static bool read_head(struct reader *r, struct pattern *p, struct head *h)
+static bool read_head(struct reader *r, struct regex *p, struct head *h)
 {
-	struct tally_head head;
-	if (!tally_read(&r->tally, p, r->total, &head))
+	struct progress_parse_head head;
+	if (!progress_parse_line(&r->tally, p, r->total, &head))
 		return false;
 	if (head.anew)
 		r->count = 0;
@@ -172,7 +172,7 @@ static void read_line(struct reader *r, const char *line, size_t len)
 		r->last = stamp;
 	if (isnan(r->begun))
 		r->begun = stamp;
-	while (i < r->nprogress && !pattern_find(r->progress[i], line, len))
+	while (i < r->nprogress && !regex_find(r->progress[i], line, len))
 		i++;
 	if (i == r->nprogress || !read_head(r, r->progress[i], &h)) {
 		keep_nearest(r, line, len);
@@ -190,34 +190,34 @@ static int compile(struct reader *r, const char *pattern, struct error *err)
 {
 	struct error why;
 	for (size_t i = 0; i < countof(stamp_forms); i++)
-		r->stamps[i] = pattern_new(stamp_forms[i], NULL);
+		r->stamps[i] = regex_new(stamp_forms[i], NULL);
 	for (size_t i = 0; i < countof(took_forms); i++)
-		r->took[i] = pattern_new(took_forms[i], NULL);
-	r->bar = pattern_new(bar_form, NULL);
+		r->took[i] = regex_new(took_forms[i], NULL);
+	r->bar = regex_new(bar_form, NULL);
 	autojson json_t *known = plan_progress();
 	if (pattern) {
-		r->progress[r->nprogress] = pattern_new(pattern, &why);
+		r->progress[r->nprogress] = regex_new(pattern, &why);
 		if (!r->progress[r->nprogress++])
 			return error_set(err, ERROR_USAGE, "pattern '%s' %s", pattern, why.text);
-		if (!pattern_groups(r->progress[0]))
+		if (!regex_groups(r->progress[0]))
 			return error_set(err, ERROR_USAGE,
 				"pattern '%s' has no group, expected one around the number of the iteration", pattern);
 		return 0;
 	}
 	for (size_t i = 0; i < json_array_size(known); i++)
-		r->progress[r->nprogress++] = pattern_new(json_string_value(json_array_get(known, i)), NULL);
+		r->progress[r->nprogress++] = regex_new(json_string_value(json_array_get(known, i)), NULL);
 	return 0;
 }
 
 static void reader_fini(struct reader *r)
 {
 	for (size_t i = 0; i < r->nprogress; i++)
-		pattern_free(r->progress[i]);
+		regex_free(r->progress[i]);
 	for (size_t i = 0; i < countof(stamp_forms); i++)
-		pattern_free(r->stamps[i]);
+		regex_free(r->stamps[i]);
 	for (size_t i = 0; i < countof(took_forms); i++)
-		pattern_free(r->took[i]);
-	pattern_free(r->bar);
+		regex_free(r->took[i]);
+	regex_free(r->bar);
 	free(r->heads);
 	free(r->nearest);
 }

@@ -1,314 +1,181 @@
 #include "report/html.h"
 
-#include "base/crypto.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "base/tree.h"
-#include "report/images.h"
-#include "report/markup.h"
-#include "report/page.h"
-#include "report/sections.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-// --- the top ----------------------------------------------------------------
-
-static char *date_text(double ts)
+void html_escape(struct str *out, const char *content)
 {
-	time_t seconds = (time_t)ts;
-	struct tm tm;
-	char date[64] = "";
-	if (gmtime_r(&seconds, &tm))
-		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	return mem_strdup(date);
-}
-
-static void put_top(struct str *h, const json_t *report)
-{
-	str_puts(h, "<header><div class=\"wrap\"><div class=\"title\"><h1>");
-	markup_escape(h, tree_text(report, "name") ? tree_text(report, "name") : tree_text(report, "id"));
-	str_puts(h, "</h1>");
-	markup_badge(h, tree_text(report, "outcome"));
-	autofree char *date = date_text(tree_number(report, "started"));
-	str_puts(h, "</div><p class=\"sub\"><code>");
-	markup_escape(h, tree_text(report, "id"));
-	str_printf(h, "</code> <span>%s</span> <span>%zu node%s, ", date, tree_count(report, "nodes"),
-		tree_count(report, "nodes") == 1 ? "" : "s");
-	markup_escape(h, tree_text(report, "executor"));
-	if (tree_has(report, "launch") && !tree_is(report, "launch", "none")) {
-		str_puts(h, ", launched as ");
-		markup_escape(h, tree_text(report, "launch"));
-	}
-	str_puts(h, "</span></p></div></header>\n");
-}
-
-// Who, when and why, before anything else.
-static void put_failure(struct str *h, const json_t *report)
-{
-	const json_t *failure = json_object_get(report, "failure");
-	if (!tree_has(report, "failure") && !tree_has(report, "why"))
-		return;
-	if (tree_is(report, "outcome", "ok"))
-		return;
-	str_puts(h, "<section class=\"why\"><h2>");
-	markup_escape(h, tree_text(report, "why") ? tree_text(report, "why") : tree_text(failure, "why"));
-	str_puts(h, "</h2>");
-	if (json_is_object(failure)) {
-		autofree char *when = markup_seconds(failure, "t");
-		str_puts(h, "<p>");
-		if (tree_has(failure, "rank"))
-			str_printf(h, "Rank %.0f", tree_number(failure, "rank"));
-		if (tree_has(failure, "node")) {
-			str_printf(h, "%s", tree_has(failure, "rank") ? " on " : "Node ");
-			markup_escape(h, markup_node(report, failure));
-		}
-		str_printf(h, "%s%s after the start",
-			tree_has(failure, "rank") || tree_has(failure, "node") ? ", " : "", when);
-		if (tree_text(failure, "phase")) {
-			str_puts(h, ", in phase ");
-			markup_escape(h, tree_text(failure, "phase"));
-		}
-		if (tree_text(report, "why") &&
-			!tree_is(report, "outcome", "failed")) { // the run ended for another reason
-			str_puts(h, ": ");
-			markup_escape(h, tree_text(failure, "why"));
-		}
-		str_puts(h, "</p>");
-		const json_t *rank = tree_has(failure, "rank") ? json_array_get(json_object_get(report, "ranks"),
-									 (size_t)tree_whole(failure, "rank"))
-							       : NULL;
-		if (tree_count(rank, "last")) {
-			str_puts(h, "<p>Its last lines:</p>");
-			markup_lines(h, json_object_get(rank, "last"));
+	for (const char *c = content; c && *c; c++) {
+		unsigned char byte = (unsigned char)*c;
+		switch (*c) {
+		case '&':
+			str_puts(out, "&amp;");
+			break;
+		case '<':
+			str_puts(out, "&lt;");
+			break;
+		case '>':
+			str_puts(out, "&gt;");
+			break;
+		case '"':
+			str_puts(out, "&quot;");
+			break;
+		case '\'':
+			str_puts(out, "&#39;");
+			break;
+		default:
+			if (byte == 0x7f)
+				str_puts(out, "\xe2\x90\xa1");
+			else if (byte < 0x20 && byte != '\t' && byte != '\n')
+				str_printf(out, "\xe2\x90%c", 0x80 + byte); // U+2400 on: pictures of control characters
+			else
+				str_add(out, c, 1);
 		}
 	}
-	str_puts(h, "</section>\n");
 }
 
-// What the iterations foretell of a run that was stopped before its end or still goes on.
-static void put_estimate(struct str *h, const json_t *report)
+void html_json(struct str *out, const json_t *tree)
 {
-	autofree char *text = markup_estimate(report);
+	autofree char *json = json_dumps(tree, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	// '<' stands only inside texts, where this is the same character: neither </script> nor <!-- can appear.
+	for (const char *c = json; c && *c; c++) {
+		if (*c == '<')
+			str_puts(out, "\\u003c");
+		else
+			str_add(out, c, 1);
+	}
+}
+
+void html_cell(struct str *h, const char *class, const char *content)
+{
+	str_printf(h, "<td%s%s%s>", class ? " class=\"" : "", class ? class : "", class ? "\"" : "");
+	html_escape(h, content);
+	str_puts(h, "</td>");
+}
+
+// Takes content.
+void html_cell_take(struct str *h, const char *class, char *content)
+{
+	html_cell(h, class, content);
+	free(content);
+}
+
+char *html_seconds(const json_t *object, const char *name)
+{
+	// The bounds are for str_seconds, which counts in whole numbers.
+	return json_has(object, name) ? str_seconds(fmin(fmax(json_number(object, name), 0), 1e10)) : mem_strdup("");
+}
+
+char *html_bytes(const json_t *object, const char *name)
+{
+	return json_has(object, name) ? str_bytes(json_number(object, name)) : mem_strdup("");
+}
+
+char *html_count(const json_t *object, const char *name)
+{
+	return json_has(object, name) ? mem_printf("%.0f", json_number(object, name)) : mem_strdup("");
+}
+
+char *html_value(const json_t *object, const char *name)
+{
+	return json_has(object, name) ? mem_printf("%.5g", json_number(object, name)) : mem_strdup("–");
+}
+
+char *html_estimate(const json_t *report)
+{
+	const json_t *estimate = json_object_get(report, "estimate"), *total = json_object_get(estimate, "total"),
+		     *turn = json_object_get(estimate, "turn");
+	if (!json_has(estimate, "turns") || json_number(estimate, "gone") >= json_number(estimate, "turns") ||
+		!json_is_number(json_array_get(total, 0)))
+		return NULL;
+	autofree char *whole = str_seconds(json_number_value(json_array_get(total, 0))),
+		      *low = str_seconds(json_number_value(json_array_get(total, 1))),
+		      *high = str_seconds(json_number_value(json_array_get(total, 2)));
+	return mem_printf("the whole takes %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole, low, high,
+		json_number(estimate, "gone"), json_number(estimate, "turns"),
+		json_number_value(json_array_get(turn, 0)));
+}
+
+const char *html_node(const json_t *report, const json_t *item)
+{
+	const json_t *node = json_array_get(json_object_get(report, "nodes"), (size_t)json_whole(item, "node"));
+	return json_has(item, "node") ? json_text(node, "name") : NULL;
+}
+
+void html_open_table(struct str *h, const char *const *heads)
+{
+	str_puts(h, "<div class=\"scroll\"><table><thead><tr>");
+	for (; *heads; heads++) {
+		// "#Bytes" is a column of numbers.
+		str_printf(h, "<th scope=\"col\"%s>%s</th>", **heads == '#' ? " class=\"n\"" : "",
+			*heads + (**heads == '#'));
+	}
+	str_puts(h, "</tr></thead><tbody>\n");
+}
+
+void html_close_table(struct str *h, size_t rows)
+{
+	str_puts(h, "</tbody></table></div>\n");
+	if (rows > HTML_ROWS)
+		str_printf(h, "<p class=\"more\">%zu more are in report.json.</p>\n", rows - HTML_ROWS);
+}
+
+static const struct word {
+	const char *word, *class, *sign;
+} words[] = {
+	{"ok", "good", "✓"},
+	{"up", "good", "✓"},
+	{"done", "good", "✓"},
+	{"failed", "bad", "✗"},
+	{"lost", "bad", "✗"},
+	{"cancelled", "warn", "■"},
+	{"stopped", "plain", "■"},
+	{"running", "live", "▶"},
+	{"waiting", "plain", "…"},
+	{"unknown", "warn", "?"},
+};
+
+// A word never stands by its colour alone: each has its sign.
+void html_badge(struct str *h, const char *word)
+{
+	struct word w = {word ? word : "unknown", "plain", "·"};
+	for (size_t i = 0; i < countof(words); i++)
+		if (strcmp(words[i].word, w.word) == 0)
+			w = words[i];
+	str_printf(h, "<span class=\"badge %s\"><span aria-hidden=\"true\">%s</span> ", w.class, w.sign);
+	html_escape(h, w.word);
+	str_puts(h, "</span>");
+}
+
+void html_lines(struct str *h, const json_t *last)
+{
 	size_t k;
-	const json_t *doubt;
-	if (!text)
-		return;
-	str_puts(h, "<section><h2>Estimate</h2><p>");
-	if (tree_is(report, "outcome", "ok") && tree_text(report, "why")) {
-		markup_escape(h, tree_text(report, "why"));
-		str_puts(h, "; ");
+	json_t *line;
+	str_puts(h, "<pre>");
+	json_array_foreach (last, k, line) {
+		html_escape(h, json_string_value(line));
+		str_puts(h, "\n");
 	}
-	markup_escape(h, text);
-	str_puts(h, "</p>");
-	json_array_foreach (json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt) {
-		str_puts(h, "<p>Not to be trusted: ");
-		markup_escape(h, json_string_value(doubt));
-		str_puts(h, "</p>");
-	}
-	str_puts(h, "</section>\n");
+	str_puts(h, "</pre>");
 }
 
-// Takes value.
-static void tile(struct str *h, const char *name, char *value)
+char *html_base64(const unsigned char *bytes, size_t len)
 {
-	if (*value) {
-		str_printf(h, "<div><dt>%s</dt><dd>", name);
-		markup_escape(h, value);
-		str_puts(h, "</dd></div>\n");
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *out = mem_alloc((len + 2) / 3 * 4 + 1);
+	size_t at = 0;
+	for (size_t i = 0; i < len; i += 3) {
+		unsigned word = (unsigned)bytes[i] << 16;
+		word |= i + 1 < len ? (unsigned)bytes[i + 1] << 8 : 0;
+		word |= i + 2 < len ? (unsigned)bytes[i + 2] : 0;
+		out[at++] = letters[word >> 18];
+		out[at++] = letters[word >> 12 & 63];
+		out[at++] = i + 1 < len ? letters[word >> 6 & 63] : '=';
+		out[at++] = i + 2 < len ? letters[word & 63] : '=';
 	}
-	free(value);
-}
-
-static char *iteration_text(const json_t *report)
-{
-	const json_t *iterations = json_object_get(report, "iterations");
-	const json_t *series = json_object_get(iterations, "series");
-	size_t k, count = 0;
-	json_t *item;
-	json_array_foreach (json_object_get(report, "metrics"), k, item)
-		if (tree_is(item, "name", tree_text(iterations, "metric")))
-			series = json_object_get(item, "series");
-	double sum = 0;
-	json_array_foreach (series, k, item) {
-		if (tree_has(item, "mean")) {
-			sum += tree_number(item, "mean");
-			count++;
-		}
-	}
-	return count ? str_seconds(sum / (double)count) : mem_strdup("");
-}
-
-static void put_tiles(struct str *h, const json_t *report)
-{
-	const json_t *ranks = json_object_get(report, "ranks"), *outputs = json_object_get(report, "outputs");
-	size_t k, ok = 0;
-	double bytes = 0;
-	json_t *item;
-	bool well = tree_is(report, "outcome", "ok"); // then those that were told to stop had done what they were for
-	json_array_foreach (ranks, k, item)
-		ok += tree_is(item, "state", "ok") || (well && tree_is(item, "state", "stopped"));
-	json_array_foreach (outputs, k, item)
-		bytes += tree_number(item, "bytes");
-	autofree char *size = str_bytes(bytes);
-	str_puts(h, "<dl class=\"tiles\">\n");
-	tile(h, "Total", markup_seconds(report, "seconds"));
-	tile(h, "Mean over nodes", markup_seconds(report, "mean_seconds"));
-	tile(h, "Mean iteration", iteration_text(report));
-	tile(h, "Ranks that ended well", mem_printf("%zu of %zu", ok, json_array_size(ranks)));
-	if (json_array_size(outputs))
-		tile(h, "Outputs",
-			mem_printf("%zu file%s, %s", json_array_size(outputs), json_array_size(outputs) == 1 ? "" : "s",
-				size));
-	if (tree_number(report, "attempt") > 1)
-		tile(h, "Attempts", markup_count(report, "attempt"));
-	str_puts(h, "</dl>\n");
-}
-
-// --- metrics ----------------------------------------------------------------
-
-static void put_metrics(struct str *h, const json_t *report)
-{
-	static const char *const heads[] = {
-		"Metric", "#Rank", "#Last", "#Lowest", "#Highest", "#Mean", "#Values", NULL};
-	const json_t *metrics = json_object_get(report, "metrics");
-	if (!json_array_size(metrics) && !tree_has(report, "iterations"))
-		return;
-	str_puts(h, "<section><div class=\"bar\"><h2>Metrics</h2><div id=\"axis\"></div></div><div class=\"charts\" "
-		    "id=\"metrics\"></div>\n");
-	if (!json_array_size(metrics)) {
-		str_puts(h, "</section>\n");
-		return;
-	}
-	str_puts(h, "<details id=\"values\" open><summary>Values</summary>");
-	markup_open_table(h, heads);
-	size_t i, k, rows = 0;
-	json_t *metric, *series;
-	json_array_foreach (metrics, i, metric) {
-		json_array_foreach (json_object_get(metric, "series"), k, series) {
-			if (rows++ >= MARKUP_ROWS)
-				continue;
-			str_puts(h, "<tr><th scope=\"row\">");
-			markup_escape(h, tree_text(metric, "name"));
-			if (tree_text(metric, "unit")) {
-				str_puts(h, " <small>");
-				markup_escape(h, tree_text(metric, "unit"));
-				str_puts(h, "</small>");
-			}
-			str_puts(h, "</th>");
-			markup_cell_take(h, "n", markup_count(series, "rank"));
-			static const char *const members[] = {"last", "min", "max", "mean"};
-			for (size_t m = 0; m < countof(members); m++)
-				markup_cell_take(h, "n", markup_value(series, members[m]));
-			markup_cell_take(h, "n", markup_count(series, "count"));
-			str_puts(h, "</tr>\n");
-		}
-	}
-	markup_close_table(h, rows);
-	str_puts(h, "</details></section>\n");
-}
-
-static void put_images(struct str *h, const json_t *report, const struct run *run)
-{
-	const json_t *images = json_object_get(report, "images");
-	size_t k, shown = 0;
-	json_t *image;
-	autostr struct str grid = {0};
-	json_array_foreach (images, k, image) {
-		autofree char *uri =
-			run && json_is_true(json_object_get(image, "shown")) ? images_uri(run, image) : NULL;
-		if (!uri)
-			continue;
-		const char *path = tree_text(image, "path") + strlen("outputs/");
-		str_printf(&grid, "<figure><img loading=\"lazy\" src=\"%s\" alt=\"", uri);
-		markup_escape(&grid, path);
-		str_puts(&grid, "\"><figcaption>");
-		markup_escape(&grid, path);
-		str_puts(&grid, "</figcaption></figure>\n");
-		shown++;
-	}
-	if (!shown)
-		return;
-	str_printf(h, "<section><h2>Images</h2><div class=\"images\">%s</div>", grid.text);
-	if (shown < json_array_size(images))
-		str_printf(h, "<p class=\"more\">%zu of %zu images; the others are below outputs/.</p>", shown,
-			json_array_size(images));
-	str_puts(h, "</section>\n");
-}
-
-// --- the page ---------------------------------------------------------------
-
-// What the script draws: the curves, and whose they are.
-static void put_data(struct str *h, const json_t *report)
-{
-	static const char *const members[] = {"metrics", "iterations", "samples", "seconds"};
-	autojson json_t *data = json_object();
-	for (size_t i = 0; i < countof(members); i++)
-		json_object_set(data, members[i], json_object_get(report, members[i]));
-	json_t *nodes = json_array();
-	json_object_set_new(data, "nodes", nodes);
-	size_t k;
-	json_t *node;
-	json_array_foreach (json_object_get(report, "nodes"), k, node)
-		json_array_append_new(
-			nodes, mem_json("{s:O?, s:O?, s:O?}", "name", json_object_get(node, "name"), "cpus",
-				       json_object_get(node, "cpus"), "memory", json_object_get(node, "memory")));
-	str_puts(h, "<script type=\"application/json\" id=\"data\">");
-	markup_json(h, data);
-	str_puts(h, "</script>\n");
-}
-
-// Only our own script may run, by its hash: whatever a rank has printed stays text even if an escape were forgotten.
-static void put_head(struct str *h, const json_t *report)
-{
-	char hex[CRYPTO_HEX];
-	unsigned char sum[32];
-	crypto_sha256(page_js, strlen(page_js), hex);
-	for (size_t i = 0; i < sizeof(sum); i++) {
-		char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-		sum[i] = (unsigned char)strtoul(pair, NULL, 16);
-	}
-	autofree char *hash = markup_base64(sum, sizeof(sum));
-	str_printf(h,
-		"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
-		"'unsafe-inline'; "
-		"script-src 'sha256-%s'; base-uri 'none'; form-action 'none'\">\n"
-		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" "
-		"content=\"light "
-		"dark\">\n<title>",
-		hash);
-	markup_escape(h, tree_text(report, "name"));
-	str_puts(h, ": ");
-	markup_escape(h, tree_text(report, "outcome"));
-	str_puts(h, "</title>\n<style>\n");
-	str_puts(h, page_css);
-	str_puts(h, "</style></head>\n<body>\n");
-}
-
-char *html_make(const json_t *report, const struct run *run)
-{
-	struct str h = {0};
-	put_head(&h, report);
-	put_top(&h, report);
-	str_puts(&h, "<main class=\"wrap\">\n");
-	put_failure(&h, report);
-	put_tiles(&h, report);
-	put_estimate(&h, report);
-	put_metrics(&h, report);
-	put_images(&h, report, run);
-	sections_timeline(&h, report);
-	sections_ranks(&h, report);
-	sections_nodes(&h, report);
-	sections_preflight(&h, report);
-	sections_files(&h, report);
-	sections_trouble(&h, report);
-	str_puts(&h, "</main>\n<footer class=\"wrap\">Made by muster ");
-	markup_escape(&h, tree_text(report, "version"));
-	str_puts(&h, " from the run's own files. This page needs no network.</footer>\n");
-	put_data(&h, report);
-	str_puts(&h, "<script>");
-	str_puts(&h, page_js);
-	str_puts(&h, "</script></body></html>\n");
-	return str_steal(&h);
+	return out;
 }

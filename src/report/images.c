@@ -1,10 +1,10 @@
 #include "report/images.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
-#include "report/markup.h"
+#include "report/html.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -147,8 +147,8 @@ json_t *images_find(const struct run *run, size_t budget)
 // be shown.
 char *images_uri(const struct run *run, const json_t *image)
 {
-	const char *path = tree_text(image, "path");
-	const char *type = tree_text(image, "type");
+	const char *path = json_text(image, "path");
+	const char *type = json_text(image, "type");
 	size_t len = (size_t)json_integer_value(json_object_get(image, "bytes"));
 	autoclose int dir = open(run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	autoclose int fd = dir < 0 ? -1 : fs_open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0, NULL);
@@ -161,7 +161,7 @@ char *images_uri(const struct run *run, const json_t *image)
 	for (size_t i = 0; i < countof(types); i++)
 		if (have == len && strcmp(types[i].type, type) == 0 && len >= types[i].len &&
 			memcmp(bytes, types[i].magic, types[i].len) == 0) {
-			autofree char *letters = markup_base64(bytes, len);
+			autofree char *letters = html_base64(bytes, len);
 			return mem_printf("data:%s;base64,%s", type, letters);
 		}
 	return NULL;

@@ -2,13 +2,13 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/tree.h"
-#include "report/digest.h"
-#include "report/html.h"
 #include "report/images.h"
-#include "report/text.h"
+#include "report/report_data.h"
+#include "report/report_html.h"
+#include "report/report_text.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -33,18 +33,18 @@ static char *why_lost(const json_t *control)
 // A controller that is just beginning has not said yet that it is there.
 static bool is_young(const json_t *tree, const json_t *control)
 {
-	return !control && clock_wall() - tree_number(tree, "started") < YOUNG;
+	return !control && clock_wall() - json_number(tree, "started") < YOUNG;
 }
 
 // Without an end event the run is still going, or nobody is left to end it.
 static void judge(json_t *tree, bool alive, const json_t *control)
 {
-	if (tree_text(tree, "outcome"))
+	if (json_text(tree, "outcome"))
 		return;
 	alive |= is_young(tree, control);
 	json_object_set_new(tree, "outcome", json_string(alive ? "running" : "lost"));
 	if (alive) {
-		json_object_set_new(tree, "seconds", json_real(clock_wall() - tree_number(tree, "started")));
+		json_object_set_new(tree, "seconds", json_real(clock_wall() - json_number(tree, "started")));
 	} else {
 		autofree char *why = why_lost(control);
 		json_object_set_new(tree, "why", json_string(why));
@@ -59,28 +59,28 @@ static void judge_nodes(json_t *tree)
 	size_t k;
 	json_t *node;
 	json_array_foreach (json_object_get(tree, "nodes"), k, node)
-		if (tree_is(node, "state", "up") && !tree_is(tree, "outcome", "running"))
+		if (json_is(node, "state", "up") && !json_is(tree, "outcome", "running"))
 			json_object_set_new(
-				node, "state", json_string(tree_is(tree, "state", "done") ? "done" : "unknown"));
+				node, "state", json_string(json_is(tree, "state", "done") ? "done" : "unknown"));
 }
 
 static void judge_ranks(json_t *tree)
 {
-	bool over = !tree_is(tree, "outcome", "running");
+	bool over = !json_is(tree, "outcome", "running");
 	size_t k;
 	json_t *rank;
 	json_array_foreach (json_object_get(tree, "ranks"), k, rank) {
-		if (over && tree_is(rank, "state", "running"))
+		if (over && json_is(rank, "state", "running"))
 			json_object_set_new(rank, "state", json_string("unknown"));
 		// The agent told the first failure as an event; if it could not, the first rank that failed is the one.
-		if (!tree_has(tree, "failure") && tree_is(rank, "state", "failed") &&
-			tree_is(tree, "outcome", "failed")) {
+		if (!json_has(tree, "failure") && json_is(rank, "state", "failed") &&
+			json_is(tree, "outcome", "failed")) {
 			autofree char *how =
-				tree_has(rank, "signal")
-					? mem_printf("killed by signal %d", (int)tree_whole(rank, "signal"))
-					: mem_printf("exit status %d", (int)tree_whole(rank, "status"));
+				json_has(rank, "signal")
+					? mem_printf("killed by signal %d", (int)json_whole(rank, "signal"))
+					: mem_printf("exit status %d", (int)json_whole(rank, "status"));
 			json_object_set_new(tree, "failure",
-				mem_json("{s:f, s:s, s:i, s:O*, s:s}", "t", tree_number(rank, "ended"), "phase", "run",
+				mem_json("{s:f, s:s, s:i, s:O*, s:s}", "t", json_number(rank, "ended"), "phase", "run",
 					"rank", (int)k, "node", json_object_get(rank, "node"), "why", how));
 		}
 	}
@@ -94,9 +94,9 @@ static double run_phase(const json_t *tree, const json_t *node)
 	size_t k;
 	json_t *phase;
 	json_array_foreach (json_object_get(tree, "phases"), k, phase) {
-		bool ours = node ? json_equal(json_object_get(phase, "node"), node) : !tree_has(phase, "node");
-		if (ours && tree_is(phase, "name", "run") && tree_has(phase, "seconds"))
-			seconds = (seconds < 0 ? 0 : seconds) + tree_number(phase, "seconds");
+		bool ours = node ? json_equal(json_object_get(phase, "node"), node) : !json_has(phase, "node");
+		if (ours && json_is(phase, "name", "run") && json_has(phase, "seconds"))
+			seconds = (seconds < 0 ? 0 : seconds) + json_number(phase, "seconds");
 	}
 	return seconds;
 }
@@ -110,8 +110,8 @@ static void add_totals(json_t *tree)
 	json_t *node;
 	json_array_foreach (json_object_get(tree, "nodes"), k, node) {
 		double seconds = -1;
-		if (tree_has(node, "joined") && tree_has(node, "collected"))
-			seconds = tree_number(node, "collected") - tree_number(node, "joined");
+		if (json_has(node, "joined") && json_has(node, "collected"))
+			seconds = json_number(node, "collected") - json_number(node, "joined");
 		if (seconds < 0)
 			seconds = run_phase(tree, json_object_get(node, "node"));
 		if (seconds < 0)
@@ -160,8 +160,8 @@ static void add_outputs(json_t *tree, const struct run *run)
 		if (fd < 0 || fstat(fd, &st) < 0)
 			continue;
 		json_object_set_new(rank, "bytes", json_integer(st.st_size));
-		if (!tree_count(rank, "last") &&
-			(tree_is(rank, "state", "failed") || tree_is(rank, "state", "unknown"))) {
+		if (!json_count(rank, "last") &&
+			(json_is(rank, "state", "failed") || json_is(rank, "state", "unknown"))) {
 			json_t *last = last_lines(fd, st.st_size);
 			if (last)
 				json_object_set_new(rank, "last", last);
@@ -169,12 +169,12 @@ static void add_outputs(json_t *tree, const struct run *run)
 	}
 }
 
-static json_t *make(const struct run *run, enum digest_depth depth, struct error *err)
+static json_t *make(const struct run *run, enum report_data_depth depth, struct error *err)
 {
 	// Asked before the log is read: a controller that ends in between has written its end by then.
 	json_t *control = NULL;
 	bool alive = run_alive(run, &control);
-	json_t *tree = digest_make(run, depth, err);
+	json_t *tree = report_data_make(run, depth, err);
 	if (tree) {
 		json_object_set_new(tree, "id", json_string(run->id));
 		judge(tree, alive, control);
@@ -189,7 +189,7 @@ static json_t *make(const struct run *run, enum digest_depth depth, struct error
 
 json_t *report_make(const struct run *run, struct error *err)
 {
-	json_t *tree = make(run, DIGEST_ALL, err);
+	json_t *tree = make(run, REPORT_DATA_ALL, err);
 	if (tree)
 		json_object_set_new(tree, "images", images_find(run, IMAGE_BYTES));
 	return tree;
@@ -207,7 +207,7 @@ json_t *report_summary(const struct run *run, struct error *err)
 		"samples", "inputs", "outputs", "setup", "preflight", "iterations", "refused", NULL};
 	static const char *const curves[] = {"points", NULL};
 	static const char *const details[] = {"argv", "facts", NULL};
-	json_t *tree = make(run, DIGEST_LATEST, err);
+	json_t *tree = make(run, REPORT_DATA_LATEST, err);
 	drop(tree, heavy);
 	size_t i, k;
 	json_t *metric, *item;
@@ -263,15 +263,15 @@ json_t *report_brief(const struct run *run, struct error *err)
 	n = read_at(fd, bytes, size > BRIEF_BYTES ? size - BRIEF_BYTES : 0);
 	autojson json_t *last = n > 0 ? last_event(bytes, (size_t)n) : NULL;
 	json_t *tree = mem_json("{s:s, s:s?, s:s?, s:n, s:n, s:n, s:O?, s:O?, s:f, s:n}", "id", run->id, "name",
-		tree_text(first, "name"), "executor", tree_text(first, "executor"), "outcome", "why", "exit", "nodes",
+		json_text(first, "name"), "executor", json_text(first, "executor"), "outcome", "why", "exit", "nodes",
 		json_object_get(first, "nodes"), "size", json_object_get(first, "size"), "started",
-		tree_number(first, "ts"), "seconds");
+		json_number(first, "ts"), "seconds");
 	if (event_is(last, "end")) {
 		static const char *const members[] = {"outcome", "why", "exit", "seconds"};
 		for (size_t i = 0; i < countof(members); i++)
 			json_object_set(tree, members[i], json_object_get(last, members[i]));
 	} else {
-		json_object_set_new(tree, "last", json_real(tree_number(last, "ts") - tree_number(first, "ts")));
+		json_object_set_new(tree, "last", json_real(json_number(last, "ts") - json_number(first, "ts")));
 	}
 	judge(tree, alive, control);
 	json_object_del(tree, "last");
@@ -283,12 +283,12 @@ json_t *report_brief(const struct run *run, struct error *err)
 
 char *report_text(const json_t *report)
 {
-	return text_make(report);
+	return report_text_make(report);
 }
 
 char *report_html(const json_t *report, const struct run *run)
 {
-	return html_make(report, run);
+	return report_html_make(report, run);
 }
 
 static int write_file(const struct run *run, const char *name, const char *content, struct error *err)
@@ -309,9 +309,9 @@ int report_write(const struct run *run, struct error *err)
 	if (write_file(run, "report.html", html, err) < 0)
 		return -1;
 	autofree char *times =
-		tree_has(report, "mean_seconds")
-			? mem_printf("%s: %.3f\n", tree_text(report, "name") ? tree_text(report, "name") : run->id,
-				  tree_number(report, "mean_seconds"))
+		json_has(report, "mean_seconds")
+			? mem_printf("%s: %.3f\n", json_text(report, "name") ? json_text(report, "name") : run->id,
+				  json_number(report, "mean_seconds"))
 			: mem_strdup("");
 	return write_file(run, "times.txt", times, err);
 }

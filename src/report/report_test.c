@@ -1,9 +1,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
-#include "base/tree.h"
 #include "report/report.h"
 #include "wire/event.h"
 

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "tui/glyph.h"
+#include "tui/terminal_text.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 #define ERASE_BELOW "\033[J"
 
 struct screen {
-	struct outlet *outlet;
+	struct nonblocking_writer *writer;
 	struct str above; // lines that wait to scroll by
 	struct str panel; // as it was drawn last; the cursor is at the end of its last line
 };
@@ -52,12 +52,12 @@ static void on_deadly(int number)
 
 bool screen_is_front(const struct screen *s)
 {
-	return tcgetpgrp(s->outlet->fd) == getpgrp();
+	return tcgetpgrp(s->writer->fd) == getpgrp();
 }
 
 void screen_enter(struct screen *s)
 {
-	terminal.fd = s->outlet->fd;
+	terminal.fd = s->writer->fd;
 	terminal.taken = 1;
 	// A process in the background would be stopped for this.
 	if (!terminal.echo_off && screen_is_front(s) && tcgetattr(terminal.fd, &terminal.saved) == 0) {
@@ -65,7 +65,7 @@ void screen_enter(struct screen *s)
 		quiet.c_lflag &= ~(tcflag_t)ECHO;
 		terminal.echo_off = tcsetattr(terminal.fd, TCSANOW, &quiet) == 0;
 	}
-	outlet_write(s->outlet, HIDE_CURSOR, strlen(HIDE_CURSOR));
+	nonblocking_writer_write(s->writer, HIDE_CURSOR, strlen(HIDE_CURSOR));
 	s->panel.len = 0; // whatever stands there now is somebody else's
 }
 
@@ -75,10 +75,10 @@ void screen_leave(struct screen *s)
 	restore_terminal();
 }
 
-struct screen *screen_open(struct outlet *outlet)
+struct screen *screen_open(struct nonblocking_writer *writer)
 {
 	struct screen *s = mem_alloc(sizeof *s);
-	s->outlet = outlet;
+	s->writer = writer;
 	struct sigaction action = {.sa_handler = on_deadly};
 	for (size_t i = 0; i < countof(deadly); i++)
 		sigaction(deadly[i], &action, &old_actions[i]);
@@ -103,7 +103,7 @@ void screen_size(const struct screen *s, size_t *width, size_t *height)
 	struct winsize size;
 	*width = 80;
 	*height = 24;
-	if (ioctl(s->outlet->fd, TIOCGWINSZ, &size) < 0)
+	if (ioctl(s->writer->fd, TIOCGWINSZ, &size) < 0)
 		return;
 	*width = size.ws_col ? size.ws_col : *width;
 	*height = size.ws_row ? size.ws_row : *height;
@@ -122,7 +122,7 @@ static size_t rows(const struct screen *s)
 	screen_size(s, &width, &height);
 	for (const char *at = s->panel.text; at && at < s->panel.text + s->panel.len;) {
 		const char *newline = strchr(at, '\n');
-		size_t columns = glyph_width(at, (size_t)(newline - at));
+		size_t columns = terminal_text_width(at, (size_t)(newline - at));
 		count += columns > width ? (columns + width - 1) / width : 1;
 		at = newline + 1;
 	}
@@ -163,5 +163,5 @@ void screen_draw(struct screen *s, const char *lines)
 	str_fini(&s->above);
 	s->panel.len = 0;
 	str_puts(&s->panel, lines);
-	outlet_write(s->outlet, out.text, out.len);
+	nonblocking_writer_write(s->writer, out.text, out.len);
 }

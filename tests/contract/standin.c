@@ -12,9 +12,9 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "helper/bridge.h"
-#include "helper/broom.h"
-#include "helper/hold.h"
-#include "node/limits.h"
+#include "helper/leftovers.h"
+#include "helper/pause.h"
+#include "node/rank_cgroup.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -61,15 +61,15 @@ static void say_hello(json_t *config)
 			(int)json_integer_value(json_object_get(config, "node")));
 	const json_t *limits = json_object_get(config, "limits");
 	const char *run = json_string_value(json_object_get(config, "run"));
-	autojson json_t *groups = limits_where(limits, run, NULL);
+	autojson json_t *groups = rank_cgroup_where(limits, run, NULL);
 	autojson json_t *me = mem_json("{s:i, s:I, s:O}", "pid", (int)getpid(), "started",
 		(json_int_t)proc_started(getpid()), "cgroups", groups);
 	autofree char *text = json_dumps(me, 0);
 	mkdir(dir, 0700);
 	fs_write(mine, text, strlen(text), 0600, NULL);
-	autofree char *procs =
-		limits ? limits_make(limits, run, (size_t)json_integer_value(json_object_get(config, "node")), NULL)
-		       : NULL;
+	autofree char *procs = limits ? rank_cgroup_make(limits, run,
+						(size_t)json_integer_value(json_object_get(config, "node")), NULL)
+				      : NULL;
 	if (procs)
 		json_object_set_new(config, "cgroups", json_string(procs));
 	char space[64] = "";
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		return strcmp(argv[1], "bridge") ? digest() : bridge_main();
 	if (argc == 3)
-		return strcmp(argv[1], "hold") ? broom_main(argv[2], *argv[1] == 's') : hold_main(atof(argv[2]));
+		return strcmp(argv[1], "hold") ? leftovers_main(argv[2], *argv[1] == 's') : pause_main(atof(argv[2]));
 	autofree char *words = wish("speaks");
 	if (words) {
 		puts(words);

@@ -1,7 +1,7 @@
 // What a node asks of the inputs: JSON messages, one a line, each followed by a look at what would be sent.
 #include "base/fs.h"
 #include "base/mem.h"
-#include "controller/supply.h"
+#include "controller/input_server.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char root[] = "/tmp/ask-fuzz-XXXXXX";
 static struct loop *loop;
-static struct supply *supply;
+static struct input_server *supply;
 static json_t *plan;
 static size_t answers;
 
@@ -39,13 +39,13 @@ static void on_fetched(json_t *event, void *data)
 	json_decref(event);
 }
 
-static const struct supply_ops ops = {on_send, on_wake, on_bad, on_fetched};
+static const struct input_server_ops ops = {on_send, on_wake, on_bad, on_fetched};
 
 static void clean_up(void)
 {
-	supply_stop(supply);
+	input_server_stop(supply);
 	loop_free(loop);
-	supply_free(supply);
+	input_server_free(supply);
 	json_decref(plan);
 	fs_remove(root, NULL);
 }
@@ -61,11 +61,11 @@ static void set_up(void)
 		"from", "http://x/y", "name", "y", "kind", "path", "from", file, "name", "file", "kind", "path", "from",
 		root, "name", "root");
 	loop = loop_new(0, NULL);
-	supply = supply_new(loop, plan, root, NULL, &ops, NULL, NULL);
+	supply = input_server_new(loop, plan, root, NULL, &ops, NULL, NULL);
 	atexit(clean_up);
 	for (int i = 1; i <= 2; i++) {
 		autojson json_t *msg = mem_json("{s:i, s:i, s:i}", "input", i, "from", 0, "until", 0);
-		supply_ask(supply, 0, msg);
+		input_server_ask(supply, 0, msg);
 		while (answers < (size_t)i)
 			loop_run(loop);
 	}
@@ -80,13 +80,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		line = line ? line : end;
 		autojson json_t *msg = json_loadb((const char *)data, (size_t)(line - data), 0, NULL);
 		if (json_is_object(msg))
-			supply_ask(supply, 0, msg);
+			input_server_ask(supply, 0, msg);
 		char buf[100];
 		uint32_t stream;
 		uint64_t offset;
-		size_t n = supply_fill(supply, 0, &stream, &offset, buf, sizeof buf);
-		assert(n <= sizeof buf && (n == 0 || stream == SUPPLY_STREAMS + 1 || stream == SUPPLY_STREAMS + 2));
-		assert(n == 0 || stream != SUPPLY_STREAMS + 1 ||
+		size_t n = input_server_fill(supply, 0, &stream, &offset, buf, sizeof buf);
+		assert(n <= sizeof buf &&
+			(n == 0 || stream == INPUT_SERVER_STREAMS + 1 || stream == INPUT_SERVER_STREAMS + 2));
+		assert(n == 0 || stream != INPUT_SERVER_STREAMS + 1 ||
 			(offset + n <= 10 && memcmp(buf, "0123456789" + offset, n) == 0));
 		data = line + 1;
 	}

@@ -2,7 +2,7 @@
 // wire), two bytes of length, then that many bytes.
 #include "base/fs.h"
 #include "base/mem.h"
-#include "controller/inbox.h"
+#include "controller/node_streams.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -31,7 +31,7 @@ static void on_text(const char *why, void *data)
 	assert(*why);
 }
 
-static const struct inbox_ops ops = {on_event, on_text, on_text};
+static const struct node_streams_ops ops = {on_event, on_text, on_text};
 
 static void clean_up(void)
 {
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!run)
 		set_up();
-	struct inbox *inbox = inbox_new(run, NODE, FIRST, COUNT, &ops, NULL);
+	struct node_streams *inbox = node_streams_new(run, NODE, FIRST, COUNT, &ops, NULL);
 	uint64_t have[256] = {0};
 	while (size >= 3) {
 		uint8_t kind = data[0];
@@ -86,16 +86,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			n -= HEADER;
 		}
 		struct error err = {0};
-		if (inbox_take(inbox, stream, offset, bytes, n, &fresh, &err) < 0)
+		if (node_streams_take(inbox, stream, offset, bytes, n, &fresh, &err) < 0)
 			assert(err.text[0]);
 		assert(fresh <= n);
 		have[kind] += fresh;
 		data += len;
 		size -= len;
 	}
-	autojson json_t *acks = inbox_acks(inbox, true);
-	inbox_is_complete(inbox);
-	inbox_free(inbox);
+	autojson json_t *acks = node_streams_acks(inbox, true);
+	node_streams_is_complete(inbox);
+	node_streams_free(inbox);
 	check_outputs();
 	return 0;
 }

@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "job/job.h"
 #include "job/plan.h"
-#include "job/site.h"
+#include "job/site_file.h"
 #include "reference.h"
 
 #include <dirent.h>
@@ -84,7 +84,8 @@ static json_t *plan_of(const char *text, size_t len, const char *name, struct er
 {
 	struct options options = {0};
 	read_options(text, &options);
-	autojson json_t *site = options.site ? site_parse(options.site, strlen(options.site), "site.yaml", err) : NULL;
+	autojson json_t *site =
+		options.site ? site_file_parse(options.site, strlen(options.site), "site.yaml", err) : NULL;
 	struct job *job = NULL;
 	if (!options.site || site)
 		job = job_parse(text, len, name, (const char *const *)options.sets, options.nsets, err);

@@ -1,0 +1,485 @@
+#include "controller/lifecycle.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "controller/budget.h"
+#include "job/plan.h"
+#include "wire/event.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Nodes that leave are waited for as long as bytes come from them; this is how long silence may last.
+static const double silence_max = 20;
+// A node that dialled off and whose process is dead gets no lease.
+static const double look_soon = 0.01, look_again = 0.2;
+
+// --- the record -----------------------------------------------------------------
+
+void lifecycle_set_outcome(struct lifecycle *c, const char *outcome, int exit, const char *why)
+{
+	if (c->outcome)
+		return;
+	c->outcome = outcome;
+	c->exit = exit;
+	c->why = why ? mem_strdup(why) : NULL;
+}
+
+// What went wrong after all ranks had ended well.
+void lifecycle_override_outcome(struct lifecycle *c, const char *outcome, int exit, const char *why)
+{
+	if (c->outcome && strcmp(c->outcome, "ok") == 0)
+		c->outcome = NULL;
+	lifecycle_set_outcome(c, outcome, exit, why);
+}
+
+void lifecycle_on_write_error(const char *why, void *data)
+{
+	struct lifecycle *c = data;
+	if (c->broken)
+		return;
+	c->broken = true;
+	lifecycle_override_outcome(c, "failed", ERROR_SYSTEM, why);
+	lifecycle_dispatch(c, HAPPENS_FAIL, why);
+}
+
+void lifecycle_record(struct lifecycle *c, json_t *event)
+{
+	struct error err = {0};
+	if (run_event(c->run, event, &err) < 0)
+		lifecycle_on_write_error(err.text, c);
+	json_decref(event);
+}
+
+double lifecycle_seconds_since(const struct lifecycle *c, const char *name)
+{
+	return clock_mono() - json_number_value(json_object_get(c->began, name));
+}
+
+void lifecycle_phase_end(struct lifecycle *c, const char *name)
+{
+	if (json_object_del(c->open, name) == 0)
+		lifecycle_record(c, event_make("phase", "s:s, s:s, s:f", "name", name, "edge", "end", "seconds",
+					    lifecycle_seconds_since(c, name)));
+}
+
+void lifecycle_phase_begin(struct lifecycle *c, const char *name)
+{
+	json_object_set_new(c->began, name, json_real(clock_mono()));
+	json_object_set_new(c->open, name, json_true());
+	lifecycle_record(c, event_make("phase", "s:s, s:s", "name", name, "edge", "begin"));
+}
+
+static void end_phases(struct lifecycle *c)
+{
+	for (void *i; (i = json_object_iter(c->open));) {
+		autofree char *name = mem_strdup(json_object_iter_key(i));
+		lifecycle_phase_end(c, name);
+	}
+}
+
+// --- what the table asks for ------------------------------------------------------
+
+static void on_worker_up(int result, const struct error *err, void *data)
+{
+	struct lifecycle *c = data;
+	c->up_done = true;
+	if (result < 0 && c->state == STATE_HOLDING) {
+		lifecycle_record(c, event_make("warn", "s:s", "why", err->text));
+		lifecycle_phase_end(c, "bring-up");
+		persistent_cluster_failed(c->keep, err->text);
+	} else if (result < 0 && !c->down_wanted) {
+		lifecycle_set_outcome(c, "failed", ERROR_SYSTEM, err->text);
+		lifecycle_record(c, event_make("fail", "s:s, s:s", "phase", "bring-up", "why", err->text));
+		lifecycle_dispatch(c, HAPPENS_FAIL, err->text);
+	} else if (c->keep)
+		persistent_cluster_check(c->keep);
+	lifecycle_check_nodes_gone(c); // when it was cancelled nobody else will ask again
+}
+
+static void act_up(struct lifecycle *c)
+{
+	c->up_done = false;
+	lifecycle_phase_begin(c, "bring-up");
+	lifecycle_record(
+		c, event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->name));
+	loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
+	worker_thread_start(c->worker, c->options->executor->up, &c->cluster, on_worker_up, c);
+}
+
+static void act_hold(struct lifecycle *c)
+{
+	loop_timer_cancel(c->deadline);
+	lifecycle_phase_end(c, "bring-up");
+	persistent_cluster_held(c->keep);
+}
+
+static void act_drain(struct lifecycle *c)
+{
+	persistent_cluster_drain(c->keep);
+}
+
+// Who the nodes are, which is the same for all of them.
+static struct conn_message *peers_of(struct lifecycle *c)
+{
+	json_t *peers = json_array();
+	for (size_t i = 0; i < c->membership.nnodes; i++) {
+		const json_t *h = c->membership.nodes[i].said;
+		json_array_append_new(
+			peers, mem_json("{s:i, s:O, s:O, s:O, s:O*}", "node", (int)i, "name",
+				       json_object_get(h, "name"), "address", json_object_get(h, "address"), "port",
+				       json_object_get(h, "port"), "addresses", json_object_get(h, "addresses")));
+	}
+	autojson json_t *msg = mem_json("{s:s, s:o}", "msg", "peers", "peers", peers);
+	return conn_message_new(msg);
+}
+
+void lifecycle_send_launch(struct lifecycle *c, size_t node)
+{
+	autojson json_t *slice = plan_slice(c->plan, node);
+	json_object_del(slice, "nodes"); // as long as the run is wide, and of no use to one of them
+	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt,
+		"plan", slice, "nonce", c->nonce, "preflight_only", c->options->preflight_only, "why",
+		c->stop_why ? c->stop_why : "");
+	server_send_message(c->server, node, c->peers);
+	server_send(c->server, node, msg);
+}
+
+double lifecycle_cores(const struct lifecycle *c)
+{
+	double most = 0;
+	for (size_t i = 0; i < c->membership.nnodes; i++) {
+		double cores = json_number_value(
+			json_object_get(json_object_get(c->membership.nodes[i].said, "facts"), "cores"));
+		most = cores > most ? cores : most;
+	}
+	return most;
+}
+
+// The clock began with the first node, not with the ranks.
+static void watch_budget(struct lifecycle *c)
+{
+	double end = budget_end(c->plan, lifecycle_cores(c)), left = end - (clock_mono() - c->started);
+	if (!isinf(end))
+		loop_timer_set(c->spend, left > 0 ? left : 0);
+}
+
+static void act_launch(struct lifecycle *c)
+{
+	watch_budget(c);
+	loop_timer_cancel(c->deadline);
+	loop_timer_cancel(c->timeout);
+	c->attempt++;
+	end_phases(c);
+	membership_start_attempt(&c->membership);
+	conn_message_free(c->peers);
+	c->peers = peers_of(c);
+	for (size_t i = 0; i < c->membership.nnodes; i++)
+		lifecycle_send_launch(c, i);
+	c->stop_why = NULL;
+}
+
+void lifecycle_send_bye(struct lifecycle *c, size_t node)
+{
+	const char *why = c->stop_why ? c->stop_why : "";
+	autojson json_t *msg =
+		mem_json("{s:s, s:s, s:f}", "msg", "bye", "why", why, "grace", plan_seconds(c->plan, "grace"));
+	server_send(c->server, node, msg);
+}
+
+void lifecycle_check_nodes_gone(struct lifecycle *c)
+{
+	if (c->state == STATE_STOPPING && !c->down_wanted && c->up_done && membership_all_gone(&c->membership) &&
+		server_count_connected(c->server) == 0)
+		lifecycle_dispatch(c, HAPPENS_ALL_LEFT, NULL);
+}
+
+static void act_stop(struct lifecycle *c)
+{
+	loop_timer_cancel(c->spend);
+	loop_timer_cancel(c->deadline);
+	loop_timer_cancel(c->timeout);
+	c->cancelled = 1;
+	for (size_t i = 0; i < c->membership.nnodes; i++)
+		lifecycle_send_bye(c, i);
+	lifecycle_wait_for_nodes(c);
+	lifecycle_check_nodes_gone(c);
+}
+
+static void on_worker_down(int result, const struct error *err, void *data)
+{
+	struct lifecycle *c = data;
+	if (result < 0)
+		lifecycle_record(c, event_make("warn", "s:s", "why", err->text));
+	lifecycle_dispatch(c, HAPPENS_GONE, NULL);
+}
+
+static void start_down(struct lifecycle *c)
+{
+	end_phases(c);
+	lifecycle_phase_begin(c, "teardown");
+	worker_thread_start(c->worker, c->options->executor->down, &c->cluster, on_worker_down, c);
+}
+
+// Up may still be at work: it is told to give up, and down follows it.
+static void on_up_over(int result, const struct error *err, void *data)
+{
+	start_down(data);
+}
+
+static void act_down(struct lifecycle *c)
+{
+	if (c->down_wanted)
+		return;
+	c->down_wanted = true;
+	c->cancelled = 1;
+	loop_timer_cancel(c->silence);
+	autojson json_t *msg = mem_json("{s:s, s:b}", "msg", "bye", "now", 1);
+	server_send_all(c->server, msg);
+	if (worker_thread_is_busy(c->worker))
+		worker_thread_then(c->worker, on_up_over);
+	else
+		start_down(c);
+}
+
+static void act_receipt(struct lifecycle *c)
+{
+	struct error err = {0};
+	autojson json_t *left = json_array();
+	if (c->options->executor->left(&c->cluster, left, &err) < 0)
+		lifecycle_record(c, event_make("warn", "s:s", "why", err.text));
+	lifecycle_phase_end(c, "teardown");
+	lifecycle_record(
+		c, event_make("receipt", "s:O, s:f", "left", left, "seconds", lifecycle_seconds_since(c, "teardown")));
+	if (json_array_size(left) && c->outcome && strcmp(c->outcome, "ok") == 0) {
+		c->exit = ERROR_SYSTEM;
+		c->outcome = "failed";
+		c->why = mem_strdup("something was left behind; see the receipt");
+	}
+	loop_stop(c->loop);
+}
+
+static void (*const actions[])(struct lifecycle *c) = {
+	[ACTION_UP] = act_up,
+	[ACTION_HOLD] = act_hold,
+	[ACTION_DRAIN] = act_drain,
+	[ACTION_LAUNCH] = act_launch,
+	[ACTION_STOP] = act_stop,
+	[ACTION_DOWN] = act_down,
+	[ACTION_RECEIPT] = act_receipt,
+};
+
+void lifecycle_dispatch(struct lifecycle *c, enum happening happening, const char *why)
+{
+	const struct transition *t = state_table_find(c->state, happening);
+	if (!t)
+		return;
+	enum state before = c->state;
+	c->state = t->next;
+	if (t->next != before)
+		lifecycle_record(c, event_make("state", "s:s, s:s, s:s?", "from", state_table_name(before), "to",
+					    state_table_name(t->next), "why", why));
+	if (actions[t->action])
+		actions[t->action](c);
+}
+
+// --- failures ---------------------------------------------------------------------
+
+void lifecycle_fail(struct lifecycle *c, const char *outcome, int exit, const char *why)
+{
+	lifecycle_set_outcome(c, outcome, exit, why);
+	lifecycle_dispatch(c, HAPPENS_FAIL, why);
+}
+
+// The ranks failed: they may be started again. What came before them (inputs, setup) is not tried twice.
+void lifecycle_fail_attempt(struct lifecycle *c, const char *why)
+{
+	if (c->state != STATE_RUNNING || c->attempt > (size_t)plan_seconds(c->plan, "retries") ||
+		c->options->preflight_only) {
+		lifecycle_fail(c, "failed", ERROR_JOB, why);
+		return;
+	}
+	lifecycle_record(c, event_make("retry", "s:i, s:s", "attempt", (int)c->attempt + 1, "why", why));
+	lifecycle_dispatch(c, HAPPENS_AGAIN, why);
+}
+
+static void lose_node(struct lifecycle *c, size_t node, const char *why)
+{
+	struct membership_node *n = &c->membership.nodes[node];
+	if (n->gone)
+		return;
+	n->gone = true;
+	c->away_since[node] = 0;
+	autofree char *text = mem_printf("node %zu is lost: %s", node, why);
+	lifecycle_record(c, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
+	if (c->state == STATE_HOLDING) { // it can be brought back
+		n->gone = n->hello = n->away = false;
+		server_forget(c->server, node);
+		return;
+	}
+	lifecycle_override_outcome(c, "lost", ERROR_SYSTEM, text);
+	lifecycle_dispatch(c, HAPPENS_FAIL, text);
+	lifecycle_check_nodes_gone(c);
+}
+
+// An image may take longer than nodes may: the deadline is for those.
+void lifecycle_on_executor_event(json_t *event, void *data)
+{
+	struct lifecycle *c = data;
+	autojson json_t *mine = event;
+	if (event_is(event, "lost")) {
+		json_int_t node = json_integer_value(json_object_get(event, "node"));
+		if (node >= 0 && (size_t)node < c->membership.nnodes && !c->down_wanted)
+			lose_node(c, (size_t)node, json_string_value(json_object_get(event, "why")));
+		return;
+	}
+	if (event_is(event, "image") && c->state == STATE_STARTING) {
+		if (json_object_get(event, "ok"))
+			loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
+		else
+			loop_timer_cancel(c->deadline);
+	}
+	lifecycle_record(c, json_incref(event));
+}
+
+static void on_deadline(void *data)
+{
+	struct lifecycle *c = data;
+	size_t first = 0, missing = membership_missing(&c->membership, &first);
+	if (c->state == STATE_HOLDING && !c->up_done) { // the executor has a deadline too, and knows more
+		loop_timer_set(c->deadline, look_again);
+		return;
+	}
+	const json_t *node = json_array_get(json_object_get(c->plan, "nodes"), first);
+	const char *host = json_string_value(json_object_get(json_object_get(node, "host"), "host"));
+	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s",
+		missing, c->membership.nnodes, plan_seconds(c->plan, "deadline"), first, host ? " on host " : "",
+		host ? host : "");
+	if (c->state == STATE_HOLDING) {
+		lifecycle_record(c, event_make("warn", "s:s", "why", why));
+		lifecycle_phase_end(c, "bring-up");
+		persistent_cluster_failed(c->keep, why);
+		return;
+	}
+	lifecycle_record(c, event_make("fail", "s:s, s:s, s:i", "phase", "bring-up", "why", why, "node", (int)first));
+	lifecycle_fail(c, "failed", ERROR_SYSTEM, why);
+}
+
+static void on_timeout(void *data)
+{
+	struct lifecycle *c = data;
+	autofree char *why = mem_printf("timeout: the ranks ran longer than %g s", plan_seconds(c->plan, "timeout"));
+	lifecycle_record(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
+	c->stop_why = "timeout";
+	lifecycle_fail_attempt(c, why);
+}
+
+static void on_spent(void *data)
+{
+	struct lifecycle *c = data;
+	autofree char *has = budget_text(c->plan, lifecycle_cores(c)),
+		      *why = mem_printf("over budget: it has taken all it may, %s", has);
+	if (c->state != STATE_RUNNING)
+		return;
+	lifecycle_record(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
+	c->stop_why = "over budget";
+	lifecycle_fail(c, "failed", ERROR_JOB, why);
+}
+
+static void on_silence(void *data)
+{
+	struct lifecycle *c = data;
+	static const char why[] = "a node did not leave in time; what it had not sent yet is lost";
+	lifecycle_record(c, event_make("warn", "s:s", "why", why));
+	lifecycle_override_outcome(c, "lost", ERROR_SYSTEM, why);
+	lifecycle_dispatch(c, HAPPENS_ALL_LEFT, NULL);
+}
+
+// Nodes that are away: lost when their lease is over, or at once when their process can be seen to be dead.
+static void on_watch(void *data)
+{
+	struct lifecycle *c = data;
+	bool some = false;
+	for (size_t i = 0; i < c->membership.nnodes; i++) {
+		if (c->away_since[i] == 0)
+			continue;
+		const json_t *said = c->membership.nodes[i].said, *facts = json_object_get(said, "facts");
+		const char *machine = json_string_value(json_object_get(said, "machine"));
+		pid_t pid = (pid_t)json_integer_value(json_object_get(facts, "pid"));
+		unsigned long long started = (unsigned long long)json_integer_value(json_object_get(facts, "started"));
+		if (c->machine && machine && strcmp(machine, c->machine) == 0 && !proc_alive(pid, started))
+			lose_node(c, i, "its agent was killed");
+		else if (clock_mono() - c->away_since[i] > plan_seconds(c->plan, "lease"))
+			lose_node(c, i, "its agent could not be reached any more");
+		else
+			some = true;
+	}
+	if (some)
+		loop_timer_set(c->watch, look_again);
+}
+
+// --- waiting and life -------------------------------------------------------------
+
+void lifecycle_wait_for_nodes(struct lifecycle *c)
+{
+	loop_timer_set(c->silence, plan_seconds(c->plan, "grace") + silence_max);
+}
+
+void lifecycle_check_away_soon(struct lifecycle *c)
+{
+	loop_timer_set(c->watch, look_soon);
+}
+
+void lifecycle_resize(struct lifecycle *c, size_t nodes)
+{
+	size_t before = c->membership.nnodes;
+	membership_resize(&c->membership, nodes);
+	server_resize(c->server, nodes);
+	c->away_since = mem_resize(c->away_since, nodes * sizeof *c->away_since);
+	for (size_t i = before; i < nodes; i++)
+		c->away_since[i] = 0;
+}
+
+void lifecycle_init(struct lifecycle *c)
+{
+	c->began = json_object();
+	c->open = json_object();
+	membership_init(&c->membership, c->plan);
+	c->away_since = mem_alloc(c->membership.nnodes * sizeof *c->away_since);
+	c->unmatched = json_object();
+	if (json_object_get(c->plan, "stop") || json_object_get(c->plan, "budget"))
+		c->iterations = iterations_new();
+}
+
+void lifecycle_start_timers(struct lifecycle *c)
+{
+	c->deadline = loop_timer_new(c->loop, on_deadline, c);
+	c->timeout = loop_timer_new(c->loop, on_timeout, c);
+	c->silence = loop_timer_new(c->loop, on_silence, c);
+	c->watch = loop_timer_new(c->loop, on_watch, c);
+	c->spend = loop_timer_new(c->loop, on_spent, c);
+}
+
+void lifecycle_stop_timers(struct lifecycle *c)
+{
+	loop_timer_free(c->deadline);
+	loop_timer_free(c->timeout);
+	loop_timer_free(c->silence);
+	loop_timer_free(c->watch);
+	loop_timer_free(c->spend);
+}
+
+void lifecycle_fini(struct lifecycle *c)
+{
+	membership_fini(&c->membership);
+	conn_message_free(c->peers);
+	json_decref(c->began);
+	json_decref(c->open);
+	json_decref(c->unmatched);
+	iterations_free(c->iterations);
+	free(c->away_since);
+	free(c->why);
+}

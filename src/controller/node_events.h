@@ -1,0 +1,12 @@
+// What nodes say, and what it means for the course of the run.
+// It decides nothing by itself: course does.
+#ifndef CONTROLLER_NODE_EVENTS_H
+#define CONTROLLER_NODE_EVENTS_H
+
+#include "controller/lifecycle.h"
+
+extern const struct server_ops node_events_ops; // their data is the course
+
+const char *node_events_signal_name(int sig); // "TERM"
+
+#endif

@@ -1,0 +1,348 @@
+#include "controller/node_streams.h"
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "wire/event.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_MAX_BYTES = 4 << 20, FILES_MAX = 100000 };
+static const uint32_t stream_events = 0, stream_ranks = 1, stream_files = 1 << 20;
+
+// A stream of a node: how much of it is here, how much there will be.
+struct stream {
+	uint32_t id;
+	uint64_t have, acked;
+	uint64_t total; // of a file, or when the node has left; UINT64_MAX before that
+	char *path;     // of a file
+	unsigned mode;
+	bool broken; // it could not be written: what comes is counted and thrown away
+};
+
+struct node_streams {
+	struct run *run;
+	size_t node, first, count;
+	const struct node_streams_ops *ops;
+	void *data;
+	struct stream *streams; // in the order of their ids
+	size_t nstreams;
+	size_t missing; // streams whose end is known and not here
+	bool left;
+	struct str line; // an event that is still coming in
+	int fd;          // of the file that is being written, or -1: one at a time, a node may have a hundred thousand
+	uint32_t fd_stream;
+};
+
+struct node_streams *node_streams_new(
+	struct run *run, size_t node, size_t first, size_t count, const struct node_streams_ops *ops, void *data)
+{
+	struct node_streams *in = mem_alloc(sizeof *in);
+	*in = (struct node_streams){
+		.run = run, .node = node, .first = first, .count = count, .ops = ops, .data = data, .fd = -1};
+	return in;
+}
+
+void node_streams_free(struct node_streams *inbox)
+{
+	if (!inbox)
+		return;
+	for (size_t i = 0; i < inbox->nstreams; i++)
+		free(inbox->streams[i].path);
+	free(inbox->streams);
+	str_fini(&inbox->line);
+	mem_cleanup_fd(&inbox->fd);
+	free(inbox);
+}
+
+// --- streams ------------------------------------------------------------------
+
+// Where the stream is, or where it belongs.
+static size_t place_of(const struct node_streams *in, uint32_t id)
+{
+	size_t low = 0, high = in->nstreams;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (in->streams[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct stream *find_stream(const struct node_streams *in, uint32_t id)
+{
+	size_t at = place_of(in, id);
+	return at < in->nstreams && in->streams[at].id == id ? &in->streams[at] : NULL;
+}
+
+static struct stream *add_stream(struct node_streams *in, uint32_t id)
+{
+	size_t at = place_of(in, id);
+	if ((in->nstreams & (in->nstreams - 1)) == 0)
+		in->streams = mem_resize(in->streams, (in->nstreams ? in->nstreams * 2 : 1) * sizeof *in->streams);
+	memmove(in->streams + at + 1, in->streams + at, (in->nstreams++ - at) * sizeof *in->streams);
+	in->streams[at] = (struct stream){.id = id, .total = UINT64_MAX};
+	return &in->streams[at];
+}
+
+static bool is_rank(const struct node_streams *in, uint32_t id)
+{
+	return id >= stream_ranks && id - stream_ranks < in->count;
+}
+
+static bool is_short(const struct stream *s)
+{
+	return s->total != UINT64_MAX && s->have < s->total;
+}
+
+static void set_total(struct node_streams *in, struct stream *s, uint64_t total)
+{
+	in->missing -= is_short(s);
+	s->total = total;
+	in->missing += is_short(s);
+}
+
+static void advance(struct node_streams *in, struct stream *s, size_t len)
+{
+	in->missing -= is_short(s);
+	s->have += len;
+	in->missing += is_short(s);
+}
+
+json_t *node_streams_acks(struct node_streams *inbox, bool all)
+{
+	json_t *streams = json_object();
+	for (size_t i = 0; i < inbox->nstreams; i++) {
+		struct stream *s = &inbox->streams[i];
+		if (s->have == s->acked && !all)
+			continue;
+		s->acked = s->have;
+		char name[16];
+		snprintf(name, sizeof name, "%u", s->id);
+		json_object_set_new(streams, name, json_integer((json_int_t)s->have));
+	}
+	return streams;
+}
+
+bool node_streams_is_complete(const struct node_streams *inbox)
+{
+	return inbox->left && inbox->missing == 0;
+}
+
+// --- files that come back -------------------------------------------------------
+
+static void close_file(struct node_streams *in)
+{
+	mem_cleanup_fd(&in->fd);
+	in->fd = -1;
+}
+
+// Begun anew, or gone on with where it was left for another one.
+static int open_file(struct node_streams *in, struct stream *s, struct error *err)
+{
+	autofree char *outputs = run_path(in->run, "outputs");
+	autofree char *dir = mem_printf("%s/node-%zu", outputs, in->node);
+	close_file(in);
+	if (fs_mkdirs(dir, 0755, err) < 0)
+		return -1;
+	autoclose int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return error_errno(err, "cannot open '%s'", dir);
+	if (fs_mkdirs_beneath(at, s->path, err) < 0)
+		return -1;
+	int how = s->have ? O_APPEND : O_CREAT | O_TRUNC;
+	in->fd = fs_open_beneath(at, s->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | how, (s->mode & 0777) | 0200, err);
+	in->fd_stream = s->id;
+	return in->fd < 0 ? -1 : 0;
+}
+
+static int write_file(struct node_streams *in, struct stream *s, const void *bytes, size_t len, struct error *err)
+{
+	if ((in->fd < 0 || in->fd_stream != s->id) && open_file(in, s, err) < 0)
+		return -1;
+	if (fs_write_fd(in->fd, bytes, len, err) < 0)
+		return error_wrap(err, "'%s' of node %zu", s->path, in->node);
+	if (s->have + len == s->total)
+		close_file(in);
+	return 0;
+}
+
+static void break_stream(struct node_streams *in, struct stream *s, const struct error *err)
+{
+	s->broken = true;
+	if (in->fd_stream == s->id)
+		close_file(in);
+	in->ops->on_trouble(err->text, in->data);
+}
+
+static bool natural(const json_t *value)
+{
+	return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+// An `output` event announces a file, or takes back what it said of its length. An empty file is all there already.
+static const char *announce_file(struct node_streams *in, const json_t *event)
+{
+	const json_t *number = json_object_get(event, "stream"), *bytes = json_object_get(event, "bytes");
+	const char *path = json_string_value(json_object_get(event, "path"));
+	if (!natural(number) || json_integer_value(number) < stream_files ||
+		json_integer_value(number) > stream_files + FILES_MAX)
+		return "an output on a stream that is not one of files";
+	uint32_t id = (uint32_t)json_integer_value(number);
+	struct stream *s = find_stream(in, id);
+	if (json_is_false(json_object_get(event, "ok"))) {
+		if (s)
+			set_total(in, s, s->have); // its node cannot read it any further
+		return s ? NULL : "an output that was not announced";
+	}
+	if (s)
+		return "an output that was announced before";
+	if (!path || !fs_is_inside(path) || !natural(bytes))
+		return "an output without a path inside its node and a size";
+	s = add_stream(in, id);
+	s->path = mem_strdup(path);
+	s->mode = (unsigned)json_integer_value(json_object_get(event, "mode"));
+	set_total(in, s, (uint64_t)json_integer_value(bytes));
+	struct error err = {0};
+	if (s->total == 0) {
+		if (open_file(in, s, &err) < 0)
+			break_stream(in, s, &err);
+		close_file(in);
+	}
+	return NULL;
+}
+
+// --- events ---------------------------------------------------------------------
+
+// The stream of a rank by its number in digits, or 0.
+static uint32_t rank_stream(const struct node_streams *in, const char *name)
+{
+	char *end;
+	unsigned long id = strtoul(name, &end, 10);
+	return *end == '\0' && id <= UINT32_MAX && is_rank(in, (uint32_t)id) ? (uint32_t)id : 0;
+}
+
+// The last event: how long the streams of its ranks are.
+static const char *set_totals(struct node_streams *in, const json_t *event)
+{
+	const char *name;
+	json_t *value;
+	if (in->left)
+		return "a second farewell";
+	json_object_foreach (json_object_get(event, "streams"), name, value)
+		if (!rank_stream(in, name) || !natural(value))
+			return "a farewell for a stream that is none of its ranks'";
+	json_object_foreach (json_object_get(event, "streams"), name, value) {
+		uint32_t id = rank_stream(in, name);
+		struct stream *s = find_stream(in, id);
+		set_total(in, s ? s : add_stream(in, id), (uint64_t)json_integer_value(value));
+	}
+	in->left = true;
+	return NULL;
+}
+
+static bool own_rank(const struct node_streams *in, const json_t *event)
+{
+	const json_t *rank = json_object_get(event, "rank");
+	return !rank || (natural(rank) && (size_t)json_integer_value(rank) >= in->first &&
+				(size_t)json_integer_value(rank) - in->first < in->count);
+}
+
+static bool own_ranks(const struct node_streams *in, const json_t *event)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach (json_object_get(event, "ranks"), i, item)
+		if (!own_rank(in, item))
+			return false;
+	return own_rank(in, event);
+}
+
+// Why the node may not say this, or NULL. What it says of streams is noted.
+static const char *judge(struct node_streams *in, const json_t *event)
+{
+	const json_t *node = json_object_get(event, "node");
+	if (!natural(node) || (size_t)json_integer_value(node) != in->node)
+		return "an event of another node";
+	if (!event_is_from_node(event))
+		return "an event of a type that only the controller has";
+	if (!own_ranks(in, event))
+		return "an event of another node's rank";
+	if (event_is(event, "output"))
+		return announce_file(in, event);
+	return event_is(event, "left") ? set_totals(in, event) : NULL;
+}
+
+static void on_line(struct node_streams *in, const char *line, size_t len)
+{
+	struct error err = {0};
+	autojson json_t *event = event_parse(line, len, &err);
+	const char *bad = event ? judge(in, event) : err.text;
+	if (!bad) {
+		in->ops->on_event(event, line, len, in->data);
+		return;
+	}
+	autofree char *why = mem_printf("node %zu sent what is no event of its own: %s", in->node, bad);
+	in->ops->on_bad(why, in->data);
+}
+
+static int split_events(struct node_streams *in, const char *bytes, size_t len, struct error *err)
+{
+	const char *end;
+	while (len && (end = memchr(bytes, '\n', len))) {
+		size_t n = (size_t)(end - bytes);
+		if (in->line.len) {
+			str_add(&in->line, bytes, n);
+			on_line(in, in->line.text, in->line.len);
+			in->line.len = 0;
+		} else
+			on_line(in, bytes, n);
+		bytes = end + 1;
+		len -= n + 1;
+	}
+	str_add(&in->line, bytes, len);
+	if (in->line.len <= LINE_MAX_BYTES)
+		return 0;
+	in->line.len = 0;
+	return error_set(err, ERROR_SYSTEM, "an event is too long");
+}
+
+// --- bytes ----------------------------------------------------------------------
+
+static int store(struct node_streams *in, struct stream *s, const void *bytes, size_t len, struct error *err)
+{
+	return s->path ? write_file(in, s, bytes, len, err)
+		       : run_output(in->run, in->first + s->id - stream_ranks, bytes, len, err);
+}
+
+int node_streams_take(struct node_streams *inbox, uint32_t stream, uint64_t offset, const void *bytes, size_t len,
+	size_t *fresh, struct error *err)
+{
+	*fresh = 0;
+	struct stream *s = find_stream(inbox, stream);
+	if (!s && (stream == stream_events || is_rank(inbox, stream)))
+		s = add_stream(inbox, stream);
+	if (!s || offset > s->have)
+		return error_set(err, ERROR_SYSTEM, "bytes for a stream or an offset nobody announced");
+	uint64_t known = s->have - offset; // sent again after a broken line
+	if (known >= len)
+		return 0;
+	bytes = (const char *)bytes + known;
+	*fresh = len - (size_t)known;
+	if (s->total != UINT64_MAX && *fresh > s->total - s->have)
+		return error_set(err, ERROR_SYSTEM, "more bytes than were announced");
+	if (stream == stream_events) {
+		int rc = split_events(inbox, bytes, *fresh, err);
+		advance(inbox, find_stream(inbox, stream), *fresh); // an event may have added streams, and moved them
+		return rc;
+	}
+	struct error why = {0};
+	if (!s->broken && store(inbox, s, bytes, *fresh, &why) < 0)
+		break_stream(inbox, s, &why);
+	advance(inbox, s, *fresh);
+	return 0;
+}

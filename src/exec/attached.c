@@ -1,0 +1,594 @@
+#include "exec/attached.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "exec/tunnel.h"
+#include "run/clusters.h"
+#include "wire/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+// A thread of its own has the line to the cluster's controller: the tunnels ask it for streams, and each stream is a
+// `muster-agent bridge` run on a node through that one line. It says there which job this is, and the cluster knows
+// that the job is over when the line closes.
+
+enum { CHUNK = 16 * 1024 };
+static const double redial_after = 0.2, leave_within = 5, sweep_within = 20, farewell_within = 1;
+
+struct live_view;
+
+// A bridge on a node, or (fd -1) the command that removes what a job left there.
+struct stream {
+	struct stream *next;
+	struct live_view *live;
+	size_t node;
+	struct loop_watch *watch; // our end of the pair
+	struct client_command *command;
+	struct str out; // from the node, not yet written
+	bool paused, sweeps;
+};
+
+// What the tunnels' thread asks for.
+struct wish {
+	size_t node;
+	int fd;
+	bool sweeps;
+};
+
+enum answer { NO_ANSWER, GRANTED, REFUSED };
+
+struct live_view {
+	const char *label;
+	struct run *cluster;
+	struct tunnels *tunnels;
+	size_t count;
+	pthread_t thread;
+	bool started;
+	// The thread's own.
+	struct loop *loop;
+	struct client *client;
+	bool welcome, leaving;
+	struct loop_timer *redial;
+	struct loop_watch *wake;
+	struct stream *streams;
+	json_t *request;
+	// Of both.
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int signal;
+	struct wish *wishes;
+	size_t nwishes;
+	bool stopping;
+	enum answer answer;
+	json_t *nodes; // what the cluster said of them
+	char *why;
+	bool *dirty; // by node: an agent was started and has not been seen to end well
+	size_t sweeping;
+};
+
+// --- streams ------------------------------------------------------------------
+
+static void stream_free(struct stream *s)
+{
+	struct stream **at = &s->live->streams;
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	client_drop(s->command);
+	loop_unwatch(s->watch);
+	str_fini(&s->out);
+	free(s);
+}
+
+// To the tunnels; what they have taken the node may send more of. False when they do not want any more.
+static bool flush(struct stream *s)
+{
+	size_t done = 0;
+	while (done < s->out.len) {
+		ssize_t n = send(
+			loop_watch_fd(s->watch), s->out.text + done, s->out.len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN) {
+			loop_watch_writable(s->watch);
+			break;
+		}
+		if (n < 0 && errno != EINTR)
+			return false;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	if (done && s->command)
+		client_taken(s->command, done);
+	s->out.len -= done;
+	if (s->out.len)
+		memmove(s->out.text, s->out.text + done, s->out.len);
+	return true;
+}
+
+static void on_bytes(bool error, const void *bytes, size_t len, void *data)
+{
+	struct stream *s = data;
+	if (error || s->sweeps) {
+		client_taken(s->command, len);
+		return;
+	}
+	str_add(&s->out, bytes, len);
+	if (!flush(s))
+		stream_free(s);
+}
+
+// From the tunnels, as long as there is room. True at the end.
+static bool pump(struct stream *s, bool all)
+{
+	char bytes[CHUNK];
+	while (all || client_room(s->command)) {
+		ssize_t n = read(loop_watch_fd(s->watch), bytes, sizeof bytes);
+		if (n <= 0)
+			return n == 0 || (errno != EAGAIN && errno != EINTR);
+		client_write(s->command, bytes, (size_t)n);
+	}
+	s->paused = true;
+	loop_watch_pause(s->watch, true);
+	return false;
+}
+
+static void on_room(void *data)
+{
+	struct stream *s = data;
+	if (!s->paused || !s->watch)
+		return;
+	s->paused = false;
+	loop_watch_pause(s->watch, false);
+}
+
+static void set_dirty(struct live_view *l, size_t node, bool dirty)
+{
+	pthread_mutex_lock(&l->lock);
+	l->dirty[node] = dirty;
+	pthread_mutex_unlock(&l->lock);
+}
+
+// Status 0 of a bridge: the agent has ended and nothing of it is there.
+static void on_end(int status, const char *why, void *data)
+{
+	struct stream *s = data;
+	struct live_view *l = s->live;
+	s->command = NULL;
+	if (status == 0)
+		set_dirty(l, s->node, false);
+	if (s->sweeps) {
+		pthread_mutex_lock(&l->lock);
+		l->sweeping--;
+		pthread_cond_broadcast(&l->changed);
+		pthread_mutex_unlock(&l->lock);
+	} else
+		flush(s);
+	stream_free(s);
+}
+
+static const struct client_command_ops command_ops = {on_bytes, on_room, on_end};
+
+static void on_pair(enum loop_event event, void *data)
+{
+	struct stream *s = data;
+	if (event == LOOP_WRITABLE ? flush(s) : !pump(s, event == LOOP_CLOSED))
+		return;
+	if (event == LOOP_CLOSED)
+		s->watch = NULL;
+	stream_free(s);
+}
+
+static void grant(struct live_view *l, const struct wish *wish)
+{
+	autojson json_t *argv = wish->sweeps ? mem_json("[s, s, s]", "muster-agent", "sweep", l->label)
+					     : mem_json("[s, s]", "muster-agent", "bridge");
+	struct client_what what = {.node = wish->node, .argv = argv, .agent = true};
+	struct stream *s = mem_alloc(sizeof *s);
+	*s = (struct stream){.next = l->streams, .live = l, .node = wish->node, .sweeps = wish->sweeps};
+	l->streams = s;
+	if (!wish->sweeps)
+		s->watch = loop_watch(l->loop, wish->fd, on_pair, s);
+	set_dirty(l, wish->node, true);
+	s->command = client_run(l->client, &what, &command_ops, s);
+	if (wish->sweeps)
+		client_end_input(s->command);
+}
+
+// --- the line to the cluster ----------------------------------------------------
+
+static void refuse(struct live_view *l, enum answer answer, const char *why)
+{
+	pthread_mutex_lock(&l->lock);
+	if (l->answer == NO_ANSWER) {
+		l->answer = answer;
+		l->why = mem_strdup(why);
+		pthread_cond_broadcast(&l->changed);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void on_welcome(void *data)
+{
+	struct live_view *l = data;
+	client_request(l->client, l->request);
+}
+
+static void on_answer(const json_t *msg, void *data)
+{
+	struct live_view *l = data;
+	const char *why = json_string_value(json_object_get(msg, "error"));
+	if (l->leaving) {
+		loop_stop(l->loop);
+		return;
+	}
+	if (why) {
+		refuse(l, REFUSED, why);
+		if (!l->welcome)
+			loop_timer_set(
+				l->redial, redial_after); // a controller that has just taken over may have no nodes yet
+		return;
+	}
+	l->welcome = true;
+	pthread_mutex_lock(&l->lock);
+	if (l->answer == NO_ANSWER) {
+		l->answer = GRANTED;
+		l->nodes = json_deep_copy(json_object_get(msg, "nodes"));
+		pthread_cond_broadcast(&l->changed);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void on_close(const char *why, void *data)
+{
+	struct live_view *l = data;
+	l->welcome = false;
+	client_free(steal(l->client));
+	refuse(l, REFUSED, why);
+	loop_timer_set(l->redial, redial_after);
+}
+
+static const struct client_ops client_ops = {on_welcome, on_answer, on_close};
+
+// The controller may have been killed and another one taken over since.
+static void on_redial(void *data)
+{
+	struct live_view *l = data;
+	struct error err = {0};
+	autojson json_t *control = NULL;
+	if (l->leaving) {
+		loop_stop(l->loop);
+		return;
+	}
+	if (l->client)
+		client_request(l->client, l->request);
+	else if (!run_alive(l->cluster, &control))
+		error_set(&err, ERROR_SYSTEM, "the controller of the cluster is gone");
+	else
+		l->client = client_dial(l->loop, control, &client_ops, l, &err);
+	if (l->client)
+		return;
+	refuse(l, REFUSED, err.text);
+	loop_timer_set(l->redial, redial_after);
+}
+
+// A line that closes without this word is that of a controller that was killed: then the cluster removes what the job
+// left.
+static void say_farewell(struct live_view *l)
+{
+	l->leaving = true;
+	autojson json_t *msg = mem_json("{s:s, s:b}", "msg", "job", "done", 1);
+	if (l->welcome)
+		client_request(l->client, msg);
+	loop_timer_set(l->redial, l->welcome ? farewell_within : 0);
+}
+
+static void on_wake(enum loop_event event, void *data)
+{
+	struct live_view *l = data;
+	eventfd_t count;
+	eventfd_read(l->signal, &count);
+	pthread_mutex_lock(&l->lock);
+	struct wish *wishes = steal(l->wishes);
+	size_t n = l->nwishes;
+	bool stopping = l->stopping;
+	l->nwishes = 0;
+	pthread_mutex_unlock(&l->lock);
+	for (size_t i = 0; i < n; i++)
+		if (l->welcome)
+			grant(l, &wishes[i]);
+		else if (wishes[i].fd >= 0)
+			close(wishes[i].fd); // the tunnel tries again
+	free(wishes);
+	if (stopping)
+		say_farewell(l);
+}
+
+static void *run(void *data)
+{
+	struct live_view *l = data;
+	on_redial(l);
+	loop_run(l->loop);
+	while (l->streams)
+		stream_free(l->streams);
+	loop_timer_free(l->redial);
+	client_free(steal(l->client));
+	return NULL;
+}
+
+static void wish(struct live_view *l, size_t node, int fd, bool sweeps)
+{
+	pthread_mutex_lock(&l->lock);
+	l->wishes = mem_resize(l->wishes, (l->nwishes + 1) * sizeof *l->wishes);
+	l->wishes[l->nwishes++] = (struct wish){node, fd, sweeps};
+	pthread_mutex_unlock(&l->lock);
+	eventfd_write(l->signal, 1);
+}
+
+static int open_stream(size_t node, void *data, struct error *err)
+{
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_errno(err, "cannot make a pair of sockets");
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	wish(data, node, ends[0], false);
+	return ends[1];
+}
+
+static const struct tunnel_ops tunnel_ops = {.open = open_stream};
+
+// --- up -------------------------------------------------------------------------
+
+static int live_check(const json_t *plan, struct error *err)
+{
+	const char *name = json_string_value(json_object_get(plan, "on"));
+	if (!name)
+		return error_set(err, ERROR_USAGE, "a job runs on a cluster that is kept up by `muster run --on NAME`");
+	struct run *cluster = clusters_open(name, err);
+	autojson json_t *there = cluster ? clusters_plan(cluster, err) : NULL;
+	run_free(cluster);
+	if (!there)
+		return -1;
+	const char *executor = json_string_value(json_object_get(there, "executor"));
+	if (json_object_get(plan, "container") && executor && !strcmp(executor, "docker"))
+		return error_set(err, ERROR_USAGE,
+			"'run.container' on the cluster '%s', whose nodes are containers already: its image is "
+			"'cluster.image' of its file",
+			name);
+	static const char *const limits[] = {"cpus", "memory"};
+	size_t i;
+	json_t *node;
+	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
+		const json_t *has = json_array_get(json_object_get(there, "nodes"), i);
+		for (size_t k = 0; k < countof(limits); k++) {
+			const json_t *wanted = json_object_get(node, limits[k]),
+				     *given = json_object_get(has, limits[k]);
+			double limit = json_number_value(given);
+			if (json_is_number(wanted) && (!json_is_number(given) || limit > json_number_value(wanted)))
+				return error_set(err, ERROR_USAGE,
+					"the job limits `%s` of node %zu to %g and the cluster '%s' does not: its "
+					"limits are set when it is brought up",
+					limits[k], i, json_number_value(wanted), name);
+		}
+	}
+	return 0;
+}
+
+static void live_free(struct live_view *l)
+{
+	if (l->loop)
+		loop_free(l->loop);
+	else
+		mem_cleanup_fd(&l->signal);
+	for (size_t i = 0; i < l->nwishes; i++)
+		mem_cleanup_fd(&l->wishes[i].fd);
+	free(l->wishes);
+	run_free(l->cluster);
+	json_decref(l->request);
+	json_decref(l->nodes);
+	free(l->why);
+	free(l->dirty);
+	pthread_mutex_destroy(&l->lock);
+	pthread_cond_destroy(&l->changed);
+	free(l);
+}
+
+static struct live_view *live_new(const struct cluster *c, struct error *err)
+{
+	struct live_view *l = mem_alloc(sizeof *l);
+	*l = (struct live_view){
+		.label = c->label, .count = json_array_size(json_object_get(c->plan, "nodes")), .signal = -1};
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&l->changed, &attr);
+	pthread_mutex_init(&l->lock, NULL);
+	l->dirty = mem_alloc((l->count + 1) * sizeof *l->dirty);
+	l->request = mem_json("{s:s, s:s, s:s, s:i, s:I, s:i, s:b}", "msg", "job", "run", c->label, "run_dir",
+		c->run_dir ? c->run_dir : "", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()),
+		"nodes", (int)l->count, "share", json_is_true(json_object_get(c->plan, "share")));
+	l->cluster = clusters_open(json_string_value(json_object_get(c->plan, "on")), err);
+	l->loop = l->cluster ? loop_new(0, err) : NULL;
+	if (l->loop && (l->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+		error_errno(err, "cannot make an event descriptor");
+	if (l->signal < 0) {
+		live_free(l);
+		return NULL;
+	}
+	l->wake = loop_watch(l->loop, l->signal, on_wake, l);
+	l->redial = loop_timer_new(l->loop, on_redial, l);
+	return l;
+}
+
+// Until done says so; false when the time is over or *cancelled. Called and returns with the lock held.
+static bool wait_until(
+	struct live_view *l, bool (*done)(const struct live_view *l), double seconds, const volatile int *cancelled)
+{
+	double end = clock_mono() + seconds;
+	while (!done(l) && clock_mono() < end && !(cancelled && *cancelled)) {
+		double next = clock_mono() + 0.1;
+		struct timespec until = {
+			.tv_sec = (time_t)next, .tv_nsec = (long)((next - (double)(time_t)next) * 1e9)};
+		pthread_cond_timedwait(&l->changed, &l->lock, &until);
+	}
+	return done(l);
+}
+
+static bool has_answer(const struct live_view *l)
+{
+	return l->answer != NO_ANSWER;
+}
+
+static bool has_swept(const struct live_view *l)
+{
+	return l->sweeping == 0;
+}
+
+// Signals are the controller's, on its own thread.
+static int start_thread(struct live_view *l, struct error *err)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	int failed = pthread_create(&l->thread, NULL, run, l);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (failed)
+		return error_set(err, ERROR_SYSTEM, "cannot start a thread: %s", strerror(failed));
+	l->started = true;
+	return 0;
+}
+
+static int join_cluster(struct live_view *l, const struct cluster *c, struct error *err)
+{
+	if (start_thread(l, err) < 0)
+		return -1;
+	pthread_mutex_lock(&l->lock);
+	wait_until(l, has_answer, json_number_value(json_object_get(c->plan, "deadline")), c->cancelled);
+	int rc = 0;
+	if (l->answer == REFUSED)
+		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': %s", json_string_value(json_object_get(c->plan, "on")),
+			l->why);
+	else if (l->answer == NO_ANSWER)
+		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': its controller does not answer",
+			json_string_value(json_object_get(c->plan, "on")));
+	pthread_mutex_unlock(&l->lock);
+	return rc;
+}
+
+static json_t *config_of(const struct live_view *l, const struct cluster *c, size_t node)
+{
+	const json_t *there = json_array_get(l->nodes, node);
+	autofree char *token = c->token(c, node);
+	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:O, s:O, s:O, s:O}", "run", c->label, "node", (int)node,
+		"nodes", (int)l->count, "token", token, "fingerprint", c->fingerprint, "address",
+		json_object_get(there, "address"), "name", json_object_get(there, "name"), "lease",
+		json_object_get(c->plan, "lease"), "heartbeat", json_object_get(c->plan, "heartbeat"));
+	json_object_set(config, "cgroups", json_object_get(there, "cgroups"));
+	return config;
+}
+
+static int open_tunnels(struct live_view *l, const struct cluster *c, struct error *err)
+{
+	struct tunnel_options options = {
+		.url = c->url, .count = l->count, .at_once = l->count, .ops = &tunnel_ops, .data = l};
+	l->tunnels = tunnel_start(&options, err);
+	if (!l->tunnels)
+		return -1;
+	for (size_t i = 0; i < l->count; i++)
+		tunnel_open(l->tunnels, i, config_of(l, c, i));
+	size_t node;
+	if (tunnel_wait(
+		    l->tunnels, json_number_value(json_object_get(c->plan, "deadline")), c->cancelled, &node, err) == 0)
+		return 0;
+	return node < l->count ? error_wrap(err, "node %zu", node) : -1;
+}
+
+static int live_up(struct cluster *c, struct error *err)
+{
+	if (c->state)
+		return 0; // its tunnels open themselves again
+	struct live_view *l = live_new(c, err);
+	if (!l)
+		return -1;
+	c->state = l;
+	return join_cluster(l, c, err) < 0 ? -1 : open_tunnels(l, c, err);
+}
+
+// --- down and left ----------------------------------------------------------------
+
+// Where an agent was not seen to end by itself, what carries the label is removed by force.
+static void sweep(struct live_view *l)
+{
+	pthread_mutex_lock(&l->lock);
+	for (size_t i = 0; i < l->count; i++)
+		l->sweeping += l->dirty[i];
+	size_t wanted = l->sweeping;
+	bool *dirty = mem_alloc((l->count + 1) * sizeof *dirty);
+	memcpy(dirty, l->dirty, l->count * sizeof *dirty);
+	pthread_mutex_unlock(&l->lock);
+	for (size_t i = 0; i < l->count; i++)
+		if (dirty[i])
+			wish(l, i, -1, true);
+	free(dirty);
+	pthread_mutex_lock(&l->lock);
+	if (wanted)
+		wait_until(l, has_swept, sweep_within, NULL);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void stop_thread(struct live_view *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->stopping = true;
+	pthread_mutex_unlock(&l->lock);
+	eventfd_write(l->signal, 1);
+	pthread_join(l->thread, NULL);
+}
+
+static int live_down(struct cluster *c, struct error *err)
+{
+	struct live_view *l = c->state;
+	if (!l)
+		return 0; // the nodes' own lease ends what a killed controller leaves there
+	tunnel_stop(steal(l->tunnels), leave_within);
+	size_t left = 0, first = 0;
+	if (l->started) {
+		sweep(l);
+		stop_thread(l);
+	}
+	for (size_t i = l->count; i-- > 0;)
+		if (l->dirty[i]) {
+			left++;
+			first = i;
+		}
+	c->state = NULL;
+	live_free(l);
+	if (!left)
+		return 0;
+	return error_set(err, ERROR_SYSTEM,
+		"what the job left on %zu nodes of the cluster, the first of them node %zu, could not be removed; its "
+		"agents end when their lease is over",
+		left, first);
+}
+
+static int live_left(struct cluster *c, json_t *found, struct error *err)
+{
+	return 0; // on the nodes of a cluster, which answers for them: see live_down
+}
+
+const struct executor executor_attached = {
+	.name = "live",
+	.check = live_check,
+	.up = live_up,
+	.down = live_down,
+	.left = live_left,
+};

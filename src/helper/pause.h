@@ -1,0 +1,10 @@
+// The holder: a container's first process while the agent does the work. It takes in orphans and ends when nobody is
+// left to hold it for. It starts nothing: the bridge that an exec brings starts the agent.
+#ifndef HELPER_PAUSE_H
+#define HELPER_PAUSE_H
+
+// Ends on SIGTERM, when its last child has ended, and when it has been alone for so many seconds. The exit status of
+// the process: of that child, else 0.
+int pause_main(double seconds);
+
+#endif

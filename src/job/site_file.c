@@ -1,0 +1,61 @@
+#include "job/site_file.h"
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "job/field.h"
+
+#include <string.h>
+
+struct site {
+	struct field_place place;
+	double deadline, heartbeat, lease, grace;
+};
+
+#define DAY 86400.0
+
+static const struct field fields[] = {
+	{"deadline", FIELD_SECONDS, offsetof(struct site, deadline), .min = 1, .max = DAY,
+		.help = "how long the nodes may take to come up"},
+	{"heartbeat", FIELD_SECONDS, offsetof(struct site, heartbeat), .min = 0.1, .max = DAY,
+		.help = "how often a node says that it lives"},
+	{"lease", FIELD_SECONDS, offsetof(struct site, lease), .min = 1, .max = DAY,
+		.help = "how long a node that cannot reach its controller goes on before it ends itself"},
+	{"grace", FIELD_SECONDS, offsetof(struct site, grace), .max = 3600,
+		.help = "how long a rank that is told to stop has before it is killed"},
+	{0},
+};
+static const struct field_shape shape = {sizeof(struct site), NULL, fields, NULL};
+
+static json_t *to_json(const struct site *site)
+{
+	json_t *tree = json_object();
+	for (const struct field *f = fields; f->key; f++) {
+		double seconds = *(const double *)((const char *)site + f->offset);
+		if (seconds >= 0)
+			json_object_set_new(tree, f->key, json_real(seconds));
+	}
+	return tree;
+}
+
+json_t *site_file_parse(const char *text, size_t len, const char *name, struct error *err)
+{
+	struct yaml *tree = yaml_parse(text, len, &(struct yaml_origin){name, 1, 1}, err);
+	if (!tree)
+		return NULL;
+	struct site site = {0};
+	json_t *json = field_read(&shape, tree, "", &site, err) ? NULL : to_json(&site);
+	field_free(&shape, &site);
+	yaml_discard(tree);
+	return json;
+}
+
+json_t *site_file_load(const char *path, struct error *err)
+{
+	size_t len;
+	autofree char *text = fs_read(path, YAML_MAX_BYTES, &len, err);
+	if (text)
+		return site_file_parse(text, len, path, err);
+	if (err)
+		err->code = ERROR_USAGE;
+	return NULL;
+}
