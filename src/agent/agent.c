@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -379,16 +380,11 @@ static const struct uplink_ops uplink_ops = {hello, on_message, on_bytes, on_roo
 
 // --- one node -----------------------------------------------------------------------
 
-static const char *text_of(const json_t *config, const char *key)
-{
-	return json_string_value(json_object_get(config, key));
-}
-
 static int check_config(const json_t *config, struct error *err)
 {
 	static const char *const texts[] = {"run", "token", "url", "fingerprint", "address", "name", "dir"};
 	for (size_t i = 0; i < countof(texts); i++)
-		if (!text_of(config, texts[i]))
+		if (!json_text(config, texts[i]))
 			return error_set(err, ERROR_USAGE, "the configuration has no '%s'", texts[i]);
 	if (!json_is_integer(json_object_get(config, "node")))
 		return error_set(err, ERROR_USAGE, "the configuration has no 'node'");
@@ -485,13 +481,13 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 {
 	struct node *node = &a->node;
 	node->config = config;
-	node->run = text_of(config, "run");
-	node->dir = text_of(config, "dir");
-	node->address = text_of(config, "address");
-	node->name = text_of(config, "name");
-	node->cgroups = text_of(config, "cgroups");
-	node->limited = text_of(config, "limited");
-	node->shared = text_of(config, "shared");
+	node->run = json_text(config, "run");
+	node->dir = json_text(config, "dir");
+	node->address = json_text(config, "address");
+	node->name = json_text(config, "name");
+	node->cgroups = json_text(config, "cgroups");
+	node->limited = json_text(config, "limited");
+	node->shared = json_text(config, "shared");
 	node->same_files = json_is_true(json_object_get(config, "same_files"));
 	node->id = (size_t)json_integer_value(json_object_get(config, "node"));
 	node->count = (size_t)json_integer_value(json_object_get(config, "nodes"));
@@ -513,8 +509,8 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 		return -1;
 	node->sampler = loop_timer_new(node->loop, on_sample_time, node);
 	a->exec_sessions = exec_session_new(node);
-	struct uplink_options options = {.url = text_of(config, "url"),
-		.fingerprint = text_of(config, "fingerprint"),
+	struct uplink_options options = {.url = json_text(config, "url"),
+		.fingerprint = json_text(config, "fingerprint"),
 		.dir = node->dir,
 		.lease = json_number_value(json_object_get(config, "lease")),
 		.heartbeat = (unsigned)ceil(json_number_value(json_object_get(config, "heartbeat"))),

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/unix_socket.h"
@@ -29,11 +30,6 @@ struct container {
 	void (*on_gone)(struct node *node);
 	pid_t first; // its first process
 };
-
-static const char *text_of(const json_t *tree, const char *name)
-{
-	return json_string_value(json_object_get(tree, name));
-}
 
 static char *socket_of(const struct node *node)
 {
@@ -66,7 +62,7 @@ static json_t *dirs_of(const struct node *node)
 	size_t i;
 	json_t *input;
 	json_array_foreach (json_object_get(node->plan, "inputs"), i, input)
-		if (!strcmp(text_of(input, "kind"), "live"))
+		if (!strcmp(json_text(input, "kind"), "live"))
 			json_array_append(dirs, json_object_get(input, "from"));
 	return dirs;
 }
@@ -186,7 +182,7 @@ static int container_work(int out, int control, void *data)
 
 static const char *host_name(const struct node *node)
 {
-	const char *name = text_of(json_object_get(node->plan, "host"), "host");
+	const char *name = json_text(json_object_get(node->plan, "host"), "host");
 	return name ? name : node->name;
 }
 
@@ -194,7 +190,7 @@ static void on_line(json_t *line, void *data)
 {
 	struct node *node = data;
 	struct container *c = node->container;
-	const char *fail = text_of(line, "fail"), *stays = text_of(line, "stays");
+	const char *fail = json_text(line, "fail"), *stays = json_text(line, "stays");
 	autofree char *why = mem_printf("the container of node %zu (%s)%s: %s", node->id, host_name(node),
 		stays ? " cannot be removed" : "",
 		stays  ? stays

@@ -2,6 +2,7 @@
 
 #include "agent/ucx_finalize.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -18,11 +19,6 @@
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-static const char *text_of(const json_t *tree, const char *name)
-{
-	return json_string_value(json_object_get(tree, name));
-}
 
 // --- the way to the others --------------------------------------------------------
 
@@ -89,7 +85,7 @@ static char *program_of(const struct node *node, const json_t *argv, const char 
 
 static const char *search_path(const json_t *env)
 {
-	const char *path = text_of(env, "PATH");
+	const char *path = json_text(env, "PATH");
 	return path ? path : getenv("PATH");
 }
 
@@ -196,7 +192,7 @@ static char *join_nets(const json_t *all)
 	size_t i;
 	const json_t *brought;
 	json_array_foreach (all, i, brought) {
-		const char *net = text_of(brought, "net");
+		const char *net = json_text(brought, "net");
 		if (!net || json_object_get(seen, net))
 			continue;
 		json_object_set_new(seen, net, json_true());
@@ -210,7 +206,7 @@ static void on_all_guesses(struct node *node, const json_t *all, void *data)
 	struct question *q = data;
 	void (*on_settled)(struct node *) = q->on_settled;
 	const json_t *first = json_array_get(all, 0);
-	const char *family = text_of(first, "family"), *why = text_of(first, "why");
+	const char *family = json_text(first, "family"), *why = json_text(first, "why");
 	free(q);
 	free(node->mpi_nets);
 	node->mpi_nets = join_nets(all);
@@ -221,7 +217,7 @@ static void on_all_guesses(struct node *node, const json_t *all, void *data)
 
 void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
 {
-	const char *launch = text_of(node->plan, "launch"), *asked = text_of(node->plan, "mpi");
+	const char *launch = json_text(node->plan, "launch"), *asked = json_text(node->plan, "mpi");
 	if (!launch || strcmp(launch, "mpi") != 0 || !asked) {
 		settle(node, MPI_FAMILY_NONE, "", on_settled);
 		return;
@@ -345,7 +341,7 @@ static void add_parting(const struct node *node, json_t *env)
 		return;
 	if (stat(path, &st) < 0 && fs_write(path, ucx_finalize_so, ucx_finalize_so_size, 0755, &(struct error){0}) < 0)
 		return;
-	const char *own = text_of(env, "LD_PRELOAD");
+	const char *own = json_text(env, "LD_PRELOAD");
 	own = own || node->container ? own : getenv("LD_PRELOAD"); // what this user loads is not in a container
 	autofree char *all = own && *own ? mem_printf("%s:%s", path, own) : mem_strdup(path);
 	json_object_set_new(env, "LD_PRELOAD", json_string(all));

@@ -5,6 +5,7 @@
 #include "agent/rendezvous.h"
 #include "agent/setup.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "node/stage.h"
 #include "wire/event.h"
@@ -21,11 +22,6 @@ struct prepare {
 
 static void contain(struct node *node);
 static void finish(struct node *node);
-
-static bool flag(const json_t *tree, const char *name)
-{
-	return json_is_true(json_object_get(tree, name));
-}
 
 static bool stopped(const struct node *node)
 {
@@ -60,7 +56,8 @@ static json_t *own_inputs(struct node *node, bool once)
 	size_t i;
 	json_t *input;
 	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
-		if ((node->shared && flag(input, "once")) != once || (node->same_files && flag(input, "context")))
+		if ((node->shared && json_flag(input, "once")) != once ||
+			(node->same_files && json_flag(input, "context")))
 			continue;
 		json_t *own = json_copy(input);
 		find_live(node, own, i);
@@ -176,7 +173,7 @@ static void warn_of_once(struct node *node)
 		autofree char *why = mem_printf(
 			"input '%s' says 'once', but the nodes share no directory: each has a copy of its own",
 			json_string_value(json_object_get(input, "name")));
-		if (node->id == 0 && !node->shared && flag(input, "once"))
+		if (node->id == 0 && !node->shared && json_flag(input, "once"))
 			node_event(node, event_make("warn", "s:s", "why", why));
 	}
 }

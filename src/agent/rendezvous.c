@@ -1,6 +1,7 @@
 #include "agent/rendezvous.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "node/node_address.h"
@@ -37,11 +38,6 @@ struct rendezvous {
 static void rendezvous(struct node *node);
 static void on_tried_line(json_t *line, void *data);
 static void next_turn(struct node *node);
-
-static bool flag(const json_t *tree, const char *name)
-{
-	return json_is_true(json_object_get(tree, name));
-}
 
 static bool stopped(const struct node *node)
 {
@@ -113,7 +109,7 @@ static void judge_row(struct node *node, const json_t *row)
 {
 	const json_t *offset = json_object_get(row, "offset");
 	double latency = json_number_value(json_object_get(row, "latency")); // the offset is not known better than this
-	if (!flag(row, "ok"))
+	if (!json_flag(row, "ok"))
 		node_fail(node, -1, json_string_value(json_object_get(row, "why")));
 	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max + latency) {
 		autofree char *why = mem_printf("the clock of node %d is %+.3f s off ours",
@@ -150,7 +146,7 @@ static json_t *list_missed(const struct node *node, const json_t *line)
 	size_t i;
 	const json_t *row;
 	json_array_foreach (json_object_get(line, "rows"), i, row)
-		if (!flag(row, "ok") && has_others(peer_of(node, json_object_get(row, "to"))))
+		if (!json_flag(row, "ok") && has_others(peer_of(node, json_object_get(row, "to"))))
 			json_array_append(missed, json_object_get(row, "to"));
 	return missed;
 }
@@ -227,7 +223,7 @@ static struct forked_task *start_preflight(struct node *node, bool bandwidth, co
 static json_t *hold_ports(struct node *node)
 {
 	json_t *ports = json_array();
-	if (!flag(node->plan, "ports"))
+	if (!json_flag(node->plan, "ports"))
 		return ports;
 	struct rendezvous *m = node->rendezvous;
 	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
@@ -391,7 +387,7 @@ static void bring_tried(struct node *node)
 		autofree char *key = mem_printf("%d", (int)json_integer_value(json_object_get(asked, "node")));
 		if (!json_object_get(reached, key))
 			json_object_set_new(reached, key, json_array());
-		if (flag(row, "ok"))
+		if (json_flag(row, "ok"))
 			json_array_append(json_object_get(reached, key), json_object_get(asked, "address"));
 		else if (!json_object_get(why, key))
 			json_object_set(why, key, json_object_get(row, "why"));
@@ -513,7 +509,7 @@ void rendezvous_start(struct node *node, void (*on_met)(struct node *node))
 	struct rendezvous *m = node->rendezvous = mem_alloc(sizeof *m);
 	m->on_met = on_met;
 	apply_moved(node);
-	if (node->attempt > 1 || (!flag(node->plan, "preflight") && !node->preflight_only))
+	if (node->attempt > 1 || (!json_flag(node->plan, "preflight") && !node->preflight_only))
 		rendezvous(node);
 	else
 		m->server = start_preflight(node, false, NULL);

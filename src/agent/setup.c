@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -36,11 +37,6 @@ struct setup {
 };
 
 static void next_step(struct node *node);
-
-static bool flag(const json_t *tree, const char *name)
-{
-	return json_is_true(json_object_get(tree, name));
-}
 
 static bool stopped(const struct node *node)
 {
@@ -92,7 +88,7 @@ static void say_step(struct node *node, int status, json_t *last)
 
 static void step_done(struct node *node)
 {
-	if (flag(step_now(node), "once"))
+	if (json_flag(step_now(node), "once"))
 		wait_for_others(node);
 	else {
 		node->setup->step++;
@@ -230,7 +226,7 @@ static void add_container(const struct node *node, json_t *step)
 	       *build = json_object_get(container, "build"), *input;
 	size_t i;
 	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
-		autofree char *path = flag(input, "context") && !node->same_files ? stage_path(input) : NULL;
+		autofree char *path = json_flag(input, "context") && !node->same_files ? stage_path(input) : NULL;
 		autofree char *context = path ? fs_join(node->data_dir, path) : NULL;
 		if (context)
 			json_object_set_new(build, "context", json_string(context));
@@ -317,7 +313,7 @@ static void next_step(struct node *node)
 	}
 	if (s->step == 0)
 		node_phase(node, "setup");
-	if (flag(step, "once") && node->id != 0) {
+	if (json_flag(step, "once") && node->id != 0) {
 		wait_for_others(node);
 		return;
 	}

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -281,16 +282,6 @@ static bool used(const struct cgroup_place *places, const struct cgroup_limits *
 	return places[which].dir && (wanted(limits, which) || (which == CGROUP_PIDS && any && !places[which].v2));
 }
 
-static void add_once(json_t *texts, const char *text)
-{
-	size_t i;
-	json_t *other;
-	json_array_foreach (texts, i, other)
-		if (!strcmp(json_string_value(other), text))
-			return;
-	json_array_append_new(texts, json_string(text));
-}
-
 json_t *cgroup_where(const struct cgroup_place *places, const struct cgroup_limits *limits, const char *name)
 {
 	json_t *dirs = json_array();
@@ -298,7 +289,7 @@ json_t *cgroup_where(const struct cgroup_place *places, const struct cgroup_limi
 		if (!used(places, limits, i))
 			continue;
 		autofree char *dir = fs_join(places[i].dir, name);
-		add_once(dirs, dir);
+		json_add_once(dirs, dir);
 	}
 	return dirs;
 }
@@ -417,7 +408,7 @@ static void find_above(json_t *found, const struct hierarchy *h, const char *nam
 	do {
 		autofree char *path = fs_join(dir, name);
 		if (!access(path, F_OK))
-			add_once(found, path);
+			json_add_once(found, path);
 	} while (go_up(dir, h->mount));
 }
 

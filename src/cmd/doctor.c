@@ -1,6 +1,7 @@
 #include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -319,11 +320,6 @@ static void check_ssh(json_t *checks)
 
 // --- telling ----------------------------------------------------------------
 
-static const char *text_of(const json_t *check, const char *name)
-{
-	return json_string_value(json_object_get(check, name));
-}
-
 static json_t *executor_names(void)
 {
 	json_t *names = json_array();
@@ -338,13 +334,14 @@ static void print_checks(const json_t *checks, bool works)
 	size_t i;
 	json_t *check;
 	json_array_foreach (checks, i, check) {
-		if (strcmp(group, text_of(check, "group"))) {
-			printf("%s%s\n", *group ? "\n" : "", text_of(check, "group"));
-			group = text_of(check, "group");
+		if (strcmp(group, json_text(check, "group"))) {
+			printf("%s%s\n", *group ? "\n" : "", json_text(check, "group"));
+			group = json_text(check, "group");
 		}
-		printf("  %-8s %-19s %s\n", text_of(check, "state"), text_of(check, "name"), text_of(check, "text"));
-		if (text_of(check, "advice"))
-			printf("  %-8s %-19s -> %s\n", "", "", text_of(check, "advice"));
+		printf("  %-8s %-19s %s\n", json_text(check, "state"), json_text(check, "name"),
+			json_text(check, "text"));
+		if (json_text(check, "advice"))
+			printf("  %-8s %-19s -> %s\n", "", "", json_text(check, "advice"));
 	}
 	autojson json_t *names = executor_names();
 	json_t *name;
@@ -373,8 +370,8 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	size_t i;
 	json_t *check;
 	json_array_foreach (checks, i, check)
-		works = works &&
-			(strcmp(text_of(check, "group"), LOCAL) || strcmp(text_of(check, "state"), states[MISSING]));
+		works = works && (strcmp(json_text(check, "group"), LOCAL) ||
+					 strcmp(json_text(check, "state"), states[MISSING]));
 	if (json) {
 		autojson json_t *tree =
 			mem_json("{s:b, s:O, s:o}", "ok", works, "checks", checks, "executors", executor_names());

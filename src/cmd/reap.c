@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -55,12 +56,6 @@ static json_t *find_left(const char *label, struct error *err)
 			return NULL;
 		}
 	return found;
-}
-
-static const char *text_of(const json_t *item, const char *name)
-{
-	const char *text = json_string_value(json_object_get(item, name));
-	return text ? text : "";
 }
 
 static int is_end(json_t *event, void *data)
@@ -121,8 +116,8 @@ static struct run *find_run(const struct reap *r, const char *label, const json_
 	size_t i;
 	json_t *item;
 	json_array_foreach (found, i, item)
-		if (!run && *text_of(item, "run_dir"))
-			run = run_open(r->runs, text_of(item, "run_dir"), NULL);
+		if (!run && *json_text_or(item, "run_dir", ""))
+			run = run_open(r->runs, json_text_or(item, "run_dir", ""), NULL);
 	if (run && !strcmp(run->id, label))
 		return run;
 	run_free(run);
@@ -226,8 +221,8 @@ static bool holds(const json_t *items, const json_t *wanted)
 	size_t i;
 	json_t *item;
 	json_array_foreach (items, i, item)
-		if (!strcmp(text_of(item, "what"), text_of(wanted, "what")) &&
-			!strcmp(text_of(item, "id"), text_of(wanted, "id")))
+		if (!strcmp(json_text_or(item, "what", ""), json_text_or(wanted, "what", "")) &&
+			!strcmp(json_text_or(item, "id", ""), json_text_or(wanted, "id", "")))
 			return true;
 	return false;
 }
@@ -245,9 +240,10 @@ static json_t *remove_left(struct reap *r, const char *label, const json_t *foun
 	json_t *item;
 	json_array_foreach (found, i, item)
 		if (left && !holds(left, item))
-			note(r->gone, label, text_of(item, "what"), text_of(item, "id"), NULL);
+			note(r->gone, label, json_text_or(item, "what", ""), json_text_or(item, "id", ""), NULL);
 	json_array_foreach (left, i, item)
-		note(r->stays, label, text_of(item, "what"), text_of(item, "id"), *why.text ? why.text : "still found");
+		note(r->stays, label, json_text_or(item, "what", ""), json_text_or(item, "id", ""),
+			*why.text ? why.text : "still found");
 	return left;
 }
 
@@ -256,7 +252,7 @@ static void list_found(struct reap *r, const char *label, const json_t *found, c
 	size_t i;
 	json_t *item;
 	json_array_foreach (found, i, item)
-		note(r->gone, label, text_of(item, "what"), text_of(item, "id"), NULL);
+		note(r->gone, label, json_text_or(item, "what", ""), json_text_or(item, "id", ""), NULL);
 	if (run && !has_ended(run))
 		note(r->gone, label, clusters_has_label(label, NULL) ? "cluster" : "record", run->dir, NULL);
 }
@@ -336,8 +332,8 @@ static json_t *all_labels(const struct reap *r, struct error *err)
 	json_t *item;
 	json_array_foreach (found, i, item)
 		if (!json_is_true(json_object_get(item, "live")) &&
-			!is_spared(r, text_of(item, "run"), text_of(item, "run_dir")))
-			json_object_set_new(labels, text_of(item, "run"), json_true());
+			!is_spared(r, json_text_or(item, "run", ""), json_text_or(item, "run_dir", "")))
+			json_object_set_new(labels, json_text_or(item, "run", ""), json_true());
 	autojson json_t *clusters = clusters_names();
 	json_array_foreach (clusters, i, item) {
 		struct run *run = clusters_open(json_string_value(item), NULL);
@@ -385,13 +381,14 @@ static void print_things(const struct reap *r)
 	size_t i;
 	json_t *item;
 	json_array_foreach (r->gone, i, item) {
-		bool record = !strcmp(text_of(item, "what"), "record");
+		bool record = !strcmp(json_text_or(item, "what", ""), "record");
 		const char *verb = r->dry ? (record ? "would close" : "would remove") : record ? "closed" : "removed";
-		printf("%s: %s %s %s\n", text_of(item, "run"), verb, text_of(item, "what"), text_of(item, "id"));
+		printf("%s: %s %s %s\n", json_text_or(item, "run", ""), verb, json_text_or(item, "what", ""),
+			json_text_or(item, "id", ""));
 	}
 	json_array_foreach (r->stays, i, item)
-		printf("%s: %s %s stays: %s\n", text_of(item, "run"), text_of(item, "what"), text_of(item, "id"),
-			text_of(item, "why"));
+		printf("%s: %s %s stays: %s\n", json_text_or(item, "run", ""), json_text_or(item, "what", ""),
+			json_text_or(item, "id", ""), json_text_or(item, "why", ""));
 	if (!json_array_size(r->gone) && !json_array_size(r->stays))
 		puts("nothing left");
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "controller/lifecycle.h"
@@ -46,12 +47,6 @@ struct persistent_cluster {
 
 // --- identity -----------------------------------------------------------------
 
-static const char *text_of(const json_t *tree, const char *key)
-{
-	const char *text = json_string_value(json_object_get(tree, key));
-	return text ? text : "";
-}
-
 struct persistent_cluster *persistent_cluster_new(struct lifecycle *c, struct error *err)
 {
 	autoclose int lock = open(c->run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -69,7 +64,7 @@ struct persistent_cluster *persistent_cluster_new(struct lifecycle *c, struct er
 	autofree char *text = fs_read(path, IDENTITY_MAX, NULL, NULL);
 	k->identity = text ? json_loads(text, 0, NULL) : NULL;
 	if (k->identity)
-		c->secret = mem_strdup(text_of(k->identity, "secret"));
+		c->secret = mem_strdup(json_text_or(k->identity, "secret", ""));
 	return k;
 }
 
@@ -107,8 +102,8 @@ static int save_identity(const struct persistent_cluster *k, const struct server
 
 static struct server *serve_again(struct persistent_cluster *k, struct server_options *options, struct error *err)
 {
-	struct crypto_identity id = {
-		.cert = mem_strdup(text_of(k->identity, "cert")), .key = mem_strdup(text_of(k->identity, "key"))};
+	struct crypto_identity id = {.cert = mem_strdup(json_text_or(k->identity, "cert", "")),
+		.key = mem_strdup(json_text_or(k->identity, "key", ""))};
 	id.cert_len = strlen(id.cert);
 	id.key_len = strlen(id.key);
 	if (crypto_fingerprint(id.cert, id.cert_len, id.fingerprint, err) < 0) {
@@ -265,8 +260,8 @@ static void begin_job(struct persistent_cluster *k, struct conn *client, const j
 	struct job *job = mem_alloc(sizeof *job);
 	*job = (struct job){.next = k->jobs,
 		.client = client,
-		.run = mem_strdup(text_of(msg, "run")),
-		.dir = mem_strdup(text_of(msg, "run_dir")),
+		.run = mem_strdup(json_text_or(msg, "run", "")),
+		.dir = mem_strdup(json_text_or(msg, "run_dir", "")),
 		.pid = (pid_t)json_integer_value(json_object_get(msg, "pid")),
 		.started = (unsigned long long)json_integer_value(json_object_get(msg, "started")),
 		.nodes = nodes};
@@ -427,7 +422,7 @@ void persistent_cluster_held(struct persistent_cluster *k)
 
 void persistent_cluster_request(struct persistent_cluster *k, struct conn *client, const json_t *msg)
 {
-	const char *kind = text_of(msg, "msg");
+	const char *kind = json_text_or(msg, "msg", "");
 	if (strcmp(kind, "job") == 0)
 		begin_job(k, client, msg);
 	else if (strcmp(kind, "resize") == 0)

@@ -1,6 +1,7 @@
 #include "docker/engine.h"
 
 #include "base/http.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "docker/hijacked_stream.h"
@@ -221,23 +222,17 @@ static int older(const char *a, const char *b)
 	return major[0] != major[1] ? major[0] < major[1] : minor[0] < minor[1];
 }
 
-static const char *text_of(const json_t *tree, const char *name)
-{
-	const char *text = json_string_value(json_object_get(tree, name));
-	return text ? text : "";
-}
-
 static int meet(struct engine *e, struct error *err)
 {
 	autojson json_t *said = NULL;
 	if (engine_do(e, "GET", "/version", NULL, &said, err))
 		return -1;
-	const char *newest = text_of(said, "ApiVersion"), *oldest = text_of(said, "MinAPIVersion");
+	const char *newest = json_text_or(said, "ApiVersion", ""), *oldest = json_text_or(said, "MinAPIVersion", "");
 	if (!*newest)
 		return error_set(err, ERROR_SYSTEM, "what answers at %s is no Docker engine", e->place);
 	const char *use = *oldest && older(VERSION, oldest) ? oldest : older(newest, VERSION) ? newest : VERSION;
 	snprintf(e->api, sizeof e->api, "%s", use);
-	e->version = mem_strdup(text_of(said, "Version"));
+	e->version = mem_strdup(json_text_or(said, "Version", ""));
 	return 0;
 }
 
@@ -262,7 +257,7 @@ int engine_exec(struct engine *e, const char *container, const json_t *argv, str
 	autojson json_t *made = NULL;
 	if (engine_do(e, "POST", create, wanted, &made, err))
 		return -1;
-	autofree char *start = mem_printf("/exec/%s/start", text_of(made, "Id"));
+	autofree char *start = mem_printf("/exec/%s/start", json_text_or(made, "Id", ""));
 	autojson json_t *how = mem_json("{s:b, s:b}", "Detach", 0, "Tty", 0);
 	autostr struct str text = {0};
 	struct http_stream *stream = NULL;

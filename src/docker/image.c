@@ -3,6 +3,7 @@
 #include "base/archives.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "docker/dockerignore.h"
@@ -40,12 +41,6 @@ static void say_ready(const struct image_work *work, const char *name, double si
 	say(work, event_make("image", "s:s, s:f, s:b", "name", name, "seconds", clock_mono() - since, "ok", 1));
 }
 
-static const char *text_of(const json_t *tree, const char *name)
-{
-	const char *text = json_string_value(json_object_get(tree, name));
-	return text ? text : "";
-}
-
 // --- pulling ----------------------------------------------------------------
 
 struct pull {
@@ -58,7 +53,7 @@ static int on_pull(const json_t *line, void *data, struct error *err)
 {
 	struct pull *p = data;
 	if (json_object_get(line, "error"))
-		return error_set(err, ERROR_SYSTEM, "the engine says: %.600s", text_of(line, "error"));
+		return error_set(err, ERROR_SYSTEM, "the engine says: %.600s", json_text_or(line, "error", ""));
 	double now = clock_mono();
 	if (now - p->told < TELL_EVERY)
 		return 0;
@@ -68,8 +63,9 @@ static int on_pull(const json_t *line, void *data, struct error *err)
 	       total = json_number_value(json_object_get(detail, "total"));
 	autofree char *have = str_bytes(done), *all = str_bytes(total);
 	autofree char *step =
-		total > 0 ? mem_printf("%s %s: %s of %s", text_of(line, "status"), text_of(line, "id"), have, all)
-			  : mem_printf("%s %s", text_of(line, "status"), text_of(line, "id"));
+		total > 0 ? mem_printf("%s %s: %s of %s", json_text_or(line, "status", ""),
+				    json_text_or(line, "id", ""), have, all)
+			  : mem_printf("%s %s", json_text_or(line, "status", ""), json_text_or(line, "id", ""));
 	say_step(p->work, p->name, step);
 	return 0;
 }
@@ -185,7 +181,7 @@ static int pack_dir(struct packing *p, const char *below, struct error *err)
 // A nameless file with the context as a tar archive; its descriptor is the caller's.
 static int pack_context(const json_t *build, struct error *err)
 {
-	const char *root = text_of(build, "context"), *dockerfile = text_of(build, "dockerfile"),
+	const char *root = json_text_or(build, "context", ""), *dockerfile = json_text_or(build, "dockerfile", ""),
 		   *tmp = getenv("TMPDIR");
 	dockerfile = *dockerfile ? dockerfile : "Dockerfile";
 	autofree char *instructions = fs_join(root, dockerfile);
@@ -265,7 +261,7 @@ static int on_build(const json_t *line, void *data, struct error *err)
 {
 	struct build *b = data;
 	if (json_object_get(line, "stream"))
-		keep_text(b, text_of(line, "stream"));
+		keep_text(b, json_text_or(line, "stream", ""));
 	const char *id = json_string_value(json_object_get(json_object_get(line, "aux"), "ID"));
 	if (id) {
 		free(b->id);
@@ -275,17 +271,17 @@ static int on_build(const json_t *line, void *data, struct error *err)
 		return 0;
 	keep_line(b);
 	if (b->work->hear)
-		return error_set(err, ERROR_SYSTEM, "%.600s", text_of(line, "error"));
+		return error_set(err, ERROR_SYSTEM, "%.600s", json_text_or(line, "error", ""));
 	autostr struct str lines = {0};
 	for (size_t i = b->lines < LAST_LINES ? 0 : b->lines - LAST_LINES; i < b->lines; i++)
 		str_printf(&lines, "%s%.100s", lines.len ? " | " : "", b->last[i % LAST_LINES]);
-	return error_set(err, ERROR_SYSTEM, "%.300s; its last lines: %.600s", text_of(line, "error"),
+	return error_set(err, ERROR_SYSTEM, "%.300s; its last lines: %.600s", json_text_or(line, "error", ""),
 		lines.len ? lines.text : "(none)");
 }
 
 static char *build_path(const char *name, const json_t *build)
 {
-	const char *dockerfile = text_of(build, "dockerfile");
+	const char *dockerfile = json_text_or(build, "dockerfile", "");
 	autofree char *file = engine_quote(*dockerfile ? dockerfile : "Dockerfile"), *tag = engine_quote(name);
 	autofree char *args = json_dumps(json_object_get(build, "args"), JSON_COMPACT);
 	autofree char *quoted = engine_quote(args ? args : "{}");
@@ -297,7 +293,7 @@ static char *build_path(const char *name, const json_t *build)
 char *image_build(const struct image_work *work, const char *name, const json_t *build, struct error *err)
 {
 	double since = clock_mono();
-	const char *context = text_of(build, "context");
+	const char *context = json_text_or(build, "context", "");
 	say_step(work, name, "sending the context");
 	autoclose int tar = pack_context(build, err);
 	struct build b = {.work = work, .name = name};

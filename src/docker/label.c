@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "base/proc.h"
@@ -15,12 +16,6 @@
 #define PATIENCE 20.0 // seconds for what is being removed to be gone
 
 enum { AT_ONCE = 8 };
-
-static const char *text_of(const json_t *tree, const char *name)
-{
-	const char *text = json_string_value(json_object_get(tree, name));
-	return text ? text : "";
-}
 
 // Where a pid means the same process: this boot of this kernel, and this pid name space.
 static char *own_machine(void)
@@ -50,8 +45,8 @@ static bool is_live(const json_t *labels, json_t **controller)
 	int pid = 0;
 	unsigned long long started = 0;
 	*controller = NULL;
-	if (strcmp(text_of(labels, "muster.machine"), machine) ||
-		sscanf(text_of(labels, "muster.controller"), "%d %llu", &pid, &started) != 2)
+	if (strcmp(json_text_or(labels, "muster.machine", ""), machine) ||
+		sscanf(json_text_or(labels, "muster.controller", ""), "%d %llu", &pid, &started) != 2)
 		return true;
 	*controller = mem_json("{s:i, s:I}", "pid", pid, "started", (json_int_t)started);
 	return proc_alive(pid, started);
@@ -97,7 +92,7 @@ struct removal {
 static int remove_item(size_t i, void *data, struct error *err)
 {
 	struct removal *r = data;
-	return label_remove(r->engine, r->what, text_of(json_array_get(r->list, i), "Id"), err);
+	return label_remove(r->engine, r->what, json_text_or(json_array_get(r->list, i), "Id", ""), err);
 }
 
 int label_remove_all(struct engine *e, const char *what, const char *label, struct error *err)
@@ -130,12 +125,12 @@ int label_list(struct engine *e, const char *what, const char *label, json_t *fo
 		const char *name = json_string_value(json_array_get(json_object_get(item, "Names"), 0));
 		json_t *controller = NULL;
 		bool live = is_live(labels, &controller);
-		autofree char *id = mem_printf(
-			"%.12s (%s)", text_of(item, "Id"), name ? name + (*name == '/') : text_of(item, "Name"));
+		autofree char *id = mem_printf("%.12s (%s)", json_text_or(item, "Id", ""),
+			name ? name + (*name == '/') : json_text_or(item, "Name", ""));
 		autofree char *kind = mem_strndup(what, strlen(what) - 1);
-		json_t *one = mem_json("{s:s, s:s, s:s, s:b, s:o*}", "run", text_of(labels, "muster.run"), "what", kind,
-			"id", id, "live", live, "controller", controller);
-		if (*text_of(labels, "muster.run_dir"))
+		json_t *one = mem_json("{s:s, s:s, s:s, s:b, s:o*}", "run", json_text_or(labels, "muster.run", ""),
+			"what", kind, "id", id, "live", live, "controller", controller);
+		if (*json_text_or(labels, "muster.run_dir", ""))
 			json_object_set(one, "run_dir", json_object_get(labels, "muster.run_dir"));
 		json_array_append_new(found, one);
 	}

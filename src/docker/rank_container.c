@@ -1,5 +1,6 @@
 #include "docker/rank_container.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "docker/label.h"
@@ -11,12 +12,6 @@
 #define AGENT "/.muster/agent"
 #define SHM (1 << 30) // of /dev/shm; the engine's 64 MiB are too little for MPI and data loaders
 #define SOCKET "/var/run/docker.sock"
-
-static const char *text_of(const json_t *tree, const char *name)
-{
-	const char *text = json_string_value(json_object_get(tree, name));
-	return text ? text : "";
-}
 
 // --- the engine -----------------------------------------------------------------
 
@@ -113,7 +108,7 @@ char *rank_container_make(struct engine *e, const struct rank_container *box, st
 	autojson json_t *body = body_of(box, user), *made = NULL;
 	if (engine_do(e, "POST", create, body, &made, err))
 		return NULL;
-	const char *id = text_of(made, "Id");
+	const char *id = json_text_or(made, "Id", "");
 	autofree char *start = mem_printf("/containers/%s/start", id);
 	if (!engine_do(e, "POST", start, NULL, NULL, err))
 		return mem_strdup(id);
@@ -138,8 +133,8 @@ int rank_container_remove(struct engine *e, const char *label, const char *node,
 	size_t i;
 	json_t *item;
 	json_array_foreach (found, i, item)
-		if (!node || !strcmp(text_of(json_object_get(item, "Labels"), "muster.node"), node))
-			rc |= label_remove(e, "containers", text_of(item, "Id"), rc ? NULL : err);
+		if (!node || !strcmp(json_text_or(json_object_get(item, "Labels"), "muster.node", ""), node))
+			rc |= label_remove(e, "containers", json_text_or(item, "Id", ""), rc ? NULL : err);
 	return rc ? -1 : 0;
 }
 

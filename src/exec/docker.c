@@ -1,6 +1,7 @@
 #include "base/archives.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "base/str.h"
@@ -61,12 +62,6 @@ struct docker {
 	size_t count;
 };
 
-static const char *text_of(const json_t *tree, const char *name)
-{
-	const char *text = json_string_value(json_object_get(tree, name));
-	return text ? text : "";
-}
-
 static json_t *nodes_of(const json_t *plan)
 {
 	return json_object_get(plan, "nodes");
@@ -80,7 +75,7 @@ static int check_node(const json_t *plan, const json_t *node, struct error *err)
 	if (!json_object_get(node, "image") && !json_object_get(plan, "build"))
 		return error_set(err, ERROR_USAGE,
 			"'%s' has no image, expected 'cluster.image' or 'cluster.build' for the docker executor",
-			text_of(node, "name"));
+			json_text_or(node, "name", ""));
 	if (cpus > 0 && cpus < CPUS_LEAST)
 		return error_set(err, ERROR_USAGE, "a limit of %g cpus, expected at least %g for the docker executor",
 			cpus, CPUS_LEAST);
@@ -89,7 +84,7 @@ static int check_node(const json_t *plan, const json_t *node, struct error *err)
 
 static bool is_live_input(const json_t *input)
 {
-	return !strcmp(text_of(input, "kind"), "live");
+	return !strcmp(json_text_or(input, "kind", ""), "live");
 }
 
 static int docker_check(const json_t *plan, struct error *err)
@@ -106,7 +101,7 @@ static int docker_check(const json_t *plan, struct error *err)
 			return error_set(err, ERROR_USAGE,
 				"the input '%s' is live, and the engine at %s does not see this machine's files: leave "
 				"'live' out, and it is copied",
-				text_of(item, "name"), host);
+				json_text_or(item, "name", ""), host);
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
 	autofree char *agent = node_dirs_agent();
@@ -140,7 +135,7 @@ static json_t *mounts_of(const struct work *w)
 	json_array_foreach (json_object_get(w->c->plan, "inputs"), i, input) {
 		autofree char *to = mem_printf(HOME "/live/%zu", i);
 		if (is_live_input(input))
-			json_array_append_new(mounts, bind(text_of(input, "from"), to, false));
+			json_array_append_new(mounts, bind(json_text_or(input, "from", ""), to, false));
 	}
 	return mounts;
 }
@@ -168,17 +163,17 @@ static json_t *host_config(const struct work *w, const json_t *node)
 // The image's own program is left out: the container holds still until an agent is brought.
 static json_t *container_of(const struct work *w, const json_t *node)
 {
-	const char *image = *text_of(node, "image") ? text_of(node, "image") : w->built;
-	autofree char *second =
-		mem_printf("%s-%d", text_of(node, "role"), (int)json_integer_value(json_object_get(node, "index")));
+	const char *image = *json_text_or(node, "image", "") ? json_text_or(node, "image", "") : w->built;
+	autofree char *second = mem_printf(
+		"%s-%d", json_text_or(node, "role", ""), (int)json_integer_value(json_object_get(node, "index")));
 	autofree char *number = mem_printf("%d", (int)json_integer_value(json_object_get(node, "node")));
 	autofree char *alone = mem_printf("%g", 2 * json_number_value(json_object_get(w->c->plan, "lease")));
 	json_t *labels = label_make(w->c->label, w->c->run_dir);
 	json_object_set_new(labels, "muster.node", json_string(number));
 	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image",
-		image, "Hostname", text_of(node, "name"), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone,
-		"Labels", labels, "HostConfig", host_config(w, node), "Healthcheck", "Test", "NONE", "NetworkingConfig",
-		"EndpointsConfig", w->network, "Aliases", text_of(node, "name"), second);
+		image, "Hostname", json_text_or(node, "name", ""), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold",
+		alone, "Labels", labels, "HostConfig", host_config(w, node), "Healthcheck", "Test", "NONE",
+		"NetworkingConfig", "EndpointsConfig", w->network, "Aliases", json_text_or(node, "name", ""), second);
 	return body;
 }
 
@@ -218,11 +213,12 @@ static int make_container(struct work *w, struct place *p, struct error *err)
 {
 	const json_t *node = json_array_get(nodes_of(w->c->plan), p->node);
 	struct docker *d = w->d;
-	autofree char *create = mem_printf("/containers/create?name=%s-%s", w->c->label, text_of(node, "name"));
+	autofree char *create =
+		mem_printf("/containers/create?name=%s-%s", w->c->label, json_text_or(node, "name", ""));
 	autojson json_t *body = container_of(w, node), *made = NULL;
 	if (engine_do(d->engine, "POST", create, body, &made, err))
 		return -1;
-	p->id = mem_strdup(text_of(made, "Id"));
+	p->id = mem_strdup(json_text_or(made, "Id", ""));
 	if (w->archive >= 0 && put_agent(w, p->id, err))
 		return -1;
 	autofree char *start = mem_printf("/containers/%s/start", p->id);
@@ -273,8 +269,8 @@ static json_t *find_running(const struct work *w, struct error *err)
 	size_t i;
 	json_t *item;
 	json_array_foreach (found, i, item)
-		if (!strcmp(text_of(item, "State"), "running"))
-			json_object_set_new(running, text_of(item, "Id"), json_true());
+		if (!strcmp(json_text_or(item, "State", ""), "running"))
+			json_object_set_new(running, json_text_or(item, "Id", ""), json_true());
 	return running;
 }
 
@@ -337,9 +333,9 @@ static int adopt(struct work *w, struct error *err)
 	json_t *item;
 	json_array_foreach (found, i, item) {
 		size_t k = node_of(w->c, item);
-		if (k < d->count && !d->places[k]->id && !strcmp(text_of(item, "State"), "running"))
-			d->places[k]->id = mem_strdup(text_of(item, "Id"));
-		else if (label_remove(d->engine, "containers", text_of(item, "Id"), err))
+		if (k < d->count && !d->places[k]->id && !strcmp(json_text_or(item, "State", ""), "running"))
+			d->places[k]->id = mem_strdup(json_text_or(item, "Id", ""));
+		else if (label_remove(d->engine, "containers", json_text_or(item, "Id", ""), err))
 			return -1;
 	}
 	return found ? 0 : -1;
@@ -362,7 +358,7 @@ static int have_images(struct work *w, char **built, struct error *err)
 		.engine = w->d->engine, .cancelled = c->cancelled, .say = on_image, .data = (void *)c};
 	const json_t *build = json_object_get(c->plan, "build");
 	if (build) {
-		autofree char *name = mem_printf("muster/%s", text_of(c->plan, "name"));
+		autofree char *name = mem_printf("muster/%s", json_text_or(c->plan, "name", ""));
 		*built = image_build(&image, name, build, err);
 		if (!*built)
 			return -1;
@@ -371,7 +367,7 @@ static int have_images(struct work *w, char **built, struct error *err)
 	size_t i;
 	json_t *node;
 	json_array_foreach (nodes_of(c->plan), i, node) {
-		const char *name = text_of(node, "image");
+		const char *name = json_text_or(node, "image", "");
 		if (*name && !json_object_get(seen, name) && image_ensure(&image, name, err))
 			return -1;
 		json_object_set_new(seen, name, json_true());
@@ -453,7 +449,8 @@ static json_t *config_of(const struct cluster *c, size_t k)
 	autofree char *token = c->token(c, k);
 	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "run", c->label, "node", (int)k, "nodes",
 		(int)json_array_size(nodes_of(c->plan)), "token", token, "fingerprint", c->fingerprint, "name",
-		text_of(json_array_get(nodes_of(c->plan), k), "name"), "dir", HOME "/node", "live", HOME "/live");
+		json_text_or(json_array_get(nodes_of(c->plan), k), "name", ""), "dir", HOME "/node", "live",
+		HOME "/live");
 	json_object_set_new(config, "limited", json_string(GROUPS));
 	static const char *const seconds[] = {"lease", "heartbeat"};
 	for (size_t i = 0; i < countof(seconds); i++)

@@ -1,14 +1,9 @@
 #include "exec/require_machines.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 
 #include <string.h>
-
-static const char *text_of(const json_t *tree, const char *name)
-{
-	const char *text = json_string_value(json_object_get(tree, name));
-	return text ? text : "";
-}
 
 int require_machines(const json_t *plan, const char *executor, bool same_files, struct error *err)
 {
@@ -20,15 +15,15 @@ int require_machines(const json_t *plan, const char *executor, bool same_files, 
 	size_t i;
 	json_t *item;
 	json_array_foreach (json_object_get(plan, "nodes"), i, item)
-		if (*text_of(item, "image"))
+		if (*json_text_or(item, "image", ""))
 			return error_set(err, ERROR_USAGE,
 				"the %s executor has no containers for the image '%s'; docker has", executor,
-				text_of(item, "image"));
+				json_text_or(item, "image", ""));
 	json_array_foreach (json_object_get(plan, "inputs"), i, item)
-		if (!same_files && !strcmp(text_of(item, "kind"), "live"))
+		if (!same_files && !strcmp(json_text_or(item, "kind", ""), "live"))
 			return error_set(err, ERROR_USAGE,
 				"the input '%s' is live, and nodes of the %s executor do not see this machine's files: "
 				"leave 'live' out, and it is copied",
-				text_of(item, "name"), executor);
+				json_text_or(item, "name", ""), executor);
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "exec/ssh_process.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -16,11 +17,6 @@
 
 enum { WORDS_MAX = 64 * 1024, ARGS = 24 };
 
-static const char *text_of(const json_t *host, const char *key)
-{
-	return json_string_value(json_object_get(host, key));
-}
-
 int ssh_process_start(struct ssh_process *s, const json_t *host, const char *script, int in, int out, double connect,
 	struct error *err)
 {
@@ -34,15 +30,15 @@ int ssh_process_start(struct ssh_process *s, const json_t *host, const char *scr
 	char *argv[ARGS] = {"ssh", "-T", "-o", "BatchMode=yes", "-o", "ClearAllForwardings=yes", "-o",
 		"RemoteCommand=none", "-o", timeout};
 	size_t n = 10;
-	char *const options[][2] = {{"-p", number ? port : NULL}, {"-l", (char *)text_of(host, "user")},
-		{"-i", (char *)text_of(host, "key")}};
+	char *const options[][2] = {{"-p", number ? port : NULL}, {"-l", (char *)json_text(host, "user")},
+		{"-i", (char *)json_text(host, "key")}};
 	for (size_t i = 0; i < countof(options); i++)
 		if (options[i][1]) {
 			argv[n++] = options[i][0];
 			argv[n++] = options[i][1];
 		}
 	argv[n++] = "--";
-	argv[n++] = (char *)text_of(host, "host");
+	argv[n++] = (char *)json_text(host, "host");
 	argv[n++] = command;
 	s->said = memfd_create("ssh", MFD_CLOEXEC);
 	struct proc_options how = {.argv = argv, .in = in, .out = out, .err = s->said, .die_with_parent = true};
@@ -90,8 +86,8 @@ int ssh_process_end(struct ssh_process *s, double seconds, char **words)
 
 char *ssh_process_name(const json_t *host)
 {
-	const char *user = text_of(host, "user");
+	const char *user = json_text(host, "user");
 	autofree char *port = mem_printf(":%d", (int)json_integer_value(json_object_get(host, "port")));
 	return mem_printf(
-		"%s%s%s%s", user ? user : "", user ? "@" : "", text_of(host, "host"), port[1] == '0' ? "" : port);
+		"%s%s%s%s", user ? user : "", user ? "@" : "", json_text(host, "host"), port[1] == '0' ? "" : port);
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -62,11 +63,6 @@ static json_t *read_record(const char *dir, const char *name)
 
 // --- what it is to do -----------------------------------------------------------
 
-static const char *text_of(const struct bridge *b, const char *key)
-{
-	return json_string_value(json_object_get(b->config, key));
-}
-
 static json_t *read_config(struct error *err)
 {
 	autostr struct str line = {0};
@@ -118,19 +114,19 @@ static char *own_address(void)
 
 static int make_node_dir(struct bridge *b, struct error *err)
 {
-	if (!text_of(b, "dir")) {
+	if (!json_text(b->config, "dir")) {
 		autojson json_t *record =
 			mem_json("{s:O, s:b}", "label", json_object_get(b->config, "run"), "remote", 1);
-		if (!fs_is_inside(text_of(b, "run")) || strchr(text_of(b, "run"), '/'))
-			return error_set(err, ERROR_USAGE, "'%s' is no run's id", text_of(b, "run"));
-		b->run_dir = node_dirs_make(text_of(b, "run"), record, err);
+		if (!fs_is_inside(json_text(b->config, "run")) || strchr(json_text(b->config, "run"), '/'))
+			return error_set(err, ERROR_USAGE, "'%s' is no run's id", json_text(b->config, "run"));
+		b->run_dir = node_dirs_make(json_text(b->config, "run"), record, err);
 		if (!b->run_dir)
 			return -1;
 		autofree char *dir = mem_printf(
 			"%s/node-%d", b->run_dir, (int)json_integer_value(json_object_get(b->config, "node")));
 		json_object_set_new(b->config, "dir", json_string(dir));
 	}
-	b->dir = mem_strdup(text_of(b, "dir"));
+	b->dir = mem_strdup(json_text(b->config, "dir"));
 	if (fs_mkdirs(b->dir, 0700, err))
 		return -1;
 	return chdir(b->dir) ? error_errno(err, "cannot enter '%s'", b->dir) : 0;
@@ -139,12 +135,12 @@ static int make_node_dir(struct bridge *b, struct error *err)
 static void complete_config(struct bridge *b)
 {
 	autofree char *address = own_address();
-	if (!text_of(b, "address"))
+	if (!json_text(b->config, "address"))
 		json_object_set_new(b->config, "address", json_string(address));
-	if (!text_of(b, "name"))
+	if (!json_text(b->config, "name"))
 		json_object_set(b->config, "name", json_object_get(b->config, "address"));
 	autofree char *url = mem_printf("unix:%s", socket_name);
-	if (str_starts(text_of(b, "url") ? text_of(b, "url") : "wss:", "wss:"))
+	if (str_starts(json_text(b->config, "url") ? json_text(b->config, "url") : "wss:", "wss:"))
 		json_object_set_new(b->config, "url", json_string(url));
 }
 
@@ -193,7 +189,7 @@ static int start_agent(struct bridge *b, struct error *err)
 		return error_errno(err, "cannot make a pipe for the agent");
 	autoclose int theirs = in[0], to = in[1], from = out[0], said = out[1];
 	autofree char *program = proc_program();
-	setenv("MUSTER_RUN", text_of(b, "run"), 1);
+	setenv("MUSTER_RUN", json_text(b->config, "run"), 1);
 	char *argv[] = {program, NULL};
 	struct proc_options options = {
 		.argv = argv, .dir = b->dir, .in = theirs, .out = said, .err = said, .session = true};

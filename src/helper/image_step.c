@@ -1,6 +1,7 @@
 #include "helper/image_step.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "docker/image.h"
 #include "docker/rank_container.h"
@@ -13,11 +14,6 @@
 #include <unistd.h>
 
 enum { NAME_MAX_BYTES = 4096 };
-
-static const char *text_of(const json_t *tree, const char *name)
-{
-	return json_string_value(json_object_get(tree, name));
-}
 
 // In the run's directory, which is the one above: what the nodes of this run on this machine share.
 static char *beside(const char *node_dir, const char *name)
@@ -40,7 +36,7 @@ static char *built(const char *node_dir)
 
 char *image_step_name(const json_t *container, const char *node_dir, struct error *err)
 {
-	const char *image = text_of(container, "image");
+	const char *image = json_text(container, "image");
 	char *name = image ? mem_strdup(image) : built(node_dir);
 	if (!name)
 		error_set(err, ERROR_SYSTEM, "its image was not built");
@@ -49,8 +45,8 @@ char *image_step_name(const json_t *container, const char *node_dir, struct erro
 
 static char *why_done(struct engine *e, const json_t *step)
 {
-	const char *image = text_of(json_object_get(step, "container"), "image");
-	autofree char *id = image ? NULL : built(text_of(step, "node_dir"));
+	const char *image = json_text(json_object_get(step, "container"), "image");
+	autofree char *id = image ? NULL : built(json_text(step, "node_dir"));
 	if (id)
 		return mem_strdup("another node of this run has built it on this machine");
 	struct image_work work = {.engine = e};
@@ -76,7 +72,7 @@ static void on_line(void *data, const char *line)
 // Of a build every line is heard, the names of its steps too.
 static void on_event(void *data, json_t *event)
 {
-	const char *step = text_of(event, "step");
+	const char *step = json_text(event, "step");
 	if (step && !*(const bool *)data)
 		on_line(data, step);
 	json_decref(event);
@@ -84,8 +80,8 @@ static void on_event(void *data, json_t *event)
 
 static int build(const struct image_work *work, const json_t *step, struct error *err)
 {
-	const char *node_dir = text_of(step, "node_dir");
-	autofree char *name = mem_printf("muster/%s", text_of(step, "job"));
+	const char *node_dir = json_text(step, "node_dir");
+	autofree char *name = mem_printf("muster/%s", json_text(step, "job"));
 	autofree char *id = image_build(work, name, json_object_get(json_object_get(step, "container"), "build"), err);
 	autofree char *path = note_path(node_dir);
 	return id ? fs_write(path, id, strlen(id), 0600, err) : -1;
@@ -93,7 +89,7 @@ static int build(const struct image_work *work, const json_t *step, struct error
 
 static int take(struct engine *e, const json_t *step, struct error *err)
 {
-	const char *image = text_of(json_object_get(step, "container"), "image");
+	const char *image = json_text(json_object_get(step, "container"), "image");
 	bool builds = !image;
 	struct image_work work = {.engine = e, .say = on_event, .hear = on_line, .data = &builds};
 	autofree char *why = why_done(e, step); // by now
@@ -107,7 +103,7 @@ static int take(struct engine *e, const json_t *step, struct error *err)
 int image_step_take(const json_t *step)
 {
 	struct error err = {0};
-	autofree char *lock = beside(text_of(step, "node_dir"), "image.lock");
+	autofree char *lock = beside(json_text(step, "node_dir"), "image.lock");
 	autoclose int turn = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	struct engine *e = turn < 0 || flock(turn, LOCK_EX) ? NULL : rank_container_engine(&err);
 	int rc = e ? take(e, step, &err) : err.code ? -1 : error_errno(&err, "cannot lock '%s'", lock);

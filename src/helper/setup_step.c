@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "helper/image_step.h"
@@ -25,17 +26,12 @@
 
 enum { FILE_BYTES = 64 << 20, HEAD_MAX = 64 * 1024 };
 
-static const char *text_of(const json_t *step, const char *key)
-{
-	return json_string_value(json_object_get(step, key));
-}
-
 // What somebody else has mounted there; NULL when nobody has.
 static char *why_left_alone(const json_t *step)
 {
-	const char *to = text_of(json_object_get(step, "mount"), "to");
+	const char *to = json_text(json_object_get(step, "mount"), "to");
 	autofree char *what = mounts_find(to);
-	if (!what || mounts_shared(text_of(step, "node_dir"), to))
+	if (!what || mounts_shared(json_text(step, "node_dir"), to))
 		return NULL;
 	return mem_printf("'%s' has %s mounted already", to, what);
 }
@@ -81,20 +77,20 @@ static int run_command(const json_t *step)
 
 static int mount_it(const json_t *mount)
 {
-	const char *options = text_of(mount, "options"), *words[8] = {"mount", "-t", text_of(mount, "type")};
+	const char *options = json_text(mount, "options"), *words[8] = {"mount", "-t", json_text(mount, "type")};
 	size_t count = 3;
 	if (options) {
 		words[count++] = "-o";
 		words[count++] = options;
 	}
-	words[count++] = text_of(mount, "from");
-	words[count++] = text_of(mount, "to");
+	words[count++] = json_text(mount, "from");
+	words[count++] = json_text(mount, "to");
 	return step_command_run(words, NULL, 1);
 }
 
 static int make_mount(const json_t *step)
 {
-	const char *dir = text_of(step, "node_dir"), *to = text_of(json_object_get(step, "mount"), "to");
+	const char *dir = json_text(step, "node_dir"), *to = json_text(json_object_get(step, "mount"), "to");
 	autofree char *why = why_left_alone(step), *what = mounts_find(to); // with the lock it is certain
 	struct error err;
 	int status = 0;
@@ -115,7 +111,7 @@ static int make_mount(const json_t *step)
 static int do_mount(const json_t *step)
 {
 	int lock;
-	while ((lock = mounts_lock(text_of(step, "node_dir"))) < 0)
+	while ((lock = mounts_lock(json_text(step, "node_dir"))) < 0)
 		if (!step_command_pause(0.05))
 			return STEP_COMMAND_OVER;
 	int status = make_mount(step);

@@ -1,6 +1,7 @@
 #include "node/run_leftovers.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
@@ -58,16 +59,6 @@ static void forget(struct remains *r)
 	json_decref(r->record);
 }
 
-static void add_once(json_t *texts, const char *text)
-{
-	size_t i;
-	json_t *other;
-	json_array_foreach (texts, i, other)
-		if (!strcmp(json_string_value(other), text))
-			return;
-	json_array_append_new(texts, json_string(text));
-}
-
 // Adds a run's control group at path when its name is of this run.
 static void add_group(struct remains *r, const char *path)
 {
@@ -77,7 +68,7 @@ static void add_group(struct remains *r, const char *path)
 	unsigned long long started;
 	if (!slash || !run_cgroup_parse(slash + 1, &label, &pid, &started) || strcmp(label, r->label))
 		return;
-	add_once(r->groups, path);
+	json_add_once(r->groups, path);
 	r->live = r->live || proc_alive(pid, started);
 }
 
@@ -129,7 +120,7 @@ static void look_for(struct remains *r, const char *label)
 
 static void on_label(const char *path, const char *label, void *data)
 {
-	add_once(data, label);
+	json_add_once(data, label);
 }
 
 // The labels of all runs that left a directory or a control group, or only this one: an array.
@@ -137,14 +128,14 @@ static json_t *labels(const char *label)
 {
 	json_t *all = json_array();
 	if (label) {
-		add_once(all, label);
+		json_add_once(all, label);
 		return all;
 	}
 	autojson json_t *dirs = node_dirs_find(NULL);
 	size_t i;
 	json_t *dir;
 	json_array_foreach (dirs, i, dir)
-		add_once(all, strrchr(json_string_value(dir), '/') + 1);
+		json_add_once(all, strrchr(json_string_value(dir), '/') + 1);
 	run_cgroup_each(on_label, all);
 	return all;
 }
