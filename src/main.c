@@ -1,7 +1,7 @@
 // The command line: the table of subcommands, the one place that prints an error, the exit status.
+#include "base/did_you_mean.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "cmd/cmd.h"
 
 #include <signal.h>
@@ -58,9 +58,8 @@ static const struct command *find_command(const char *name, struct error *err)
 			return &commands[i];
 		names[i] = commands[i].name;
 	}
-	const char *near = str_nearest(name, names);
-	error_set(err, ERROR_USAGE, "unknown command '%s'%s%s%s; `muster --help` lists them", name,
-		near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+	autofree char *hint = did_you_mean_text(", ", did_you_mean(name, names), "");
+	error_set(err, ERROR_USAGE, "unknown command '%s'%s; `muster --help` lists all commands", name, hint);
 	return NULL;
 }
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 void str_fini(struct str *s)
 {
@@ -61,46 +60,6 @@ char *str_steal(struct str *s)
 	char *text = s->text ? s->text : mem_strdup("");
 	*s = (struct str){0};
 	return text;
-}
-
-// Two rows of the edit-distance table; words longer than a row are never "near".
-enum { WORD_MAX = 64 };
-
-static size_t distance(const char *a, const char *b)
-{
-	size_t na = strlen(a), nb = strlen(b);
-	if (na > WORD_MAX || nb > WORD_MAX)
-		return WORD_MAX;
-	size_t rows[2][WORD_MAX + 1];
-	for (size_t j = 0; j <= nb; j++)
-		rows[0][j] = j;
-	for (size_t i = 1; i <= na; i++) {
-		size_t *above = rows[(i - 1) % 2], *row = rows[i % 2];
-		row[0] = i;
-		for (size_t j = 1; j <= nb; j++) {
-			size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
-			if (above[j] + 1 < best)
-				best = above[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return rows[na % 2][nb];
-}
-
-const char *str_nearest(const char *word, const char *const *names)
-{
-	const char *best = NULL;
-	size_t least = strlen(word) / 3 + 2; // a third of the letters, and one more, may be wrong
-	for (; *names; names++) {
-		size_t d = strcasecmp(word, *names) == 0 ? 0 : distance(word, *names);
-		if (d < least && d < strlen(*names)) {
-			least = d;
-			best = *names;
-		}
-	}
-	return best;
 }
 
 bool str_starts(const char *text, const char *prefix)

@@ -19,9 +19,6 @@ char *str_steal(struct str *s); // the text ("" if empty), owned by the caller; 
 void str_cleanup(struct str *s);
 #define autostr __attribute__((cleanup(str_cleanup)))
 
-// The name in the NULL-ended list nearest to word by edit distance, or NULL when none is near enough to be meant.
-const char *str_nearest(const char *word, const char *const *names);
-
 bool str_starts(const char *text, const char *prefix);
 bool str_ends(const char *text, const char *suffix);
 

@@ -1,5 +1,6 @@
 #include "cmd/options.h"
 
+#include "base/did_you_mean.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -76,11 +77,12 @@ static int refuse(char **argv, const struct option_row *rows, struct error *err)
 		return error_set(
 			err, ERROR_USAGE, "%s: unknown option '-%c'; see `muster %s --help`", argv[0], optopt, argv[0]);
 	autofree char *bare = mem_strndup(word + 2, strcspn(word + 2, "="));
-	const char *near = str_nearest(bare, names);
+	const char *near = did_you_mean(bare, names);
 	if (near && strcmp(near, bare) == 0)
 		return error_set(err, ERROR_USAGE, "%s: --%s takes no value, found '%s'", argv[0], bare, word);
-	return error_set(err, ERROR_USAGE, "%s: unknown option '%s'%s%s%s; see `muster %s --help`", argv[0], word,
-		near ? ", did you mean '--" : "", near ? near : "", near ? "'" : "", argv[0]);
+	autofree char *option = near ? mem_printf("--%s", near) : NULL, *hint = did_you_mean_text(", ", option, "");
+	return error_set(
+		err, ERROR_USAGE, "%s: unknown option '%s'%s; see `muster %s --help`", argv[0], word, hint, argv[0]);
 }
 
 static const struct option_row *find_row(const struct option_row *rows, int c)

@@ -1,5 +1,6 @@
 #include "exec/executor.h"
 
+#include "base/did_you_mean.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -40,11 +41,7 @@ const struct executor *executor_find(const char *name, struct error *err)
 		names[i] = executors[i]->name;
 		str_printf(&list, "%s%s", i ? ", " : "", names[i]);
 	}
-	const char *near = str_nearest(name, names);
-	if (near)
-		error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of: %s; did you mean '%s'?", name,
-			list.text, near);
-	else
-		error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of: %s", name, list.text);
+	autofree char *hint = did_you_mean_text(" (", did_you_mean(name, names), ")");
+	error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of %s%s", name, list.text, hint);
 	return NULL;
 }

@@ -1,5 +1,6 @@
 #include "job/field.h"
 
+#include "base/did_you_mean.h"
 #include "base/mem.h"
 #include "base/regex.h"
 #include "base/str.h"
@@ -132,10 +133,9 @@ static int read_choice(const struct reading *r)
 			return 0;
 		}
 	}
-	const char *nearest = r->node->kind == YAML_SCALAR ? str_nearest(r->node->text, names) : NULL;
-	autofree char *known = join(names);
-	autofree char *expected = mem_printf("one of %s%s%s%s", known, nearest ? " (did you mean '" : "",
-		nearest ? nearest : "", nearest ? "'?)" : "");
+	const char *nearest = r->node->kind == YAML_SCALAR ? did_you_mean(r->node->text, names) : NULL;
+	autofree char *known = join(names), *hint = did_you_mean_text(" (", nearest, ")");
+	autofree char *expected = mem_printf("one of %s%s", known, hint);
 	return fail(r, r->node, expected);
 }
 
@@ -283,20 +283,20 @@ const struct field *field_find(const struct field_shape *shape, const char *key)
 	return NULL;
 }
 
-static const char *nearest_key(const struct field_shape *shape, const char *key)
+static const char *nearest_key(const struct field_shape *shape, const char *key, bool elsewhere)
 {
 	const char *names[MAX_KEYS];
 	size_t count = 0;
 	for (const struct field *f = shape->fields; f->key && count < MAX_KEYS - 1; f++)
 		names[count++] = f->key;
 	names[count] = NULL;
-	return str_nearest(key, names);
+	return elsewhere ? did_you_mean_elsewhere(key, names) : did_you_mean(key, names);
 }
 
 // The path of the nearest key so many maps below this one, owned by the caller; NULL when none is near.
 static char *nearest_path(const struct field_shape *shape, const char *key, int depth)
 {
-	const char *nearest = depth ? NULL : nearest_key(shape, key);
+	const char *nearest = depth ? NULL : nearest_key(shape, key, true);
 	if (nearest)
 		return mem_strdup(nearest);
 	for (const struct field *f = shape->fields; depth && f->key; f++) {
@@ -317,14 +317,14 @@ int field_unknown(const struct field_shape *shape, const char *key, const char *
 	autostr struct str known = {0};
 	for (const struct field *f = shape->fields; f->key; f++)
 		str_printf(&known, "%s%s", f == shape->fields ? "" : ", ", f->key);
-	autofree char *nearest = nearest_path(shape, key, 0);
+	const char *here = nearest_key(shape, key, false);
+	autofree char *nearest = here ? mem_strdup(here) : NULL;
 	for (int depth = 0; !nearest && depth < 3; depth++)
 		nearest = nearest_path(shape->top ? shape->top : shape, key, depth);
-	autofree char *quoted = yaml_quote(key);
+	autofree char *quoted = yaml_quote(key), *hint = did_you_mean_text(" (", nearest, ")");
 	autofree char *where = *path ? mem_printf(" in '%s'", path) : mem_strdup("");
-	return yaml_error_at(at->file, at->line, at->column, err,
-		"found the unknown key %s%s, expected one of %s%s%s%s", quoted, where, known.text,
-		nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+	return yaml_error_at(at->file, at->line, at->column, err, "found the unknown key %s%s, expected one of %s%s",
+		quoted, where, known.text, hint);
 }
 
 static void set_absent(const struct field *field, void *slot)
