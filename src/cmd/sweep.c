@@ -7,6 +7,7 @@
 #include "cmd/compare_input.h"
 #include "cmd/options.h"
 #include "cmd/sweep_runner.h"
+#include "compare/compare_files.h"
 #include "compare/compare_table.h"
 #include "compare/sweep_record.h"
 #include "exec/executor.h"
@@ -143,7 +144,7 @@ static int show(const struct options *o, const struct sweep_record *record, bool
 {
 	struct compare_input_options options = {.runs = o->runs, .prices = o->prices};
 	autojson json_t *tree = compare_input_of(&options, record, NULL, 0, err);
-	if (!tree || compare_table_write(tree, record->dir, err) < 0)
+	if (!tree || compare_files_write(tree, record->dir, err) < 0)
 		return -1;
 	autofree char *text = compare_table_text(tree);
 	fputs(text, stdout);

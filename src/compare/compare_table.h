@@ -1,9 +1,7 @@
-// Tables: a comparison as text for a terminal, as CSV, as JSON and as times.txt, and all of them as files.
+// Tables: a comparison as text for a terminal, as CSV, as JSON and as times.txt.
 // It judges nothing: everything it shows is in the comparison's tree, as compare.h describes it.
 #ifndef COMPARE_COMPARE_TABLE_H
 #define COMPARE_COMPARE_TABLE_H
-
-#include "base/error.h"
 
 #include <jansson.h>
 
@@ -20,8 +18,5 @@ char *compare_table_notes(const json_t *tree);
 // A model of the tree as a formula, how many points it is from and how far off them: "18.4 s + 4.01 s / nodes, from 2
 // numbers of nodes, ...".
 char *compare_table_formula(const json_t *model);
-
-// Writes compare.json, compare.csv, compare.html and times.txt into the directory.
-int compare_table_write(const json_t *tree, const char *dir, struct error *err);
 
 #endif

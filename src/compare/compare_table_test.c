@@ -1,4 +1,3 @@
-#include "base/fs.h"
 #include "base/mem.h"
 #include "compare/compare_html.h"
 #include "compare/compare_table.h"
@@ -109,22 +108,6 @@ static void test_page(void **state)
 	holds(page, "10 s + 90 s / nodes");
 }
 
-static void test_files(void **state)
-{
-	static const char *const names[] = {"compare.json", "compare.csv", "compare.html", "times.txt"};
-	char dir[] = "/tmp/table-XXXXXX";
-	struct error err;
-	autojson json_t *tree = make();
-	assert_non_null(mkdtemp(dir));
-	assert_int_equal(compare_table_write(tree, dir, &err), 0);
-	for (size_t i = 0; i < countof(names); i++) {
-		autofree char *path = fs_join(dir, names[i]);
-		assert_true(fs_exists(path));
-	}
-	fs_remove(dir, NULL);
-	assert_int_equal(compare_table_write(tree, dir, &err), -1);
-}
-
 static void test_nothing(void **state)
 {
 	autojson json_t *tree = mem_json("{s:s, s:[], s:[], s:[]}", "name", "none", "rows", "pairs", "models");
@@ -138,7 +121,6 @@ static void test_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_what_has_no_price),
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_page), cmocka_unit_test(test_files),
-		cmocka_unit_test(test_nothing)};
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_page), cmocka_unit_test(test_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
