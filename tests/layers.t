@@ -41,6 +41,29 @@ check "includes point down" "$(awk -v order="$order" '
 		else if (level[other] < level[own]) print FILENAME ":" FNR ": " own " includes " path ", which is above it"
 	}' $sources)"
 
+# A module is a .c and its .h; what a unit test includes does not count.
+# shellcheck disable=SC2046
+check "no modules include each other in a circle" "$(awk '
+	FNR == 1 { own = FILENAME; sub(/^src\//, "", own); sub(/\.[ch]$/, "", own) }
+	/^[ \t]*#[ \t]*include[ \t]*"/ {
+		split($0, quoted, "\""); other = quoted[2]; sub(/\.h$/, "", other)
+		if (other != own && !((own, other) in edge)) { edge[own, other] = FILENAME ":" FNR; to[own, ++degree[own]] = other }
+	}
+	function visit(from, at,    i) { # marks what is reached from a module
+		for (i = 1; i <= degree[at]; i++)
+			if (!((from, to[at, i]) in reach)) { reach[from, to[at, i]] = 1; visit(from, to[at, i]) }
+	}
+	END {
+		for (module in degree) visit(module, module)
+		for (pair in edge) {
+			split(pair, end, SUBSEP)
+			if (!((end[2], end[1]) in reach)) continue
+			first = end[1] # the same for all modules of one circle
+			for (module in degree) if (((end[1], module) in reach) && ((module, end[1]) in reach) && module < first) first = module
+			print "circle of " first ": " edge[pair] ": " end[1] " includes " end[2]
+		}
+	}' $(printf '%s\n' $sources | grep -v '_test\.c$') | sort)"
+
 # shellcheck disable=SC2086
 check "trainers do not know src, src does not know trainers" "$(
 	grep -nE '#[ \t]*include[ \t]*"(cmd|tui|controller|agent|helper|exec|compare|report|predict|run|node|docker|wire|job|base)/' $(find trainers -name '*.[ch]') /dev/null

@@ -24,14 +24,14 @@ static void be_controller(const struct controller_process_options *options, int 
 	struct error err = {0};
 	struct controller_options own = options->controller;
 	own.leash = options->detach ? -1 : fcntl(leash, F_DUPFD_CLOEXEC, 3);
-	if (options->detach || own.keep) {
+	if (options->detach || own.persistent) {
 		setsid();
 		int null = open("/dev/null", O_RDWR);
 		for (int fd = 0; fd < 3; fd++)
 			dup2(null, fd);
 	} else
 		setpgid(0, 0); // Ctrl-C goes to the watcher, who passes it on
-	if (own.keep && chdir("/") < 0)
+	if (own.persistent && chdir("/") < 0)
 		_exit(ERROR_SYSTEM);
 	int status = controller_main(&own, &err);
 	if (status < 0)
@@ -86,7 +86,7 @@ static int follow(
 	struct viewer_options options = {.json = o->json,
 		.quiet = o->quiet,
 		.owner = true,
-		.until = o->controller.keep ? "holding" : NULL,
+		.until = o->controller.persistent ? "holding" : NULL,
 		.left = &left,
 		.controller = pid,
 		.started = started};

@@ -28,7 +28,7 @@ static int revive(struct run *run, struct error *err)
 	if (!executor)
 		return -1;
 	struct controller_process_options options = {
-		.controller = {.run = run, .plan = plan, .executor = executor, .keep = true}, .detach = true};
+		.controller = {.run = run, .plan = plan, .executor = executor, .persistent = true}, .detach = true};
 	return controller_process_start(&options, err);
 }
 

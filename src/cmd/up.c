@@ -68,7 +68,8 @@ static int bring_up(const struct wish *w, const char *name, struct error *err)
 	if (!run)
 		return -1;
 	struct controller_process_options options = {
-		.controller = {.run = run, .plan = w->plan, .executor = executor, .keep = true}, .quiet = w->quiet};
+		.controller = {.run = run, .plan = w->plan, .executor = executor, .persistent = true},
+		.quiet = w->quiet};
 	int status = controller_process_start(&options, err);
 	bool lives = run_alive(run, NULL);
 	run_free(run);

@@ -44,7 +44,7 @@ static void on_signal(enum loop_event event, void *data)
 	while (read(loop_watch_fd(c->signals), &info, sizeof info) == sizeof info)
 		cancel(c, node_events_signal_name((int)info.ssi_signo),
 			c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
-			info.ssi_code == SI_QUEUE && info.ssi_int == CONTROLLER_CLUSTER_DOWN
+			info.ssi_code == SI_QUEUE && info.ssi_int == PERSISTENT_CLUSTER_DOWN
 				? "cancelled: the cluster it was on goes down"
 				: "cancelled");
 }
@@ -100,15 +100,14 @@ static int watch_signals(struct lifecycle *c, struct error *err)
 
 static struct server *serve(struct lifecycle *c, struct error *err)
 {
-	if (c->keep)
-		return persistent_cluster_serve(c->keep, err);
 	struct server_options options = {.run = c->run,
 		.plan = c->plan,
 		.address = "127.0.0.1",
 		.secret = c->secret,
 		.ops = c->node_events,
 		.data = c};
-	return server_new(c->loop, &options, err);
+	return c->persistent ? persistent_cluster_serve(c->persistent, c->loop, options, err)
+			     : server_new(c->loop, &options, err);
 }
 
 static void say(const struct cluster *cluster, json_t *event)
@@ -121,10 +120,10 @@ static int init(struct lifecycle *c, struct error *err)
 {
 	lifecycle_init(c);
 	c->node_events = &node_events_ops;
-	if (c->options->keep && !(c->keep = persistent_cluster_new(c, err)))
+	if (c->options->persistent && lifecycle_make_persistent(c, err) < 0)
 		return -1;
-	if (!c->secret)
-		c->secret = crypto_random_hex(32);
+	const char *secret = c->persistent ? persistent_cluster_secret(c->persistent) : NULL;
+	c->secret = secret ? mem_strdup(secret) : crypto_random_hex(32);
 	c->nonce = crypto_random_hex(16);
 	c->machine = proc_machine();
 	c->loop = loop_new(0, err);
@@ -133,8 +132,8 @@ static int init(struct lifecycle *c, struct error *err)
 	if (c->options->leash >= 0)
 		c->leash = loop_watch(c->loop, c->options->leash, on_leash, c);
 	lifecycle_start_timers(c);
-	if (c->keep)
-		persistent_cluster_start(c->keep);
+	if (c->persistent)
+		persistent_cluster_start(c->persistent, c->loop);
 	c->worker = worker_thread_new(c->loop, err);
 	c->event_queue = c->worker ? event_queue_new(c->loop, lifecycle_on_executor_event, c, err) : NULL;
 	c->server = c->event_queue ? serve(c, err) : NULL;
@@ -163,12 +162,12 @@ static void fini(struct lifecycle *c)
 	loop_unwatch(c->leash);
 	if (c->loop) {
 		lifecycle_stop_timers(c);
-		if (c->keep)
-			persistent_cluster_stop(c->keep);
+		if (c->persistent)
+			persistent_cluster_stop(c->persistent);
 		loop_free(c->loop);
 	}
 	server_free(c->server);
-	persistent_cluster_free(c->keep);
+	persistent_cluster_free(c->persistent);
 	lifecycle_fini(c);
 	free(c->secret);
 	free(c->nonce);
@@ -193,7 +192,7 @@ int controller_main(const struct controller_options *options, struct error *err)
 		fini(&c);
 		return -1;
 	}
-	bool resume = c.keep && persistent_cluster_resumes(c.keep);
+	bool resume = c.persistent && persistent_cluster_resumes(c.persistent);
 	if (resume)
 		lifecycle_record(&c, event_make("resume", "s:s", "version", MUSTER_VERSION));
 	else

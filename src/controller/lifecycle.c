@@ -90,13 +90,13 @@ static void on_worker_up(int result, const struct error *err, void *data)
 	if (result < 0 && c->state == STATE_HOLDING) {
 		lifecycle_record(c, event_make("warn", "s:s", "why", err->text));
 		lifecycle_phase_end(c, "bring-up");
-		persistent_cluster_failed(c->keep, err->text);
+		persistent_cluster_failed(c->persistent, err->text);
 	} else if (result < 0 && !c->down_wanted) {
 		lifecycle_set_outcome(c, "failed", ERROR_SYSTEM, err->text);
 		lifecycle_record(c, event_make("fail", "s:s, s:s", "phase", "bring-up", "why", err->text));
 		lifecycle_dispatch(c, HAPPENS_FAIL, err->text);
-	} else if (c->keep)
-		persistent_cluster_check(c->keep);
+	} else if (c->persistent)
+		persistent_cluster_check(c->persistent);
 	lifecycle_check_nodes_gone(c); // when it was cancelled nobody else will ask again
 }
 
@@ -114,12 +114,13 @@ static void act_hold(struct lifecycle *c)
 {
 	loop_timer_cancel(c->deadline);
 	lifecycle_phase_end(c, "bring-up");
-	persistent_cluster_held(c->keep);
+	persistent_cluster_held(c->persistent);
 }
 
 static void act_drain(struct lifecycle *c)
 {
-	persistent_cluster_drain(c->keep);
+	c->cancelled = 1;
+	persistent_cluster_drain(c->persistent);
 }
 
 // Who the nodes are, which is the same for all of them.
@@ -361,7 +362,7 @@ static void on_deadline(void *data)
 	if (c->state == STATE_HOLDING) {
 		lifecycle_record(c, event_make("warn", "s:s", "why", why));
 		lifecycle_phase_end(c, "bring-up");
-		persistent_cluster_failed(c->keep, why);
+		persistent_cluster_failed(c->persistent, why);
 		return;
 	}
 	lifecycle_record(c, event_make("fail", "s:s, s:s, s:i", "phase", "bring-up", "why", why, "node", (int)first));
@@ -433,16 +434,6 @@ void lifecycle_check_away_soon(struct lifecycle *c)
 	loop_timer_set(c->watch, look_soon);
 }
 
-void lifecycle_resize(struct lifecycle *c, size_t nodes)
-{
-	size_t before = c->membership.nnodes;
-	membership_resize(&c->membership, nodes);
-	server_resize(c->server, nodes);
-	c->away_since = mem_resize(c->away_since, nodes * sizeof *c->away_since);
-	for (size_t i = before; i < nodes; i++)
-		c->away_since[i] = 0;
-}
-
 void lifecycle_init(struct lifecycle *c)
 {
 	c->began = json_object();
@@ -452,6 +443,57 @@ void lifecycle_init(struct lifecycle *c)
 	c->unmatched = json_object();
 	if (json_object_get(c->plan, "stop") || json_object_get(c->plan, "budget"))
 		c->iterations = iterations_new();
+}
+
+// --- what a cluster that stays up asks for ------------------------------------------
+
+static void on_cluster_record(json_t *event, void *data)
+{
+	lifecycle_record(data, event);
+}
+
+static void on_cluster_dispatch(enum happening happening, void *data)
+{
+	lifecycle_dispatch(data, happening, NULL);
+}
+
+static bool is_cluster_up(void *data)
+{
+	const struct lifecycle *c = data;
+	return c->state == STATE_HOLDING;
+}
+
+static bool is_executor_busy(void *data)
+{
+	const struct lifecycle *c = data;
+	return worker_thread_is_busy(c->worker);
+}
+
+static void on_cluster_bye(size_t node, void *data)
+{
+	lifecycle_send_bye(data, node);
+}
+
+static void on_cluster_resize(const json_t *plan, size_t nodes, void *data)
+{
+	struct lifecycle *c = data;
+	size_t before = c->membership.nnodes;
+	c->plan = c->cluster.plan = plan;
+	membership_resize(&c->membership, nodes);
+	server_resize(c->server, nodes);
+	c->away_since = mem_resize(c->away_since, nodes * sizeof *c->away_since);
+	for (size_t i = before; i < nodes; i++)
+		c->away_since[i] = 0;
+}
+
+int lifecycle_make_persistent(struct lifecycle *c, struct error *err)
+{
+	static const struct persistent_cluster_ops ops = {on_cluster_record, on_cluster_dispatch, is_cluster_up,
+		is_executor_busy, on_cluster_bye, on_cluster_resize};
+	struct persistent_cluster_options options = {
+		.run = c->run, .plan = c->plan, .membership = &c->membership, .ops = &ops, .data = c};
+	c->persistent = persistent_cluster_new(&options, err);
+	return c->persistent ? 0 : -1;
 }
 
 void lifecycle_start_timers(struct lifecycle *c)

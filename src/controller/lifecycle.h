@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
-#include "controller/controller.h"
+#include "controller/controller_options.h"
 #include "controller/event_queue.h"
 #include "controller/membership.h"
 #include "controller/persistent_cluster.h"
@@ -28,7 +28,7 @@ struct lifecycle {
 	struct loop *loop;
 	struct server *server;
 	const struct server_ops *node_events;
-	struct persistent_cluster *keep; // NULL: a run that ends by itself
+	struct persistent_cluster *persistent; // NULL: a run that ends by itself
 	struct membership membership;
 	struct worker_thread *worker;
 	struct event_queue *event_queue; // what the executor says
@@ -56,9 +56,10 @@ struct lifecycle {
 	bool broken; // the run directory cannot be written
 };
 
-void lifecycle_init(struct lifecycle *c);         // options, plan and run are set
-void lifecycle_fini(struct lifecycle *c);         // after the loop
-void lifecycle_start_timers(struct lifecycle *c); // the loop is there
+void lifecycle_init(struct lifecycle *c);                              // options, plan and run are set
+int lifecycle_make_persistent(struct lifecycle *c, struct error *err); // sets c->persistent; after init
+void lifecycle_fini(struct lifecycle *c);                              // after the loop
+void lifecycle_start_timers(struct lifecycle *c);                      // the loop is there
 void lifecycle_stop_timers(struct lifecycle *c);
 
 void lifecycle_dispatch(struct lifecycle *c, enum happening happening,
@@ -83,9 +84,8 @@ double lifecycle_cores(const struct lifecycle *c); // of the largest node that h
 
 void lifecycle_send_launch(struct lifecycle *c, size_t node);
 void lifecycle_send_bye(struct lifecycle *c, size_t node);
-void lifecycle_check_nodes_gone(struct lifecycle *c);     // has the last node left?
-void lifecycle_wait_for_nodes(struct lifecycle *c);       // for nodes that leave, anew
-void lifecycle_resize(struct lifecycle *c, size_t nodes); // the nodes of a kept cluster are now so many
-void lifecycle_check_away_soon(struct lifecycle *c);      // whether nodes that are away still live
+void lifecycle_check_nodes_gone(struct lifecycle *c); // has the last node left?
+void lifecycle_wait_for_nodes(struct lifecycle *c);   // for nodes that leave, anew
+void lifecycle_check_away_soon(struct lifecycle *c);  // whether nodes that are away still live
 
 #endif

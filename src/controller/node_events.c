@@ -39,9 +39,9 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 	n->hello = true;
 	n->away = false;
 	if (c->state == STATE_HOLDING)
-		persistent_cluster_check(c->keep);
+		persistent_cluster_check(c->persistent);
 	else if (c->state == STATE_STARTING && membership_all_hello(&c->membership))
-		lifecycle_dispatch(c, c->keep ? HAPPENS_ALL_UP : HAPPENS_ALL_HELLO, NULL);
+		lifecycle_dispatch(c, c->persistent ? HAPPENS_ALL_UP : HAPPENS_ALL_HELLO, NULL);
 	else if (c->state == STATE_RUNNING &&
 		 (size_t)json_integer_value(json_object_get(hello, "attempt")) < c->attempt)
 		lifecycle_send_launch(c, node);
@@ -257,8 +257,8 @@ static void on_complete(size_t node, void *data)
 {
 	struct lifecycle *c = data;
 	c->membership.nodes[node].gone = true;
-	if (c->keep)
-		persistent_cluster_check(c->keep);
+	if (c->persistent)
+		persistent_cluster_check(c->persistent);
 	lifecycle_check_nodes_gone(c);
 }
 
@@ -267,14 +267,14 @@ static void on_away(size_t node, double heard, const char *why, void *data)
 	struct lifecycle *c = data;
 	struct membership_node *n = &c->membership.nodes[node];
 	if (n->gone) {
-		if (c->keep)
-			persistent_cluster_check(c->keep);
+		if (c->persistent)
+			persistent_cluster_check(c->persistent);
 		lifecycle_check_nodes_gone(c);
 		return;
 	}
 	n->away = true;
-	if (c->keep)
-		persistent_cluster_node_reaped(c->keep, node);
+	if (c->persistent)
+		persistent_cluster_node_reaped(c->persistent, node);
 	c->away_since[node] = heard;
 	lifecycle_record(c, event_make("warn", "s:i, s:s", "node", (int)node, "why", why));
 	lifecycle_check_away_soon(c);
@@ -304,8 +304,8 @@ static void on_fetched(json_t *event, void *data)
 static void on_request(struct conn *client, const json_t *msg, void *data)
 {
 	struct lifecycle *c = data;
-	if (c->keep) {
-		persistent_cluster_request(c->keep, client, msg);
+	if (c->persistent) {
+		persistent_cluster_request(c->persistent, client, msg);
 		return;
 	}
 	autojson json_t *answer = mem_json("{s:O, s:s}", "msg", json_object_get(msg, "msg"), "error",
@@ -316,15 +316,15 @@ static void on_request(struct conn *client, const json_t *msg, void *data)
 static void on_client_gone(struct conn *client, void *data)
 {
 	struct lifecycle *c = data;
-	if (c->keep)
-		persistent_cluster_client_gone(c->keep, client);
+	if (c->persistent)
+		persistent_cluster_client_gone(c->persistent, client);
 }
 
 static void on_errand(size_t node, void *data)
 {
 	struct lifecycle *c = data;
-	if (c->keep)
-		persistent_cluster_node_reaped(c->keep, node);
+	if (c->persistent)
+		persistent_cluster_node_reaped(c->persistent, node);
 }
 
 const struct server_ops node_events_ops = {on_hello, on_event, on_fence, on_complete, on_away, on_refused,

@@ -1,11 +1,10 @@
 #include "controller/persistent_cluster.h"
 
-#include "base/clock.h"
+#include "base/crypto.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "controller/lifecycle.h"
 #include "job/plan.h"
 #include "wire/event.h"
 
@@ -34,7 +33,9 @@ struct job {
 };
 
 struct persistent_cluster {
-	struct lifecycle *c;
+	struct persistent_cluster_options options; // its plan is the present one
+	const struct membership *membership;
+	struct server *server;
 	int lock;
 	json_t *identity; // NULL: there was none
 	struct job *jobs;
@@ -42,29 +43,28 @@ struct persistent_cluster {
 	bool resizing, leaving, draining;
 	size_t target;
 	struct loop_timer *touch, *late;
-	json_t *plan; // after the first change of the number of nodes
+	json_t *plan; // owned; NULL before the first change of the number of nodes
 };
 
 // --- identity -----------------------------------------------------------------
 
-struct persistent_cluster *persistent_cluster_new(struct lifecycle *c, struct error *err)
+struct persistent_cluster *persistent_cluster_new(const struct persistent_cluster_options *options, struct error *err)
 {
-	autoclose int lock = open(c->run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autoclose int lock = open(options->run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0) {
 		if (lock >= 0 && errno == EWOULDBLOCK)
 			error_set(err, ERROR_USAGE, "the cluster has a controller already");
 		else
-			error_errno(err, "cannot lock '%s'", c->run->dir);
+			error_errno(err, "cannot lock '%s'", options->run->dir);
 		return NULL;
 	}
 	struct persistent_cluster *k = mem_alloc(sizeof *k);
-	k->c = c;
+	k->options = *options;
+	k->membership = options->membership;
 	k->lock = steal_fd(&lock);
-	autofree char *path = run_path(c->run, "identity.json");
+	autofree char *path = run_path(options->run, "identity.json");
 	autofree char *text = fs_read(path, IDENTITY_MAX, NULL, NULL);
 	k->identity = text ? json_loads(text, 0, NULL) : NULL;
-	if (k->identity)
-		c->secret = mem_strdup(json_text_or(k->identity, "secret", ""));
 	return k;
 }
 
@@ -90,17 +90,24 @@ bool persistent_cluster_resumes(const struct persistent_cluster *k)
 	return k->identity != NULL;
 }
 
-static int save_identity(const struct persistent_cluster *k, const struct server *server, struct error *err)
+const char *persistent_cluster_secret(const struct persistent_cluster *k)
+{
+	return k->identity ? json_text_or(k->identity, "secret", "") : NULL;
+}
+
+static int save_identity(
+	const struct persistent_cluster *k, const struct server *server, const char *secret, struct error *err)
 {
 	const struct crypto_identity *id = server_identity(server);
-	autojson json_t *tree = mem_json("{s:s, s:s, s:s, s:i}", "cert", id->cert, "key", id->key, "secret",
-		k->c->secret, "port", server_port(server));
+	autojson json_t *tree = mem_json("{s:s, s:s, s:s, s:i}", "cert", id->cert, "key", id->key, "secret", secret,
+		"port", server_port(server));
 	autofree char *text = json_dumps(tree, JSON_INDENT(1));
-	autofree char *path = run_path(k->c->run, "identity.json");
+	autofree char *path = run_path(k->options.run, "identity.json");
 	return fs_write(path, text, strlen(text), 0600, err);
 }
 
-static struct server *serve_again(struct persistent_cluster *k, struct server_options *options, struct error *err)
+static struct server *serve_again(
+	struct persistent_cluster *k, struct loop *loop, struct server_options *options, struct error *err)
 {
 	struct crypto_identity id = {.cert = mem_strdup(json_text_or(k->identity, "cert", "")),
 		.key = mem_strdup(json_text_or(k->identity, "key", ""))};
@@ -113,31 +120,23 @@ static struct server *serve_again(struct persistent_cluster *k, struct server_op
 	}
 	options->identity = &id;
 	options->port = (int)json_integer_value(json_object_get(k->identity, "port"));
-	struct server *server = server_new(k->c->loop, options, err);
+	struct server *server = server_new(loop, options, err);
 	if (!server)
 		error_wrap(err, "another program has the port of the cluster");
 	return server;
 }
 
-struct server *persistent_cluster_serve(struct persistent_cluster *k, struct error *err)
+static struct server *serve_first(
+	struct persistent_cluster *k, struct loop *loop, struct server_options *options, struct error *err)
 {
-	struct lifecycle *c = k->c;
-	struct server_options options = {.run = c->run,
-		.plan = c->plan,
-		.address = "127.0.0.1",
-		.secret = c->secret,
-		.ops = c->node_events,
-		.data = c};
-	if (k->identity)
-		return serve_again(k, &options, err);
 	struct server *server = NULL;
 	for (int i = 0; i < PORT_TRIES && !server; i++) {
 		unsigned short random;
 		crypto_random(&random, sizeof random);
-		options.port = PORT_FIRST + random % PORT_COUNT;
-		server = server_new(c->loop, &options, err);
+		options->port = PORT_FIRST + random % PORT_COUNT;
+		server = server_new(loop, options, err);
 	}
-	if (server && save_identity(k, server, err) < 0) {
+	if (server && save_identity(k, server, options->secret, err) < 0) {
 		server_stop(server);
 		server_free(server);
 		return NULL;
@@ -145,12 +144,39 @@ struct server *persistent_cluster_serve(struct persistent_cluster *k, struct err
 	return server;
 }
 
+struct server *persistent_cluster_serve(
+	struct persistent_cluster *k, struct loop *loop, struct server_options options, struct error *err)
+{
+	k->server = k->identity ? serve_again(k, loop, &options, err) : serve_first(k, loop, &options, err);
+	return k->server;
+}
+
 static void on_touch(void *data)
 {
 	struct persistent_cluster *k = data;
-	autofree char *path = run_path(k->c->run, "control.json");
+	autofree char *path = run_path(k->options.run, "control.json");
 	utimensat(AT_FDCWD, path, NULL, 0);
 	loop_timer_set(k->touch, touch_every);
+}
+
+static void record(const struct persistent_cluster *k, json_t *event)
+{
+	k->options.ops->record(event, k->options.data);
+}
+
+static bool is_up(const struct persistent_cluster *k)
+{
+	return k->options.ops->is_up(k->options.data);
+}
+
+static bool is_busy(const struct persistent_cluster *k)
+{
+	return k->options.ops->is_busy(k->options.data);
+}
+
+static void dispatch(const struct persistent_cluster *k, enum happening happening)
+{
+	k->options.ops->dispatch(happening, k->options.data);
 }
 
 // --- answers --------------------------------------------------------------------
@@ -172,7 +198,7 @@ static void answer_waiter(struct persistent_cluster *k, const char *why)
 		refuse(waiter, "resize", why);
 		return;
 	}
-	autojson json_t *answer = mem_json("{s:s, s:i}", "msg", "resize", "nodes", (int)k->c->membership.nnodes);
+	autojson json_t *answer = mem_json("{s:s, s:i}", "msg", "resize", "nodes", (int)k->membership->nnodes);
 	conn_send(waiter, answer);
 }
 
@@ -180,8 +206,8 @@ static void answer_waiter(struct persistent_cluster *k, const char *why)
 
 static void say_job(struct persistent_cluster *k, const struct job *job, const char *edge)
 {
-	lifecycle_record(k->c, event_make("job", "s:s, s:s, s:s, s:i", "run", job->run, "run_dir", job->dir, "edge",
-				       edge, "nodes", (int)job->nodes));
+	record(k, event_make("job", "s:s, s:s, s:s, s:i", "run", job->run, "run_dir", job->dir, "edge", edge, "nodes",
+			  (int)job->nodes));
 }
 
 // The nodes as a job must know them: where they can be reached, and where on them it may put its things.
@@ -201,15 +227,15 @@ static json_t *nodes_for_job(const struct membership *r, size_t count)
 // Why that many nodes cannot be had for a job now, or NULL; owned by the caller.
 static char *why_not(const struct persistent_cluster *k, size_t nodes, bool share)
 {
-	const struct membership *r = &k->c->membership;
-	if (k->draining || k->c->state != STATE_HOLDING)
+	const struct membership *r = k->membership;
+	if (k->draining || !is_up(k))
 		return mem_strdup("the cluster is not up");
 	if (k->resizing)
 		return mem_strdup("the cluster's nodes are just being changed");
 	if (nodes < 1 || nodes > r->nnodes)
 		return mem_printf("the job wants %zu nodes and the cluster has %zu", nodes, r->nnodes);
 	for (size_t i = 0; i < nodes; i++)
-		if (!server_connected(k->c->server, i))
+		if (!server_connected(k->server, i))
 			return mem_printf("node %zu is not there; `muster up NAME` brings it back", i);
 	if (k->jobs && !share)
 		return mem_printf("run %s is on it; wait for it, or say --share to run beside it", k->jobs->run);
@@ -219,7 +245,7 @@ static char *why_not(const struct persistent_cluster *k, size_t nodes, bool shar
 static void check_drained(struct persistent_cluster *k)
 {
 	if (k->draining && !k->jobs)
-		lifecycle_dispatch(k->c, HAPPENS_DRAINED, NULL);
+		dispatch(k, HAPPENS_DRAINED);
 }
 
 static struct job *find_job(const struct persistent_cluster *k, const struct conn *client)
@@ -267,8 +293,7 @@ static void begin_job(struct persistent_cluster *k, struct conn *client, const j
 		.nodes = nodes};
 	k->jobs = job;
 	say_job(k, job, "begin");
-	autojson json_t *answer =
-		mem_json("{s:s, s:o}", "msg", "job", "nodes", nodes_for_job(&k->c->membership, nodes));
+	autojson json_t *answer = mem_json("{s:s, s:o}", "msg", "job", "nodes", nodes_for_job(k->membership, nodes));
 	conn_send(client, answer);
 }
 
@@ -278,7 +303,7 @@ static void sweep_job(struct persistent_cluster *k, struct job *job)
 	autojson json_t *argv = mem_json("[s, s, s]", "muster-agent", "sweep", job->run);
 	job->client = NULL;
 	for (size_t i = 0; i < job->nodes; i++)
-		job->sweeping += server_errand(k->c->server, i, argv);
+		job->sweeping += server_errand(k->server, i, argv);
 	if (job->sweeping == 0)
 		end_job(k, job);
 }
@@ -305,28 +330,27 @@ void persistent_cluster_client_gone(struct persistent_cluster *k, struct conn *c
 void persistent_cluster_drain(struct persistent_cluster *k)
 {
 	k->draining = true;
-	k->c->cancelled = 1;
 	for (struct job *job = k->jobs; job; job = job->next)
 		if (proc_alive(job->pid, job->started))
-			sigqueue(job->pid, SIGTERM, (union sigval){.sival_int = CONTROLLER_CLUSTER_DOWN});
+			sigqueue(job->pid, SIGTERM, (union sigval){.sival_int = PERSISTENT_CLUSTER_DOWN});
 	check_drained(k);
 }
 
 // --- the nodes --------------------------------------------------------------------
 
-static int save_plan(struct persistent_cluster *k, size_t nodes, struct error *err)
+// Writes the plan for another number of nodes and makes it the present one.
+static int change_plan(struct persistent_cluster *k, size_t nodes, struct error *err)
 {
-	json_t *plan = plan_resize(k->c->plan, nodes);
+	size_t before = k->membership->nnodes;
+	autojson json_t *plan = plan_resize(k->options.plan, nodes);
 	autofree char *text = json_dumps(plan, JSON_INDENT(1) | JSON_REAL_PRECISION(16));
-	autofree char *path = run_path(k->c->run, "plan.json");
-	if (fs_write(path, text, strlen(text), 0644, err) < 0) {
-		json_decref(plan);
+	autofree char *path = run_path(k->options.run, "plan.json");
+	if (fs_write(path, text, strlen(text), 0644, err) < 0)
 		return -1;
-	}
-	json_t *old = k->plan;
-	k->plan = plan;
-	k->c->plan = k->c->cluster.plan = plan;
-	json_decref(old);
+	autojson json_t *old = k->plan;
+	k->options.plan = k->plan = json_incref(plan);
+	record(k, event_make("resize", "s:i, s:i", "from", (int)before, "nodes", (int)nodes));
+	k->options.ops->resize(plan, nodes, k->options.data);
 	return 0;
 }
 
@@ -334,25 +358,18 @@ static int save_plan(struct persistent_cluster *k, size_t nodes, struct error *e
 static void go_on(struct persistent_cluster *k)
 {
 	struct error err = {0};
-	struct lifecycle *c = k->c;
 	k->leaving = false;
 	loop_timer_cancel(k->late);
-	if (k->target != c->membership.nnodes) {
-		if (save_plan(k, k->target, &err) < 0) {
-			answer_waiter(k, err.text);
-			return;
-		}
-		lifecycle_record(c,
-			event_make("resize", "s:i, s:i", "from", (int)c->membership.nnodes, "nodes", (int)k->target));
-		lifecycle_resize(c, k->target);
-	}
-	lifecycle_dispatch(c, HAPPENS_RESIZE, NULL);
+	if (k->target != k->membership->nnodes && change_plan(k, k->target, &err) < 0)
+		answer_waiter(k, err.text);
+	else
+		dispatch(k, HAPPENS_RESIZE);
 }
 
 static bool extra_are_there(const struct persistent_cluster *k)
 {
-	for (size_t i = k->target; i < k->c->membership.nnodes; i++)
-		if (server_connected(k->c->server, i))
+	for (size_t i = k->target; i < k->membership->nnodes; i++)
+		if (server_connected(k->server, i))
 			return true;
 	return false;
 }
@@ -360,26 +377,25 @@ static bool extra_are_there(const struct persistent_cluster *k)
 static void on_late(void *data)
 {
 	struct persistent_cluster *k = data;
-	lifecycle_record(
-		k->c, event_make("warn", "s:s", "why", "a node that is not wanted any more did not leave in time"));
+	record(k, event_make("warn", "s:s", "why", "a node that is not wanted any more did not leave in time"));
 	go_on(k);
 }
 
 static void resize(struct persistent_cluster *k, struct conn *client, const json_t *msg)
 {
-	struct lifecycle *c = k->c;
 	json_int_t wanted = json_integer_value(json_object_get(msg, "nodes"));
-	size_t nodes = wanted ? (size_t)wanted : c->membership.nnodes; // 0: as many as there are to be
+	size_t nodes = wanted ? (size_t)wanted : k->membership->nnodes; // 0: as many as there are to be
 	autofree char *why = NULL;
-	if (wanted < 0 || nodes > plan_room(c->plan))
-		why = mem_printf("found %lld nodes, expected 1 to %zu%s", (long long)wanted, plan_room(c->plan),
-			json_object_get(c->plan, "hosts") ? ": so many hosts has the file it was made from" : "");
-	else if (c->state != STATE_HOLDING || k->draining)
+	if (wanted < 0 || nodes > plan_room(k->options.plan))
+		why = mem_printf("found %lld nodes, expected 1 to %zu%s", (long long)wanted, plan_room(k->options.plan),
+			json_object_get(k->options.plan, "hosts") ? ": so many hosts has the file it was made from"
+								  : "");
+	else if (!is_up(k) || k->draining)
 		why = mem_strdup("the cluster is not up");
-	else if (wanted == 0 && !k->waiter && (k->resizing || worker_thread_is_busy(c->worker))) {
+	else if (wanted == 0 && !k->waiter && (k->resizing || is_busy(k))) {
 		k->waiter = client; // what goes on is just that
 		return;
-	} else if (k->resizing || worker_thread_is_busy(c->worker))
+	} else if (k->resizing || is_busy(k))
 		why = mem_strdup("the cluster's nodes are just being changed");
 	for (struct job *job = k->jobs; job && !why; job = job->next)
 		if (job->nodes > nodes)
@@ -391,23 +407,22 @@ static void resize(struct persistent_cluster *k, struct conn *client, const json
 	k->waiter = client;
 	k->target = nodes;
 	k->resizing = k->leaving = true;
-	for (size_t i = nodes; i < c->membership.nnodes; i++)
-		lifecycle_send_bye(c, i);
+	for (size_t i = nodes; i < k->membership->nnodes; i++)
+		k->options.ops->send_bye(i, k->options.data);
 	loop_timer_set(k->late, leave_within);
 	persistent_cluster_check(k);
 }
 
 void persistent_cluster_check(struct persistent_cluster *k)
 {
-	struct lifecycle *c = k->c;
-	if (c->state != STATE_HOLDING)
+	if (!is_up(k))
 		return;
 	if (k->leaving) {
 		if (!extra_are_there(k))
 			go_on(k);
-	} else if (c->up_done && membership_all_hello(&c->membership) &&
-		   server_count_connected(c->server) == c->membership.nnodes)
-		lifecycle_dispatch(c, HAPPENS_ALL_UP, NULL);
+	} else if (!is_busy(k) && membership_all_hello(k->membership) &&
+		   server_count_connected(k->server) == k->membership->nnodes)
+		dispatch(k, HAPPENS_ALL_UP);
 }
 
 void persistent_cluster_failed(struct persistent_cluster *k, const char *why)
@@ -431,10 +446,10 @@ void persistent_cluster_request(struct persistent_cluster *k, struct conn *clien
 		refuse(client, "unknown", "the controller does not know this request");
 }
 
-void persistent_cluster_start(struct persistent_cluster *k)
+void persistent_cluster_start(struct persistent_cluster *k, struct loop *loop)
 {
-	k->touch = loop_timer_new(k->c->loop, on_touch, k);
-	k->late = loop_timer_new(k->c->loop, on_late, k);
+	k->touch = loop_timer_new(loop, on_touch, k);
+	k->late = loop_timer_new(loop, on_late, k);
 	loop_timer_set(k->touch, touch_every);
 }
 
