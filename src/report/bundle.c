@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path_text.h"
 #include "report/report.h"
 
 #include <dirent.h>
@@ -18,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DESCRIPTION_BYTES = 256 << 20, DEPTH_MAX = 64 };
+enum { DESCRIPTION_BYTES = 256 << 20 };
 static const char description[] = "capsule.json";
 
 // --- what it says ---------------------------------------------------------------
@@ -62,25 +63,50 @@ json_t *bundle_describe(const struct run *run, struct error *err)
 
 // --- writing --------------------------------------------------------------------
 
-// A socket or the like is none of the run's results.
-static int list_files(const char *dir, const char *below, int depth, json_t *files, struct error *err)
+static char *link_text(const char *path, struct error *err)
+{
+	char target[4096];
+	ssize_t n = readlink(path, target, sizeof target - 1);
+	if (n < 0) {
+		error_errno(err, "cannot read %s", path);
+		return NULL;
+	}
+	target[n] = '\0';
+	return path_text_encode(target);
+}
+
+static int list_entry(const char *name, const char *file, const struct stat *st, json_t *files, struct error *err)
+{
+	char sum[CRYPTO_HEX];
+	autofree char *text = path_text_encode(name), *link = NULL;
+	if (S_ISREG(st->st_mode)) {
+		if (crypto_sha256_file(file, sum, err) < 0)
+			return -1;
+		return json_array_append_new(files,
+			mem_json("{s:s, s:I, s:s}", "path", text, "bytes", (json_int_t)st->st_size, "sha256", sum));
+	}
+	if (!S_ISLNK(st->st_mode)) // a socket or the like is none of the run's results
+		return 0;
+	link = link_text(file, err);
+	return link ? json_array_append_new(files, mem_json("{s:s, s:s}", "path", text, "link", link)) : -1;
+}
+
+static int list_files(const char *dir, const char *below, json_t *files, struct error *err)
 {
 	autofree char *path = *below ? fs_join(dir, below) : mem_strdup(dir);
-	DIR *d = depth < DEPTH_MAX ? opendir(path) : NULL;
+	DIR *d = opendir(path);
 	int rc = d ? 0 : error_errno(err, "cannot read %s", path);
 	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
 		struct stat st;
 		autofree char *name = *below ? mem_printf("%s/%s", below, e->d_name) : mem_strdup(e->d_name),
 			      *file = fs_join(dir, name);
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(name, "control.json") ||
-			lstat(file, &st) < 0)
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(name, "control.json"))
 			continue;
-		char sum[CRYPTO_HEX];
-		if (S_ISDIR(st.st_mode))
-			rc = list_files(dir, name, depth + 1, files, err);
-		else if (S_ISREG(st.st_mode) && (rc = crypto_sha256_file(file, sum, err)) == 0)
-			json_array_append_new(files, mem_json("{s:s, s:I, s:s}", "path", name, "bytes",
-							     (json_int_t)st.st_size, "sha256", sum));
+		if (lstat(file, &st) < 0)
+			rc = errno == ENOENT ? 0 : error_errno(err, "cannot read %s", file);
+		else
+			rc = S_ISDIR(st.st_mode) ? list_files(dir, name, files, err)
+						 : list_entry(name, file, &st, files, err);
 	}
 	if (d)
 		closedir(d);
@@ -111,8 +137,8 @@ static int write_all(int fd, const struct run *run, const json_t *tree, struct e
 	size_t i;
 	const json_t *file;
 	json_array_foreach (json_object_get(tree, "files"), i, file) {
-		autofree char *path = run_path(run, json_text(file, "path")),
-			      *name = mem_printf("%s/%s", run->id, json_text(file, "path"));
+		autofree char *below = path_text_decode(json_text(file, "path")), *path = run_path(run, below),
+			      *name = mem_printf("%s/%s", run->id, below);
 		if (rc == 0)
 			rc = archives_add(w, path, name, err);
 	}
@@ -130,7 +156,7 @@ int bundle_write(const struct run *run, const char *path, struct error *err)
 	if (json_is(tree, "outcome", "running"))
 		return error_set(
 			err, ERROR_USAGE, "the run %s still goes on; a capsule is of a run that is over", run->id);
-	if (list_files(run->dir, "", 0, files, err) < 0)
+	if (list_files(run->dir, "", files, err) < 0)
 		return -1;
 	json_object_set(tree, "files", files);
 	autofree char *beside = mem_printf("%s.%d.tmp", path, (int)getpid());
@@ -169,29 +195,34 @@ static char *find_id(const char *dir, struct error *err)
 	return NULL;
 }
 
+static int check_link(const char *path, const json_t *file, struct error *err)
+{
+	const char *target = json_text(file, "link");
+	autofree char *now = link_text(path, err);
+	if (!now)
+		return -1;
+	return strcmp(now, target) == 0
+		       ? 0
+		       : error_set(err, ERROR_USAGE, "%s is not as it was written: it is a link to %s, expected %s",
+				 json_text(file, "path"), now, target);
+}
+
 static int check_file(const char *dir, const json_t *file, struct error *err)
 {
-	const char *name = json_text(file, "path"), *sum = json_text(file, "sha256");
+	const char *text = json_text(file, "path"), *sum = json_text(file, "sha256");
+	autofree char *name = text ? path_text_decode(text) : NULL;
 	char now[CRYPTO_HEX];
-	if (!name || !sum || !fs_is_inside(name))
+	if (!name || !fs_is_inside(name) || (!sum && !json_text(file, "link")))
 		return error_set(err, ERROR_USAGE, "its list of files is damaged");
 	autofree char *path = fs_join(dir, name);
+	if (!sum)
+		return check_link(path, file, err);
 	if (crypto_sha256_file(path, now, err) < 0)
 		return -1;
 	return strcmp(now, sum) == 0
 		       ? 0
-		       : error_set(err, ERROR_USAGE, "%s is not as it was written: its sha256 is %s, expected %s", name,
+		       : error_set(err, ERROR_USAGE, "%s is not as it was written: its sha256 is %s, expected %s", text,
 				 now, sum);
-}
-
-static bool is_listed(const json_t *tree, const char *path)
-{
-	size_t i;
-	const json_t *file;
-	json_array_foreach (json_object_get(tree, "files"), i, file)
-		if (json_is(file, "path", path))
-			return true;
-	return false;
 }
 
 // What stands on its list is as it was written, and what does the run is on it: nothing was put in, taken out or
@@ -199,19 +230,21 @@ static bool is_listed(const json_t *tree, const char *path)
 static int check_files(const char *dir, const json_t *tree, struct error *err)
 {
 	static const char *const needed[] = {"job.yaml", "plan.json", "events.jsonl"};
-	autojson json_t *there = json_array();
+	autojson json_t *there = json_array(), *listed = json_object();
 	size_t i;
 	const json_t *file;
-	for (i = 0; i < countof(needed); i++)
-		if (!is_listed(tree, needed[i]))
-			return error_set(err, ERROR_USAGE, "its list of files is without %s", needed[i]);
-	json_array_foreach (json_object_get(tree, "files"), i, file)
+	json_array_foreach (json_object_get(tree, "files"), i, file) {
 		if (check_file(dir, file, err) < 0)
 			return -1;
-	if (list_files(dir, "", 0, there, err) < 0)
+		json_object_set_new(listed, json_text(file, "path"), json_true());
+	}
+	for (i = 0; i < countof(needed); i++)
+		if (!json_object_get(listed, needed[i]))
+			return error_set(err, ERROR_USAGE, "its list of files is without %s", needed[i]);
+	if (list_files(dir, "", there, err) < 0)
 		return -1;
 	json_array_foreach (there, i, file)
-		if (!json_is(file, "path", description) && !is_listed(tree, json_text(file, "path")))
+		if (!json_is(file, "path", description) && !json_object_get(listed, json_text(file, "path")))
 			return error_set(err, ERROR_USAGE, "%s is not on its list of files", json_text(file, "path"));
 	return 0;
 }

@@ -4,7 +4,8 @@
 //   A tar archive of ID/ with capsule.json first:
 //   {"capsule": 1, "id", "muster", "exported", "outcome", "seconds", "machines": [facts of each node], "inputs":
 //       [{"node", "name", "from", "sha256", "bytes",
-//    "commit"}], "files": [{"path", "bytes", "sha256"}]}
+//    "commit"}], "files": [{"path", "bytes", "sha256"} or {"path", "link"}]}
+//   Paths and links are written as base/path_text.h says.
 #ifndef REPORT_BUNDLE_H
 #define REPORT_BUNDLE_H
 

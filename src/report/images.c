@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path_text.h"
 #include "base/str.h"
 #include "report/html.h"
 
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 5000, DEPTH_MAX = 32, SHOWN_MAX = 120 };
+enum { FILES_MAX = 5000, SHOWN_MAX = 120 };
 
 struct image {
 	char *path; // below the run directory
@@ -88,8 +89,6 @@ static void walk(struct images *images, const struct run *run)
 	if (!fts)
 		return;
 	for (FTSENT *e; images->count < FILES_MAX && (e = fts_read(fts));) {
-		if (e->fts_info == FTS_D && e->fts_level > DEPTH_MAX)
-			fts_set(fts, e, FTS_SKIP);
 		const char *type = e->fts_info == FTS_F ? type_of(e->fts_path) : NULL;
 		if (type && e->fts_statp->st_size > 0)
 			add(images, mem_strdup(e->fts_path + strlen(run->dir) + 1), type,
@@ -130,12 +129,10 @@ json_t *images_find(const struct run *run, size_t budget)
 	json_t *list = json_array();
 	for (size_t i = 0; i < images.count; i++) {
 		struct image *image = &images.items[i];
-		autofree char *clean = str_utf8_clean(image->path, strlen(image->path));
-		// A name that is not UTF-8 could not be found again by what the report says.
-		if (strcmp(clean, image->path) == 0)
-			json_array_append_new(list,
-				mem_json("{s:s, s:I, s:s, s:b}", "path", image->path, "bytes", (json_int_t)image->bytes,
-					"type", image->type, "shown", (int)image->shown));
+		autofree char *text = path_text_encode(image->path);
+		json_array_append_new(
+			list, mem_json("{s:s, s:I, s:s, s:b}", "path", text, "bytes", (json_int_t)image->bytes, "type",
+				      image->type, "shown", (int)image->shown));
 		free(image->path);
 		free(image->kind);
 	}
@@ -147,11 +144,12 @@ json_t *images_find(const struct run *run, size_t budget)
 // be shown.
 char *images_uri(const struct run *run, const json_t *image)
 {
-	const char *path = json_text(image, "path");
+	autofree char *path = path_text_decode(json_text(image, "path"));
 	const char *type = json_text(image, "type");
 	size_t len = (size_t)json_integer_value(json_object_get(image, "bytes"));
 	autoclose int dir = open(run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	autoclose int fd = dir < 0 ? -1 : fs_open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0, NULL);
+	autoclose int fd =
+		dir < 0 || !path ? -1 : fs_open_beneath(dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0, NULL);
 	if (fd < 0)
 		return NULL;
 	autofree unsigned char *bytes = mem_alloc(len + 1);

@@ -14,6 +14,8 @@ outputs: ["result-*"]
 J
 muster run -q job.yaml
 id=$(basename "$(run_dir)")
+odd=$(run_dir)/outputs/node-0/$'caf\351' deep=$(run_dir)/outputs/node-0/$(printf 'd/%.0s' {1..100})
+echo latin >"$odd" && ln -s $'caf\351' "$odd-link" && mkdir -p "$deep" && echo deep >"${deep}file"
 muster export
 status_is "export" 0
 is "writes a file and says where" "$out" "$id.capsule.tar"
@@ -22,7 +24,13 @@ is "what it was" "$(json_value capsule.json '(e["id"], e["outcome"], len(e["mach
 is "what it was given" "$(json_value capsule.json 'sorted(set((i["name"], i["sha256"]) for i in e["inputs"] if "sha256" in i))')" "[[\"words.txt\", \"$(sha256sum words.txt | cut -d' ' -f1)\"]]"
 is "a directory has a sum of its own" "$(json_value capsule.json 'len(set(i["tree"] for i in e["inputs"] if i["name"] == "images"))')" 1
 like "what it left" "$(tar -tf "$id.capsule.tar")" "$id/outputs/node-1/result-1"
-ok "the user's tar reads it" tar -xf "$id.capsule.tar" -C "$(mktemp -d -p "$SCRATCH")"
+mkdir read
+ok "the user's tar reads it" tar -xf "$id.capsule.tar" -C read
+ok "a name that is not UTF-8" cmp "read/$id/outputs/node-0/"$'caf\351' "$odd"
+is "a symbolic link" "$(readlink "read/$id/outputs/node-0/"$'caf\351-link')" $'caf\351'
+ok "a file 100 levels deep" cmp "read/$id${deep#"$(run_dir)"}file" "${deep}file"
+is "they are on its list" "$(json_value capsule.json 'sorted([f["path"], f.get("link")] for f in e["files"] if "caf" in f["path"])')" \
+	'[["outputs/node-0/caf\\xe9", null], ["outputs/node-0/caf\\xe9-link", "caf\\xe9"]]'
 
 rm job.yaml
 muster rerun "$id.capsule.tar" -q
