@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "wire/event_types.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -16,52 +17,6 @@ enum { LINE_MAX_BYTES = 4 << 20, DEPTH_MAX = 32 };
 
 // Year 5138: what is later is a mistake, and nobody need guard against it when it becomes a date.
 #define TS_END 1e11
-
-static const struct kind {
-	const char *name;
-	bool metric, node; // node: nodes may say it
-} kinds[] = {
-	{"run", false, false},
-	{"intent", false, false},
-	{"image", false, false},
-	{"state", false, false},
-	{"phase", false, true},
-	{"hello", false, false},
-	{"lost", false, false},
-	{"back", false, false},
-	{"preflight", false, true},
-	{"input", false, true},
-	{"setup", false, true},
-	{"start", false, true},
-	{"exit", false, true},
-	{"output", false, true},
-	{"left", false, true},
-	{"checked", false, true},
-	{"mpi", false, true},
-	{"address", false, true},
-	{"warn", false, true},
-	{"fail", false, true},
-	{"refused", false, false},
-	{"signal", false, false},
-	{"retry", false, false},
-	{"resume", false, false},
-	{"resize", false, false},
-	{"job", false, false},
-	{"enough", false, false},
-	{"receipt", false, false},
-	{"end", false, false},
-	{"metric", true, true},
-	{"progress", true, true},
-	{"sample", true, true},
-};
-
-static const struct kind *find_kind(const char *name)
-{
-	for (size_t i = 0; name && i < countof(kinds); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-			return &kinds[i];
-	return NULL;
-}
 
 // --- making -----------------------------------------------------------------
 
@@ -247,7 +202,7 @@ json_t *event_parse(const char *line, size_t len, struct error *err)
 		return NULL;
 	}
 	const char *type = event_type(event);
-	if (!find_kind(type)) {
+	if (!event_types_find(type)) {
 		error_set(err, ERROR_SYSTEM, "an event of the unknown type '%.40s'", type ? type : "");
 		return NULL;
 	}
@@ -267,12 +222,12 @@ bool event_is(const json_t *event, const char *type)
 
 bool event_is_metric(const json_t *event)
 {
-	const struct kind *kind = find_kind(event_type(event));
-	return kind && kind->metric;
+	const struct event_type *type = event_types_find(event_type(event));
+	return type && type->metric;
 }
 
 bool event_is_from_node(const json_t *event)
 {
-	const struct kind *kind = find_kind(event_type(event));
-	return kind && kind->node;
+	const struct event_type *type = event_types_find(event_type(event));
+	return type && type->writers & EVENT_AGENT;
 }

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "event_list.h"
 #include "job/job.h"
 #include "job/plan.h"
 #include "job/site_file.h"
@@ -165,6 +166,19 @@ static void check_reference(const char *doc)
 	failures += !fresh;
 }
 
+static void check_event_list(const char *doc)
+{
+	struct error err = {0};
+	autofree char *path = fs_join(doc, "events.md");
+	autofree char *page = fs_read(path, 1 << 20, NULL, &err);
+	autofree char *fresh = page ? event_list_fill(page, &err) : NULL;
+	if (fresh)
+		compare("events.md has the table's types", path, fresh);
+	else
+		printf("not ok %d - events.md has the table's types\n# %s\n", ++tests, err.text);
+	failures += !fresh;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
@@ -176,6 +190,7 @@ int main(int argc, char **argv)
 	check_jobs(argv[1]);
 	check_schema(argv[2]);
 	check_reference(argv[2]);
+	check_event_list(argv[2]);
 	printf("1..%d\n", tests);
 	return failures != 0;
 }
