@@ -10,11 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Variables are objects of name -> [value, line].
+// A file of 16 MiB can name far more hosts by ranges, and groups that are nested as deep as it has lines.
+enum { ALL_HOSTS_MAX = 100000, ALL_VALUES_MAX = 1000000, GROUP_LEVELS_MAX = 100 };
+
+// Variables are objects of name -> [value, line]. Sets are objects of name -> true, in the order of the file.
 struct inventory {
 	const char *file;
-	json_t *groups; // name -> {"vars", "hosts": [names], "children": [names]}
-	json_t *hosts;  // name -> variables
+	json_t *groups; // name -> {"vars", "hosts": set, "children": set, "parents": set}
+	json_t *hosts;  // name -> {"vars", "groups": set}
+	json_t *levels; // of groups: name -> how many levels there are from it down, 0 while that is looked at
+	json_t *depths; // of groups: name -> how far below "all"
+	json_t *merged; // set of groups as text -> the variables that hosts of just these groups get from them
 	struct error *err;
 };
 
@@ -28,25 +34,26 @@ static json_t *group_of(struct inventory *v, const char *name)
 	json_t *group = json_object_get(v->groups, name);
 	if (group)
 		return group;
-	group = mem_json("{s:{}, s:[], s:[]}", "vars", "hosts", "children");
+	group = mem_json("{s:{}, s:{}, s:{}, s:{}}", "vars", "hosts", "children", "parents");
 	json_object_set_new(v->groups, name, group);
 	return group;
 }
 
-static bool holds(const json_t *list, const char *text)
+static json_t *part_of(const json_t *all, const char *name, const char *part)
 {
-	size_t i;
-	json_t *item;
-	json_array_foreach (list, i, item)
-		if (!strcmp(json_string_value(item), text))
-			return true;
-	return false;
+	return json_object_get(json_object_get(all, name), part);
 }
 
-static void add_once(json_t *list, const char *text)
+static void add_once(json_t *set, const char *name)
 {
-	if (!holds(list, text))
-		json_array_append_new(list, json_string(text));
+	if (!json_object_get(set, name))
+		json_object_set_new(set, name, json_true());
+}
+
+static void add_child(struct inventory *v, const char *group, const char *child)
+{
+	add_once(json_object_get(group_of(v, group), "children"), child);
+	add_once(json_object_get(group_of(v, child), "parents"), group);
 }
 
 static void set_var(json_t *vars, const char *name, const char *value, int line)
@@ -66,10 +73,13 @@ static int add_hosts(struct inventory *v, const char *group, const char *pattern
 	json_array_foreach (names, i, name) {
 		const char *text = json_string_value(name);
 		if (!json_object_get(v->hosts, text))
-			json_object_set_new(v->hosts, text, json_object());
-		json_object_update(json_object_get(v->hosts, text), (json_t *)vars);
+			json_object_set_new(v->hosts, text, mem_json("{s:{}, s:{}}", "vars", "groups"));
+		json_object_update(part_of(v->hosts, text, "vars"), (json_t *)vars);
+		add_once(part_of(v->hosts, text, "groups"), group);
 		add_once(json_object_get(group_of(v, group), "hosts"), text);
 	}
+	if (json_object_size(v->hosts) > ALL_HOSTS_MAX)
+		return error_set(v->err, ERROR_USAGE, "%s:%d: found more than %d hosts", v->file, line, ALL_HOSTS_MAX);
 	return 0;
 }
 
@@ -183,8 +193,7 @@ static int ini_line(struct inventory *v, const char *text, int line, char **grou
 		return host_line(v, *group, text, line);
 	const char *at = text;
 	autofree char *child = next_word(&at);
-	group_of(v, child ? child : text);
-	add_once(json_object_get(group_of(v, *group), "children"), child ? child : text);
+	add_child(v, *group, child ? child : text);
 	return 0;
 }
 
@@ -236,7 +245,7 @@ static int yaml_members(struct inventory *v, const char *group, const struct yam
 		const struct yaml_entry *e = &node->entries[i];
 		autojson json_t *vars = json_object();
 		if (!hosts)
-			add_once(json_object_get(group_of(v, group), "children"), e->key);
+			add_child(v, group, e->key);
 		if (hosts ? yaml_vars(v, e->value, vars) || add_hosts(v, group, e->key, vars, e->line)
 			  : yaml_group(v, e->key, e->value))
 			return -1;
@@ -267,7 +276,8 @@ static int yaml_group(struct inventory *v, const char *name, const struct yaml *
 
 static int read_yaml(struct inventory *v, const char *text, size_t len)
 {
-	struct yaml *tree = yaml_parse(text, len, &(struct yaml_origin){v->file, 1, 1}, v->err);
+	struct yaml_limits limits = {INVENTORY_MAX_BYTES, ALL_VALUES_MAX};
+	struct yaml *tree = yaml_parse_large(text, len, &(struct yaml_origin){v->file, 1, 1}, limits, v->err);
 	if (!tree)
 		return -1;
 	int rc = expect_map(tree, v->err);
@@ -279,62 +289,88 @@ static int read_yaml(struct inventory *v, const char *text, size_t len)
 
 // --- what it comes to ---------------------------------------------------------------
 
-// The hosts of a group and its children, each once, in the order of the file. seen: groups that were begun (true) and
-// ended (false).
-static int collect_in(const struct inventory *v, const char *group, json_t *seen, json_t *names)
+// How many levels of groups there are from this one down; above: how many are above it on the way. 0 and err when it
+// holds itself or there are too many for functions that call themselves.
+static int count_levels(const struct inventory *v, const char *group, int above)
 {
-	const json_t *g = json_object_get(v->groups, group), *before = json_object_get(seen, group);
-	size_t i;
-	json_t *item;
-	if (json_is_true(before))
-		return error_set(v->err, ERROR_USAGE, "%s: the group '%s' holds itself", v->file, group);
-	if (before)
+	const json_t *known = json_object_get(v->levels, group);
+	int levels = (int)json_integer_value(known);
+	if (levels)
+		return levels;
+	if (known) {
+		error_set(v->err, ERROR_USAGE, "%s: the group '%s' holds itself", v->file, group);
 		return 0;
-	json_object_set_new(seen, group, json_true());
-	json_array_foreach (json_object_get(g, "hosts"), i, item)
-		add_once(names, json_string_value(item));
-	json_array_foreach (json_object_get(g, "children"), i, item)
-		if (collect_in(v, json_string_value(item), seen, names))
-			return -1;
-	json_object_set_new(seen, group, json_false());
-	return 0;
+	}
+	json_object_set_new(v->levels, group, json_integer(0));
+	const char *child;
+	json_t *value;
+	levels = 1;
+	json_object_foreach (part_of(v->groups, group, "children"), child, value) {
+		int below = above < GROUP_LEVELS_MAX ? count_levels(v, child, above + 1) : GROUP_LEVELS_MAX;
+		if (!below)
+			return 0;
+		levels = below + 1 > levels ? below + 1 : levels;
+	}
+	if (levels > GROUP_LEVELS_MAX) {
+		error_set(v->err, ERROR_USAGE, "%s: found more than %d levels of groups from '%s' down, expected fewer",
+			v->file, GROUP_LEVELS_MAX, group);
+		return 0;
+	}
+	json_object_set_new(v->levels, group, json_integer(levels));
+	return levels;
 }
 
-static int collect(const struct inventory *v, const char *group, json_t *names)
-{
-	autojson json_t *seen = json_object();
-	return collect_in(v, group, seen, names);
-}
-
-static int refuse_loops(const struct inventory *v)
+static int check_groups(const struct inventory *v)
 {
 	const char *name;
 	json_t *group;
-	json_object_foreach (v->groups, name, group) {
-		autojson json_t *names = json_array();
-		if (collect(v, name, names))
+	json_object_foreach (v->groups, name, group)
+		if (!count_levels(v, name, 0))
 			return -1;
-	}
 	return 0;
 }
 
-// How far below "all" a group is: the deeper one's variables win, of two equally deep ones the later in the alphabet.
-// known keeps what was found; there are no loops.
-static int depth_of(const struct inventory *v, const char *group, json_t *known)
+// Adds the hosts of a group and its children in the order of the file. seen: groups that were added.
+static void collect(const struct inventory *v, const char *group, json_t *seen, json_t *names)
 {
 	const char *name;
-	json_t *other;
-	int depth = (int)json_integer_value(json_object_get(known, group));
+	json_t *value;
+	if (json_object_get(seen, group))
+		return;
+	add_once(seen, group);
+	json_object_foreach (part_of(v->groups, group, "hosts"), name, value)
+		add_once(names, name);
+	json_object_foreach (part_of(v->groups, group, "children"), name, value)
+		collect(v, name, seen, names);
+}
+
+// How far below "all" a group is: the deeper one's variables win, of two equally deep ones the later in the alphabet.
+static int depth_of(const struct inventory *v, const char *group)
+{
+	const char *name;
+	json_t *value;
+	int depth = (int)json_integer_value(json_object_get(v->depths, group));
 	if (depth)
 		return depth;
 	depth = 1;
-	json_object_foreach (v->groups, name, other)
-		if (strcmp(name, "all") && holds(json_object_get(other, "children"), group)) {
-			int above = depth_of(v, name, known);
+	json_object_foreach (part_of(v->groups, group, "parents"), name, value)
+		if (strcmp(name, "all")) {
+			int above = depth_of(v, name);
 			depth = above + 1 > depth ? above + 1 : depth;
 		}
-	json_object_set_new(known, group, json_integer(depth));
+	json_object_set_new(v->depths, group, json_integer(depth));
 	return depth;
+}
+
+static void add_with_parents(const struct inventory *v, const char *group, json_t *set)
+{
+	const char *name;
+	json_t *value;
+	if (json_object_get(set, group))
+		return;
+	add_once(set, group);
+	json_object_foreach (part_of(v->groups, group, "parents"), name, value)
+		add_with_parents(v, name, set);
 }
 
 struct rank {
@@ -348,34 +384,53 @@ static int by_depth(const void *a, const void *b)
 	return x->depth != y->depth ? x->depth - y->depth : strcmp(x->name, y->name);
 }
 
-static json_t *vars_of(const struct inventory *v, const char *host)
+// The variables of all groups that hold a host which is in these.
+static json_t *merge_groups(const struct inventory *v, json_t *groups)
 {
-	json_t *vars = json_copy(json_object_get(json_object_get(v->groups, "all"), "vars"));
+	json_t *vars = json_copy(part_of(v->groups, "all", "vars")), *value;
 	if (!vars)
 		vars = json_object();
-	autojson json_t *known = json_object();
-	autofree struct rank *ranks = mem_alloc((json_object_size(v->groups) + 1) * sizeof *ranks);
-	size_t count = 0;
+	autojson json_t *above = json_object();
 	const char *name;
-	json_t *group;
-	json_object_foreach (v->groups, name, group) {
-		autojson json_t *members = json_array();
-		if (!strcmp(name, "all") || collect(v, name, members) || !holds(members, host))
-			continue;
-		ranks[count++] = (struct rank){name, depth_of(v, name, known)};
-	}
+	json_object_foreach (groups, name, value)
+		add_with_parents(v, name, above);
+	autofree struct rank *ranks = mem_alloc((json_object_size(above) + 1) * sizeof *ranks);
+	size_t count = 0;
+	json_object_foreach (above, name, value)
+		if (strcmp(name, "all"))
+			ranks[count++] = (struct rank){name, depth_of(v, name)};
 	qsort(ranks, count, sizeof *ranks, by_depth);
 	for (size_t i = 0; i < count; i++)
-		json_object_update(vars, json_object_get(json_object_get(v->groups, ranks[i].name), "vars"));
-	json_object_update(vars, json_object_get(v->hosts, host));
+		json_object_update(vars, part_of(v->groups, ranks[i].name, "vars"));
 	return vars;
 }
 
-// The value of the first of two names of a variable; *line is where it stands. A template is refused.
-static int get(const struct inventory *v, const json_t *vars, const char *name, const char *older, const char **value,
-	int *line)
+// What is known of a host: its own variables win over those of its groups.
+struct vars {
+	const json_t *own, *groups;
+};
+
+// Hosts are many and sets of groups few: these are merged once.
+static struct vars vars_of(const struct inventory *v, const char *host)
 {
-	const json_t *found = json_object_get(vars, name) ? json_object_get(vars, name) : json_object_get(vars, older);
+	json_t *groups = part_of(v->hosts, host, "groups");
+	autofree char *key = json_dumps(groups, JSON_COMPACT);
+	if (!json_object_get(v->merged, key))
+		json_object_set_new(v->merged, key, merge_groups(v, groups));
+	return (struct vars){part_of(v->hosts, host, "vars"), json_object_get(v->merged, key)};
+}
+
+static const json_t *find_var(const struct vars *vars, const char *name)
+{
+	const json_t *own = json_object_get(vars->own, name);
+	return own ? own : json_object_get(vars->groups, name);
+}
+
+// The value of the first of two names of a variable; *line is where it stands. A template is refused.
+static int get(const struct inventory *v, const struct vars *vars, const char *name, const char *older,
+	const char **value, int *line)
+{
+	const json_t *found = find_var(vars, name) ? find_var(vars, name) : find_var(vars, older);
 	*value = found ? json_string_value(json_array_get(found, 0)) : NULL;
 	*line = (int)json_integer_value(json_array_get(found, 1));
 	if (*value && strstr(*value, "{{"))
@@ -383,12 +438,12 @@ static int get(const struct inventory *v, const json_t *vars, const char *name, 
 	return 0;
 }
 
-static int refuse_unknown(const struct inventory *v, const json_t *vars)
+static int refuse_unknown(const struct inventory *v, const struct vars *vars)
 {
 	static const char *const refused[] = {
 		"ansible_password", "ansible_ssh_pass", "ansible_ssh_common_args", "ansible_ssh_extra_args"};
 	for (size_t i = 0; i < countof(refused); i++) {
-		const json_t *found = json_object_get(vars, refused[i]);
+		const json_t *found = find_var(vars, refused[i]);
 		if (found && *json_string_value(json_array_get(found, 0)))
 			return error_set(v->err, ERROR_USAGE,
 				"%s:%d: found '%s', which is not taken over: expected it in ssh's own configuration%s",
@@ -409,7 +464,7 @@ static int parse_number(const struct inventory *v, const char *text, int line, l
 
 static json_t *make_host(const struct inventory *v, const char *name, long *rank)
 {
-	autojson json_t *vars = vars_of(v, name);
+	struct vars known = vars_of(v, name), *vars = &known;
 	const char *address, *user, *port, *key, *place;
 	int line = 0;
 	long number = 0;
@@ -469,15 +524,20 @@ static int put_in_order(const struct inventory *v, struct placed *all, size_t co
 	return 0;
 }
 
-static json_t *make_list(const struct inventory *v, const json_t *names)
+static json_t *make_list(const struct inventory *v, json_t *names)
 {
-	size_t count = json_array_size(names);
-	autofree struct placed *all = mem_alloc((count + 1) * sizeof *all);
+	size_t count = 0;
+	autofree struct placed *all = mem_alloc((json_object_size(names) + 1) * sizeof *all);
 	int rc = 0;
-	for (size_t i = 0; !rc && i < count; i++) {
-		all[i].name = json_string_value(json_array_get(names, i));
-		all[i].host = make_host(v, all[i].name, &all[i].rank);
-		rc = all[i].host ? 0 : -1;
+	const char *name;
+	json_t *value;
+	json_object_foreach (names, name, value) {
+		struct placed *one = &all[count++];
+		one->name = name;
+		one->host = make_host(v, name, &one->rank);
+		rc = one->host ? 0 : -1;
+		if (rc)
+			break;
 	}
 	if (!rc)
 		rc = put_in_order(v, all, count);
@@ -493,18 +553,15 @@ static json_t *make_list(const struct inventory *v, const json_t *names)
 
 static json_t *choose(const struct inventory *v, const char *group)
 {
-	autojson json_t *names = json_array();
-	const char *name;
-	json_t *vars;
+	autojson json_t *names = json_object(), *seen = json_object();
 	if (!group || !strcmp(group, "all"))
-		json_object_foreach (v->hosts, name, vars)
-			json_array_append_new(names, json_string(name));
+		json_object_update(names, v->hosts);
 	else if (!json_object_get(v->groups, group)) {
 		error_set(v->err, ERROR_USAGE, "%s: found no group '%s'", v->file, group);
 		return NULL;
-	} else if (collect(v, group, names))
-		return NULL;
-	if (json_array_size(names))
+	} else
+		collect(v, group, seen, names);
+	if (json_object_size(names))
 		return make_list(v, names);
 	error_set(v->err, ERROR_USAGE, "%s: found no host%s%s, expected at least one", v->file,
 		group ? " in the group " : "", group ? group : "");
@@ -513,14 +570,21 @@ static json_t *choose(const struct inventory *v, const char *group)
 
 json_t *inventory_parse(const char *text, size_t len, const char *file, const char *group, struct error *err)
 {
-	struct inventory v = {.file = file, .groups = json_object(), .hosts = json_object(), .err = err};
+	struct inventory v = {.file = file,
+		.groups = json_object(),
+		.hosts = json_object(),
+		.levels = json_object(),
+		.depths = json_object(),
+		.merged = json_object(),
+		.err = err};
 	bool yaml = str_ends(file, ".yaml") || str_ends(file, ".yml") || str_ends(file, ".json");
 	json_t *list = NULL;
 	if (memchr(text, 0, len) || str_utf8_valid(text, len) != len)
 		error_set(err, ERROR_USAGE, "%s: found bytes that are no UTF-8 text", file);
-	else if (!(yaml ? read_yaml(&v, text, len) : read_ini(&v, text)) && !refuse_loops(&v))
+	else if (!(yaml ? read_yaml(&v, text, len) : read_ini(&v, text)) && !check_groups(&v))
 		list = choose(&v, group);
-	json_decref(v.groups);
-	json_decref(v.hosts);
+	json_t *trees[] = {v.groups, v.hosts, v.levels, v.depths, v.merged};
+	for (size_t i = 0; i < countof(trees); i++)
+		json_decref(trees[i]);
 	return list;
 }

@@ -13,6 +13,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
+enum { INVENTORY_MAX_BYTES = 16 << 20 }; // of a file
+
 // The hosts (as in job/hosts.h) of a group, or of all when group is NULL: an array, owned by the caller. NULL and err
 // (ERROR_USAGE, "FILE:LINE: ..."). file stands for the text in errors; when it ends in .yaml, .yml or .json it is YAML.
 json_t *inventory_parse(const char *text, size_t len, const char *file, const char *group, struct error *err);

@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "base/str.h"
 #include "job/inventory.h"
 
 #include <setjmp.h>
@@ -89,9 +90,70 @@ static void errors_say_where(void **state)
 		"h.yaml:2: found the range '[2:1]', expected [FIRST-LAST], such as [0-15] or [01:16]");
 }
 
+enum { MANY = 10000 };
+
+static json_t *parse_many(const char *file, const struct str *text)
+{
+	struct error err = {0};
+	json_t *list = inventory_parse(text->text, text->len, file, "workers", &err);
+	if (!list)
+		fail_msg("%s", err.text);
+	assert_int_equal(json_array_size(list), MANY);
+	return list;
+}
+
+static void is_host(const json_t *list, size_t k, const char *host, const char *user, int port)
+{
+	const json_t *one = json_array_get(list, k);
+	assert_string_equal(json_string_value(json_object_get(one, "host")), host);
+	assert_string_equal(json_string_value(json_object_get(one, "user")), user);
+	assert_int_equal(json_integer_value(json_object_get(one, "port")), port);
+}
+
+// Ten thousand hosts, in one group or in a thousand: what looks at all hosts for each host takes minutes.
+static void ini_with_many_hosts(void **state)
+{
+	autostr struct str s = {0};
+	str_puts(&s, "[all:vars]\nansible_user=me\n[workers:vars]\nansible_port=2200\n[gpu]\n");
+	for (int i = 0; i < MANY; i++)
+		str_printf(&s, "gpu%d ansible_host=h%d\n", i, i);
+	for (int r = 0; r < 1000; r++)
+		str_printf(&s, "[rack%d]\ngpu[%d:%d]\n[rack%d:vars]\nansible_user=u%d\n[racks:children]\nrack%d\n", r,
+			10 * r, 10 * r + 9, r, r, r);
+	str_puts(&s, "[workers:children]\ngpu\nracks\n");
+	autojson json_t *list = parse_many("hosts", &s);
+	for (size_t i = 0; i < MANY; i++) {
+		autofree char *host = mem_printf("h%zu", i), *user = mem_printf("u%zu", i / 10);
+		is_host(list, i, host, user, 2200);
+	}
+}
+
+static void yaml_with_many_hosts(void **state)
+{
+	autostr struct str s = {0};
+	str_puts(&s, "workers:\n  vars: {ansible_user: me}\n  hosts:\n");
+	for (int i = 0; i < MANY; i++)
+		str_printf(&s, "    gpu%d: {ansible_host: h%d, ansible_port: %d, rack: a, height: 1}\n", i, i, i + 1);
+	autojson json_t *list = parse_many("hosts.yaml", &s);
+	is_host(list, 0, "h0", "me", 1);
+	is_host(list, MANY - 1, "h9999", "me", MANY);
+}
+
+static void limits(void **state)
+{
+	autostr struct str deep = {0}, wide = {0};
+	for (int i = 0; i < 100000; i++)
+		str_printf(&deep, "[g%d:children]\ng%d\n", i, i + 1);
+	is_list("h", deep.text, NULL, "h: found more than 100 levels of groups from 'g100' down, expected fewer");
+	for (int i = 0; i < 11; i++)
+		str_printf(&wide, "h%d-[0:9999]\n", i);
+	is_list("h", wide.text, NULL, "h:11: found more than 100000 hosts");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ini_files), cmocka_unit_test(yaml_files), cmocka_unit_test(errors_say_where)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(ini_files), cmocka_unit_test(yaml_files),
+		cmocka_unit_test(errors_say_where), cmocka_unit_test(ini_with_many_hosts),
+		cmocka_unit_test(yaml_with_many_hosts), cmocka_unit_test(limits)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -476,7 +476,7 @@ static int read_inventory(const char *file, struct job_cluster *cluster, const s
 	autofree char *path = beside(file, cluster->inventory);
 	struct error why = {0};
 	size_t len;
-	autofree char *text = fs_read(path, YAML_MAX_BYTES, &len, &why);
+	autofree char *text = fs_read(path, INVENTORY_MAX_BYTES, &len, &why);
 	if (!text)
 		return yaml_error(node, err, "%s", why.text);
 	cluster->list = inventory_parse(text, len, path, cluster->group, err);

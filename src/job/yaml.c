@@ -21,6 +21,8 @@ struct reader {
 	const struct yaml_origin *origin;
 	struct anchor *anchors;
 	size_t nanchors;
+	json_t *names; // of anchors: name -> index of the last one
+	struct yaml_limits limits;
 	size_t nodes;
 	struct error *err;
 };
@@ -335,9 +337,9 @@ static int next(struct reader *r, yaml_event_t *event)
 
 static struct yaml *make(struct reader *r, enum yaml_kind kind, yaml_mark_t mark)
 {
-	if (++r->nodes > YAML_MAX_NODES) {
-		autofree char *what =
-			mem_printf("found more than %d values (with aliases expanded), expected fewer", YAML_MAX_NODES);
+	if (++r->nodes > r->limits.nodes) {
+		autofree char *what = mem_printf(
+			"found more than %zu values (with aliases expanded), expected fewer", r->limits.nodes);
 		fail_at(r, mark, what);
 		return NULL;
 	}
@@ -376,10 +378,8 @@ static struct yaml *copy(struct reader *r, const struct yaml *from, yaml_mark_t 
 
 static struct anchor *find_anchor(struct reader *r, const char *name)
 {
-	for (size_t i = r->nanchors; i-- > 0;)
-		if (!strcmp(r->anchors[i].name, name))
-			return &r->anchors[i];
-	return NULL;
+	const json_t *index = json_object_get(r->names, name);
+	return index ? &r->anchors[json_integer_value(index)] : NULL;
 }
 
 static struct yaml *read_alias(struct reader *r, const yaml_event_t *event, int depth)
@@ -423,16 +423,19 @@ static struct yaml *read_scalar(struct reader *r, const yaml_event_t *event)
 
 static struct yaml *read_node(struct reader *r, const yaml_event_t *event, int depth);
 
-static int read_key(struct reader *r, const struct yaml *map, const yaml_event_t *event, struct yaml_entry *entry)
+// keys: those of the map so far and the index of each.
+static int read_key(
+	struct reader *r, const struct yaml *map, json_t *keys, const yaml_event_t *event, struct yaml_entry *entry)
 {
 	if (event->type != YAML_SCALAR_EVENT ||
 		strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
 		return fail_at(r, event->start_mark, "found a key that is no text, expected a text");
 	entry->key = mem_strdup((const char *)event->data.scalar.value);
 	place(r->origin, event->start_mark, &entry->line, &entry->column);
-	const struct yaml_entry *before = find_entry(map, entry->key);
-	if (!before)
-		return 0;
+	const json_t *known = json_object_get(keys, entry->key);
+	if (!known)
+		return json_object_set_new_nocheck(keys, entry->key, json_integer((json_int_t)map->count));
+	const struct yaml_entry *before = &map->entries[json_integer_value(known)];
 	autofree char *quoted = yaml_quote(entry->key);
 	autofree char *first = before->line > 0 ? mem_printf(" (first on line %d)", before->line) : mem_strdup("");
 	return yaml_error_at(map->file, entry->line, entry->column, r->err,
@@ -442,6 +445,7 @@ static int read_key(struct reader *r, const struct yaml *map, const yaml_event_t
 static int read_entries(struct reader *r, struct yaml *node, int depth)
 {
 	yaml_event_type_t end = node->kind == YAML_MAP ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT;
+	autojson json_t *keys = node->kind == YAML_MAP ? json_object() : NULL;
 	for (;;) {
 		yaml_event_t event;
 		struct yaml_entry entry = {0};
@@ -450,7 +454,7 @@ static int read_entries(struct reader *r, struct yaml *node, int depth)
 		bool done = event.type == end;
 		int rc = 0;
 		if (!done && node->kind == YAML_MAP) {
-			rc = read_key(r, node, &event, &entry);
+			rc = read_key(r, node, keys, &event, &entry);
 			yaml_event_delete(&event);
 			if (!rc)
 				rc = next(r, &event);
@@ -470,7 +474,9 @@ static int read_entries(struct reader *r, struct yaml *node, int depth)
 
 static void add_anchor(struct reader *r, const yaml_char_t *name)
 {
-	r->anchors = mem_resize(r->anchors, (r->nanchors + 1) * sizeof *r->anchors);
+	if ((r->nanchors & (r->nanchors - 1)) == 0)
+		r->anchors = mem_resize(r->anchors, (r->nanchors ? 2 * r->nanchors : 1) * sizeof *r->anchors);
+	json_object_set_new_nocheck(r->names, (const char *)name, json_integer((json_int_t)r->nanchors));
 	r->anchors[r->nanchors++] = (struct anchor){mem_strdup((const char *)name), NULL};
 }
 
@@ -542,9 +548,9 @@ static struct yaml *read_document(struct reader *r)
 
 static int check_bytes(struct reader *r)
 {
-	if (r->len > YAML_MAX_BYTES)
-		return error_set(
-			r->err, ERROR_USAGE, "%s: found %zu bytes, expected at most 1 MiB", r->origin->file, r->len);
+	if (r->len > r->limits.bytes)
+		return error_set(r->err, ERROR_USAGE, "%s: found %zu bytes, expected at most %zu MiB", r->origin->file,
+			r->len, r->limits.bytes >> 20);
 	size_t valid = str_utf8_valid(r->text, r->len);
 	const char *nul = memchr(r->text, 0, valid);
 	if (nul)
@@ -558,7 +564,13 @@ static int check_bytes(struct reader *r)
 
 struct yaml *yaml_parse(const char *text, size_t len, const struct yaml_origin *origin, struct error *err)
 {
-	struct reader r = {.text = text, .len = len, .origin = origin, .err = err};
+	return yaml_parse_large(text, len, origin, (struct yaml_limits){YAML_MAX_BYTES, YAML_MAX_NODES}, err);
+}
+
+struct yaml *yaml_parse_large(
+	const char *text, size_t len, const struct yaml_origin *origin, struct yaml_limits limits, struct error *err)
+{
+	struct reader r = {.text = text, .len = len, .origin = origin, .limits = limits, .err = err};
 	if (check_bytes(&r))
 		return NULL;
 	if (!yaml_parser_initialize(&r.parser)) {
@@ -567,10 +579,12 @@ struct yaml *yaml_parse(const char *text, size_t len, const struct yaml_origin *
 	}
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
+	r.names = json_object();
 	struct yaml *node = read_document(&r);
 	yaml_parser_delete(&r.parser);
 	for (size_t i = 0; i < r.nanchors; i++)
 		free(r.anchors[i].name);
 	free(r.anchors);
+	json_decref(r.names);
 	return node;
 }

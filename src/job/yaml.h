@@ -35,13 +35,21 @@ struct yaml_entry {
 
 enum {
 	YAML_MAX_BYTES = 1 << 20,
-	YAML_MAX_NODES = 10000, // after aliases are expanded
+	YAML_MAX_NODES = 20000, // after aliases are expanded; a job file may name 10,000 hosts
 	YAML_MAX_DEPTH = 32,
 };
 
 // Reads exactly one document. NULL and err (ERROR_USAGE, with the position) when it is not one, is too large or too
 // deep, or has a key twice.
 struct yaml *yaml_parse(const char *text, size_t len, const struct yaml_origin *origin, struct error *err);
+
+// The same with other limits, for files that are long by nature.
+struct yaml_limits {
+	size_t bytes, nodes;
+};
+struct yaml *yaml_parse_large(
+	const char *text, size_t len, const struct yaml_origin *origin, struct yaml_limits limits, struct error *err);
+
 void yaml_discard(struct yaml *node); // not called yaml_free: libyaml has a function of that name
 
 // A new node at that place. text NULL: an empty map, else a quoted scalar.
