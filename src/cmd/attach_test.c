@@ -71,7 +71,7 @@ static int teardown(void **state)
 	return rc;
 }
 
-static void controller_process_start(struct scene *s)
+static void start_controller(struct scene *s)
 {
 	int ends[2];
 	sigset_t set;
@@ -188,7 +188,7 @@ static void assert_has(const struct str *in, const char *text)
 static void test_plain(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 2, 2);
 	start_viewer(s, (struct viewer_options){.owner = true});
 	event(s, event_make("phase", "s:s, s:s", "name", "bring-up", "edge", "begin"));
@@ -224,7 +224,7 @@ static void test_order(void **state)
 static void test_json(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 1);
 	start_viewer(s, (struct viewer_options){.json = true});
 	output(s, 0, "hidden\n");
@@ -255,7 +255,7 @@ static void test_quiet(void **state)
 static void test_bytes(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 1);
 	start_viewer(s, (struct viewer_options){.owner = true});
 	size_t len = 10 << 20;
@@ -278,7 +278,7 @@ static void test_bytes(void **state)
 static void test_long_lines(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 2);
 	start_viewer(s, (struct viewer_options){.owner = true});
 	size_t len = 1 << 20;
@@ -299,7 +299,7 @@ static void test_long_lines(void **state)
 static void test_killed(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 1);
 	start_viewer(s, (struct viewer_options){.owner = true});
 	read_until(s, &s->said, "run job");
@@ -316,7 +316,7 @@ static void test_killed(void **state)
 static void test_two_interrupts(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 1);
 	start_viewer(s, (struct viewer_options){.owner = true});
 	read_until(s, &s->said, "run job");
@@ -333,7 +333,7 @@ static void test_two_interrupts(void **state)
 static void test_detach(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 1);
 	start_viewer(s, (struct viewer_options){0});
 	read_until(s, &s->said, "run job");
@@ -348,7 +348,7 @@ static void test_detach(void **state)
 static void test_closed_output(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 1);
 	start_viewer(s, (struct viewer_options){.owner = true});
 	read_until(s, &s->said, "run job");
@@ -366,7 +366,7 @@ static void test_closed_output(void **state)
 static void test_slow_output(void **state)
 {
 	struct scene *s = *state;
-	controller_process_start(s);
+	start_controller(s);
 	begin(s, 1, 1);
 	autofree char *text = mem_alloc(1 << 20);
 	memset(text, 'y', (1 << 20) - 1);

@@ -3,6 +3,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "controller/interrupt.h"
 #include "run/run.h"
 #include "tui/follow.h"
 #include "wire/event.h"
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,9 +87,7 @@ static int await(struct cancel *c, bool (*is_so)(const struct cancel *c), double
 
 static int send_interrupt(const struct cancel *c, struct error *err)
 {
-	if (syscall(SYS_pidfd_send_signal, c->pidfd, SIGINT, NULL, 0) == 0 || errno == ESRCH)
-		return 0;
-	return error_errno(err, "cannot signal the controller (pid %d) of the run %s", (int)c->pid, c->run->id);
+	return interrupt_send(c->pidfd, err) < 0 ? error_wrap(err, "run %s", c->run->id) : 0;
 }
 
 static int say_end(const struct cancel *c)

@@ -82,7 +82,7 @@ static void control(struct run *run, int interrupts)
 	_exit(0);
 }
 
-static void controller_process_start(struct scene *s, int interrupts)
+static void start_controller(struct scene *s, int interrupts)
 {
 	sigset_t set;
 	sigemptyset(&set);
@@ -118,7 +118,7 @@ static void test_gently(void **state)
 {
 	struct scene *s = *state;
 	struct error err = {0};
-	controller_process_start(s, 1);
+	start_controller(s, 1);
 	assert_int_equal(cancel(s, NULL, &err), 0);
 	assert_int_equal(cancel(s, NULL, &err), -1);
 	assert_int_equal(err.code, ERROR_USAGE);
@@ -129,7 +129,7 @@ static void test_now(void **state)
 {
 	struct scene *s = *state;
 	struct error err = {0};
-	controller_process_start(s, 2);
+	start_controller(s, 2);
 	assert_int_equal(cancel(s, "--now", &err), 0);
 }
 
@@ -137,7 +137,7 @@ static void test_dies(void **state)
 {
 	struct scene *s = *state;
 	struct error err = {0};
-	controller_process_start(s, 0);
+	start_controller(s, 0);
 	assert_int_equal(cancel(s, "--wait", &err), -1);
 	assert_int_equal(err.code, ERROR_SYSTEM);
 	assert_non_null(strstr(err.text, "was killed; `muster reap`"));

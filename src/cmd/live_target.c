@@ -3,7 +3,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "cmd/controller_process.h"
+#include "cmd/start_and_follow.h"
 #include "exec/executor.h"
 #include "job/plan.h"
 #include "run/clusters.h"
@@ -27,9 +27,9 @@ static int revive(struct run *run, struct error *err)
 	const struct executor *executor = plan ? executor_find(plan_executor(plan), err) : NULL;
 	if (!executor)
 		return -1;
-	struct controller_process_options options = {
+	struct start_and_follow_options options = {
 		.controller = {.run = run, .plan = plan, .executor = executor, .persistent = true}, .detach = true};
-	return controller_process_start(&options, err);
+	return start_and_follow(&options, err);
 }
 
 // Starts the controller of a cluster whose own is gone, and waits until its nodes have found it, or those that live.

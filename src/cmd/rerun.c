@@ -2,8 +2,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/controller_process.h"
 #include "cmd/options.h"
+#include "cmd/start_and_follow.h"
 #include "compare/compare.h"
 #include "exec/executor.h"
 #include "job/plan.h"
@@ -90,9 +90,9 @@ static int do_again(const struct run *then, const json_t *before, const char *ru
 	struct run *run = run_create(runs, json_text(plan, "name"), job, len, plan, err);
 	if (!run)
 		return -1;
-	struct controller_process_options options = {
+	struct start_and_follow_options options = {
 		.controller = {.run = run, .plan = plan, .executor = executor}, .quiet = quiet};
-	int status = controller_process_start(&options, err);
+	int status = start_and_follow(&options, err);
 	struct error why;
 	autojson json_t *after = status >= 0 ? bundle_describe(run, &why) : NULL,
 			*tree = after ? contrast(then, run, &why) : NULL;

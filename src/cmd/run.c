@@ -3,9 +3,9 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/controller_process.h"
 #include "cmd/live_target.h"
 #include "cmd/options.h"
+#include "cmd/start_and_follow.h"
 #include "controller/budget.h"
 #include "exec/attached.h"
 #include "exec/executor.h"
@@ -167,12 +167,12 @@ static int run(const struct options *o, struct error *err)
 	struct run *run = run_create(o->runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
 	if (!run)
 		return -1;
-	struct controller_process_options options = {
+	struct start_and_follow_options options = {
 		.controller = {.run = run, .plan = plan, .executor = executor, .preflight_only = o->preflight_only},
 		.detach = o->detach,
 		.json = o->json,
 		.quiet = o->quiet};
-	int status = controller_process_start(&options, err);
+	int status = start_and_follow(&options, err);
 	if (status == 0 && o->detach)
 		puts(run->id);
 	run_free(run);

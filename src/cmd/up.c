@@ -2,9 +2,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
-#include "cmd/controller_process.h"
 #include "cmd/live_target.h"
 #include "cmd/options.h"
+#include "cmd/start_and_follow.h"
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
@@ -67,10 +67,10 @@ static int bring_up(const struct wish *w, const char *name, struct error *err)
 	struct run *run = clusters_create(name, w->text, w->len, w->plan, err);
 	if (!run)
 		return -1;
-	struct controller_process_options options = {
+	struct start_and_follow_options options = {
 		.controller = {.run = run, .plan = w->plan, .executor = executor, .persistent = true},
 		.quiet = w->quiet};
-	int status = controller_process_start(&options, err);
+	int status = start_and_follow(&options, err);
 	bool lives = run_alive(run, NULL);
 	run_free(run);
 	if (status != 0 && !lives)

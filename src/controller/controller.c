@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "controller/interrupt.h"
 #include "controller/lifecycle.h"
 #include "controller/node_events.h"
 #include "controller/server.h"
@@ -16,7 +17,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 // said: what the signal event says; why: what the run's end says.
@@ -28,25 +28,23 @@ static void cancel(struct lifecycle *c, const char *signal, const char *said, co
 	if (c->state == STATE_HOLDING)
 		lifecycle_set_outcome(c, "ok", 0, NULL); // it was to go down one day
 	lifecycle_set_outcome(c, "cancelled", ERROR_CANCELLED, why);
-	if (c->cancels > 1 && c->state == STATE_STOPPING && !c->down_wanted)
+	bool at_once = interrupt_rule(c->cancels) == INTERRUPT_AT_ONCE;
+	if (at_once && c->state == STATE_STOPPING && !c->down_wanted)
 		lifecycle_override_outcome(c, "cancelled", ERROR_CANCELLED, "cancelled before all outputs were there");
 	if (!c->stop_why)
 		c->stop_why = "cancelled";
 	lifecycle_dispatch(c, HAPPENS_CANCEL, "cancelled");
-	if (c->cancels > 1)
+	if (at_once)
 		lifecycle_dispatch(c, HAPPENS_HURRY, NULL);
 }
 
 static void on_signal(enum loop_event event, void *data)
 {
 	struct lifecycle *c = data;
-	struct signalfd_siginfo info;
-	while (read(loop_watch_fd(c->signals), &info, sizeof info) == sizeof info)
-		cancel(c, node_events_signal_name((int)info.ssi_signo),
-			c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
-			info.ssi_code == SI_QUEUE && info.ssi_int == PERSISTENT_CLUSTER_DOWN
-				? "cancelled: the cluster it was on goes down"
-				: "cancelled");
+	struct interrupt interrupt;
+	while (interrupt_next(loop_watch_fd(c->signals), &interrupt))
+		cancel(c, interrupt.signal, c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
+			interrupt.cluster_down ? "cancelled: the cluster it was on goes down" : "cancelled");
 }
 
 static void on_leash(enum loop_event event, void *data)
@@ -84,16 +82,10 @@ static int write_control(struct lifecycle *c, struct error *err)
 
 static int watch_signals(struct lifecycle *c, struct error *err)
 {
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN); // the terminal may go, the run need not
-	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	int fd = interrupt_open(err);
 	if (fd < 0)
-		return error_errno(err, "cannot watch signals");
+		return -1;
+	signal(SIGPIPE, SIG_IGN);
 	c->signals = loop_watch(c->loop, fd, on_signal, c);
 	return 0;
 }

@@ -14,7 +14,7 @@ enum { REFUSED_MAX = 1000 };
 // So many turns before their spread is believed when a run is to stop as soon as its time is known.
 enum { WITHIN_LEAST = 20 }; // fewer may be alike by chance, and what comes once in ten of them has not been seen
 
-const char *node_events_signal_name(int sig)
+static const char *signal_name(int sig) // "TERM"
 {
 	const char *name = sigabbrev_np(sig);
 	return name ? name : "unknown";
@@ -74,9 +74,9 @@ static void on_rank_exit(struct lifecycle *c, const json_t *event)
 		}
 		return;
 	}
-	autofree char *how =
-		r->signal ? mem_printf("was killed by signal %d (SIG%s)", r->signal, node_events_signal_name(r->signal))
-			  : mem_printf("exited with status %d", r->status);
+	autofree char *how = r->signal
+				     ? mem_printf("was killed by signal %d (SIG%s)", r->signal, signal_name(r->signal))
+				     : mem_printf("exited with status %d", r->status);
 	const char *more = json_string_value(json_object_get(event, "why"));
 	autofree char *why =
 		mem_printf("rank %zu on node %zu %s%s%s", rank, r->node, how, more ? ": " : "", more ? more : "");

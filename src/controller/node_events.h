@@ -7,6 +7,4 @@
 
 extern const struct server_ops node_events_ops; // their data is the course
 
-const char *node_events_signal_name(int sig); // "TERM"
-
 #endif

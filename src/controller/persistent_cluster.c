@@ -5,12 +5,12 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "controller/interrupt.h"
 #include "job/plan.h"
 #include "wire/event.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -332,7 +332,7 @@ void persistent_cluster_drain(struct persistent_cluster *k)
 	k->draining = true;
 	for (struct job *job = k->jobs; job; job = job->next)
 		if (proc_alive(job->pid, job->started))
-			sigqueue(job->pid, SIGTERM, (union sigval){.sival_int = PERSISTENT_CLUSTER_DOWN});
+			interrupt_send_cluster_down(job->pid);
 	check_drained(k);
 }
 

@@ -19,9 +19,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// The value that comes with the SIGTERM (sigqueue) to the controllers of the jobs: the cluster they are on goes down.
-enum { PERSISTENT_CLUSTER_DOWN = 1 };
-
 // What the cluster asks of the run that it is part of. All members are required.
 struct persistent_cluster_ops {
 	void (*record)(json_t *event, void *data); // writes it into the run directory; takes the event

@@ -143,7 +143,7 @@ static int teardown(void **state)
 	return rc;
 }
 
-static void controller_process_start(struct scene *s)
+static void start_controller(struct scene *s)
 {
 	int ends[2];
 	sigset_t set;
@@ -174,7 +174,7 @@ static void event(struct scene *s, json_t *tree)
 
 static void start(struct scene *s, bool owner)
 {
-	controller_process_start(s);
+	start_controller(s);
 	event(s, event_make("run", "s:s, s:s, s:s, s:i, s:i", "id", s->run->id, "name", "job", "executor", "local",
 			 "nodes", 2, "size", 2));
 	for (int i = 0; i < 2; i++) {

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "controller/interrupt.h"
 #include "tui/event_text.h"
 #include "tui/follow.h"
 #include "tui/live_view.h"
@@ -52,12 +53,6 @@ struct viewer {
 
 // --- signals ----------------------------------------------------------------
 
-static void signal_controller(const struct viewer *v, int number)
-{
-	if (v->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, v->pidfd, number, NULL, 0);
-}
-
 static void on_signal(struct viewer *v, int number)
 {
 	switch (number) {
@@ -65,7 +60,8 @@ static void on_signal(struct viewer *v, int number)
 	case SIGTERM:
 		if (v->options->owner) {
 			v->interrupts++;
-			signal_controller(v, SIGINT);
+			if (v->pidfd >= 0)
+				interrupt_send(v->pidfd, &(struct error){0}); // the end of the run tells the rest
 			break;
 		}
 		v->detached = true;
@@ -223,8 +219,7 @@ static void say_end(struct viewer *v, bool live)
 static void heed_signals(struct viewer *v)
 {
 	if (v->interrupts > v->told && !v->options->json)
-		say(v, EVENT_TEXT_TROUBLE,
-			v->interrupts == 1 ? "stopping gently; Ctrl-C again stops at once" : "stopping at once");
+		say(v, EVENT_TEXT_TROUBLE, interrupt_text(v->interrupts));
 	v->told = v->interrupts;
 	if (v->live && v->stop_asked) {
 		live_view_leave(v->live);

@@ -12,8 +12,8 @@
 struct viewer_options {
 	bool json;         // print the events as they are, nothing else
 	bool quiet;        // no rank output, no progress: only problems and the end
-	bool owner;        // `muster run`: Ctrl-C stops the run (SIGINT to the controller, a second one SIGINT again);
-			   // otherwise Ctrl-C only detaches
+	bool owner;        // `muster run`: Ctrl-C is passed to the controller (controller/interrupt.h); otherwise
+			   // Ctrl-C only detaches
 	const char *until; // a state in which it goes on by itself, and is not shown any longer; NULL for none
 	bool *left; // set when that state is reached, and when the user left a run that goes on: Ctrl-C without owner,
 		    // SIGHUP and SIGQUIT always. May be NULL
