@@ -5,9 +5,10 @@
 #include "job/job.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
-enum { SHAPES_MAX = 100 };
+enum { SHAPES_MAX = 100, COLUMNS = 100 };
 
 static const struct field_shape *find_shape(const struct field_shape *top, const char *path)
 {
@@ -24,7 +25,7 @@ static char *type_text(const struct field *f)
 {
 	switch (f->type) {
 	case FIELD_TEXT:
-		return mem_strdup("text");
+		return mem_strdup("string");
 	case FIELD_REGEX:
 		return mem_strdup("regular expression");
 	case FIELD_INT:
@@ -40,17 +41,17 @@ static char *type_text(const struct field *f)
 	case FIELD_COMMAND:
 		return mem_strdup("command");
 	case FIELD_TEXTS:
-		return mem_strdup("list of texts");
+		return mem_strdup("list of strings");
 	case FIELD_ENV:
-		return mem_strdup("map of texts");
+		return mem_strdup("map of strings");
 	case FIELD_TREE:
 		return mem_strdup(f->expected);
 	case FIELD_OBJECT:
-		return mem_printf("%smap, [below](#%s)", f->shape->shorthand ? "text or " : "", f->key);
+		return mem_printf("%s[map](#%s)", f->shape->shorthand ? "string or " : "", f->key);
 	case FIELD_OBJECTS:
-		return mem_printf("list, [below](#%s)", f->key);
+		return mem_printf("[list](#%s)", f->key);
 	case FIELD_NAMED:
-		return mem_printf("map of names, [below](#cluster%s)", f->key);
+		return mem_printf("[map of names](#cluster%s)", f->key);
 	case FIELD_CHOICE:
 		break;
 	}
@@ -60,20 +61,41 @@ static char *type_text(const struct field *f)
 	return str_steal(&s);
 }
 
-static void add_table(struct str *out, const struct field_shape *shape)
+// The length of the next word, which ends at a blank that is not inside of `code`.
+static size_t word_length(const char *text)
 {
-	str_puts(out, "| key | what it is | default | example | meaning |\n| --- | --- | --- | --- | --- |\n");
+	bool code = false;
+	size_t len = 0;
+	for (; text[len] && (code || text[len] != ' '); len++)
+		code ^= text[len] == '`';
+	return len;
+}
+
+// One item of a Markdown list, wrapped.
+static void add_item(struct str *out, const char *text)
+{
+	size_t column = strlen("-");
+	str_puts(out, "-");
+	for (size_t len; (len = word_length(text)); text += len + (text[len] == ' ')) {
+		bool wrap = column + 1 + len > COLUMNS;
+		str_puts(out, wrap ? "\n  " : " ");
+		str_add(out, text, len);
+		column = wrap ? 2 + len : column + 1 + len;
+	}
+	str_puts(out, "\n");
+}
+
+static void add_keys(struct str *out, const struct field_shape *shape)
+{
 	for (const struct field *f = shape->fields; f->key; f++) {
 		autofree char *type = type_text(f);
-		str_printf(out, "| `%s` | %s | ", f->key, type);
-		if (f->required)
-			str_puts(out, "required");
-		else if (f->fallback)
-			str_printf(out, "`%s`", f->fallback);
-		str_puts(out, " | ");
+		autostr struct str s = {0};
+		str_printf(&s, "**`%s`** (%s%s): %s", f->key, type, f->required ? ", required" : "", f->help);
+		if (f->fallback)
+			str_printf(&s, " Default: `%s`.", f->fallback);
 		if (f->example)
-			str_printf(out, "`%s`", f->example);
-		str_printf(out, " | %s |\n", f->help);
+			str_printf(&s, " Example: `%s`.", f->example);
+		add_item(out, s.text);
 	}
 }
 
@@ -108,13 +130,14 @@ char *reference_fill(const char *page, const struct field_shape *shape, struct e
 			return NULL;
 		}
 		str_add(&out, page, (size_t)(stop - page) + strlen(close));
-		add_table(&out, found);
+		add_keys(&out, found);
 		page = rest;
 	}
 	const struct field_shape *seen[SHAPES_MAX];
 	size_t shapes = count_shapes(shape, seen, 0);
 	if (places != shapes) {
-		error_set(err, ERROR_USAGE, "found %zu tables, expected one for each of %zu maps", places, shapes);
+		error_set(
+			err, ERROR_USAGE, "found %zu lists of keys, expected one for each of %zu maps", places, shapes);
 		return NULL;
 	}
 	str_puts(&out, page);

@@ -1,5 +1,5 @@
-// The tables of keys in doc/jobfile.md, made from the table that checks job files.
-// It writes no prose: what stands between the tables is the page's own.
+// The lists of keys in doc/jobfile.md, made from the table that checks job files.
+// It writes no prose: what stands between the lists is the page's own.
 #ifndef GOLDEN_REFERENCE_H
 #define GOLDEN_REFERENCE_H
 
