@@ -5,8 +5,8 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/url.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <netdb.h>
@@ -22,86 +22,25 @@
 
 static const double glance = 0.2; // seconds between two looks at whether it was cancelled
 
-enum { REDIRECTS = 10, IDLE = 30, HEADERS_MAX = 32 * 1024, URL_MAX = 8 * 1024, CHUNK = 64 * 1024 };
-
-// A URL taken apart.
-struct place {
-	bool tls;
-	char *host; // without the brackets of an IPv6 address
-	int port;
-	char *path; // with the query
+enum {
+	REDIRECTS = 10,
+	IDLE = 30,
+	HEADERS_MAX = 32 * 1024,
+	INTERIM_MAX = 1000, // answers with a status 1xx before the real one; one that tells of progress comes often
+	CHUNK = 64 * 1024,
 };
 
-// --- URLs -------------------------------------------------------------------
+// --- redirects --------------------------------------------------------------
 
-static void place_fini(struct place *place)
+static bool is_redirect(int status)
 {
-	free(place->host);
-	free(place->path);
-}
-
-static int parse_port(const char *text, const char *url, struct error *err)
-{
-	char *end;
-	long port = strtol(text, &end, 10);
-	return *text < '0' || *text > '9' || *end || port < 1 || port > 65535
-		       ? error_set(err, ERROR_SYSTEM, "'%s' has a bad port", url)
-		       : (int)port;
-}
-
-static int parse_url(const char *url, struct place *place, struct error *err)
-{
-	*place = (struct place){0};
-	for (const char *at = url; *at; at++)
-		if ((unsigned char)*at <= ' ' || *at == 0x7f)
-			return error_set(err, ERROR_SYSTEM, "'%s' has a blank or control character", url);
-	place->tls = strncasecmp(url, "https://", 8) == 0;
-	if (!place->tls && strncasecmp(url, "http://", 7) != 0)
-		return error_set(err, ERROR_SYSTEM, "'%s' is neither http:// nor https://", url);
-	if (strlen(url) > URL_MAX)
-		return error_set(err, ERROR_SYSTEM, "a url of %zu bytes, expected at most %d", strlen(url), URL_MAX);
-	const char *at = url + (place->tls ? 8 : 7);
-	size_t len = strcspn(at, "/?#");
-	autofree char *authority = mem_strndup(at, len);
-	at += len;
-	place->path = mem_printf("%s%.*s", *at == '/' ? "" : "/", (int)strcspn(at, "#"), at);
-	if (strchr(authority, '@'))
-		return error_set(err, ERROR_SYSTEM, "'%s' holds a user name, which is not supported", url);
-	char *host = authority, *rest = authority + strcspn(authority, ":");
-	if (*host == '[') {
-		rest = strchr(++host, ']');
-		if (!rest)
-			return error_set(err, ERROR_SYSTEM, "'%s' has a '[' without a ']'", url);
-		*rest++ = '\0';
-	}
-	place->port = place->tls ? 443 : 80;
-	if (*rest == ':' && (place->port = parse_port(rest + 1, url, err)) < 0)
-		return -1;
-	if (*rest == ':')
-		*rest = '\0';
-	if (*host == '\0' || *rest)
-		return error_set(err, ERROR_SYSTEM, "'%s' has no host", url);
-	place->host = mem_strdup(host);
-	return 0;
+	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
 // Where a redirect from url leads; NULL when it may not be followed.
-static char *follow(const char *url, const struct place *from, const char *location, struct error *err)
+static char *follow(const char *url, const struct url *from, const char *location, struct error *err)
 {
-	autofree char *next = NULL;
-	bool v6 = strchr(from->host, ':');
-	if (strstr(location, "://"))
-		next = mem_strdup(location);
-	else if (str_starts(location, "//"))
-		next = mem_printf("http%s:%s", from->tls ? "s" : "", location);
-	else if (*location == '/')
-		next = mem_printf("http%s://%s%s%s:%d%s", from->tls ? "s" : "", v6 ? "[" : "", from->host,
-			v6 ? "]" : "", from->port, location);
-	else {
-		const char *slash = memrchr(from->path, '/', strcspn(from->path, "?"));
-		next = mem_printf("http%s://%s%s%s:%d%.*s%s", from->tls ? "s" : "", v6 ? "[" : "", from->host,
-			v6 ? "]" : "", from->port, (int)(slash - from->path + 1), from->path, location);
-	}
+	autofree char *next = url_resolve(from, location);
 	if (from->tls && strncasecmp(next, "http:", 5) == 0) {
 		error_set(err, ERROR_SYSTEM, "'%s' redirects from https to '%s'", url, next);
 		return NULL;
@@ -152,14 +91,23 @@ static int fill(struct http_stream *s, struct error *err)
 
 static int send_all(struct http_stream *s, const char *text, size_t len, struct error *err)
 {
+	double end = clock_mono() + s->idle;
 	while (len > 0) {
 		ssize_t n = s->tls ? crypto_tls_write(s->tls, text, len) : send(s->fd, text, len, MSG_NOSIGNAL);
-		if (n < 0 && (errno == EINTR || (s->cancelled && !*s->cancelled && errno == EAGAIN)))
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+			end = clock_mono() + s->idle;
 			continue;
-		if (n <= 0)
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
 			return error_errno(err, "cannot send the request");
-		text += n;
-		len -= (size_t)n;
+		if (s->cancelled && *s->cancelled)
+			return error_set(err, ERROR_CANCELLED, "cancelled");
+		if (!s->cancelled || clock_mono() >= end)
+			return error_set(err, ERROR_SYSTEM, "nothing could be sent for %g s", s->idle);
 	}
 	return 0;
 }
@@ -252,15 +200,21 @@ struct sink {
 	uint64_t bytes, total;
 };
 
+// The size of a chunk may be followed by extensions, which nobody uses.
 static int parse_number(const char *text, int base, uint64_t *value)
 {
-	char *end;
+	size_t digits = strspn(text, base == 16 ? "0123456789abcdefABCDEF" : "0123456789");
+	const char *rest = text + digits + strspn(text + digits, " \t");
 	errno = 0;
-	*value = strtoull(text, &end, base);
-	end += strspn(end, " \t");
-	bool extended = base == 16 && *end == ';'; // a chunk's size may be followed by what nobody uses
-	return !isxdigit((unsigned char)*text) || end == text || (*end && !extended) || errno || *value > INT64_MAX ? -1
-														    : 0;
+	*value = strtoull(text, NULL, base);
+	return digits == 0 || (*rest && !(base == 16 && *rest == ';')) || errno || *value > INT64_MAX ? -1 : 0;
+}
+
+static void trim_end(char *text)
+{
+	size_t len = strlen(text);
+	while (len > 0 && strchr(" \t", text[len - 1]))
+		text[--len] = '\0';
 }
 
 static int take_header(struct answer *a, char *line, struct error *err)
@@ -270,6 +224,8 @@ static int take_header(struct answer *a, char *line, struct error *err)
 		return error_set(err, ERROR_SYSTEM, "the answer has a header line without ':'");
 	*value++ = '\0';
 	value += strspn(value, " \t");
+	trim_end(line);
+	trim_end(value);
 	if (strcasecmp(line, "content-length") == 0) {
 		uint64_t length;
 		if (parse_number(value, 10, &length) < 0 || (a->sized && a->length != length))
@@ -288,23 +244,53 @@ static int take_header(struct answer *a, char *line, struct error *err)
 	return 0;
 }
 
+static int read_status(struct http_stream *s, size_t *left, int *status, struct error *err)
+{
+	autofree char *line = read_line(s, left, err);
+	if (!line)
+		return -1;
+	const char *digits = line + strlen("HTTP/1.x ");
+	bool ours = str_starts(line, "HTTP/1.0 ") || str_starts(line, "HTTP/1.1 ");
+	if (!ours || strspn(digits, "0123456789") != 3 || (digits[3] && digits[3] != ' ') || *digits == '0')
+		return error_set(err, ERROR_SYSTEM, "the answer is no HTTP");
+	*status = atoi(digits);
+	return 0;
+}
+
+// Up to the empty line. A line that begins with a blank continues the one before.
+static int read_fields(struct http_stream *s, struct answer *a, size_t *left, struct error *err)
+{
+	autostr struct str field = {0};
+	for (;;) {
+		autofree char *line = read_line(s, left, err);
+		if (!line)
+			return -1;
+		bool continues = field.len > 0 && (*line == ' ' || *line == '\t');
+		if (!continues && field.len > 0) {
+			if (take_header(a, field.text, err) < 0)
+				return -1;
+			field.len = 0;
+		}
+		if (!*line)
+			return 0;
+		str_puts(&field, line);
+	}
+}
+
+// 1xx only announce the real answer and say nothing about it, but for the change of protocol.
 static int read_header(struct http_stream *s, struct answer *a, struct error *err)
 {
-	size_t left = HEADERS_MAX;
-	autofree char *first = read_line(s, &left, err);
-	if (!first)
-		return -1;
-	if (sscanf(first, "HTTP/1.%*1[01] %3d", &a->status) != 1 || a->status < 100)
-		return error_set(err, ERROR_SYSTEM, "the answer is no HTTP");
-	for (;;) {
-		autofree char *line = read_line(s, &left, err);
-		if (!line || (*line && take_header(a, line, err) < 0))
+	for (int i = 0; i <= INTERIM_MAX; i++) {
+		size_t left = HEADERS_MAX;
+		free(a->location);
+		*a = (struct answer){0};
+		if (read_status(s, &left, &a->status, err) < 0 || read_fields(s, a, &left, err) < 0)
 			return -1;
-		if (*line)
-			continue;
-		// 1xx only announce the real one, but for the change of protocol
-		return a->status < 200 && a->status != 101 ? read_header(s, a, err) : 0;
+		if (a->status >= 200 || a->status == 101)
+			return 0;
 	}
+	return error_set(
+		err, ERROR_SYSTEM, "more than %d interim answers (1xx) came, expected a final one", INTERIM_MAX);
 }
 
 // Moves len bytes of the body on; UINT64_MAX: until the end of the connection.
@@ -380,9 +366,11 @@ static int read_answer(struct http_stream *s, struct sink *sink, char **location
 	autofree char *to = a.location;
 	if (rc < 0)
 		return -1;
-	if (a.status >= 301 && a.status <= 308 && a.status != 304) {
+	if (is_redirect(a.status) && (!to || !*to))
+		return error_set(err, ERROR_SYSTEM, "status %d without a location", a.status);
+	if (is_redirect(a.status)) {
 		*location = steal(to);
-		return *location ? 0 : error_set(err, ERROR_SYSTEM, "status %d without a location", a.status);
+		return 0;
 	}
 	if (a.status != 200)
 		return error_set(err, ERROR_SYSTEM, "status %d, expected 200", a.status);
@@ -412,24 +400,23 @@ static const char *find_bundle(struct error *err)
 	return NULL;
 }
 
-static int fetch(const struct place *place, double idle, struct sink *sink, char **location, struct error *err)
+static int fetch(const struct url *url, double idle, struct sink *sink, char **location, struct error *err)
 {
-	const char *bundle = place->tls ? find_bundle(err) : NULL;
-	if (place->tls && !bundle)
+	const char *bundle = url->tls ? find_bundle(err) : NULL;
+	if (url->tls && !bundle)
 		return -1;
-	autoclose int fd = dial(place->host, place->port, idle, err);
+	autoclose int fd = dial(url->host, url->port, idle, err);
 	if (fd < 0)
 		return -1;
 	autofree struct http_stream *s = mem_alloc(sizeof *s);
 	s->fd = fd;
 	s->idle = idle;
-	if (place->tls && !(s->tls = crypto_tls_open(fd, place->host, bundle, NULL, NULL, err)))
+	if (url->tls && !(s->tls = crypto_tls_open(fd, url->host, bundle, NULL, NULL, err)))
 		return -1;
-	bool v6 = strchr(place->host, ':'), usual = place->port == (place->tls ? 443 : 80);
-	autofree char *port = usual ? mem_strdup("") : mem_printf(":%d", place->port);
+	autofree char *host = url_authority(url);
 	autofree char *request = mem_printf(
-		"GET %s HTTP/1.1\r\nHost: %s%s%s%s\r\nUser-Agent: muster\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-		place->path, v6 ? "[" : "", place->host, v6 ? "]" : "", port);
+		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: muster\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+		url->path, host);
 	int rc = send_all(s, request, strlen(request), err);
 	if (rc == 0)
 		rc = read_answer(s, sink, location, err);
@@ -453,16 +440,16 @@ int http_get(const char *url, int fd, const struct http_options *options, uint64
 	double idle = sink.options->idle > 0 ? sink.options->idle : IDLE;
 	autofree char *at = mem_strdup(url);
 	for (int hop = 0; hop <= REDIRECTS; hop++) {
-		struct place place;
-		int rc = parse_url(at, &place, err);
+		struct url from;
+		int rc = url_parse(at, &from, err);
 		autofree char *location = NULL;
 		if (rc == 0) {
-			rc = fetch(&place, idle, &sink, &location, err);
+			rc = fetch(&from, idle, &sink, &location, err);
 			if (rc < 0)
 				error_wrap(err, "cannot fetch '%s'", at);
 		}
-		char *next = location ? follow(at, &place, location, err) : NULL;
-		place_fini(&place);
+		char *next = location ? follow(at, &from, location, err) : NULL;
+		url_fini(&from);
 		if (bytes)
 			*bytes = sink.bytes;
 		if (rc < 0 || !location)
@@ -566,6 +553,8 @@ static int read_reply(
 	struct http_request plain = *r;
 	if (read_header(s, a, err) < 0)
 		return -1;
+	if (a->status == 101 && !r->upgrade)
+		return error_set(err, ERROR_SYSTEM, "the answer changes the protocol, which nobody asked for");
 	if (a->status >= 300)
 		plain.on_body = NULL;
 	struct sink sink = {.put = put_text, .request = &plain, .text = text};

@@ -49,6 +49,21 @@ static const struct page pages[] = {
 	{"/circle", "HTTP/1.1 302 Found\r\nLocation: /circle\r\nContent-Length: 0\r\n\r\n", false},
 	{"/nowhere", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", false},
 	{"/file", "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", false},
+	{"/wrapped", "HTTP/1.1 302 Found\r\nLocation: /dl?u=https://cdn.example/file\r\nContent-Length: 0\r\n\r\n",
+		false},
+	{"/dl?u=https://cdn.example/file", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfile", false},
+	{"/dir/query", "HTTP/1.1 307 x\r\nLocation: ?at=/a/b\t \r\n\r\n", false},
+	{"/dir/query?at=/a/b", "HTTP/1.1 308 x\r\nLocation: ../dir/./last\r\n\r\n", false},
+	{"/blank", "HTTP/1.1 302 Found\r\nLocation: \r\n\r\n", false},
+	{"/proxy", "HTTP/1.1 305 Use Proxy\r\nLocation: /plain\r\n\r\n", false},
+	{"/early",
+		"HTTP/1.1 103 Early Hints\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\nLocation: /x\r\n\r\n"
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+		false},
+	{"/folded", "HTTP/1.1 200 OK\r\nX: y\r\n\tz: 1\r\nContent-Length :\r\n 5\r\n\r\nhello", false},
+	{"/chunked-hex", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n", false},
+	{"/long-status", "HTTP/1.1 2000 OK\r\nContent-Length: 5\r\n\r\nhello", false},
+	{"/switch", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", false},
 	{"/garbage", "\001\002\003 what is this\r\n\r\n", false},
 };
 
@@ -83,6 +98,14 @@ static void answer(int fd)
 	if (str_starts(request, "GET /big ")) {
 		big = mem_printf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%*s", BIG, BIG, "end");
 		text = big;
+	}
+	autostr struct str interim = {0};
+	for (int left = str_starts(request, "GET /interim") ? atoi(request + strlen("GET /interim-")) : 0; left > 0;
+		left--)
+		str_puts(&interim, "HTTP/1.1 100 Continue\r\n\r\n");
+	if (interim.len) {
+		str_puts(&interim, pages[0].answer);
+		text = interim.text;
 	}
 	for (size_t len = strlen(text); len > 0;) {
 		ssize_t sent = write(fd, text, len);
@@ -175,6 +198,9 @@ static void bodies_arrive_whole(void **state)
 	expect(&s, "/empty", "");
 	expect(&s, "/chunked", "hello, world");
 	expect(&s, "/old", "until the end");
+	expect(&s, "/early", "hello");
+	expect(&s, "/folded", "hello");
+	expect(&s, "/interim-1000", "hello");
 	stop(&s);
 }
 
@@ -182,8 +208,12 @@ static void redirects_are_followed(void **state)
 {
 	struct server s = start();
 	expect(&s, "/moved", "last");
+	expect(&s, "/wrapped", "file");
+	expect(&s, "/dir/query", "last");
 	refuse(&s, "/circle", "more than 10 redirects");
 	refuse(&s, "/nowhere", "status 302 without a location");
+	refuse(&s, "/blank", "status 302 without a location");
+	refuse(&s, "/proxy", "status 305, expected 200");
 	refuse(&s, "/file", "neither http:// nor https://");
 	stop(&s);
 }
@@ -196,6 +226,9 @@ static void what_goes_wrong_is_said(void **state)
 	refuse(&s, "/part", "status 206");
 	refuse(&s, "/torn", "it ended after 9 of 100 bytes");
 	refuse(&s, "/chunked-torn", "it ended early");
+	refuse(&s, "/chunked-hex", "a chunk of the answer has the size '0x5'");
+	refuse(&s, "/long-status", "the answer is no HTTP");
+	refuse(&s, "/interim-2000000", "more than 1000 interim answers");
 	refuse(&s, "/gone", "");
 	refuse(&s, "/garbage", "");
 	double before = clock_mono();
@@ -458,6 +491,50 @@ static void a_service_is_asked(void **state)
 	assert_int_equal(fs_remove(dir, NULL), 0);
 }
 
+// Behind it is a queue of connections that nobody accepts.
+static void a_service_that_does_not_read_is_given_up(void **state)
+{
+	char dir[] = "/tmp/http.XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	snprintf(a.sun_path, sizeof a.sun_path, "%s/socket", dir);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	autofree char *body = mem_alloc(BIG);
+	volatile int cancelled = 0;
+	struct http_service service = {.socket = a.sun_path};
+	struct http_request post = {.method = "POST",
+		.path = "/x",
+		.type = "text/plain",
+		.body = body,
+		.len = BIG,
+		.idle = 0.3,
+		.cancelled = &cancelled};
+	autostr struct str text = {0};
+	struct error err = {0};
+	assert_int_equal(http_call(&service, &post, &text, NULL, &err), -1);
+	assert_string_equal(err.text, "nothing has come for 0.3 s"); // it may have said why before it stopped reading
+	cancelled = 1;
+	assert_int_equal(http_call(&service, &post, &text, NULL, &err), -1);
+	assert_int_equal(err.code, ERROR_CANCELLED);
+	close(fd);
+	assert_int_equal(fs_remove(dir, NULL), 0);
+}
+
+// A server may answer with a change of protocol only who asked for one.
+static void a_change_of_protocol_is_refused(void **state)
+{
+	struct server s = start();
+	struct http_service service = {.host = "127.0.0.1", .port = s.port};
+	struct http_request get = {.method = "GET", .path = "/switch"};
+	autostr struct str text = {0};
+	struct error err = {0};
+	assert_int_equal(http_call(&service, &get, &text, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "changes the protocol"));
+	stop(&s);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -471,6 +548,8 @@ int main(void)
 		cmocka_unit_test(a_full_disk_is_said),
 		cmocka_unit_test(only_trusted_servers_are_believed),
 		cmocka_unit_test(a_service_is_asked),
+		cmocka_unit_test(a_service_that_does_not_read_is_given_up),
+		cmocka_unit_test(a_change_of_protocol_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
