@@ -1,9 +1,8 @@
-#include "job/plan.h"
-
 #include "base/fs.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "job/job.h"
+#include "job/plan_make.h"
 #include "job/site_file.h"
 
 #include <getopt.h>

@@ -11,6 +11,7 @@
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
+#include "job/plan_make.h"
 #include "job/prices.h"
 #include "job/site_file.h"
 

@@ -13,6 +13,7 @@
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
+#include "job/plan_make.h"
 #include "job/prices.h"
 #include "job/site_file.h"
 #include "job/sweep_points.h"

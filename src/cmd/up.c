@@ -8,6 +8,7 @@
 #include "exec/executor.h"
 #include "job/job.h"
 #include "job/plan.h"
+#include "job/plan_make.h"
 #include "job/site_file.h"
 #include "job/yaml.h"
 #include "run/clusters.h"

@@ -106,7 +106,7 @@ static void act_up(struct lifecycle *c)
 	lifecycle_phase_begin(c, "bring-up");
 	lifecycle_record(
 		c, event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->name));
-	loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
+	loop_timer_set(c->deadline, plan_deadline(c->plan));
 	worker_thread_start(c->worker, c->options->executor->up, &c->cluster, on_worker_up, c);
 }
 
@@ -186,8 +186,7 @@ static void act_launch(struct lifecycle *c)
 void lifecycle_send_bye(struct lifecycle *c, size_t node)
 {
 	const char *why = c->stop_why ? c->stop_why : "";
-	autojson json_t *msg =
-		mem_json("{s:s, s:s, s:f}", "msg", "bye", "why", why, "grace", plan_seconds(c->plan, "grace"));
+	autojson json_t *msg = mem_json("{s:s, s:s, s:f}", "msg", "bye", "why", why, "grace", plan_grace(c->plan));
 	server_send(c->server, node, msg);
 }
 
@@ -298,8 +297,7 @@ void lifecycle_fail(struct lifecycle *c, const char *outcome, int exit, const ch
 // The ranks failed: they may be started again. What came before them (inputs, setup) is not tried twice.
 void lifecycle_fail_attempt(struct lifecycle *c, const char *why)
 {
-	if (c->state != STATE_RUNNING || c->attempt > (size_t)plan_seconds(c->plan, "retries") ||
-		c->options->preflight_only) {
+	if (c->state != STATE_RUNNING || c->attempt > plan_retries(c->plan) || c->options->preflight_only) {
 		lifecycle_fail(c, "failed", ERROR_JOB, why);
 		return;
 	}
@@ -339,7 +337,7 @@ void lifecycle_on_executor_event(json_t *event, void *data)
 	}
 	if (event_is(event, "image") && c->state == STATE_STARTING) {
 		if (json_object_get(event, "ok"))
-			loop_timer_set(c->deadline, plan_seconds(c->plan, "deadline"));
+			loop_timer_set(c->deadline, plan_deadline(c->plan));
 		else
 			loop_timer_cancel(c->deadline);
 	}
@@ -356,9 +354,9 @@ static void on_deadline(void *data)
 	}
 	const json_t *node = json_array_get(json_object_get(c->plan, "nodes"), first);
 	const char *host = json_string_value(json_object_get(json_object_get(node, "host"), "host"));
-	autofree char *why = mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s",
-		missing, c->membership.nnodes, plan_seconds(c->plan, "deadline"), first, host ? " on host " : "",
-		host ? host : "");
+	autofree char *why =
+		mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s", missing,
+			c->membership.nnodes, plan_deadline(c->plan), first, host ? " on host " : "", host ? host : "");
 	if (c->state == STATE_HOLDING) {
 		lifecycle_record(c, event_make("warn", "s:s", "why", why));
 		lifecycle_phase_end(c, "bring-up");
@@ -372,7 +370,7 @@ static void on_deadline(void *data)
 static void on_timeout(void *data)
 {
 	struct lifecycle *c = data;
-	autofree char *why = mem_printf("timeout: the ranks ran longer than %g s", plan_seconds(c->plan, "timeout"));
+	autofree char *why = mem_printf("timeout: the ranks ran longer than %g s", plan_timeout(c->plan));
 	lifecycle_record(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
 	c->stop_why = "timeout";
 	lifecycle_fail_attempt(c, why);
@@ -413,7 +411,7 @@ static void on_watch(void *data)
 		unsigned long long started = (unsigned long long)json_integer_value(json_object_get(facts, "started"));
 		if (c->machine && machine && strcmp(machine, c->machine) == 0 && !proc_alive(pid, started))
 			lose_node(c, i, "its agent was killed");
-		else if (clock_mono() - c->away_since[i] > plan_seconds(c->plan, "lease"))
+		else if (clock_mono() - c->away_since[i] > plan_lease(c->plan))
 			lose_node(c, i, "its agent could not be reached any more");
 		else
 			some = true;
@@ -426,7 +424,7 @@ static void on_watch(void *data)
 
 void lifecycle_wait_for_nodes(struct lifecycle *c)
 {
-	loop_timer_set(c->silence, plan_seconds(c->plan, "grace") + silence_max);
+	loop_timer_set(c->silence, plan_grace(c->plan) + silence_max);
 }
 
 void lifecycle_check_away_soon(struct lifecycle *c)

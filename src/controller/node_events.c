@@ -88,7 +88,7 @@ static void on_rank_start(struct lifecycle *c, const json_t *event)
 	size_t rank = (size_t)json_integer_value(json_object_get(event, "rank"));
 	if (rank < c->membership.nranks)
 		c->membership.ranks[rank].state = RANK_RUNS;
-	double timeout = plan_seconds(c->plan, "timeout");
+	double timeout = plan_timeout(c->plan);
 	if (timeout > 0 && rank == 0)
 		loop_timer_set(c->timeout, timeout);
 }

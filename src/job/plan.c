@@ -1,462 +1,405 @@
 #include "job/plan.h"
 
-#include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "base/str.h"
-#include "job/containers.h"
-#include "job/input.h"
-#include "job/job.h"
-#include "job/launch_env.h"
 #include "job/placeholder_expand.h"
-#include "job/placeholders.h"
-#include "job/steps.h"
 
-#include <stdbool.h>
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
-enum {
-	MAX_RANKS = 32768,
-	MAX_BYTES = 256 << 20, // of the plan's texts, which every rank repeats
-	KEPT_LEASE = 3600,     // seconds
-	NODES_MAX = 10000,
-	BEATS = 3, // heartbeats in a lease: at least; and in that of an MPI job, which cannot go on without a silent
-		   // node
-};
-
-struct build {
-	const struct job *job;
-	const char *dir;
-	struct launch launch;
-	bool ports; // some text holds {port...}
-	struct error *err;
-};
-
-// --- nodes and ranks --------------------------------------------------------------
-
-static const struct job_role *job_role(const struct build *b, size_t role)
+static double number_or(const json_t *object, const char *name, double fallback)
 {
-	const struct job_role *roles = b->job->cluster.roles.items;
-	return b->job->cluster.roles.count ? &roles[role] : NULL;
+	return json_is_number(json_object_get(object, name)) ? json_number(object, name) : fallback;
 }
 
-static void lay_out(struct build *b, struct launch_role *roles)
+static size_t count_of(const json_t *object, const char *name)
 {
-	const struct job *job = b->job;
-	struct launch *launch = &b->launch;
-	launch->mode = (enum job_launch)job->run.launch;
-	launch->procs = (size_t)job->run.procs_per_node;
-	launch->roles = roles;
-	launch->nroles = job->cluster.roles.count ? job->cluster.roles.count : 1;
-	for (size_t i = 0; i < launch->nroles; i++) {
-		const struct job_role *from = job_role(b, i);
-		long nodes = from ? from->nodes : job->cluster.nodes;
-		if (nodes < 0 && job->cluster.list)
-			nodes = (long)json_array_size(job->cluster.list);
-		roles[i].name = from ? from->place.name : "worker";
-		roles[i].first = launch->nodes;
-		roles[i].nodes = nodes < 0 ? 1 : (size_t)nodes;
-		roles[i].ranks = roles[i].nodes * launch->procs;
-		launch->nodes += roles[i].nodes;
-	}
-	launch->size = launch->nodes * launch->procs;
+	json_int_t count = json_int(object, name);
+	return count > 0 ? (size_t)count : 0;
 }
 
-static size_t length(const struct field_command *command, const struct field_env *env)
+static json_t *item_of(const json_t *plan, const char *list, size_t i)
 {
-	size_t sum = 0;
-	for (size_t i = 0; i < command->words.count; i++)
-		sum += strlen(command->words.items[i]);
-	for (size_t i = 0; i < env->count; i++)
-		sum += strlen(env->items[i].name) + strlen(env->items[i].value);
-	return sum;
+	return json_array_get(json_object_get(plan, list), i);
 }
 
-static const struct yaml *cluster_node(const struct build *b)
+// --- of the whole run ---------------------------------------------------------
+
+const char *plan_name(const json_t *plan)
 {
-	return b->job->cluster.place.node ? b->job->cluster.place.node : b->job->tree;
+	return json_text(plan, "name");
 }
 
-static int check_size(const struct build *b)
+const char *plan_executor(const json_t *plan)
 {
-	const struct launch *launch = &b->launch;
-	if (launch->nodes > NODES_MAX)
-		return yaml_error(cluster_node(b), b->err, "found %zu nodes in all roles, expected at most %d",
-			launch->nodes, NODES_MAX);
-	if (launch->size > MAX_RANKS)
-		return yaml_error(b->job->run.place.node, b->err,
-			"found %zu ranks (nodes times procs_per_node), expected at most %d", launch->size, MAX_RANKS);
-	struct error why;
-	if (launch_env_check(launch, &why))
-		return yaml_error(
-			b->job->run.place.node, b->err, "found 'launch: %s', %s", job_launches[launch->mode], why.text);
-	size_t each = 0;
-	for (size_t i = 0; i < launch->nroles; i++) {
-		const struct job_role *role = job_role(b, i);
-		size_t len = length(
-			role && role->command.words.count ? &role->command : &b->job->run.command, &b->job->run.env);
-		each = len > each ? len : each;
-	}
-	if ((each + launch_env_bytes(launch)) * launch->size <= MAX_BYTES)
-		return 0;
-	return yaml_error(b->job->run.place.node, b->err,
-		"found a command and environment of %zu bytes for each of %zu ranks, expected a plan of at most %d MiB",
-		each, launch->size, MAX_BYTES >> 20);
+	return json_text(plan, "executor");
 }
 
-// Without an image of its own a node has the one that is built, or none.
-static json_t *make_node(const struct build *b, size_t r, size_t index)
+const char *plan_launch(const json_t *plan)
 {
-	const struct job_cluster *cluster = &b->job->cluster;
-	const struct launch_role *role = &b->launch.roles[r];
-	const struct job_role *from = job_role(b, r);
-	double cpus = from && from->cpus >= 0 ? from->cpus : cluster->cpus;
-	long long memory = from && from->memory >= 0 ? from->memory : cluster->memory;
-	const char *image = from && from->image ? from->image : cluster->image;
-	autofree char *name = mem_printf("node-%zu", role->first + index);
-	return mem_json("{s:I, s:s, s:s, s:I, s:o, s:o, s:s*}", "node", (json_int_t)(role->first + index), "name", name,
-		"role", role->name, "index", (json_int_t)index, "cpus", cpus >= 0 ? mem_number(cpus) : json_null(),
-		"memory", memory >= 0 ? json_integer(memory) : json_null(), "image", image);
+	return json_text(plan, "launch");
 }
 
-static json_t *make_nodes(const struct build *b)
+const char *plan_mpi(const json_t *plan)
 {
-	json_t *nodes = json_array();
-	for (size_t r = 0; r < b->launch.nroles; r++)
-		for (size_t i = 0; i < b->launch.roles[r].nodes; i++)
-			json_array_append_new(nodes, make_node(b, r, i));
-	return nodes;
+	return json_text(plan, "mpi");
 }
 
-// Which host each node is on.
-static int add_hosts(const struct build *b, json_t *nodes)
+const char *plan_command(const json_t *plan)
 {
-	const json_t *list = b->job->cluster.list;
-	size_t i, count = json_array_size(nodes);
-	json_t *node;
-	if (!list)
-		return 0;
-	if (json_array_size(list) < count)
-		return yaml_error(cluster_node(b), b->err,
-			"found %zu nodes and %zu hosts, expected a host for each node", count, json_array_size(list));
-	json_array_foreach (nodes, i, node)
-		json_object_set(node, "host", json_array_get(list, i));
-	return 0;
+	return json_text(plan, "command");
 }
 
-static bool decides(const struct build *b, size_t role)
+size_t plan_size(const json_t *plan)
 {
-	const struct job_role *from = job_role(b, role);
-	if (from && from->decides >= 0)
-		return from->decides;
-	if (b->launch.mode == JOB_PS)
-		return !strcmp(b->launch.roles[role].name, "worker");
-	for (size_t i = 0; from && i < b->launch.nroles; i++)
-		if (job_role(b, i)->decides > 0)
-			return false;
-	return true;
+	return count_of(plan, "size");
 }
 
-static json_t *make_rank(struct build *b, size_t r, size_t index)
+size_t plan_at_once(const json_t *plan)
 {
-	const struct launch_role *role = &b->launch.roles[r];
-	const struct job_role *from = job_role(b, r);
-	const struct job_run *run = &b->job->run;
-	size_t rank = role->first * b->launch.procs + index;
-	struct placeholders scope = {&b->launch, role, (long)rank, &b->ports, b->err};
-	bool own = from && from->command.words.count;
-	autojson json_t *env = launch_env(&b->launch, role, rank);
-	if (placeholders_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
-		return NULL;
-	json_t *argv = placeholders_argv(&scope, own ? &from->command : &run->command,
-		yaml_find(own ? from->place.node : run->place.node, "command"));
-	if (!argv)
-		return NULL;
-	return mem_json("{s:I, s:I, s:I, s:s, s:I, s:b, s:o, s:O}", "rank", (json_int_t)rank, "node",
-		(json_int_t)(rank / b->launch.procs), "local", (json_int_t)(rank % b->launch.procs), "role", role->name,
-		"index", (json_int_t)index, "decides", decides(b, r), "argv", argv, "env", env);
+	return count_of(plan, "at_once");
 }
 
-static json_t *make_ranks(struct build *b)
+double plan_timeout(const json_t *plan)
 {
-	autojson json_t *ranks = json_array();
-	bool some = false;
-	for (size_t r = 0; r < b->launch.nroles; r++) {
-		some = some || decides(b, r);
-		for (size_t i = 0; i < b->launch.roles[r].ranks; i++) {
-			json_t *rank = make_rank(b, r, i);
-			if (!rank)
-				return NULL;
-			json_array_append_new(ranks, rank);
-		}
-	}
-	if (some)
-		return steal(ranks);
-	yaml_error(cluster_node(b), b->err, "found no role that decides, expected 'decides: true' for at least one");
-	return NULL;
+	return json_number(plan, "timeout");
 }
 
-// --- metrics, progress, outputs ---------------------------------------------
-
-static json_t *make_metrics(const struct build *b)
+double plan_grace(const json_t *plan)
 {
-	json_t *list = json_array();
-	const struct job_metric *metrics = b->job->metrics.items;
-	for (size_t i = 0; i < b->job->metrics.count; i++)
-		json_array_append_new(list, mem_json("{s:s, s:s, s:s?}", "name", metrics[i].name, "pattern",
-						    metrics[i].pattern, "unit", metrics[i].unit));
-	return list;
+	return json_number(plan, "grace");
 }
 
-#define NUMBER "\\d{1,12}"
-#define OF_TOTAL "\\s*(?:/|of)\\s*(?<total>" NUMBER ")"
-#define EPOCH "(?<epoch>\\d{1,9})"
-#define EPOCHS "(?<epochs>\\d{1,9})"
-#define SHARE "(?<done>" NUMBER ")/(?<total>" NUMBER ")"
-#define BAR "%\\|(?<bar>)[^|]{0,600}\\|\\s*" SHARE "\\s*\\["
-#define TURN "\\b(?:iteration|iter|step|batch)\\W{0,9}(?<done>" NUMBER ")"
-
-// The first that a line matches counts. What is in doubt (a bar of a validation, a number of an epoch alone) is none of
-// them.
-json_t *plan_progress(void)
+double plan_deadline(const json_t *plan)
 {
-	static const char *const forms[] = {
-		"(?i)\\bepoch\\W{0,3}" EPOCH "\\s*(?:/|of)\\s*" EPOCHS ".{0,40}?" TURN OF_TOTAL,
-		// [0/25][100/1583] of PyTorch's DCGAN
-		"(?:^|\\s)\\[" EPOCH "/" EPOCHS "\\]\\s?\\[\\s*" SHARE "\\]",
-		// Epoch 0:  10%|#   | 47/469 [00:12<01:40 of tqdm and Lightning
-		"(?i)\\bepoch\\W{0,3}" EPOCH "(?:\\s*(?:/|of)\\s*" EPOCHS ")?[^|]{0,60}" BAR,
-		// Epoch: [0][  10/5005], Epoch(train) [1][50/7330], Train Epoch: 1 [640/60000
-		"(?i)(?<!\\btest )\\bepoch\\b[^\\d\\[]{0,12}\\[?" EPOCH "\\]?(?:/" EPOCHS
-		")?[\\]:,]?\\s{0,4}\\[\\s*" SHARE "[\\s\\]]",
-		"(?i)" TURN OF_TOTAL,
-		// tqdm without a word, or for training
-		"(?i)^\\W{0,8}(?:train\\w{0,8}\\W{1,3})?\\s*\\d{1,3}" BAR,
-		// 10/469 [>....] - ETA: of Keras 2; Keras 3 has colours and lines
-		"^\\s*" SHARE "(?<bar>) \\[[=>.]{10,60}\\] ",
-		"^(?:\\x1b\\[\\d*m|\\s)*" SHARE "(?<bar>)(?:\\x1b\\[\\d*m|\\s)+(?:\\xe2\\x94\\x81)+",
-		"^\\s*\\[" SHARE "\\]",
-		"(?i)\\bglobal[ _]step\\W{0,3}(?<done>" NUMBER ")\\b",
-		// nanoGPT, detectron2
-		"(?:^|\\beta: \\S{1,20}\\s{1,4})iter:? (?<done>" NUMBER ")(?::|\\s)",
-		// Epoch 1/5 on a line of its own
-		"^\\s*Epoch\\W{0,3}" EPOCH "\\s*/\\s*" EPOCHS "(?<heading>)\\W*$",
-	};
-	json_t *list = json_array();
-	for (size_t i = 0; i < countof(forms); i++)
-		json_array_append_new(list, json_string(forms[i]));
-	return list;
+	return json_number(plan, "deadline");
 }
 
-static json_t *make_progress(const struct build *b)
+double plan_heartbeat(const json_t *plan)
 {
-	return b->job->progress.pattern ? mem_json("[s]", b->job->progress.pattern) : plan_progress();
+	return json_number(plan, "heartbeat");
 }
 
-static json_t *make_stop(const struct job_stop *stop)
+double plan_lease(const json_t *plan)
 {
-	json_t *made = json_object();
-	if (stop->iterations > 0)
-		json_object_set_new(made, "iterations", json_integer(stop->iterations));
-	if (stop->within)
-		json_object_set_new(made, "within", json_real(strtod(stop->within, NULL) / 100));
-	return made;
+	return json_number(plan, "lease");
 }
 
-// As the file says it, for those who want to know whether two runs did the same.
-static json_t *make_command(const struct build *b)
+size_t plan_retries(const json_t *plan)
 {
-	autostr struct str s = {0};
-	for (size_t r = 0; r < b->launch.nroles; r++) {
-		const struct job_role *role = job_role(b, r);
-		const struct field_command *command =
-			role && role->command.words.count ? &role->command : &b->job->run.command;
-		for (size_t i = 0; i < command->words.count; i++)
-			str_printf(&s, "%s%s", i ? " " : r ? "; " : "", command->words.items[i]);
-	}
-	return json_string(s.text ? s.text : "");
+	return count_of(plan, "retries");
 }
 
-static json_t *make_budget(const struct job_budget *budget)
+void plan_add_lease(const json_t *plan, json_t *config)
 {
-	json_t *made = json_object();
-	if (budget->max_time > 0)
-		json_object_set_new(made, "max_time", mem_number(budget->max_time));
-	if (budget->max_cost)
-		json_object_set_new(made, "max_cost", mem_number(strtod(budget->max_cost, NULL)));
-	return made;
+	static const char *const names[] = {"lease", "heartbeat"};
+	for (size_t i = 0; i < countof(names); i++)
+		if (json_has(plan, names[i]))
+			json_object_set(config, names[i], json_object_get(plan, names[i]));
 }
 
-static json_t *make_expected(const struct job_expected *e)
+bool plan_has_preflight(const json_t *plan)
 {
-	json_t *made = mem_json("{s:s?}", "from", e->from);
-	const double times[] = {e->time, e->low, e->high, e->cost ? strtod(e->cost, NULL) : -1};
-	static const char *const names[] = {"time", "low", "high", "cost"};
-	for (size_t i = 0; i < countof(times); i++)
-		json_object_set_new(made, names[i], times[i] >= 0 ? mem_number(times[i]) : json_null());
-	return made;
+	return json_flag(plan, "preflight");
 }
 
-// What only few jobs ask for, and stands in the plan only then.
-static void add_wishes(json_t *plan, const struct job *job)
+bool plan_has_ports(const json_t *plan)
 {
-	if (job->progress.total > 0)
-		json_object_set_new(plan, "total", json_integer(job->progress.total));
-	if (job->progress.samples > 0)
-		json_object_set_new(plan, "samples", json_integer(job->progress.samples));
-	if (job->progress.pattern || job->stop.place.node)
-		json_object_set_new(plan, "watched", json_integer(60));
-	if (job->stop.place.node)
-		json_object_set_new(plan, "stop", make_stop(&job->stop));
-	if (job->budget.place.node)
-		json_object_set_new(plan, "budget", make_budget(&job->budget));
-	if (job->expected.place.node)
-		json_object_set_new(plan, "expected", make_expected(&job->expected));
+	return json_flag(plan, "ports");
 }
 
-static json_t *make_outputs(const struct build *b)
+const char *plan_cluster(const json_t *plan)
 {
-	autojson json_t *list = json_array();
-	const struct yaml *node = yaml_find(b->job->tree, "outputs");
-	for (size_t i = 0; i < b->job->outputs.count; i++) {
-		const char *glob = b->job->outputs.items[i];
-		if (!fs_is_inside(glob)) {
-			autofree char *quoted = yaml_quote(glob);
-			yaml_error(node->entries[i].value, b->err,
-				"found the output %s, expected a relative path or glob without '..'", quoted);
-			return NULL;
-		}
-		json_array_append_new(list, json_string(glob));
-	}
-	return steal(list);
+	return json_text(plan, "on");
 }
 
-// --- the whole -------------------------------------------------------------------------
-
-static double site_seconds(const json_t *site, const char *name, double fallback)
+bool plan_shares(const json_t *plan)
 {
-	const json_t *value = json_object_get(site, name);
-	return json_is_number(value) ? json_number_value(value) : fallback;
+	return json_flag(plan, "share");
 }
 
-// kept: the lease of a cluster that is kept up outlasts its controller; it has no ranks to give time to.
-static int add_times(const struct build *b, json_t *plan, const json_t *site, bool kept)
+const json_t *plan_outputs(const json_t *plan)
 {
-	const struct job_run *run = &b->job->run;
-	double heartbeat = site_seconds(site, "heartbeat", 5), lease = b->job->cluster.lease;
-	if (lease >= 0 && heartbeat >= lease)
-		return yaml_error(yaml_find(cluster_node(b), "lease"), b->err,
-			"found a lease of %g s, expected more than the heartbeat of %g s", lease, heartbeat);
-	if (lease < 0)
-		lease = kept ? KEPT_LEASE
-			     : site_seconds(site, "lease", b->launch.mode == JOB_MPI ? BEATS * heartbeat : 30);
-	if (heartbeat >= lease)
-		return error_set(b->err, ERROR_USAGE,
-			"found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease",
-			heartbeat, lease);
-	if (heartbeat > lease / BEATS) // a broken line is given up after two: a new one must have its chance before the
-				       // lease is over
-		heartbeat = lease / BEATS;
-	json_object_set_new(plan, "timeout", mem_number(run->timeout));
-	json_object_set_new(plan, "retries", json_integer(run->retries));
-	json_object_set_new(
-		plan, "grace", mem_number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
-	json_object_set_new(plan, "deadline", mem_number(site_seconds(site, "deadline", 60)));
-	json_object_set_new(plan, "heartbeat", mem_number(heartbeat));
-	json_object_set_new(plan, "lease", mem_number(lease));
-	return 0;
+	return json_object_get(plan, "outputs");
 }
 
-// Takes value; -1 when there is none.
-static int add(json_t *tree, const char *key, json_t *value)
+const json_t *plan_progress(const json_t *plan)
 {
-	return value ? json_object_set_new(tree, key, value) : -1;
+	return json_object_get(plan, "progress");
 }
 
-static json_t *make_plan(struct build *b, const json_t *site)
+double plan_total(const json_t *plan)
 {
-	const struct job *job = b->job;
-	struct placeholders setup = {&b->launch, NULL, -1, &b->ports, b->err};
-	if (check_size(b))
-		return NULL;
-	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor",
-		job->cluster.executor, "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size,
-		"nodes", make_nodes(b));
-	if (add_hosts(b, json_object_get(plan, "nodes")))
-		return NULL;
-	if (job->cluster.at_once > 0)
-		json_object_set_new(plan, "at_once", json_integer(job->cluster.at_once));
-	if (add(plan, "ranks", make_ranks(b)) || add(plan, "inputs", input_list(b->job, b->dir, b->err)) ||
-		add(plan, "setup", steps_make(job, &setup)) || add(plan, "metrics", make_metrics(b)) ||
-		add(plan, "progress", make_progress(b)) || add(plan, "outputs", make_outputs(b)) ||
-		add_times(b, plan, site, false) || containers_of_nodes(job, b->dir, plan, b->err) ||
-		containers_of_ranks(job, b->dir, plan, b->err))
-		return NULL;
-	if (b->launch.mode == JOB_MPI)
-		json_object_set_new(plan, "mpi", json_string(job_mpis[job->run.mpi]));
-	add_wishes(plan, job);
-	if (job->on)
-		json_object_set_new(plan, "on", json_string(job->on));
-	if (job->on && job->share)
-		json_object_set_new(plan, "share", json_true());
-	json_object_set_new(plan, "command", make_command(b));
-	json_object_set_new(plan, "preflight", json_boolean(job->preflight));
-	json_object_set_new(
-		plan, "ports", json_boolean(b->ports || b->launch.mode == JOB_TORCH || b->launch.mode == JOB_PS));
-	return steal(plan);
+	return number_or(plan, "total", NAN);
 }
 
-json_t *plan_make(const struct job *job, const json_t *site, const char *dir, struct error *err)
+double plan_samples(const json_t *plan)
 {
-	struct build b = {.job = job, .dir = dir, .err = err};
-	autofree struct launch_role *roles = mem_alloc((job->cluster.roles.count + 1) * sizeof *roles);
-	lay_out(&b, roles);
-	return make_plan(&b, site);
+	return json_number(plan, "samples");
 }
 
-// --- clusters that are kept up --------------------------------------------------------
-
-// The words as they are: an action's placeholders are filled when it is run.
-static json_t *make_action(const struct job_action *action)
+double plan_watched(const json_t *plan)
 {
-	json_t *list = json_array();
-	const struct job_step *steps = action->steps.items;
-	for (size_t i = 0; i < action->steps.count; i++) {
-		const struct field_command *command = &steps[i].run;
-		autofree char *name = steps[i].name ? mem_strdup(steps[i].name) : steps_title(command);
-		json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
-		for (size_t w = 0; w < command->words.count; w++)
-			json_array_append_new(argv, json_string(command->words.items[w]));
-		json_array_append_new(
-			list, mem_json("{s:s, s:o, s:b}", "name", name, "argv", argv, "once", steps[i].once));
-	}
-	return list;
+	return json_number(plan, "watched");
 }
 
-json_t *plan_make_cluster(const struct job *job, const json_t *site, const char *dir, struct error *err)
+bool plan_has_stop(const json_t *plan)
 {
-	struct build b = {.job = job, .dir = dir, .err = err};
-	autofree struct launch_role *roles = mem_alloc((job->cluster.roles.count + 1) * sizeof *roles);
-	lay_out(&b, roles);
-	if (check_size(&b))
-		return NULL;
-	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name,
-		"executor", job->cluster.executor, "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");
-	if (add_hosts(&b, json_object_get(plan, "nodes")))
-		return NULL;
-	if (job->cluster.list)
-		json_object_set(plan, "hosts", job->cluster.list);
-	if (job->cluster.at_once > 0)
-		json_object_set_new(plan, "at_once", json_integer(job->cluster.at_once));
-	if (add_times(&b, plan, site, true) || containers_of_nodes(job, dir, plan, err))
-		return NULL;
-	json_t *actions = json_object();
-	const struct job_action *action = job->actions.items;
-	for (size_t i = 0; i < job->actions.count; i++)
-		json_object_set_new(actions, action[i].place.name, make_action(&action[i]));
-	json_object_set_new(plan, "actions", actions);
-	return steal(plan);
+	return json_object_get(plan, "stop") != NULL;
 }
+
+struct plan_stop plan_stop(const json_t *plan)
+{
+	const json_t *stop = json_object_get(plan, "stop");
+	return (struct plan_stop){number_or(stop, "iterations", INFINITY), number_or(stop, "within", NAN)};
+}
+
+bool plan_has_budget(const json_t *plan)
+{
+	return json_object_get(plan, "budget") != NULL;
+}
+
+struct plan_budget plan_budget(const json_t *plan)
+{
+	const json_t *budget = json_object_get(plan, "budget");
+	return (struct plan_budget){number_or(budget, "max_time", INFINITY), number_or(budget, "max_cost", INFINITY)};
+}
+
+json_t *plan_expected_json(const json_t *plan)
+{
+	return json_object_get(plan, "expected");
+}
+
+struct plan_expected plan_expected(const json_t *plan)
+{
+	const json_t *expected = plan_expected_json(plan);
+	return (struct plan_expected){.time = number_or(expected, "time", NAN),
+		.low = number_or(expected, "low", NAN),
+		.high = number_or(expected, "high", NAN),
+		.cost = number_or(expected, "cost", NAN),
+		.from = json_text(expected, "from")};
+}
+
+const json_t *plan_prices(const json_t *plan)
+{
+	return json_object_get(plan, "prices");
+}
+
+void plan_set_prices(json_t *plan, json_t *prices)
+{
+	json_object_set_new(plan, "prices", prices);
+}
+
+// --- nodes and ranks ----------------------------------------------------------
+
+struct plan_host plan_host_read(const json_t *host)
+{
+	return (struct plan_host){.host = json_text(host, "host"),
+		.user = json_text(host, "user"),
+		.key = json_text(host, "key"),
+		.port = (int)json_int(host, "port")};
+}
+
+size_t plan_nodes(const json_t *plan)
+{
+	return json_count(plan, "nodes");
+}
+
+struct plan_node plan_node(const json_t *plan, size_t k)
+{
+	const json_t *node = item_of(plan, "nodes", k);
+	return (struct plan_node){.node = count_of(node, "node"),
+		.name = json_text(node, "name"),
+		.role = json_text(node, "role"),
+		.index = count_of(node, "index"),
+		.cpus = json_number(node, "cpus"),
+		.memory = (long long)json_number(node, "memory"),
+		.image = json_text(node, "image"),
+		.type = json_text(node, "type"),
+		.host = plan_host_read(json_object_get(node, "host"))};
+}
+
+size_t plan_ranks(const json_t *plan)
+{
+	return json_count(plan, "ranks");
+}
+
+struct plan_rank plan_rank(const json_t *plan, size_t i)
+{
+	const json_t *rank = item_of(plan, "ranks", i);
+	return (struct plan_rank){.rank = count_of(rank, "rank"),
+		.node = count_of(rank, "node"),
+		.local = count_of(rank, "local"),
+		.role = json_text(rank, "role"),
+		.index = count_of(rank, "index"),
+		.decides = json_flag(rank, "decides"),
+		.argv = json_object_get(rank, "argv"),
+		.env = json_object_get(rank, "env")};
+}
+
+bool plan_names_hosts(const json_t *plan)
+{
+	return json_object_get(plan, "hosts") != NULL;
+}
+
+size_t plan_room(const json_t *plan)
+{
+	return plan_names_hosts(plan) ? json_count(plan, "hosts") : PLAN_NODES_MAX;
+}
+
+size_t plan_hosts(const json_t *plan)
+{
+	return plan_names_hosts(plan) ? json_count(plan, "hosts") : plan_nodes(plan);
+}
+
+json_t *plan_host_json(const json_t *plan, size_t k)
+{
+	return k < plan_nodes(plan) ? json_object_get(item_of(plan, "nodes", k), "host") : item_of(plan, "hosts", k);
+}
+
+json_t *plan_own_host_json(const json_t *slice)
+{
+	return json_object_get(slice, "host");
+}
+
+// --- inputs and setup steps ---------------------------------------------------
+
+static enum plan_input_kind kind_of(const json_t *input)
+{
+	static const char *const kinds[] = {
+		[PLAN_INPUT_HTTP] = "http", [PLAN_INPUT_GIT] = "git", [PLAN_INPUT_LIVE] = "live"};
+	for (size_t i = 0; i < countof(kinds); i++)
+		if (kinds[i] && json_is(input, "kind", kinds[i]))
+			return (enum plan_input_kind)i;
+	return PLAN_INPUT_PATH;
+}
+
+size_t plan_inputs(const json_t *plan)
+{
+	return json_count(plan, "inputs");
+}
+
+json_t *plan_input_json(const json_t *plan, size_t i)
+{
+	return item_of(plan, "inputs", i);
+}
+
+struct plan_input plan_input_read(const json_t *input)
+{
+	return (struct plan_input){.name = json_text(input, "name"),
+		.from = json_text(input, "from"),
+		.path = json_text(input, "path"),
+		.sha256 = json_text(input, "sha256"),
+		.kind = kind_of(input),
+		.unpack = json_flag(input, "unpack"),
+		.once = json_flag(input, "once"),
+		.context = json_flag(input, "context")};
+}
+
+struct plan_input plan_input(const json_t *plan, size_t i)
+{
+	return plan_input_read(plan_input_json(plan, i));
+}
+
+void plan_input_set_from(json_t *input, const char *from)
+{
+	json_object_set_new(input, "from", json_string(from));
+}
+
+size_t plan_steps(const json_t *plan)
+{
+	return json_count(plan, "setup");
+}
+
+json_t *plan_step_json(const json_t *plan, size_t i)
+{
+	return item_of(plan, "setup", i);
+}
+
+struct plan_step plan_step_read(const json_t *step)
+{
+	const json_t *mount = json_object_get(step, "mount");
+	return (struct plan_step){.name = json_text(step, "name"),
+		.creates = json_text(step, "creates"),
+		.argv = json_object_get(step, "argv"),
+		.env = json_object_get(step, "env"),
+		.packages = json_object_get(step, "packages"),
+		.once = json_flag(step, "once"),
+		.become = json_flag(step, "become"),
+		.is_image = json_object_get(step, "image"),
+		.is_mount = mount,
+		.timeout = json_number(step, "timeout"),
+		.mount = {.type = json_text(mount, "type"),
+			.from = json_text(mount, "from"),
+			.to = json_text(mount, "to"),
+			.options = json_text(mount, "options")}};
+}
+
+struct plan_step plan_step(const json_t *plan, size_t i)
+{
+	return plan_step_read(plan_step_json(plan, i));
+}
+
+const json_t *plan_actions(const json_t *plan)
+{
+	return json_object_get(plan, "actions");
+}
+
+size_t plan_metrics(const json_t *plan)
+{
+	return json_count(plan, "metrics");
+}
+
+struct plan_metric plan_metric(const json_t *plan, size_t i)
+{
+	const json_t *metric = item_of(plan, "metrics", i);
+	return (struct plan_metric){.name = json_text(metric, "name"),
+		.pattern = json_text(metric, "pattern"),
+		.unit = json_text(metric, "unit")};
+}
+
+// --- images -------------------------------------------------------------------
+
+const json_t *plan_build_json(const json_t *plan)
+{
+	return json_object_get(plan, "build");
+}
+
+struct plan_build plan_build_read(const json_t *build)
+{
+	return (struct plan_build){.context = json_text(build, "context"),
+		.dockerfile = json_text(build, "dockerfile"),
+		.args = json_object_get(build, "args")};
+}
+
+const json_t *plan_volumes(const json_t *plan)
+{
+	return json_object_get(plan, "volumes");
+}
+
+bool plan_has_container(const json_t *plan)
+{
+	return plan_container_json(plan) != NULL;
+}
+
+json_t *plan_container_json(const json_t *plan)
+{
+	return json_object_get(plan, "container");
+}
+
+struct plan_container plan_container_read(const json_t *container)
+{
+	return (struct plan_container){.image = json_text(container, "image"),
+		.build = json_object_get(container, "build"),
+		.volumes = json_object_get(container, "volumes")};
+}
+
+void plan_container_set_context(json_t *container, const char *context)
+{
+	json_object_set_new(json_object_get(container, "build"), "context", json_string(context));
+}
+
+// --- other plans made of one --------------------------------------------------
 
 json_t *plan_resize(const json_t *plan, size_t nodes)
 {
@@ -476,32 +419,6 @@ json_t *plan_resize(const json_t *plan, size_t nodes)
 		json_array_append_new(list, node);
 	}
 	return copy;
-}
-
-size_t plan_room(const json_t *plan)
-{
-	const json_t *hosts = json_object_get(plan, "hosts");
-	return hosts ? json_array_size(hosts) : NODES_MAX;
-}
-
-size_t plan_nodes(const json_t *plan)
-{
-	return json_array_size(json_object_get(plan, "nodes"));
-}
-
-size_t plan_size(const json_t *plan)
-{
-	return (size_t)json_integer_value(json_object_get(plan, "size"));
-}
-
-const char *plan_executor(const json_t *plan)
-{
-	return json_string_value(json_object_get(plan, "executor"));
-}
-
-double plan_seconds(const json_t *plan, const char *name)
-{
-	return json_number_value(json_object_get(plan, name));
 }
 
 static char *look_up_node(const char *name, long index, void *data, struct error *err)
@@ -541,4 +458,14 @@ json_t *plan_slice(const json_t *plan, size_t node)
 	if (host)
 		json_object_set(slice, "host", host);
 	return slice;
+}
+
+json_t *plan_with_nodes(const json_t *plan, size_t nodes)
+{
+	json_t *copy = json_copy((json_t *)plan), *list = json_array();
+	for (size_t i = 0; i < nodes; i++)
+		json_array_append(list, item_of(plan, "nodes", 0));
+	json_object_set_new(copy, "nodes", list);
+	json_object_del(copy, "expected");
+	return copy;
 }

@@ -1,303 +1,252 @@
 #include "base/mem.h"
-#include "base/regex.h"
-#include "base/str.h"
-#include "job/job.h"
 #include "job/plan.h"
-#include "job/site_file.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-// What each job file gives is in tests/golden; here is what a file cannot show.
+// Plans that are made are in plan_make_test.c and tests/golden; here is how they are read.
 
-static json_t *plan_of(const char *text, struct error *err)
+static json_t *parse(const char *text)
 {
-	struct job *job = job_parse(text, strlen(text), "dir/My Job.v2.yaml", NULL, 0, err);
-	json_t *plan = job ? plan_make(job, NULL, "/dir", err) : NULL;
-	job_free(job);
-	return plan;
+	json_t *tree = json_loads(text, 0, NULL);
+	assert_non_null(tree);
+	return tree;
 }
 
-static json_t *good_plan(const char *text)
+static const char whole[] =
+	"{\"name\": \"dcgan\", \"executor\": \"ssh\", \"launch\": \"mpi\", \"mpi\": \"auto\", \"size\": 4,"
+	" \"at_once\": 16, \"command\": \"./train\", \"timeout\": 60, \"grace\": 0.5, \"deadline\": 30,"
+	" \"heartbeat\": 5, \"lease\": 15, \"retries\": 2, \"preflight\": true, \"ports\": true, \"on\": \"lab\","
+	" \"share\": true, \"outputs\": [\"*.pt\"], \"progress\": [\"step\"], \"total\": 20, \"samples\": 128,"
+	" \"watched\": 60, \"stop\": {\"iterations\": 20}, \"budget\": {\"max_time\": 90},"
+	" \"expected\": {\"time\": 80, \"low\": 70, \"high\": null, \"cost\": null, \"from\": \"s1\"},"
+	" \"metrics\": [{\"name\": \"loss\", \"pattern\": \"x\", \"unit\": null}], \"volumes\": [\"/a:/b\"],"
+	" \"build\": {\"context\": \"/c\", \"dockerfile\": \"D\", \"args\": {\"a\": \"b\"}},"
+	" \"container\": {\"image\": \"i\", \"build\": {\"context\": \"/c\"}, \"volumes\": [\"/v:/w\"]},"
+	" \"nodes\": [{\"node\": 0, \"name\": \"node-0\", \"role\": \"w\", \"index\": 0, \"cpus\": null,"
+	"   \"memory\": null}, {\"node\": 1, \"name\": \"node-1\", \"role\": \"w\", \"index\": 1, \"cpus\": 0.5,"
+	"   \"memory\": 1024, \"image\": \"i\","
+	"   \"host\": {\"host\": \"a\", \"user\": \"me\", \"port\": 22, \"key\": \"/k\"}}],"
+	" \"ranks\": [{\"rank\": 0}, {\"rank\": 1, \"node\": 0, \"local\": 1, \"role\": \"w\", \"index\": 1,"
+	"   \"decides\": true, \"argv\": [\"a\"], \"env\": {\"A\": \"b\"}}],"
+	" \"inputs\": [{\"name\": \"n\", \"from\": \"/f\", \"kind\": \"path\", \"sha256\": null, \"unpack\": true,"
+	"   \"path\": \"p\", \"once\": true}, {\"kind\": \"http\"}, {\"kind\": \"git\"}, {\"kind\": \"live\"},"
+	"   {\"kind\": \"path\", \"context\": true}],"
+	" \"setup\": [{\"name\": \"make\", \"argv\": [\"make\"], \"env\": {}, \"once\": true, \"timeout\": 9,"
+	"   \"become\": true, \"creates\": \"a.out\"}, {\"packages\": [\"gcc\"]},"
+	"   {\"mount\": {\"type\": \"nfs4\", \"from\": \"s:/e\", \"to\": \"/m\", \"options\": \"ro\"}},"
+	"   {\"image\": true}]}";
+
+static void test_run(void **state)
 {
-	struct error err;
-	json_t *plan = plan_of(text, &err);
-	if (!plan)
-		fail_msg("%s", err.text);
-	return plan;
+	autojson json_t *plan = parse(whole);
+	assert_string_equal(plan_name(plan), "dcgan");
+	assert_string_equal(plan_executor(plan), "ssh");
+	assert_string_equal(plan_launch(plan), "mpi");
+	assert_string_equal(plan_mpi(plan), "auto");
+	assert_string_equal(plan_command(plan), "./train");
+	assert_string_equal(plan_cluster(plan), "lab");
+	assert_int_equal(plan_size(plan), 4);
+	assert_int_equal(plan_at_once(plan), 16);
+	assert_int_equal(plan_retries(plan), 2);
+	assert_float_equal(plan_timeout(plan), 60, 0);
+	assert_float_equal(plan_grace(plan), 0.5, 0);
+	assert_float_equal(plan_deadline(plan), 30, 0);
+	assert_float_equal(plan_heartbeat(plan), 5, 0);
+	assert_float_equal(plan_lease(plan), 15, 0);
+	assert_float_equal(plan_samples(plan), 128, 0);
+	assert_float_equal(plan_watched(plan), 60, 0);
+	assert_float_equal(plan_total(plan), 20, 0);
+	assert_true(plan_has_preflight(plan) && plan_has_ports(plan) && plan_shares(plan));
+	assert_int_equal(json_array_size(plan_outputs(plan)), 1);
+	assert_int_equal(json_array_size(plan_progress(plan)), 1);
+	assert_int_equal(plan_metrics(plan), 1);
+	assert_string_equal(plan_metric(plan, 0).name, "loss");
+	assert_string_equal(plan_metric(plan, 0).pattern, "x");
+	assert_null(plan_metric(plan, 0).unit);
 }
 
-static const char *text_at(const json_t *tree, const char *list, size_t index, const char *key)
+static void test_wishes(void **state)
 {
-	return json_string_value(json_object_get(json_array_get(json_object_get(tree, list), index), key));
+	autojson json_t *plan = parse(whole);
+	assert_true(plan_has_stop(plan) && plan_has_budget(plan));
+	assert_float_equal(plan_stop(plan).iterations, 20, 0);
+	assert_true(isnan(plan_stop(plan).within));
+	assert_float_equal(plan_budget(plan).max_time, 90, 0);
+	assert_true(isinf(plan_budget(plan).max_cost));
+	struct plan_expected expected = plan_expected(plan);
+	assert_float_equal(expected.time, 80, 0);
+	assert_float_equal(expected.low, 70, 0);
+	assert_true(isnan(expected.high) && isnan(expected.cost));
+	assert_string_equal(expected.from, "s1");
+	assert_null(plan_prices(plan));
+	plan_set_prices(plan, mem_json("{s:s}", "currency", "EUR"));
+	assert_non_null(plan_prices(plan));
 }
 
-static void test_getters(void **state)
+static void test_nodes(void **state)
 {
-	autojson json_t *plan = good_plan("{cluster: {executor: other, nodes: 3}, run: {command: a, procs_per_node: 2, "
-					  "timeout: 1m, grace: 0.5}}");
-	assert_int_equal(plan_nodes(plan), 3);
-	assert_int_equal(plan_size(plan), 6);
-	assert_string_equal(plan_executor(plan), "other");
-	assert_true(plan_seconds(plan, "timeout") == 60);
-	assert_true(plan_seconds(plan, "grace") == 0.5);
-	assert_true(plan_seconds(plan, "lease") == 30);
-	assert_string_equal(json_string_value(json_object_get(plan, "name")), "my-job-v2");
-}
-
-static double seconds_of(const char *what, const char *text, const char *site_text)
-{
-	struct error err;
-	struct job *job = job_parse(text, strlen(text), "a.yaml", NULL, 0, &err);
-	autojson json_t *site = site_text ? json_loads(site_text, 0, NULL) : NULL;
-	assert_non_null(job);
-	autojson json_t *plan = plan_make(job, site, "/", &err);
-	job_free(job);
-	return plan_seconds(plan, what);
-}
-
-static double lease_of(const char *text, const char *site_text)
-{
-	return seconds_of("lease", text, site_text);
-}
-
-// An MPI job waits for a silent node no longer than it must, unless somebody has said how long.
-static void test_lease(void **state)
-{
-	assert_true(lease_of("{run: {command: a}}", NULL) == 30);
-	assert_true(lease_of("{run: {command: a, launch: torch}}", "{\"heartbeat\": 1}") == 30);
-	assert_true(lease_of("{run: {command: a, launch: mpi}}", NULL) == 15);
-	assert_true(lease_of("{run: {command: a, launch: mpi}}", "{\"heartbeat\": 1}") == 3);
-	assert_true(lease_of("{run: {command: a, launch: mpi}}", "{\"heartbeat\": 1, \"lease\": 40}") == 40);
-	assert_true(lease_of("{cluster: {lease: 6s}, run: {command: a}}", NULL) == 6);
-	assert_true(seconds_of("heartbeat", "{cluster: {lease: 6s}, run: {command: a}}", NULL) == 2);
-	assert_true(seconds_of("heartbeat", "{run: {command: a, launch: mpi}}", NULL) == 5);
-	assert_true(lease_of("{cluster: {lease: 1m}, run: {command: a, launch: mpi}}", "{\"lease\": 40}") == 60);
-}
-
-static json_t *cluster_plan(const char *text, struct error *err)
-{
-	struct job *job = job_parse_cluster(text, strlen(text), "lab.yaml", NULL, 0, err);
-	json_t *plan = job ? plan_make_cluster(job, NULL, "/", err) : NULL;
-	job_free(job);
-	return plan;
-}
-
-static void test_cluster(void **state)
-{
-	struct error err = {0};
-	autojson json_t *plan = cluster_plan(
-		"{cluster: {nodes: 2, memory: 1Gi}, actions: {go: ['echo {x}', {run: [a, b], once: true, name: n}]}}",
-		&err);
-	assert_non_null(plan);
+	autojson json_t *plan = parse(whole);
 	assert_int_equal(plan_nodes(plan), 2);
-	assert_int_equal(plan_size(plan), 0);
-	assert_true(plan_seconds(plan, "lease") == 3600);
-	assert_true(plan_seconds(plan, "grace") == 5);
-	const json_t *steps = json_object_get(json_object_get(plan, "actions"), "go");
-	assert_int_equal(json_array_size(steps), 2);
-	assert_string_equal(
-		json_string_value(json_array_get(json_object_get(json_array_get(steps, 0), "argv"), 2)), "echo {x}");
-	assert_true(json_is_true(json_object_get(json_array_get(steps, 1), "once")));
-	assert_null(cluster_plan("{cluster: {nodes: 2}, run: {command: a}}", &err));
-	assert_non_null(strstr(err.text, "unknown key 'run'"));
-	assert_null(cluster_plan("{cluster: {nodes: 2}, actions: {go: a}}", &err));
-	assert_null(cluster_plan("{cluster: {lease: 5s}}", &err));
-	assert_non_null(strstr(err.text, "lab.yaml:1:"));
+	struct plan_node free = plan_node(plan, 0), node = plan_node(plan, 1), none = plan_node(plan, 2);
+	assert_true(free.cpus == 0 && free.memory == 0 && !free.image && !free.host.host);
+	assert_int_equal(node.node, 1);
+	assert_string_equal(node.name, "node-1");
+	assert_string_equal(node.role, "w");
+	assert_int_equal(node.index, 1);
+	assert_float_equal(node.cpus, 0.5, 0);
+	assert_int_equal(node.memory, 1024);
+	assert_string_equal(node.image, "i");
+	assert_string_equal(node.host.host, "a");
+	assert_string_equal(node.host.user, "me");
+	assert_string_equal(node.host.key, "/k");
+	assert_int_equal(node.host.port, 22);
+	assert_null(none.name);
+	assert_int_equal(plan_ranks(plan), 2);
+	struct plan_rank rank = plan_rank(plan, 1);
+	assert_int_equal(rank.rank, 1);
+	assert_int_equal(rank.node, 0);
+	assert_int_equal(rank.local, 1);
+	assert_string_equal(rank.role, "w");
+	assert_int_equal(rank.index, 1);
+	assert_true(rank.decides);
+	assert_int_equal(json_array_size(rank.argv), 1);
+	assert_int_equal(json_object_size(rank.env), 1);
+	assert_null(plan_rank(plan, 2).argv);
 }
 
-static void test_resize(void **state)
+static void test_hosts(void **state)
 {
-	struct error err = {0};
-	autojson json_t *plan = cluster_plan("{cluster: {roles: {a: 1, b: 2}, cpus: 0.5}}", &err);
-	autojson json_t *more = plan_resize(plan, 5), *less = plan_resize(more, 1), *same = plan_resize(plan, 3);
-	assert_true(json_equal(plan, same));
-	assert_int_equal(plan_nodes(plan), 3);
-	assert_int_equal(plan_nodes(more), 5);
-	assert_int_equal(plan_nodes(less), 1);
-	assert_string_equal(text_at(more, "nodes", 4, "name"), "node-4");
-	assert_string_equal(text_at(more, "nodes", 4, "role"), "b");
-	assert_int_equal(
-		json_integer_value(json_object_get(json_array_get(json_object_get(more, "nodes"), 4), "index")), 3);
+	autojson json_t *plan = parse(whole), *named = parse("{\"nodes\": [{\"host\": {\"host\": \"a\"}}], \"hosts\": "
+							     "[{\"host\": \"a\"}, {\"host\": \"b\"}]}");
+	assert_false(plan_names_hosts(plan));
+	assert_int_equal(plan_hosts(plan), 2);
+	assert_null(plan_host_json(plan, 0));
+	assert_string_equal(plan_host_read(plan_host_json(plan, 1)).host, "a");
+	assert_null(plan_host_json(plan, 2));
+	assert_true(plan_names_hosts(named));
+	assert_int_equal(plan_hosts(named), 2);
+	assert_string_equal(plan_host_read(plan_host_json(named, 1)).host, "b");
+	autojson json_t *slice = plan_slice(plan, 1);
+	assert_string_equal(plan_host_read(plan_own_host_json(slice)).host, "a");
 }
 
-static const char *host_at(const json_t *plan, size_t k)
+static void test_inputs(void **state)
 {
-	return json_string_value(
-		json_object_get(json_object_get(json_array_get(json_object_get(plan, "nodes"), k), "host"), "host"));
+	static const enum plan_input_kind kinds[] = {
+		PLAN_INPUT_PATH, PLAN_INPUT_HTTP, PLAN_INPUT_GIT, PLAN_INPUT_LIVE, PLAN_INPUT_PATH};
+	autojson json_t *plan = parse(whole);
+	assert_int_equal(plan_inputs(plan), countof(kinds));
+	for (size_t i = 0; i < countof(kinds); i++)
+		assert_int_equal(plan_input(plan, i).kind, kinds[i]);
+	struct plan_input input = plan_input(plan, 0);
+	assert_string_equal(input.name, "n");
+	assert_string_equal(input.from, "/f");
+	assert_string_equal(input.path, "p");
+	assert_null(input.sha256);
+	assert_true(input.unpack && input.once && !input.context);
+	assert_true(plan_input(plan, 4).context);
+	autojson json_t *copy = json_copy(plan_input_json(plan, 0));
+	plan_input_set_from(copy, "/elsewhere");
+	assert_string_equal(plan_input_read(copy).from, "/elsewhere");
+	assert_string_equal(plan_input(plan, 0).from, "/f");
 }
 
-static void test_resize_on_hosts(void **state)
+static void test_steps(void **state)
 {
-	struct error err = {0};
-	autojson json_t *plan =
-		cluster_plan("{cluster: {executor: ssh, nodes: 2, hosts: [a, 'b[1-3]'], at_once: 2}}", &err);
-	assert_non_null(plan);
-	assert_int_equal(plan_nodes(plan), 2);
-	assert_int_equal(plan_room(plan), 4);
-	assert_int_equal(json_integer_value(json_object_get(plan, "at_once")), 2);
-	autojson json_t *less = plan_resize(plan, 1), *more = plan_resize(less, 4);
-	assert_string_equal(host_at(less, 0), "a");
-	assert_string_equal(host_at(more, 1), "b1");
-	assert_string_equal(host_at(more, 3), "b3");
-	assert_null(cluster_plan("{cluster: {executor: ssh, nodes: 3, hosts: [a, b]}}", &err));
-	assert_non_null(strstr(err.text, "found 3 nodes and 2 hosts"));
+	autojson json_t *plan = parse(whole);
+	assert_int_equal(plan_steps(plan), 4);
+	struct plan_step step = plan_step(plan, 0);
+	assert_string_equal(step.name, "make");
+	assert_string_equal(step.creates, "a.out");
+	assert_int_equal(json_array_size(step.argv), 1);
+	assert_non_null(step.env);
+	assert_true(step.once && step.become && !step.is_mount && !step.is_image);
+	assert_float_equal(step.timeout, 9, 0);
+	assert_int_equal(json_array_size(plan_step(plan, 1).packages), 1);
+	step = plan_step_read(plan_step_json(plan, 2));
+	assert_true(step.is_mount);
+	assert_string_equal(step.mount.type, "nfs4");
+	assert_string_equal(step.mount.from, "s:/e");
+	assert_string_equal(step.mount.to, "/m");
+	assert_string_equal(step.mount.options, "ro");
+	assert_true(plan_step(plan, 3).is_image);
 }
 
-static void test_on_a_cluster(void **state)
+static void test_images(void **state)
 {
-	struct error err = {0};
-	static const char some[] = "{cluster: {nodes: 2}, run: {command: a}}", any[] = "{run: {command: a}}";
-	struct job *job = job_parse(some, strlen(some), "j.yaml", NULL, 0, &err);
-	assert_int_equal(job_on(job, "lab", 1, 0, &err), -1);
-	assert_non_null(strstr(err.text, "found 2 nodes, expected at most 1"));
-	assert_int_equal(job_on(job, "lab", 3, 0, &err), 0);
-	autojson json_t *plan = plan_make(job, NULL, "/", &err);
-	job_free(job);
-	assert_int_equal(plan_nodes(plan), 2);
-	assert_string_equal(plan_executor(plan), "live");
-	assert_string_equal(json_string_value(json_object_get(plan, "on")), "lab");
-	job = job_parse(any, strlen(any), "j.yaml", NULL, 0, &err);
-	assert_int_equal(job_on(job, "lab", 3, 0, &err), 0);
-	autojson json_t *all = plan_make(job, NULL, "/", &err);
-	job_free(job);
-	assert_int_equal(plan_nodes(all), 3);
-	static const char elsewhere[] = "{cluster: {executor: ssh, hosts: [a, b]}, run: {command: a}}";
-	job = job_parse(elsewhere, strlen(elsewhere), "j.yaml", NULL, 0, &err);
-	assert_int_equal(job_on(job, "lab", 3, 0, &err), 0);
-	autojson json_t *here = plan_make(job, NULL, "/", &err);
-	job_free(job);
-	assert_int_equal(plan_nodes(here), 3);
-	assert_null(host_at(here, 0));
+	autojson json_t *plan = parse(whole);
+	struct plan_build build = plan_build_read(plan_build_json(plan));
+	assert_string_equal(build.context, "/c");
+	assert_string_equal(build.dockerfile, "D");
+	assert_int_equal(json_object_size(build.args), 1);
+	assert_int_equal(json_array_size(plan_volumes(plan)), 1);
+	assert_true(plan_has_container(plan));
+	autojson json_t *copy = json_deep_copy(plan_container_json(plan));
+	plan_container_set_context(copy, "/here");
+	struct plan_container container = plan_container_read(copy);
+	assert_string_equal(container.image, "i");
+	assert_string_equal(plan_build_read(container.build).context, "/here");
+	assert_int_equal(json_array_size(container.volumes), 1);
 }
 
-static void test_slice(void **state)
+// A plan that nobody has written, or an empty one.
+static void test_nothing(void **state)
 {
-	autojson json_t *plan = good_plan(
-		"{cluster: {roles: {a: 1, b: 2}}, run: {command: x, procs_per_node: 2}, setup: ['{node} {role} {index} "
-		"{nodes} {addr} {addr[0]} {data} {{node}} ${node}']}");
-	autofree char *before = json_dumps(plan, 0);
-	autojson json_t *slice = plan_slice(plan, 2);
-	assert_int_equal(json_integer_value(json_object_get(slice, "node")), 2);
-	assert_int_equal(plan_nodes(slice), 3);
-	assert_int_equal(plan_size(slice), 6);
-	const json_t *ranks = json_object_get(slice, "ranks");
-	assert_int_equal(json_array_size(ranks), 2);
-	assert_int_equal(json_integer_value(json_object_get(json_array_get(ranks, 0), "rank")), 4);
-	assert_int_equal(json_integer_value(json_object_get(json_array_get(ranks, 1), "rank")), 5);
-	const json_t *step = json_array_get(json_object_get(slice, "setup"), 0);
-	assert_string_equal(json_string_value(json_array_get(json_object_get(step, "argv"), 2)),
-		"2 b 1 3 {addr[2]} {addr[0]} {data} {{node}} ${node}");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(step, "env"), "MUSTER_NODE")), "2");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(step, "env"), "MUSTER_ROLE")), "b");
-	assert_true(str_starts(text_at(slice, "setup", 0, "name"), "{node} {role}"));
-	autofree char *after = json_dumps(plan, 0);
-	assert_string_equal(before, after);
-}
-
-static void test_ten_thousand_nodes(void **state)
-{
-	autojson json_t *plan = good_plan("{cluster: {nodes: 10000}, run: {command: 'echo {rank}', launch: torch}}");
-	assert_int_equal(plan_size(plan), 10000);
-	assert_string_equal(text_at(plan, "nodes", 9999, "name"), "node-9999");
-	autojson json_t *slice = plan_slice(plan, 9999);
-	assert_int_equal(json_array_size(json_object_get(slice, "ranks")), 1);
-}
-
-static void test_too_much_text(void **state)
-{
-	autostr struct str s = {0};
-	struct error err;
-	str_puts(&s, "cluster: {nodes: 10000}\nrun:\n  command: '");
-	for (int i = 0; i < 100000; i++)
-		str_puts(&s, "x");
-	str_puts(&s, "'\n");
-	assert_null(plan_of(s.text, &err));
-	assert_non_null(strstr(err.text,
-		"My Job.v2.yaml:3:3: found a command and environment of 100000 bytes for each of 10000 ranks"));
-	str_fini(&s);
-	s = (struct str){0};
-	str_puts(&s, "run:\n  command: '");
-	for (int i = 0; i < 131072; i++)
-		str_puts(&s, "x");
-	str_puts(&s, "'\n");
-	assert_null(plan_of(s.text, &err));
-	assert_non_null(
-		strstr(err.text, "My Job.v2.yaml:2:12: found 131072 bytes for 'run.command', expected at most 131071"));
-}
-
-static void test_missing_file(void **state)
-{
-	struct error err = {0};
-	assert_null(job_load("/nonexistent/job.yaml", NULL, 0, &err));
-	assert_int_equal(err.code, ERROR_USAGE);
-	assert_non_null(strstr(err.text, "/nonexistent/job.yaml"));
-	assert_null(site_file_load("/nonexistent/site.yaml", &err));
-	assert_int_equal(err.code, ERROR_USAGE);
-	job_free(NULL);
-}
-
-struct line {
-	const char *text, *done; // done: NULL where no pattern may match, "" where the line only announces an epoch
-};
-
-// The progress patterns must compile and take what programs print; the first that matches is the one that counts.
-static void test_progress(void **state)
-{
-	static const struct line lines[] = {{"[epoch: 2/5][iteration: 20/100] rank 0 loss 1", "20"},
-		{"Epoch [1/5], Step [100/600], Loss: 0.1", "100"}, {"Epoch 1 of 5, iteration 3 of 10", "3"},
-		{"step 3/10", "3"}, {"iteration 7 of 9", "7"}, {"[7/9] compiling", "7"}, {"footstep 3/10", NULL},
-		{"step 3", NULL}, {"epoch 3/10", NULL}, {"Epoch 3/10", ""}, {"[0/25][50/1583]\tLoss_D: 1", "50"},
-		{"Train Epoch: 1 [640/60000 (1%)]", "640"}, {"Test Epoch: 1 [640/60000 (1%)]", NULL},
-		{"Epoch 0:  10%|#  | 47/469 [00:12<01:40, 4.2it/s]", "47"},
-		{"Validation:  10%|#  | 1/10 [00:01<00:09, 1.0it/s]", NULL},
-		{"Training:  10%|#  | 1/10 [00:01<00:09, 1.0it/s]", "1"},
-		{" 10/469 [>.............................] - ETA: 12s", "10"}, {"iter 5: loss 1.2, time 3ms", "5"},
-		{"the best iter 5: loss 1.2", NULL}};
-	autojson json_t *plan = good_plan("run: {command: a}");
-	for (size_t i = 0; i < countof(lines); i++) {
-		size_t k, len;
-		const json_t *text;
-		const char *found = NULL;
-		bool done = false;
-		json_array_foreach (json_object_get(plan, "progress"), k, text) {
-			struct error err;
-			struct regex *p = regex_new(json_string_value(text), &err);
-			if (!p)
-				fail_msg("%s: %s", json_string_value(text), err.text);
-			if (!done && regex_find(p, lines[i].text, strlen(lines[i].text))) {
-				done = true;
-				found = regex_group(p, "done") ? regex_text(p, regex_group(p, "done"), &len) : "";
-				if (!lines[i].done || strncmp(found, lines[i].done, strlen(lines[i].done)) != 0)
-					fail_msg("'%s' was taken by %s", lines[i].text, json_string_value(text));
-			}
-			regex_free(p);
-		}
-		if (!done && lines[i].done)
-			fail_msg("'%s' was taken by none", lines[i].text);
+	autojson json_t *empty = json_object();
+	const json_t *const plans[] = {NULL, empty};
+	for (size_t i = 0; i < countof(plans); i++) {
+		const json_t *plan = plans[i];
+		assert_null(plan_name(plan));
+		assert_true(plan_size(plan) + plan_nodes(plan) + plan_ranks(plan) + plan_retries(plan) == 0);
+		assert_true(plan_lease(plan) == 0 && isnan(plan_total(plan)));
+		assert_false(plan_has_stop(plan) || plan_has_budget(plan) || plan_has_container(plan));
+		assert_true(isinf(plan_stop(plan).iterations) && isinf(plan_budget(plan).max_cost));
+		assert_true(isnan(plan_expected(plan).time));
+		assert_null(plan_step(plan, 0).name);
+		assert_null(plan_input(plan, 0).from);
+		assert_null(plan_container_read(plan_container_json(plan)).image);
 	}
+}
+
+static void test_lease_for_an_agent(void **state)
+{
+	autojson json_t *plan = parse("{\"lease\": 30, \"heartbeat\": 2.5}"), *empty = json_object(),
+			*config = json_object(), *wanted = parse("{\"lease\": 30, \"heartbeat\": 2.5}");
+	plan_add_lease(empty, config);
+	assert_int_equal(json_object_size(config), 0);
+	plan_add_lease(plan, config);
+	assert_true(json_equal(config, wanted));
+}
+
+static void test_with_nodes(void **state)
+{
+	autojson json_t *plan = parse(whole), *more = plan_with_nodes(plan, 3);
+	assert_int_equal(plan_nodes(more), 3);
+	assert_string_equal(plan_node(more, 2).name, "node-0");
+	assert_null(plan_expected_json(more));
+	assert_int_equal(plan_nodes(plan), 2);
+	assert_non_null(plan_expected_json(plan));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_getters),
-		cmocka_unit_test(test_lease),
-		cmocka_unit_test(test_cluster),
-		cmocka_unit_test(test_resize),
-		cmocka_unit_test(test_resize_on_hosts),
-		cmocka_unit_test(test_on_a_cluster),
-		cmocka_unit_test(test_slice),
-		cmocka_unit_test(test_ten_thousand_nodes),
-		cmocka_unit_test(test_too_much_text),
-		cmocka_unit_test(test_missing_file),
-		cmocka_unit_test(test_progress),
+		cmocka_unit_test(test_run),
+		cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_inputs),
+		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_images),
+		cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_lease_for_an_agent),
+		cmocka_unit_test(test_with_nodes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

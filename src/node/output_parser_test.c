@@ -1,7 +1,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "job/plan.h"
+#include "job/plan_make.h"
 #include "node/output_parser.h"
 #include "wire/event.h"
 
@@ -144,7 +144,7 @@ static void progress_comes_once_a_second_and_at_the_end(void **state)
 // Lines that came in one piece count as the last of them; the end of the output tells what was kept back.
 static void loops_are_told_apart(void **state)
 {
-	struct output_parser *s = start(mem_json("{s:o}", "progress", plan_progress()));
+	struct output_parser *s = start(mem_json("{s:o}", "progress", plan_make_progress_patterns()));
 	say(s, 0, "step 1/3 of setup\n");
 	say(s, 0, "step 2/3 of setup\nstep 3/3 of setup\nstep 1/50\nbatch 2/4\n");
 	say(s, 0, "batch 3/4\n");
@@ -250,7 +250,7 @@ static void it_is_said_in_time_that_no_line_matches(void **state)
 // Epochs that are counted from 0, and those that lines of their own announce.
 static void epochs_are_counted_as_programs_do(void **state)
 {
-	struct output_parser *s = start(mem_json("{s:o}", "progress", plan_progress()));
+	struct output_parser *s = start(mem_json("{s:o}", "progress", plan_make_progress_patterns()));
 	say(s, 0, "[0/25][0/1583]\tLoss_D: 1.2\n");
 	say(s, 0, "[1/25][50/1583]\tLoss_D: 1.2\n");
 	say(s, 1, "Epoch 2/3\n");

@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/regex.h"
 #include "base/str.h"
-#include "job/plan.h"
+#include "job/plan_make.h"
 #include "job/progress_parse.h"
 
 #include <errno.h>
@@ -194,7 +194,7 @@ static int compile(struct reader *r, const char *pattern, struct error *err)
 	for (size_t i = 0; i < countof(took_forms); i++)
 		r->took[i] = regex_new(took_forms[i], NULL);
 	r->bar = regex_new(bar_form, NULL);
-	autojson json_t *known = plan_progress();
+	autojson json_t *known = plan_make_progress_patterns();
 	if (pattern) {
 		r->progress[r->nprogress] = regex_new(pattern, &why);
 		if (!r->progress[r->nprogress++])

@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "job/job.h"
 #include "job/plan.h"
+#include "job/plan_make.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // Output of a rank in pieces: each piece is led by a byte that is its length; every eighth piece is a line of
 // MUSTER_METRICS_FD instead.
 #include "base/mem.h"
-#include "job/plan.h"
+#include "job/plan_make.h"
 #include "node/output_parser.h"
 #include "wire/event.h"
 
@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	autojson json_t *plan = mem_json("{s:[{s:s, s:s}, {s:s, s:s}], s:o, s:i}", "metrics", "name", "loss", "pattern",
 		"loss[:=]\\s*(?<value>\\S+)(?: step (?<step>\\S+))?", "name", "slow", "pattern", "^((a+)+)$",
 		"progress",
-		size % 4 < 2 ? plan_progress()
+		size % 4 < 2 ? plan_make_progress_patterns()
 			     : mem_json("[s]", "(?<epoch>\\d+)/(?<epochs>\\d+) (?<done>\\S+) of (?<total>\\S+)"),
 		"watched", (int)(size % 2));
 	struct output_parser *scan = output_parser_new(plan, 1, on_event, NULL, NULL);

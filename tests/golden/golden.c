@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "event_list.h"
 #include "job/job.h"
-#include "job/plan.h"
+#include "job/plan_make.h"
 #include "job/site_file.h"
 #include "reference.h"
 
