@@ -310,12 +310,14 @@ static void lose_node(struct lifecycle *c, size_t node, const char *why)
 	struct membership_node *n = &c->membership.nodes[node];
 	if (n->gone)
 		return;
-	n->gone = true;
+	membership_set_gone(&c->membership, node, true);
 	c->away_since[node] = 0;
 	autofree char *text = mem_printf("node %zu is lost: %s", node, why);
 	lifecycle_record(c, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
 	if (c->state == STATE_HOLDING) { // it can be brought back
-		n->gone = n->hello = n->away = false;
+		membership_set_gone(&c->membership, node, false);
+		membership_set_hello(&c->membership, node, false);
+		n->away = false;
 		server_forget(c->server, node);
 		return;
 	}

@@ -9,11 +9,39 @@
 // An honest node waits in one or two.
 enum { FENCES_KEPT = 3, FENCES_OPEN = 16 };
 
-static const char *const phases[] = {"preflight", "stage", "setup", "run", "collect"};
+static const char *const phases[MEMBERSHIP_PHASES] = {"preflight", "stage", "setup", "run", "collect"};
+
+// --- counts -------------------------------------------------------------------
+
+static bool is_undone(const struct membership_rank *rank)
+{
+	return rank->decides && (rank->state != RANK_ENDED || rank->status != 0);
+}
+
+// Takes a node into the counts (1), or out of them (-1) before it changes.
+static void count_node(struct membership *r, const struct membership_node *n, int by)
+{
+	struct membership_phase_count *phase = &r->phases[n->phase];
+	r->silent += (size_t)(n->hello ? 0 : by);
+	r->expected += (size_t)(n->hello && !n->gone ? by : 0);
+	phase->nodes += (size_t)by;
+	phase->present += (size_t)(n->gone ? 0 : by);
+	phase->open += (size_t)(n->phase_open && !n->gone ? by : 0);
+}
+
+static void count_all(struct membership *r)
+{
+	r->silent = r->expected = r->undone = 0;
+	memset(r->phases, 0, sizeof r->phases);
+	for (size_t i = 0; i < r->nnodes; i++)
+		count_node(r, &r->nodes[i], 1);
+	for (size_t i = 0; i < r->nranks; i++)
+		r->undone += is_undone(&r->ranks[i]);
+}
 
 void membership_init(struct membership *r, const json_t *plan)
 {
-	*r = (struct membership){.fences = json_object(), .met = json_array()};
+	*r = (struct membership){.fences = json_object(), .met = json_array(), .not_there = json_object()};
 	r->nnodes = json_array_size(json_object_get(plan, "nodes"));
 	r->nodes = mem_alloc(r->nnodes * sizeof *r->nodes);
 	const json_t *ranks = json_object_get(plan, "ranks");
@@ -27,6 +55,7 @@ void membership_init(struct membership *r, const json_t *plan)
 		if (r->nodes[node].count++ == 0)
 			r->nodes[node].first = i;
 	}
+	count_all(r);
 }
 
 void membership_fini(struct membership *r)
@@ -37,6 +66,15 @@ void membership_fini(struct membership *r)
 	free(r->ranks);
 	json_decref(r->fences);
 	json_decref(r->met);
+	json_decref(r->not_there);
+}
+
+static void forget_fences(struct membership *r)
+{
+	for (size_t i = 0; i < r->nnodes; i++)
+		r->nodes[i].fences = 0;
+	json_object_clear(r->fences);
+	json_array_clear(r->met);
 }
 
 void membership_resize(struct membership *r, size_t nodes)
@@ -47,39 +85,77 @@ void membership_resize(struct membership *r, size_t nodes)
 	for (size_t i = r->nnodes; i < nodes; i++)
 		r->nodes[i] = (struct membership_node){0};
 	r->nnodes = nodes;
+	forget_fences(r); // they are as wide as there were nodes
+	count_all(r);
+}
+
+// --- nodes and ranks ------------------------------------------------------------
+
+void membership_set_hello(struct membership *r, size_t node, bool hello)
+{
+	count_node(r, &r->nodes[node], -1);
+	r->nodes[node].hello = hello;
+	count_node(r, &r->nodes[node], 1);
+}
+
+void membership_set_gone(struct membership *r, size_t node, bool gone)
+{
+	count_node(r, &r->nodes[node], -1);
+	r->nodes[node].gone = gone;
+	count_node(r, &r->nodes[node], 1);
+}
+
+static void set_phase(struct membership *r, size_t node, size_t phase, bool open)
+{
+	count_node(r, &r->nodes[node], -1);
+	r->nodes[node].phase = phase;
+	r->nodes[node].phase_open = open;
+	count_node(r, &r->nodes[node], 1);
+}
+
+void membership_set_checked(struct membership *r, size_t node)
+{
+	set_phase(r, node, MEMBERSHIP_CHECKED, false);
+}
+
+void membership_set_rank(struct membership *r, size_t rank, enum rank_state state, int status, int signal)
+{
+	struct membership_rank *one = &r->ranks[rank];
+	r->undone -= is_undone(one);
+	one->state = state;
+	one->status = status;
+	one->signal = signal;
+	r->undone += is_undone(one);
 }
 
 bool membership_all_hello(const struct membership *r)
 {
-	size_t first;
-	return membership_missing(r, &first) == 0;
+	return r->silent == 0;
+}
+
+bool membership_all_checked(const struct membership *r)
+{
+	return r->phases[MEMBERSHIP_CHECKED].nodes == r->nnodes;
 }
 
 size_t membership_missing(const struct membership *r, size_t *first)
 {
-	size_t n = 0;
-	for (size_t i = r->nnodes; i-- > 0;)
+	for (size_t i = 0; i < r->nnodes; i++)
 		if (!r->nodes[i].hello) {
 			*first = i;
-			n++;
+			break;
 		}
-	return n;
+	return r->silent;
 }
 
 bool membership_all_done(const struct membership *r)
 {
-	for (size_t i = 0; i < r->nranks; i++)
-		if (r->ranks[i].decides && (r->ranks[i].state != RANK_ENDED || r->ranks[i].status != 0))
-			return false;
-	return true;
+	return r->undone == 0;
 }
 
 bool membership_all_gone(const struct membership *r)
 {
-	for (size_t i = 0; i < r->nnodes; i++)
-		if (r->nodes[i].hello && !r->nodes[i].gone)
-			return false;
-	return true;
+	return r->expected == 0;
 }
 
 void membership_start_attempt(struct membership *r)
@@ -89,10 +165,9 @@ void membership_start_attempt(struct membership *r)
 	for (size_t i = 0; i < r->nnodes; i++) {
 		r->nodes[i].phase = 0;
 		r->nodes[i].phase_open = false;
-		r->nodes[i].fences = 0;
 	}
-	json_object_clear(r->fences);
-	json_array_clear(r->met);
+	forget_fences(r);
+	count_all(r);
 }
 
 // --- fences -------------------------------------------------------------------
@@ -109,24 +184,15 @@ static const json_t *met_before(const struct membership *r, const char *name)
 
 static json_t *open_fence(struct membership *r, const char *name)
 {
-	json_t *all = json_object_get(r->fences, name);
-	if (all)
-		return all;
-	all = json_array();
+	json_t *fence = json_object_get(r->fences, name);
+	if (fence)
+		return fence;
+	json_t *all = json_array();
 	for (size_t i = 0; i < r->nnodes; i++)
-		json_array_append_new(all, json_null());
-	json_object_set_new(r->fences, name, mem_json("{s:o, s:[]}", "all", all, "there"));
-	return json_object_get(r->fences, name);
-}
-
-static bool is_there(const json_t *there, size_t node)
-{
-	size_t i;
-	const json_t *value;
-	json_array_foreach (there, i, value)
-		if ((size_t)json_integer_value(value) == node)
-			return true;
-	return false;
+		json_array_append(all, r->not_there);
+	fence = mem_json("{s:o, s:i}", "all", all, "count", 0);
+	json_object_set_new(r->fences, name, fence);
+	return fence;
 }
 
 const json_t *membership_fence(struct membership *r, size_t node, const char *name, json_t *data)
@@ -136,14 +202,14 @@ const json_t *membership_fence(struct membership *r, size_t node, const char *na
 		return before;
 	if (r->nodes[node].fences >= FENCES_OPEN)
 		return NULL;
-	json_t *fence = open_fence(r, name);
-	json_t *all = json_object_get(fence, "all"), *there = json_object_get(fence, "there");
-	if (!is_there(there, node)) {
-		json_array_append_new(there, json_integer((json_int_t)node));
-		json_array_set(all, node, data);
+	json_t *fence = open_fence(r, name), *all = json_object_get(fence, "all"),
+	       *count = json_object_get(fence, "count");
+	if (json_array_get(all, node) == r->not_there) {
+		json_array_set_new(all, node, data ? json_incref(data) : json_null());
+		json_integer_set(count, json_integer_value(count) + 1);
 		r->nodes[node].fences++;
 	}
-	if (json_array_size(there) < r->nnodes)
+	if ((size_t)json_integer_value(count) < r->nnodes)
 		return NULL;
 	for (size_t i = 0; i < r->nnodes; i++)
 		r->nodes[i].fences--;
@@ -169,15 +235,14 @@ bool membership_phase(struct membership *r, size_t node, const char *name, bool 
 	size_t phase = phase_index(name);
 	if (phase == 0)
 		return false;
-	bool first = true, last = true;
-	for (size_t i = 0; i < r->nnodes; i++) {
-		first = first && r->nodes[i].phase < phase;
-		if (i != node)
-			last = last &&
-			       (r->nodes[i].phase > phase || (r->nodes[i].phase == phase && !r->nodes[i].phase_open) ||
-				       r->nodes[i].gone);
-	}
-	r->nodes[node].phase = phase;
-	r->nodes[node].phase_open = begins;
+	size_t before_it = 0, ahead = 0; // of nodes that are not gone; of all
+	for (size_t i = 0; i < phase; i++)
+		before_it += r->phases[i].present;
+	for (size_t i = phase; i <= MEMBERSHIP_CHECKED; i++)
+		ahead += r->phases[i].nodes;
+	const struct membership_node *n = &r->nodes[node];
+	bool behind = !n->gone && (n->phase < phase || (n->phase == phase && n->phase_open));
+	bool first = ahead == 0, last = before_it + r->phases[phase].open == behind;
+	set_phase(r, node, phase, begins);
 	return begins ? first : last;
 }

@@ -1,5 +1,5 @@
 // The roster: which nodes are there, which ranks run, which phase the run as a whole is in, which fences are open.
-// No I/O and no decisions: it counts and answers.
+// No I/O and no decisions: it counts and answers. An event of one node costs the same however many nodes there are.
 #ifndef CONTROLLER_MEMBERSHIP_H
 #define CONTROLLER_MEMBERSHIP_H
 
@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { MEMBERSHIP_PHASES = 5, MEMBERSHIP_CHECKED }; // the last: a node that was only to be checked, and has been
+
+// hello, gone and phase are counted: only the functions below set them.
 struct membership_node {
 	bool hello;          // has said hello once
 	bool away;           // said hello, but its connection is down now
@@ -17,6 +20,11 @@ struct membership_node {
 	size_t phase;        // 1 + index of the last phase it began, 0 before the first
 	bool phase_open;
 	size_t fences; // open ones it has come to
+};
+
+// How many nodes are in a phase, and of those that are not gone: how many are, and have not ended it.
+struct membership_phase_count {
+	size_t nodes, present, open;
 };
 
 enum rank_state { RANK_WAITS, RANK_RUNS, RANK_ENDED };
@@ -33,8 +41,12 @@ struct membership {
 	size_t nnodes;
 	struct membership_rank *ranks;
 	size_t nranks;
-	json_t *fences; // open ones: name -> array by node (null: not there yet)
-	json_t *met;    // the answers of the last fences, so that one that was lost on the way can be given again
+	size_t silent, expected; // nodes that have not said hello; that have, and are not gone
+	size_t undone;           // ranks that decide and have not ended with status 0
+	struct membership_phase_count phases[MEMBERSHIP_CHECKED + 1];
+	json_t *fences;    // open ones: name -> {"all": array by node, "count": how many nodes have come}
+	json_t *not_there; // stands in these arrays for what a node has yet to bring
+	json_t *met;       // the answers of the last fences, so that one that was lost on the way can be given again
 };
 
 void membership_init(struct membership *r, const json_t *plan);
@@ -42,7 +54,13 @@ void membership_fini(struct membership *r);
 void membership_resize(
 	struct membership *r, size_t nodes); // of a roster without ranks: from now on there are so many nodes
 
+void membership_set_hello(struct membership *r, size_t node, bool hello);
+void membership_set_gone(struct membership *r, size_t node, bool gone);
+void membership_set_checked(struct membership *r, size_t node);
+void membership_set_rank(struct membership *r, size_t rank, enum rank_state state, int status, int signal);
+
 bool membership_all_hello(const struct membership *r);
+bool membership_all_checked(const struct membership *r);
 bool membership_all_done(const struct membership *r); // every rank that decides has ended with status 0
 bool membership_all_gone(const struct membership *r); // no node that ever said hello is expected any more
 size_t membership_missing(

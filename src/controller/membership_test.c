@@ -47,11 +47,12 @@ static void test_hello(void **state)
 {
 	struct membership *r = *state;
 	size_t first = 99;
-	r->nodes[0].hello = r->nodes[2].hello = true;
+	membership_set_hello(r, 0, true);
+	membership_set_hello(r, 2, true);
 	assert_false(membership_all_hello(r));
 	assert_int_equal(membership_missing(r, &first), 1);
 	assert_int_equal(first, 1);
-	r->nodes[1].hello = true;
+	membership_set_hello(r, 1, true);
 	assert_true(membership_all_hello(r));
 }
 
@@ -60,12 +61,13 @@ static void test_only_deciding_ranks_end_the_run(void **state)
 	struct membership *r = *state;
 	for (size_t i = 2; i < 6; i++) {
 		assert_false(membership_all_done(r));
-		r->ranks[i].state = RANK_ENDED;
+		membership_set_rank(r, i, RANK_ENDED, 0, 0);
 	}
 	assert_true(membership_all_done(r));
-	r->ranks[5].status = 3;
+	membership_set_rank(r, 5, RANK_ENDED, 3, 0);
 	assert_false(membership_all_done(r));
-	r->ranks[5].status = 0;
+	membership_set_rank(r, 5, RANK_ENDED, 0, 0);
+	assert_true(membership_all_done(r));
 	membership_start_attempt(r);
 	assert_false(membership_all_done(r));
 }
@@ -74,9 +76,9 @@ static void test_gone(void **state)
 {
 	struct membership *r = *state;
 	assert_true(membership_all_gone(r)); // nobody ever came
-	r->nodes[1].hello = true;
+	membership_set_hello(r, 1, true);
 	assert_false(membership_all_gone(r));
-	r->nodes[1].gone = true;
+	membership_set_gone(r, 1, true);
 	assert_true(membership_all_gone(r));
 }
 
@@ -125,6 +127,93 @@ static void test_phase_begins_once_and_ends_once(void **state)
 	assert_false(membership_phase(r, 0, "no such phase", true));
 }
 
+static void test_nodes_that_are_gone_end_no_phase(void **state)
+{
+	struct membership *r = *state;
+	for (size_t i = 0; i < 3; i++)
+		membership_phase(r, i, "run", true);
+	membership_set_gone(r, 1, true);
+	assert_false(membership_phase(r, 0, "run", false));
+	assert_true(membership_phase(r, 2, "run", false));
+	membership_set_gone(r, 1, false); // it has come back, and is still at it
+	assert_false(membership_phase(r, 2, "run", false));
+	assert_true(membership_phase(r, 1, "run", false));
+	assert_true(membership_phase(r, 1, "collect", true));
+}
+
+static void test_checked_nodes_are_in_no_phase(void **state)
+{
+	struct membership *r = *state;
+	for (size_t i = 0; i < 3; i++) {
+		assert_false(membership_all_checked(r));
+		membership_phase(r, i, "preflight", true);
+		membership_set_checked(r, i);
+	}
+	assert_true(membership_all_checked(r));
+	assert_false(membership_phase(r, 0, "collect", true));
+}
+
+// Every node brings null to a barrier: that it has come is no matter of what it brings.
+static void test_barrier(void **state)
+{
+	struct membership *r = *state;
+	assert_null(membership_fence(r, 0, "b", json_null()));
+	assert_null(membership_fence(r, 0, "b", json_null()));
+	assert_null(membership_fence(r, 1, "b", NULL));
+	const json_t *all = membership_fence(r, 2, "b", json_null());
+	for (size_t i = 0; i < 3; i++)
+		assert_true(json_is_null(json_array_get(all, i)));
+}
+
+static void test_fences_do_not_outlive_a_resize(void **state)
+{
+	struct membership *r = *state;
+	bring(r, 0, "a", 1);
+	bring(r, 1, "a", 1);
+	membership_resize(r, 4);
+	assert_int_equal(json_object_size(r->fences), 0);
+	for (size_t i = 0; i < 3; i++)
+		assert_null(bring(r, i, "a", 2));
+	assert_int_equal(json_array_size(bring(r, 3, "a", 2)), 4);
+	assert_int_equal(r->nodes[0].fences, 0);
+}
+
+// So many that whatever looks at all nodes for an event of one takes minutes.
+static void test_many_nodes(void **state)
+{
+	enum { MANY = 300000 };
+	static const char *const names[] = {"preflight", "stage", "setup", "run", "collect"};
+	struct membership r;
+	size_t begun = 0, ended = 0, met = 0;
+	autojson json_t *plan = mem_json("{s:[], s:[]}", "nodes", "ranks");
+	for (int i = 0; i < MANY; i++) {
+		json_array_append_new(json_object_get(plan, "nodes"), json_null());
+		json_array_append_new(json_object_get(plan, "ranks"), mem_json("{s:i, s:b}", "node", i, "decides", 1));
+	}
+	membership_init(&r, plan);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_false(membership_all_hello(&r));
+		membership_set_hello(&r, i, true);
+		met += membership_fence(&r, i, "barrier", json_null()) != NULL;
+	}
+	for (size_t p = 0; p < countof(names); p++) {
+		for (size_t i = 0; i < MANY; i++)
+			begun += membership_phase(&r, i, names[p], true);
+		for (size_t i = MANY; i-- > 0;)
+			ended += membership_phase(&r, i, names[p], false);
+	}
+	for (size_t i = 0; i < MANY; i++) {
+		assert_false(membership_all_done(&r) || membership_all_gone(&r));
+		membership_set_rank(&r, i, RANK_ENDED, 0, 0);
+		membership_set_gone(&r, i, true);
+	}
+	assert_true(membership_all_hello(&r) && membership_all_done(&r) && membership_all_gone(&r));
+	assert_int_equal(met, 1);
+	assert_int_equal(begun, countof(names));
+	assert_int_equal(ended, countof(names));
+	membership_fini(&r);
+}
+
 // A node that comes to fences without end does not fill the memory, and keeps nobody else from meeting.
 static void test_too_many_fences(void **state)
 {
@@ -153,6 +242,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fence_gathers_in_node_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fence_can_be_answered_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_phase_begins_once_and_ends_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nodes_that_are_gone_end_no_phase, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_checked_nodes_are_in_no_phase, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_barrier, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_fences_do_not_outlive_a_resize, set_up, tear_down),
+		cmocka_unit_test(test_many_nodes),
 		cmocka_unit_test_setup_teardown(test_too_many_fences, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,7 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 	c->away_since[node] = 0;
 	json_decref(n->said);
 	n->said = json_incref(hello);
-	n->hello = true;
+	membership_set_hello(&c->membership, node, true);
 	n->away = false;
 	if (c->state == STATE_HOLDING)
 		persistent_cluster_check(c->persistent);
@@ -60,11 +60,10 @@ static void on_rank_exit(struct lifecycle *c, const json_t *event)
 	size_t rank = (size_t)json_integer_value(json_object_get(event, "rank"));
 	if (rank >= c->membership.nranks)
 		return;
-	struct membership_rank *r = &c->membership.ranks[rank];
+	const struct membership_rank *r = &c->membership.ranks[rank];
 	const json_t *status = json_object_get(event, "status"), *sig = json_object_get(event, "signal");
-	r->state = RANK_ENDED;
-	r->status = json_is_integer(status) ? (int)json_integer_value(status) : -1;
-	r->signal = (int)json_integer_value(sig);
+	membership_set_rank(&c->membership, rank, RANK_ENDED,
+		json_is_integer(status) ? (int)json_integer_value(status) : -1, (int)json_integer_value(sig));
 	if (c->state != STATE_RUNNING)
 		return;
 	if (r->status == 0) {
@@ -87,7 +86,7 @@ static void on_rank_start(struct lifecycle *c, const json_t *event)
 {
 	size_t rank = (size_t)json_integer_value(json_object_get(event, "rank"));
 	if (rank < c->membership.nranks)
-		c->membership.ranks[rank].state = RANK_RUNS;
+		membership_set_rank(&c->membership, rank, RANK_RUNS, 0, 0);
 	double timeout = plan_timeout(c->plan);
 	if (timeout > 0 && rank == 0)
 		loop_timer_set(c->timeout, timeout);
@@ -128,13 +127,10 @@ static void on_node_fail(struct lifecycle *c, size_t node, const json_t *event)
 
 static void on_checked(struct lifecycle *c, size_t node)
 {
-	size_t all = 0;
 	if (!c->options->preflight_only)
 		return;
-	c->membership.nodes[node].phase = (size_t)-1;
-	for (size_t i = 0; i < c->membership.nnodes; i++)
-		all += c->membership.nodes[i].phase == (size_t)-1;
-	if (all < c->membership.nnodes)
+	membership_set_checked(&c->membership, node);
+	if (!membership_all_checked(&c->membership))
 		return;
 	lifecycle_set_outcome(c, "ok", 0, NULL);
 	lifecycle_dispatch(c, HAPPENS_ALL_DONE, NULL);
@@ -256,7 +252,7 @@ static void on_fence(size_t node, const char *name, json_t *brought, void *data)
 static void on_complete(size_t node, void *data)
 {
 	struct lifecycle *c = data;
-	c->membership.nodes[node].gone = true;
+	membership_set_gone(&c->membership, node, true);
 	if (c->persistent)
 		persistent_cluster_check(c->persistent);
 	lifecycle_check_nodes_gone(c);

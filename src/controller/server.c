@@ -27,7 +27,7 @@ struct member {
 	struct server *server;
 	size_t node, first, nranks;
 	struct conn *conn;
-	bool seen, complete;
+	bool seen, complete, due; // due: an acknowledgement
 	struct node_streams *inbox;
 	size_t since_ack;
 };
@@ -43,11 +43,19 @@ struct server {
 	struct exec_relay *relay;
 	struct input_server *input_server;
 	struct member **members;
-	size_t nmembers, strangers, errands;
+	size_t nmembers, connected, strangers, errands;
+	size_t *due, ndue, due_size; // nodes that are due an acknowledgement; what became of them since is the flag's
 	int port;
 	struct loop_timer *ack_timer;
 	bool ack_set, stopped;
 };
+
+static void set_conn(struct member *m, struct conn *conn)
+{
+	m->server->connected += conn != NULL;
+	m->server->connected -= m->conn != NULL;
+	m->conn = conn;
+}
 
 // --- streams ------------------------------------------------------------------
 
@@ -55,6 +63,7 @@ static void send_ack(struct member *m, bool welcome)
 {
 	autojson json_t *streams = node_streams_acks(m->inbox, welcome);
 	m->since_ack = 0;
+	m->due = false;
 	if (!m->conn || (!welcome && json_object_size(streams) == 0))
 		return;
 	autojson json_t *ack = mem_json("{s:s, s:O}", "msg", "ack", "streams", streams);
@@ -67,8 +76,25 @@ static void on_ack_time(void *data)
 {
 	struct server *s = data;
 	s->ack_set = false;
-	for (size_t i = 0; i < s->nmembers; i++)
-		send_ack(s->members[i], false);
+	size_t count = s->ndue;
+	autofree size_t *due = steal(s->due);
+	s->ndue = s->due_size = 0;
+	for (size_t i = 0; i < count; i++)
+		if (due[i] < s->nmembers && s->members[due[i]]->due)
+			send_ack(s->members[due[i]], false);
+}
+
+static void set_due(struct member *m)
+{
+	struct server *s = m->server;
+	if (m->due)
+		return;
+	m->due = true;
+	if (s->ndue == s->due_size) {
+		s->due_size = s->due_size ? 2 * s->due_size : 64;
+		s->due = mem_resize(s->due, s->due_size * sizeof *s->due);
+	}
+	s->due[s->ndue++] = m->node;
 }
 
 static void note_received(struct member *m, size_t len)
@@ -76,7 +102,9 @@ static void note_received(struct member *m, size_t len)
 	m->since_ack += len;
 	if (m->since_ack >= ack_bytes)
 		send_ack(m, false);
-	else if (!m->server->ack_set) {
+	else
+		set_due(m);
+	if (m->due && !m->server->ack_set) {
 		m->server->ack_set = true;
 		loop_timer_set(m->server->ack_timer, ack_delay);
 	}
@@ -192,7 +220,7 @@ static void on_node_close(struct conn *conn, const char *why, void *data)
 	exec_relay_gone(m->server->relay, conn);
 	if (m->conn != conn)
 		return; // it has a newer one
-	m->conn = NULL;
+	set_conn(m, NULL);
 	input_server_away(m->server->input_server, m->node);
 	if (!m->server->stopped)
 		m->server->ops->on_away(m->node, conn_heard(conn), why, m->server->data);
@@ -315,7 +343,7 @@ static void welcome_node(struct server *s, struct conn *conn, json_t *hello, siz
 	struct member *m = s->members[node];
 	struct conn *old = m->conn;
 	bool again = m->seen;
-	m->conn = conn;
+	set_conn(m, conn);
 	m->seen = true;
 	input_server_away(s->input_server, node);
 	receive_as(s, conn, &node_ops, m);
@@ -455,7 +483,8 @@ static void dismiss(struct member *m, const char *why)
 {
 	if (!m->conn)
 		return;
-	struct conn *conn = steal(m->conn);
+	struct conn *conn = m->conn;
+	set_conn(m, NULL);
 	exec_relay_gone(m->server->relay, conn);
 	conn_set(conn, &refused_ops, m->server);
 	conn_close(conn, why);
@@ -497,6 +526,7 @@ void server_free(struct server *s)
 	for (size_t i = 0; i < s->nmembers; i++)
 		member_free(s->members[i]);
 	free(s->members);
+	free(s->due);
 	exec_relay_free(s->relay);
 	input_server_free(s->input_server);
 	conn_listener_free(s->listener);
@@ -541,10 +571,7 @@ bool server_connected(const struct server *s, size_t node)
 
 size_t server_count_connected(const struct server *s)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < s->nmembers; i++)
-		n += s->members[i]->conn != NULL;
-	return n;
+	return s->connected;
 }
 
 void server_send(struct server *s, size_t node, const json_t *msg)

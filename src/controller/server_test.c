@@ -321,6 +321,50 @@ static void test_bytes_before_hello(void **state)
 	assert_non_null(strstr(w->why, "bytes before hello"));
 }
 
+// Says hello as node 1 and sends an event, which is due an acknowledgement then.
+static void send_event(struct world *w)
+{
+	w->say = make_hello(w, 1, "secret");
+	w->bytes = "{\"ts\":1,\"type\":\"warn\",\"node\":1,\"why\":\"x\"}\n";
+	converse(w);
+	assert_int_equal(w->events, 1);
+	assert_int_equal(server_count_connected(w->server), 1);
+}
+
+static void run_on(struct world *w)
+{
+	loop_timer_set(w->limit, 20);
+	loop_run(w->loop);
+	assert_false(w->late);
+}
+
+static void test_acknowledgement(void **state)
+{
+	struct world *w = *state;
+	const json_t *streams = NULL;
+	send_event(w);
+	size_t len = strlen(w->bytes);
+	w->bytes = NULL;
+	while ((size_t)json_integer_value(json_object_get(streams, "0")) != len) {
+		run_on(w);
+		streams = json_object_get(w->heard, "streams");
+	}
+}
+
+static void test_a_forgotten_node_is_due_nothing(void **state)
+{
+	struct world *w = *state;
+	send_event(w);
+	server_forget(w->server, 1);
+	assert_int_equal(server_count_connected(w->server), 0);
+	while (!w->closed)
+		run_on(w);
+	w->bytes = NULL;
+	converse(w); // the new member is acknowledged
+	assert_true(json_is_true(json_object_get(w->heard, "welcome")));
+	assert_int_equal(server_count_connected(w->server), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_welcome, set_up, tear_down),
@@ -331,6 +375,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hellos_that_are_none, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_a_hello, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rubbish, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_bytes_before_hello, set_up, tear_down)};
+		cmocka_unit_test_setup_teardown(test_bytes_before_hello, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_acknowledgement, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_forgotten_node_is_due_nothing, set_up, tear_down)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
