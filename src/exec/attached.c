@@ -5,6 +5,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "exec/tunnel.h"
+#include "job/plan.h"
 #include "run/clusters.h"
 #include "wire/client.h"
 
@@ -350,7 +351,7 @@ static const struct tunnel_ops tunnel_ops = {.open = open_stream};
 
 static int live_check(const json_t *plan, struct error *err)
 {
-	const char *name = json_string_value(json_object_get(plan, "on"));
+	const char *name = plan_cluster(plan);
 	if (!name)
 		return error_set(err, ERROR_USAGE, "a job runs on a cluster that is kept up by `muster run --on NAME`");
 	struct run *cluster = clusters_open(name, err);
@@ -358,27 +359,24 @@ static int live_check(const json_t *plan, struct error *err)
 	run_free(cluster);
 	if (!there)
 		return -1;
-	const char *executor = json_string_value(json_object_get(there, "executor"));
-	if (json_object_get(plan, "container") && executor && !strcmp(executor, "docker"))
+	const char *executor = plan_executor(there);
+	if (plan_has_container(plan) && executor && !strcmp(executor, "docker"))
 		return error_set(err, ERROR_USAGE,
 			"'run.container' on the cluster '%s', whose nodes are containers already: its image is "
 			"'cluster.image' of its file",
 			name);
-	static const char *const limits[] = {"cpus", "memory"};
-	size_t i;
-	json_t *node;
-	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
-		const json_t *has = json_array_get(json_object_get(there, "nodes"), i);
-		for (size_t k = 0; k < countof(limits); k++) {
-			const json_t *wanted = json_object_get(node, limits[k]),
-				     *given = json_object_get(has, limits[k]);
-			double limit = json_number_value(given);
-			if (json_is_number(wanted) && (!json_is_number(given) || limit > json_number_value(wanted)))
+	for (size_t i = 0; i < plan_nodes(plan); i++) {
+		struct plan_node node = plan_node(plan, i), has = plan_node(there, i);
+		const struct limit {
+			const char *name;
+			double wanted, given;
+		} limits[] = {{"cpus", node.cpus, has.cpus}, {"memory", (double)node.memory, (double)has.memory}};
+		for (size_t k = 0; k < countof(limits); k++)
+			if (limits[k].wanted > 0 && (limits[k].given <= 0 || limits[k].given > limits[k].wanted))
 				return error_set(err, ERROR_USAGE,
 					"the job limits `%s` of node %zu to %g and the cluster '%s' does not: its "
 					"limits are set when it is brought up",
-					limits[k], i, json_number_value(wanted), name);
-		}
+					limits[k].name, i, limits[k].wanted, name);
 	}
 	return 0;
 }
@@ -405,8 +403,7 @@ static void live_free(struct live_view *l)
 static struct live_view *live_new(const struct cluster *c, struct error *err)
 {
 	struct live_view *l = mem_alloc(sizeof *l);
-	*l = (struct live_view){
-		.label = c->label, .count = json_array_size(json_object_get(c->plan, "nodes")), .signal = -1};
+	*l = (struct live_view){.label = c->label, .count = plan_nodes(c->plan), .signal = -1};
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -415,8 +412,8 @@ static struct live_view *live_new(const struct cluster *c, struct error *err)
 	l->dirty = mem_alloc((l->count + 1) * sizeof *l->dirty);
 	l->request = mem_json("{s:s, s:s, s:s, s:i, s:I, s:i, s:b}", "msg", "job", "run", c->label, "run_dir",
 		c->run_dir ? c->run_dir : "", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()),
-		"nodes", (int)l->count, "share", json_is_true(json_object_get(c->plan, "share")));
-	l->cluster = clusters_open(json_string_value(json_object_get(c->plan, "on")), err);
+		"nodes", (int)l->count, "share", plan_shares(c->plan));
+	l->cluster = clusters_open(plan_cluster(c->plan), err);
 	l->loop = l->cluster ? loop_new(0, err) : NULL;
 	if (l->loop && (l->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		error_errno(err, "cannot make an event descriptor");
@@ -472,14 +469,13 @@ static int join_cluster(struct live_view *l, const struct cluster *c, struct err
 	if (start_thread(l, err) < 0)
 		return -1;
 	pthread_mutex_lock(&l->lock);
-	wait_until(l, has_answer, json_number_value(json_object_get(c->plan, "deadline")), c->cancelled);
+	wait_until(l, has_answer, plan_deadline(c->plan), c->cancelled);
 	int rc = 0;
 	if (l->answer == REFUSED)
-		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': %s", json_string_value(json_object_get(c->plan, "on")),
-			l->why);
+		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': %s", plan_cluster(c->plan), l->why);
 	else if (l->answer == NO_ANSWER)
-		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': its controller does not answer",
-			json_string_value(json_object_get(c->plan, "on")));
+		rc = error_set(
+			err, ERROR_SYSTEM, "cluster '%s': its controller does not answer", plan_cluster(c->plan));
 	pthread_mutex_unlock(&l->lock);
 	return rc;
 }
@@ -488,10 +484,10 @@ static json_t *config_of(const struct live_view *l, const struct cluster *c, siz
 {
 	const json_t *there = json_array_get(l->nodes, node);
 	autofree char *token = c->token(c, node);
-	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:O, s:O, s:O, s:O}", "run", c->label, "node", (int)node,
-		"nodes", (int)l->count, "token", token, "fingerprint", c->fingerprint, "address",
-		json_object_get(there, "address"), "name", json_object_get(there, "name"), "lease",
-		json_object_get(c->plan, "lease"), "heartbeat", json_object_get(c->plan, "heartbeat"));
+	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:O, s:O}", "run", c->label, "node", (int)node, "nodes",
+		(int)l->count, "token", token, "fingerprint", c->fingerprint, "address",
+		json_object_get(there, "address"), "name", json_object_get(there, "name"));
+	plan_add_lease(c->plan, config);
 	json_object_set(config, "cgroups", json_object_get(there, "cgroups"));
 	return config;
 }
@@ -506,8 +502,7 @@ static int open_tunnels(struct live_view *l, const struct cluster *c, struct err
 	for (size_t i = 0; i < l->count; i++)
 		tunnel_open(l->tunnels, i, config_of(l, c, i));
 	size_t node;
-	if (tunnel_wait(
-		    l->tunnels, json_number_value(json_object_get(c->plan, "deadline")), c->cancelled, &node, err) == 0)
+	if (tunnel_wait(l->tunnels, plan_deadline(c->plan), c->cancelled, &node, err) == 0)
 		return 0;
 	return node < l->count ? error_wrap(err, "node %zu", node) : -1;
 }

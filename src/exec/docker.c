@@ -10,6 +10,7 @@
 #include "docker/label.h"
 #include "exec/executor.h"
 #include "exec/tunnel.h"
+#include "job/plan.h"
 #include "node/node_dirs.h"
 #include "wire/event.h"
 
@@ -62,46 +63,34 @@ struct docker {
 	size_t count;
 };
 
-static json_t *nodes_of(const json_t *plan)
-{
-	return json_object_get(plan, "nodes");
-}
-
 // --- check ------------------------------------------------------------------
 
-static int check_node(const json_t *plan, const json_t *node, struct error *err)
+static int check_node(const json_t *plan, size_t k, struct error *err)
 {
-	double cpus = json_number_value(json_object_get(node, "cpus"));
-	if (!json_object_get(node, "image") && !json_object_get(plan, "build"))
+	struct plan_node node = plan_node(plan, k);
+	if (!node.image && !plan_build_json(plan))
 		return error_set(err, ERROR_USAGE,
 			"'%s' has no image, expected 'cluster.image' or 'cluster.build' for the docker executor",
-			json_text_or(node, "name", ""));
-	if (cpus > 0 && cpus < CPUS_LEAST)
+			node.name);
+	if (node.cpus > 0 && node.cpus < CPUS_LEAST)
 		return error_set(err, ERROR_USAGE, "a limit of %g cpus, expected at least %g for the docker executor",
-			cpus, CPUS_LEAST);
+			node.cpus, CPUS_LEAST);
 	return 0;
-}
-
-static bool is_live_input(const json_t *input)
-{
-	return !strcmp(json_text_or(input, "kind", ""), "live");
 }
 
 static int docker_check(const json_t *plan, struct error *err)
 {
 	const char *host = getenv("DOCKER_HOST");
 	bool remote = host && str_starts(host, "tcp://");
-	size_t i;
-	json_t *item;
-	json_array_foreach (nodes_of(plan), i, item)
-		if (check_node(plan, item, err))
+	for (size_t i = 0; i < plan_nodes(plan); i++)
+		if (check_node(plan, i, err))
 			return -1;
-	json_array_foreach (json_object_get(plan, "inputs"), i, item)
-		if (remote && is_live_input(item))
+	for (size_t i = 0; remote && i < plan_inputs(plan); i++)
+		if (plan_input(plan, i).kind == PLAN_INPUT_LIVE)
 			return error_set(err, ERROR_USAGE,
 				"the input '%s' is live, and the engine at %s does not see this machine's files: leave "
 				"'live' out, and it is copied",
-				json_text_or(item, "name", ""), host);
+				plan_input(plan, i).name, host);
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
 	autofree char *agent = node_dirs_agent();
@@ -130,50 +119,46 @@ static json_t *mounts_of(const struct work *w)
 	json_t *mounts = json_array();
 	if (w->archive < 0)
 		json_array_append_new(mounts, bind(w->agent, AGENT, true));
-	size_t i;
-	json_t *input;
-	json_array_foreach (json_object_get(w->c->plan, "inputs"), i, input) {
+	for (size_t i = 0; i < plan_inputs(w->c->plan); i++) {
+		struct plan_input input = plan_input(w->c->plan, i);
 		autofree char *to = mem_printf(HOME "/live/%zu", i);
-		if (is_live_input(input))
-			json_array_append_new(mounts, bind(json_text_or(input, "from", ""), to, false));
+		if (input.kind == PLAN_INPUT_LIVE)
+			json_array_append_new(mounts, bind(input.from, to, false));
 	}
 	return mounts;
 }
 
-static json_t *host_config(const struct work *w, const json_t *node)
+static json_t *host_config(const struct work *w, const struct plan_node *node)
 {
 	json_t *host = mem_json("{s:s, s:o, s:I, s:{s:s}, s:{s:s}}", "NetworkMode", w->network, "Mounts", mounts_of(w),
 		"ShmSize", (json_int_t)SHM, "LogConfig", "Type", "none", "RestartPolicy", "Name", "no");
-	const json_t *volumes = json_object_get(w->c->plan, "volumes");
+	const json_t *volumes = plan_volumes(w->c->plan);
 	if (volumes)
 		json_object_set_new(host, "Binds", json_deep_copy(volumes));
-	double cpus = json_number_value(json_object_get(node, "cpus"));
-	if (cpus > 0) { // not NanoCpus: that refuses more than the machine has
+	if (node->cpus > 0) { // not NanoCpus: that refuses more than the machine has
 		json_object_set_new(host, "CpuPeriod", json_integer(100000));
-		json_object_set_new(host, "CpuQuota", json_integer((json_int_t)(cpus * 100000)));
+		json_object_set_new(host, "CpuQuota", json_integer((json_int_t)(node->cpus * 100000)));
 	}
-	json_int_t memory = json_integer_value(json_object_get(node, "memory"));
-	if (memory > 0) { // without swap on top
-		json_object_set_new(host, "Memory", json_integer(memory));
-		json_object_set_new(host, "MemorySwap", json_integer(memory));
+	if (node->memory > 0) { // without swap on top
+		json_object_set_new(host, "Memory", json_integer(node->memory));
+		json_object_set_new(host, "MemorySwap", json_integer(node->memory));
 	}
 	return host;
 }
 
 // The image's own program is left out: the container holds still until an agent is brought.
-static json_t *container_of(const struct work *w, const json_t *node)
+static json_t *container_of(const struct work *w, const struct plan_node *node)
 {
-	const char *image = *json_text_or(node, "image", "") ? json_text_or(node, "image", "") : w->built;
-	autofree char *second = mem_printf(
-		"%s-%d", json_text_or(node, "role", ""), (int)json_integer_value(json_object_get(node, "index")));
-	autofree char *number = mem_printf("%d", (int)json_integer_value(json_object_get(node, "node")));
-	autofree char *alone = mem_printf("%g", 2 * json_number_value(json_object_get(w->c->plan, "lease")));
+	const char *image = node->image ? node->image : w->built;
+	autofree char *second = mem_printf("%s-%zu", node->role, node->index);
+	autofree char *number = mem_printf("%zu", node->node);
+	autofree char *alone = mem_printf("%g", 2 * plan_lease(w->c->plan));
 	json_t *labels = label_make(w->c->label, w->c->run_dir);
 	json_object_set_new(labels, "muster.node", json_string(number));
 	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image",
-		image, "Hostname", json_text_or(node, "name", ""), "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold",
-		alone, "Labels", labels, "HostConfig", host_config(w, node), "Healthcheck", "Test", "NONE",
-		"NetworkingConfig", "EndpointsConfig", w->network, "Aliases", json_text_or(node, "name", ""), second);
+		image, "Hostname", node->name, "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone, "Labels",
+		labels, "HostConfig", host_config(w, node), "Healthcheck", "Test", "NONE", "NetworkingConfig",
+		"EndpointsConfig", w->network, "Aliases", node->name, second);
 	return body;
 }
 
@@ -211,11 +196,10 @@ static json_t *bridge_argv(void)
 
 static int make_container(struct work *w, struct place *p, struct error *err)
 {
-	const json_t *node = json_array_get(nodes_of(w->c->plan), p->node);
+	struct plan_node node = plan_node(w->c->plan, p->node);
 	struct docker *d = w->d;
-	autofree char *create =
-		mem_printf("/containers/create?name=%s-%s", w->c->label, json_text_or(node, "name", ""));
-	autojson json_t *body = container_of(w, node), *made = NULL;
+	autofree char *create = mem_printf("/containers/create?name=%s-%s", w->c->label, node.name);
+	autojson json_t *body = container_of(w, &node), *made = NULL;
 	if (engine_do(d->engine, "POST", create, body, &made, err))
 		return -1;
 	p->id = mem_strdup(json_text_or(made, "Id", ""));
@@ -356,21 +340,20 @@ static int have_images(struct work *w, char **built, struct error *err)
 	const struct cluster *c = w->c;
 	struct image_work image = {
 		.engine = w->d->engine, .cancelled = c->cancelled, .say = on_image, .data = (void *)c};
-	const json_t *build = json_object_get(c->plan, "build");
+	const json_t *build = plan_build_json(c->plan);
 	if (build) {
-		autofree char *name = mem_printf("muster/%s", json_text_or(c->plan, "name", ""));
+		autofree char *name = mem_printf("muster/%s", plan_name(c->plan));
 		*built = image_build(&image, name, build, err);
 		if (!*built)
 			return -1;
 	}
 	autojson json_t *seen = json_object();
-	size_t i;
-	json_t *node;
-	json_array_foreach (nodes_of(c->plan), i, node) {
-		const char *name = json_text_or(node, "image", "");
-		if (*name && !json_object_get(seen, name) && image_ensure(&image, name, err))
+	for (size_t i = 0; i < plan_nodes(c->plan); i++) {
+		const char *name = plan_node(c->plan, i).image;
+		if (name && !json_object_get(seen, name) && image_ensure(&image, name, err))
 			return -1;
-		json_object_set_new(seen, name, json_true());
+		if (name)
+			json_object_set_new(seen, name, json_true());
 	}
 	return 0;
 }
@@ -448,14 +431,10 @@ static json_t *config_of(const struct cluster *c, size_t k)
 {
 	autofree char *token = c->token(c, k);
 	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "run", c->label, "node", (int)k, "nodes",
-		(int)json_array_size(nodes_of(c->plan)), "token", token, "fingerprint", c->fingerprint, "name",
-		json_text_or(json_array_get(nodes_of(c->plan), k), "name", ""), "dir", HOME "/node", "live",
-		HOME "/live");
+		(int)plan_nodes(c->plan), "token", token, "fingerprint", c->fingerprint, "name",
+		plan_node(c->plan, k).name, "dir", HOME "/node", "live", HOME "/live");
 	json_object_set_new(config, "limited", json_string(GROUPS));
-	static const char *const seconds[] = {"lease", "heartbeat"};
-	for (size_t i = 0; i < countof(seconds); i++)
-		if (json_object_get(c->plan, seconds[i]))
-			json_object_set(config, seconds[i], json_object_get(c->plan, seconds[i]));
+	plan_add_lease(c->plan, config);
 	return config;
 }
 
@@ -471,7 +450,7 @@ static int open_tunnels(const struct cluster *c, struct batch *b, struct error *
 	for (size_t i = 0; i < b->count; i++)
 		if (is_current(b, i))
 			tunnel_open(b->tunnels, i, config_of(c, b->places[i].node));
-	double deadline = json_number_value(json_object_get(c->plan, "deadline"));
+	double deadline = plan_deadline(c->plan);
 	size_t i = b->count;
 	if (!tunnel_wait(b->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &i, err))
 		return 0;
@@ -495,7 +474,7 @@ static int make_batch(struct work *w, struct error *err)
 
 static int bring_up(struct work *w, struct error *err)
 {
-	size_t wanted = json_array_size(nodes_of(w->c->plan));
+	size_t wanted = plan_nodes(w->c->plan);
 	if (drop(w, wanted, err))
 		return -1;
 	w->batch = add_batch(w->d, wanted);

@@ -3,6 +3,7 @@
 #include "base/did_you_mean.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/plan.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -22,7 +23,7 @@ const struct executor *const executors[] = {
 
 int executor_check_files(const json_t *plan, size_t each, struct error *err)
 {
-	size_t nodes = json_array_size(json_object_get(plan, "nodes")), files = SPARE_FILES + each * nodes;
+	size_t nodes = plan_nodes(plan), files = SPARE_FILES + each * nodes;
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) || files <= limit.rlim_cur)
 		return 0;

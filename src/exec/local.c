@@ -7,6 +7,7 @@
 #include "docker/rank_container.h"
 #include "exec/executor.h"
 #include "exec/require_machines.h"
+#include "job/plan.h"
 #include "node/loopback.h"
 #include "node/node_dirs.h"
 #include "node/run_cgroup.h"
@@ -27,27 +28,18 @@
 
 // --- what is asked for ------------------------------------------------------
 
-static size_t count_nodes(const json_t *plan)
+static struct cgroup_limits node_limits(const json_t *plan, size_t k)
 {
-	return json_array_size(json_object_get(plan, "nodes"));
-}
-
-static struct cgroup_limits node_limits(const json_t *node)
-{
-	return (struct cgroup_limits){
-		.cpus = json_number_value(json_object_get(node, "cpus")),
-		.memory = (long long)json_number_value(json_object_get(node, "memory")),
-	};
+	struct plan_node node = plan_node(plan, k);
+	return (struct cgroup_limits){.cpus = node.cpus, .memory = node.memory};
 }
 
 // What any node asks for: enough to know which hierarchies are needed.
 static struct cgroup_limits all_limits(const json_t *plan)
 {
 	struct cgroup_limits all = {0};
-	size_t i;
-	json_t *node;
-	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
-		struct cgroup_limits one = node_limits(node);
+	for (size_t i = 0; i < plan_nodes(plan); i++) {
+		struct cgroup_limits one = node_limits(plan, i);
 		// The smallest number of cpus, because that is what can be too small.
 		if (one.cpus > 0 && (all.cpus <= 0 || one.cpus < all.cpus))
 			all.cpus = one.cpus;
@@ -78,7 +70,7 @@ static int local_check(const json_t *plan, struct error *err)
 {
 	if (require_machines(plan, "local", true, err))
 		return -1;
-	size_t nodes = count_nodes(plan);
+	size_t nodes = plan_nodes(plan);
 	if (nodes > LOOPBACK_COUNT)
 		return error_set(err, ERROR_USAGE, "%zu nodes are more than this machine has loopback addresses (%d)",
 			nodes, LOOPBACK_COUNT);
@@ -174,22 +166,17 @@ static int add_node(struct work *w, size_t k, struct error *err)
 	if (claim < 0)
 		return -1;
 	w->claims[w->count++] = claim;
-	struct cgroup_limits limits = node_limits(json_array_get(json_object_get(c->plan, "nodes"), k));
+	struct cgroup_limits limits = node_limits(c->plan, k);
 	autofree char *procs = NULL;
 	autofree char *group = w->group && any_limit(&limits) ? fs_join(w->group, name) : NULL;
 	if (group && cgroup_make(w->places, &limits, group, &procs, err))
 		return -1;
 	autofree char *token = c->token(c, k);
 	autojson json_t *line = mem_json("{s:s, s:i, s:i, s:s?, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:b, s:s*}", "run",
-		c->label, "node", (int)k, "nodes", (int)count_nodes(c->plan), "token", token, "url", c->url,
+		c->label, "node", (int)k, "nodes", (int)plan_nodes(c->plan), "token", token, "url", c->url,
 		"fingerprint", c->fingerprint, "address", address, "name", address, "dir", dir, "claim",
 		3 + (int)w->count - 1, "shared", w->shared, "same_files", 1, "cgroups", procs);
-	static const char *const seconds[] = {"lease", "heartbeat"};
-	for (size_t i = 0; i < countof(seconds); i++) {
-		json_t *value = json_object_get(c->plan, seconds[i]);
-		if (value)
-			json_object_set(line, seconds[i], value);
-	}
+	plan_add_lease(c->plan, line);
 	autofree char *text = json_dumps(line, JSON_COMPACT);
 	str_printf(&w->config, "%s\n", text);
 	return 0;
@@ -254,7 +241,7 @@ static int wait_for_agent(const struct work *w, int fd, short events, double end
 // it tells how much was read.
 static int tell(struct work *w, int fd, struct error *err)
 {
-	double deadline = json_number_value(json_object_get(w->cluster->plan, "deadline"));
+	double deadline = plan_deadline(w->cluster->plan);
 	double end = clock_mono() + (deadline > 0 ? deadline : ANSWER_SECONDS);
 	for (size_t at = 0; at < w->config.len;) {
 		ssize_t n = send(fd, w->config.text + at, w->config.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -312,7 +299,7 @@ static int local_up(struct cluster *c, struct error *err)
 	if (local_check(c->plan, err))
 		return -1;
 	struct work w = {.cluster = c};
-	size_t nodes = count_nodes(c->plan);
+	size_t nodes = plan_nodes(c->plan);
 	w.claims = mem_alloc((nodes + 1) * sizeof *w.claims);
 	int rc = prepare(&w, err);
 	for (size_t k = 0; !rc && k < nodes; k++)
@@ -332,7 +319,7 @@ static int local_up(struct cluster *c, struct error *err)
 // muster-agent itself.
 static bool has_boxes(const struct cluster *c)
 {
-	return json_object_get(c->plan, "container");
+	return plan_has_container(c->plan);
 }
 
 static int local_down(struct cluster *c, struct error *err)

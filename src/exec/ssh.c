@@ -10,6 +10,7 @@
 #include "exec/ssh_fanout.h"
 #include "exec/ssh_process.h"
 #include "exec/tunnel.h"
+#include "job/plan.h"
 #include "node/node_dirs.h"
 #include "wire/event.h"
 
@@ -91,37 +92,18 @@ struct work {
 
 // --- what is asked for ------------------------------------------------------
 
-static json_t *nodes_of(const json_t *plan)
-{
-	return json_object_get(plan, "nodes");
-}
-
-static json_t *host_of(const json_t *plan, size_t k)
-{
-	json_t *node = json_array_get(nodes_of(plan), k);
-	return node ? json_object_get(node, "host") : json_array_get(json_object_get(plan, "hosts"), k);
-}
-
-static size_t count_hosts(const json_t *plan)
-{
-	const json_t *hosts = json_object_get(plan, "hosts");
-	return json_array_size(hosts ? hosts : nodes_of(plan));
-}
-
 static int ssh_check(const json_t *plan, struct error *err)
 {
 	if (require_machines(plan, "ssh", false, err))
 		return -1;
-	size_t i;
-	json_t *node;
-	json_array_foreach (nodes_of(plan), i, node) {
-		if (!json_string_value(json_object_get(json_object_get(node, "host"), "host")))
+	for (size_t i = 0; i < plan_nodes(plan); i++) {
+		struct plan_node node = plan_node(plan, i);
+		if (!node.host.host)
 			return error_set(err, ERROR_USAGE,
 				"node %zu has no host, expected `cluster.hosts` or `cluster.inventory` to name one", i);
-		double cpus = json_number_value(json_object_get(node, "cpus"));
-		if (cpus > 0 && cpus < CPUS_LEAST)
+		if (node.cpus > 0 && node.cpus < CPUS_LEAST)
 			return error_set(err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least %g",
-				cpus, CPUS_LEAST);
+				node.cpus, CPUS_LEAST);
 	}
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
@@ -248,8 +230,7 @@ static void work_free(struct work *w)
 
 static size_t at_once(const json_t *plan)
 {
-	json_int_t said = json_integer_value(json_object_get(plan, "at_once"));
-	return said > 0 ? (size_t)said : AT_ONCE;
+	return plan_at_once(plan) ? plan_at_once(plan) : AT_ONCE;
 }
 
 // Written before any host is reached.
@@ -285,10 +266,10 @@ static struct work *work_new(struct cluster *c, struct error *err)
 	struct work *w = mem_alloc(sizeof *w);
 	w->cluster = c;
 	w->agent = node_dirs_agent();
-	w->count = count_hosts(c->plan);
+	w->count = plan_hosts(c->plan);
 	w->hosts = mem_alloc((w->count + 1) * sizeof *w->hosts);
 	for (size_t k = 0; k < w->count; k++)
-		w->hosts[k].where = json_incref(host_of(c->plan, k));
+		w->hosts[k].where = json_incref(plan_host_json(c->plan, k));
 	inherit(w);
 	struct tunnel_options options = {
 		.url = c->url, .count = w->count, .at_once = at_once(c->plan), .ops = &ops, .data = w};
@@ -304,15 +285,13 @@ static struct work *work_new(struct cluster *c, struct error *err)
 }
 
 // What a host can do about limits its agent finds out.
-static json_t *limits_of(const json_t *node)
+static json_t *limits_of(const struct plan_node *node)
 {
-	static const char *const keys[] = {"cpus", "memory"};
-	json_t *limits = NULL;
-	for (size_t i = 0; i < countof(keys); i++)
-		if (json_is_number(json_object_get(node, keys[i]))) {
-			limits = limits ? limits : json_object();
-			json_object_set(limits, keys[i], json_object_get(node, keys[i]));
-		}
+	json_t *limits = json_object();
+	if (node->cpus > 0)
+		json_object_set_new(limits, "cpus", mem_number(node->cpus));
+	if (node->memory > 0)
+		json_object_set_new(limits, "memory", json_integer(node->memory));
 	return limits;
 }
 
@@ -320,13 +299,11 @@ static json_t *make_config(struct cluster *c, size_t k)
 {
 	autofree char *token = c->token(c, k);
 	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:s}", "run", c->label, "node", (int)k, "nodes",
-		(int)json_array_size(nodes_of(c->plan)), "token", token, "url", c->url, "fingerprint", c->fingerprint);
-	json_t *limits = limits_of(json_array_get(nodes_of(c->plan), k));
-	if (limits)
-		json_object_set_new(config, "limits", limits);
-	static const char *const seconds[] = {"lease", "heartbeat"};
-	for (size_t i = 0; i < countof(seconds); i++)
-		json_object_set(config, seconds[i], json_object_get(c->plan, seconds[i]));
+		(int)plan_nodes(c->plan), "token", token, "url", c->url, "fingerprint", c->fingerprint);
+	struct plan_node node = plan_node(c->plan, k);
+	if (node.cpus > 0 || node.memory > 0)
+		json_object_set_new(config, "limits", limits_of(&node));
+	plan_add_lease(c->plan, config);
 	return config;
 }
 
@@ -350,7 +327,7 @@ static int ssh_up(struct cluster *c, struct error *err)
 	c->state = w;
 	if (!w)
 		return -1;
-	size_t wanted = json_array_size(nodes_of(c->plan));
+	size_t wanted = plan_nodes(c->plan);
 	leave_hosts(w, wanted);
 	for (size_t k = 0; k < wanted; k++)
 		w->hosts[k].listed = true;
@@ -361,7 +338,7 @@ static int ssh_up(struct cluster *c, struct error *err)
 			return error_set(err, ERROR_CANCELLED, "cancelled before the agents were started");
 		tunnel_open(w->tunnels, k, make_config(c, k));
 	}
-	double deadline = json_number_value(json_object_get(c->plan, "deadline"));
+	double deadline = plan_deadline(c->plan);
 	size_t node = w->count;
 	if (!tunnel_wait(w->tunnels, deadline > 0 ? deadline : 60, c->cancelled, &node, err))
 		return 0;

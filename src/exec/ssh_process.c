@@ -1,10 +1,10 @@
 #include "exec/ssh_process.h"
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "job/plan.h"
 
 #include <assert.h>
 #include <poll.h>
@@ -21,24 +21,23 @@ int ssh_process_start(struct ssh_process *s, const json_t *host, const char *scr
 	struct error *err)
 {
 	assert(!strpbrk(script, "'\\!\n"));
-	json_int_t number = json_integer_value(json_object_get(host, "port"));
+	struct plan_host to = plan_host_read(host);
 	autofree char *command = mem_printf("exec /bin/sh -c '%s'", script);
 	autofree char *timeout = mem_printf("ConnectTimeout=%d", connect > 1 ? (int)connect : 1);
-	autofree char *port = mem_printf("%d", (int)number);
+	autofree char *port = mem_printf("%d", to.port);
 	// What the user's configuration may say for people at a terminal is in the way here: forwarded ports, a command
 	// of its own.
 	char *argv[ARGS] = {"ssh", "-T", "-o", "BatchMode=yes", "-o", "ClearAllForwardings=yes", "-o",
 		"RemoteCommand=none", "-o", timeout};
 	size_t n = 10;
-	char *const options[][2] = {{"-p", number ? port : NULL}, {"-l", (char *)json_text(host, "user")},
-		{"-i", (char *)json_text(host, "key")}};
+	char *const options[][2] = {{"-p", to.port ? port : NULL}, {"-l", (char *)to.user}, {"-i", (char *)to.key}};
 	for (size_t i = 0; i < countof(options); i++)
 		if (options[i][1]) {
 			argv[n++] = options[i][0];
 			argv[n++] = options[i][1];
 		}
 	argv[n++] = "--";
-	argv[n++] = (char *)json_text(host, "host");
+	argv[n++] = (char *)to.host;
 	argv[n++] = command;
 	s->said = memfd_create("ssh", MFD_CLOEXEC);
 	struct proc_options how = {.argv = argv, .in = in, .out = out, .err = s->said, .die_with_parent = true};
@@ -86,8 +85,7 @@ int ssh_process_end(struct ssh_process *s, double seconds, char **words)
 
 char *ssh_process_name(const json_t *host)
 {
-	const char *user = json_text(host, "user");
-	autofree char *port = mem_printf(":%d", (int)json_integer_value(json_object_get(host, "port")));
-	return mem_printf(
-		"%s%s%s%s", user ? user : "", user ? "@" : "", json_text(host, "host"), port[1] == '0' ? "" : port);
+	struct plan_host to = plan_host_read(host);
+	autofree char *port = to.port ? mem_printf(":%d", to.port) : NULL;
+	return mem_printf("%s%s%s%s", to.user ? to.user : "", to.user ? "@" : "", to.host, port ? port : "");
 }
