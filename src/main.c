@@ -13,32 +13,32 @@ static const struct command {
 	int (*run)(int argc, char **argv, struct error *err);
 	const char *help;
 } commands[] = {
-	{"run", cmd_run, "run a job: bring a cluster together, launch, collect, leave nothing"},
+	{"run", cmd_run, "run a job on a temporary cluster, then remove the cluster"},
 	{"plan", cmd_plan, "print what a run would do, and do nothing"},
-	{"status", cmd_status, "how a run is doing"},
-	{"logs", cmd_logs, "what the ranks of a run print"},
-	{"report", cmd_report, "what a run was"},
-	{"list", cmd_list, "the runs, newest first"},
-	{"sweep", cmd_sweep, "run a job at many points, to compare them"},
-	{"compare", cmd_compare, "which cluster is faster, cheaper, and whether it differs at all"},
-	{"choose", cmd_choose, "the cluster for a deadline or a budget, and its job file"},
-	{"prices", cmd_prices, "what nodes are taken to cost"},
-	{"export", cmd_export, "a run in one file"},
-	{"rerun", cmd_rerun, "do the run of such a file again, and compare"},
-	{"predict", cmd_predict, "how long a whole run takes, from its first iterations"},
-	{"attach", cmd_attach, "follow a run that goes on"},
+	{"status", cmd_status, "show the state of a run"},
+	{"logs", cmd_logs, "print the output of a run's ranks"},
+	{"report", cmd_report, "show the report of a run"},
+	{"list", cmd_list, "list the runs, newest first"},
+	{"sweep", cmd_sweep, "run a job once for each point of a parameter sweep"},
+	{"compare", cmd_compare, "compare the clusters of a sweep, or runs of one job"},
+	{"choose", cmd_choose, "choose a cluster for a deadline or a budget, write its job file"},
+	{"prices", cmd_prices, "show the price list"},
+	{"export", cmd_export, "pack a run into one file (a capsule)"},
+	{"rerun", cmd_rerun, "repeat the run of a capsule and compare the results"},
+	{"predict", cmd_predict, "predict how long a run takes, from its first iterations"},
+	{"attach", cmd_attach, "follow a run that is in progress"},
 	{"cancel", cmd_cancel, "stop a run"},
-	{"exec", cmd_exec, "run a command inside a live node"},
-	{"up", cmd_up, "bring a cluster up that stays, for any number of jobs"},
-	{"ls", cmd_ls, "the clusters that are up, their nodes and what they have run"},
-	{"hosts", cmd_hosts, "the nodes of such a cluster, as a file for other tools"},
-	{"cp", cmd_cp, "copy files to and from the nodes of such a cluster"},
-	{"scale", cmd_scale, "give such a cluster more nodes or fewer"},
-	{"action", cmd_action, "run the commands its file lists"},
-	{"down", cmd_down, "end such a cluster"},
-	{"reap", cmd_reap, "remove what a killed run left"},
-	{"doctor", cmd_doctor, "what works on this machine and what is missing"},
-	{"agent", cmd_agent, "be a node's agent (for executors)"},
+	{"exec", cmd_exec, "run a command on the nodes of a run or a persistent cluster"},
+	{"up", cmd_up, "start a persistent cluster, or its lost nodes again"},
+	{"ls", cmd_ls, "list the persistent clusters and their nodes"},
+	{"hosts", cmd_hosts, "print the nodes of a persistent cluster as a file for other tools"},
+	{"cp", cmd_cp, "copy files to or from the nodes of a persistent cluster"},
+	{"scale", cmd_scale, "change the number of nodes of a persistent cluster"},
+	{"action", cmd_action, "run an action of a persistent cluster's file"},
+	{"down", cmd_down, "stop a persistent cluster and remove its nodes"},
+	{"reap", cmd_reap, "remove what killed runs have left behind"},
+	{"doctor", cmd_doctor, "check what works on this machine and what is missing"},
+	{"agent", cmd_agent, "run the agent of a node (started by executors)"},
 	{"version", cmd_version, "print the version"},
 };
 
@@ -47,7 +47,7 @@ static void print_help(void)
 	puts("usage: muster COMMAND [ARGUMENT]...\n");
 	for (size_t i = 0; i < countof(commands); i++)
 		printf("  %-8s  %s\n", commands[i].name, commands[i].help);
-	puts("\n`muster COMMAND --help` says more; so does `man muster`.");
+	puts("\n`muster COMMAND --help` and `man muster` describe the commands.");
 }
 
 static const struct command *find_command(const char *name, struct error *err)

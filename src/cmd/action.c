@@ -4,58 +4,39 @@
 #include "cmd/cmd.h"
 #include "cmd/exec_fanout.h"
 #include "cmd/live_target.h"
+#include "cmd/options.h"
 #include "job/placeholder_expand.h"
 #include "run/clusters.h"
 
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-	"usage: muster action NAME ACTION [--set x=VALUE]...\n"
-	"       muster action NAME\n"
-	"\n"
-	"Runs the commands that the cluster file of a cluster that is kept up lists as ACTION, one after the other, "
-	"each on\n"
-	"all nodes at once; what they print is marked by node. It stops at the first that fails. {x} in a command is "
-	"what\n"
-	"--set says; {node}, {nodes}, {addr} and {addr[0]} are known, and {{x}} is {x}. Without ACTION: lists them.\n"
-	"\n"
-	"  -s, --set x=VALUE  what {x} is\n"
-	"  -h, --help         print this text\n";
-
-struct options {
-	const char **sets;
-	size_t nsets;
-	bool help;
+static const struct options_usage usage = {
+	.arguments = "NAME [ACTION]",
+	.least = 1,
+	.most = 2,
+	.about = "Runs an action of a persistent cluster: the commands that its cluster file lists under the name "
+		 "ACTION, one after the other, each on all nodes at once. Output lines are marked with their node. The "
+		 "first command that fails ends the action. Without ACTION: lists the actions.\n\n"
+		 "Placeholders in the commands: {x} is the VALUE of --set x=VALUE; {node}, {nodes}, {addr} and "
+		 "{addr[0]} are the node's number, the number of nodes and addresses; {{x}} is the text {x}.",
 };
 
-static int parse(int argc, char **argv, struct options *o, struct error *err)
+static int check_sets(const struct options_list *sets, struct error *err)
 {
-	static const struct option known[] = {
-		{"set", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {0}};
-	optind = 0;
-	opterr = 0;
-	for (int c; (c = getopt_long(argc, argv, ":s:h", known, NULL)) >= 0;) {
-		if (c == ':' || c == '?')
-			return error_set(err, ERROR_USAGE, "action: %s '%s', expected --set or --help",
-				c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
-		o->help |= c == 'h';
-		if (c == 's' && (!strchr(optarg, '=') || *optarg == '='))
-			return error_set(err, ERROR_USAGE, "action: found --set '%s', expected NAME=VALUE", optarg);
-		if (c == 's')
-			o->sets[o->nsets++] = optarg;
-	}
-	if (!o->help && (argc - optind < 1 || argc - optind > 2))
-		return error_set(err, ERROR_USAGE, "action: expected the name of a cluster and that of an action");
+	for (size_t i = 0; i < sets->count; i++)
+		if (!strchr(sets->items[i], '=') || *sets->items[i] == '=')
+			return error_set(
+				err, ERROR_USAGE, "action: found --set '%s', expected NAME=VALUE", sets->items[i]);
 	return 0;
 }
 
 // --- placeholders ---------------------------------------------------------------
 
 struct placeholders {
-	const struct options *options;
+	const struct options_list *sets;
 	bool *used;          // by number of the --set
 	const json_t *nodes; // of clusters_status
 	size_t node;
@@ -64,13 +45,13 @@ struct placeholders {
 static char *find_set(const struct placeholders *scope, const char *name)
 {
 	size_t len = strlen(name);
-	for (size_t i = scope->options->nsets; i-- > 0;) { // the last one counts
-		const char *set = scope->options->sets[i];
+	for (size_t i = scope->sets->count; i-- > 0;) { // the last one counts
+		const char *set = scope->sets->items[i];
 		if (strncmp(set, name, len) || set[len] != '=')
 			continue;
 		for (size_t k = 0; k <= i; k++)
-			scope->used[k] = scope->used[k] || (str_starts(scope->options->sets[k], name) &&
-								   scope->options->sets[k][len] == '=');
+			scope->used[k] = scope->used[k] ||
+					 (str_starts(scope->sets->items[k], name) && scope->sets->items[k][len] == '=');
 		return mem_strdup(set + len + 1);
 	}
 	return NULL;
@@ -117,11 +98,11 @@ static json_t *make_commands(const json_t *steps, struct placeholders *scope, st
 			}
 		}
 	}
-	for (size_t k = 0; k < scope->options->nsets; k++)
+	for (size_t k = 0; k < scope->sets->count; k++)
 		if (!scope->used[k]) {
 			error_set(err, ERROR_USAGE,
 				"found --set '%s', and no command of the action has that placeholder",
-				scope->options->sets[k]);
+				scope->sets->items[k]);
 			return NULL;
 		}
 	return steal(all);
@@ -165,7 +146,7 @@ static int unknown(const json_t *actions, const char *cluster, const char *wante
 		wanted, known.len ? known.text : "none");
 }
 
-static int act(const struct options *o, const char *cluster, const char *action, struct error *err)
+static int act(const struct options_list *sets, const char *cluster, const char *action, struct error *err)
 {
 	struct live_target t;
 	if (live_target_open_cluster(&t, cluster, err) < 0)
@@ -173,8 +154,8 @@ static int act(const struct options *o, const char *cluster, const char *action,
 	const json_t *actions = json_object_get(t.plan, "actions"),
 		     *steps = action ? json_object_get(actions, action) : NULL;
 	autojson json_t *status = clusters_status(cluster, t.run, err);
-	autofree bool *used = mem_alloc((o->nsets + 1) * sizeof *used);
-	struct placeholders scope = {.options = o, .used = used, .nodes = json_object_get(status, "nodes")};
+	autofree bool *used = mem_alloc((sets->count + 1) * sizeof *used);
+	struct placeholders scope = {.sets = sets, .used = used, .nodes = json_object_get(status, "nodes")};
 	autojson json_t *commands = status && steps ? make_commands(steps, &scope, err) : NULL;
 	int rc = -1;
 	if (!action)
@@ -189,11 +170,14 @@ static int act(const struct options *o, const char *cluster, const char *action,
 
 int cmd_action(int argc, char **argv, struct error *err)
 {
-	autofree const char **sets = mem_alloc((size_t)argc * sizeof *sets);
-	struct options o = {.sets = sets};
-	if (parse(argc, argv, &o, err) < 0)
-		return -1;
-	if (o.help)
-		return fputs(usage, stdout) == EOF;
-	return act(&o, argv[optind], argv[optind + 1], err);
+	struct options_list sets = {0};
+	const struct option_row rows[] = {
+		{"set", 's', "*NAME=VALUE", "value of the placeholder {NAME}", &sets},
+		{0},
+	};
+	int first = options_parse(argc, argv, &usage, rows, err), rc = first;
+	if (first > 0)
+		rc = check_sets(&sets, err) < 0 ? -1 : act(&sets, argv[first], argv[first + 1], err);
+	free(sets.items);
+	return rc;
 }

@@ -3,13 +3,13 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
+#include "cmd/options.h"
 #include "controller/interrupt.h"
 #include "run/run.h"
 #include "tui/follow.h"
 #include "wire/event.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -17,21 +17,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const char usage[] =
-	"usage: muster cancel [RUN] [--now] [--wait] [--runs DIR]\n"
-	"\n"
-	"Stops a run as Ctrl-C would: its ranks are told, its outputs are kept, its nodes are removed; then says how "
-	"it ended.\n"
-	"RUN is an id, the beginning of one, a directory, or 'latest', which is also what is meant without it.\n"
-	"\n"
-	"      --now       stop it at once, without waiting for its ranks to end by themselves\n"
-	"      --wait      wait for the end however long it takes (default: at most 60 seconds)\n"
-	"      --runs DIR  where the runs are (default: $MUSTER_RUNS, else runs)\n"
-	"  -h, --help      print this text\n"
-	"\n"
-	"Exit status: 0 the run is over, 2 it was over before, 3 it could not be stopped.\n";
+static const struct options_usage usage = {
+	.arguments = "[RUN]",
+	.most = 1,
+	.about =
+		"Stops a run (default: the latest) as Ctrl-C would: ends its ranks, fetches the outputs, removes the "
+		"nodes; then prints the outcome.\n\n"
+		"Exit status: 0 the run has ended, 2 it had ended before, 3 it could not be stopped." OPTIONS_ABOUT_RUN,
+};
 
 static const double PATIENCE = 60; // seconds for the run to end
+static const double FOREVER = 1e9; // with --wait
 static const double NOTICE = 1;    // for the controller to notice one signal before it is sent another
 static const double FAREWELL = 10; // to end itself after the run's end
 static const double BLIND = 0.1;   // between readings when nobody tells that something was written
@@ -153,29 +149,21 @@ static int cancel_run(const struct run *run, bool now, double patience, struct e
 
 int cmd_cancel(int argc, char **argv, struct error *err)
 {
-	static const struct option known[] = {{"now", no_argument, NULL, 'n'}, {"wait", no_argument, NULL, 'w'},
-		{"runs", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
-	const char *set = getenv("MUSTER_RUNS"), *runs = set && *set ? set : "runs";
-	bool now = false;
-	double patience = PATIENCE;
-	optind = 0;
-	opterr = 0;
-	for (int c; (c = getopt_long(argc, argv, ":h", known, NULL)) >= 0;) {
-		if (c == 'h')
-			return fputs(usage, stdout) == EOF;
-		if (c == ':' || c == '?')
-			return error_set(err, ERROR_USAGE, "cancel: %s '%s', expected --now, --wait, --runs or --help",
-				c == ':' ? "a value is missing after" : "unknown option", argv[optind - 1]);
-		now |= c == 'n';
-		patience = c == 'w' ? 1e9 : patience;
-		runs = c == 'r' ? optarg : runs;
-	}
-	if (argc - optind > 1)
-		return error_set(err, ERROR_USAGE, "cancel: found %d runs, expected at most one", argc - optind);
-	struct run *run = run_open(runs, argv[optind], err);
+	const char *runs = NULL;
+	bool now = false, wait = false;
+	const struct option_row rows[] = {
+		{"now", 0, NULL, "stop at once, without a grace period for the ranks", &now},
+		{"wait", 0, NULL, "wait without a limit (default: at most 60 seconds)", &wait},
+		OPTIONS_RUNS(&runs),
+		{0},
+	};
+	int first = options_parse(argc, argv, &usage, rows, err);
+	if (first <= 0)
+		return first;
+	struct run *run = run_open(runs, argv[first], err);
 	if (!run)
 		return -1;
-	int rc = cancel_run(run, now, patience, err);
+	int rc = cancel_run(run, now, wait ? FOREVER : PATIENCE, err);
 	run_free(run);
 	return rc;
 }

@@ -234,39 +234,43 @@ static void print(const json_t *tree, const json_t *row, bool by_size, const cha
 			by_size ? "; a smaller cluster was taken for a cheaper one" : "");
 	json_array_foreach (json_object_get(row, "doubts"), i, doubt)
 		printf("  doubt     %s\n", json_string_value(doubt));
-	printf("  job file  %s\n            `muster run` it; then `muster compare %s` shows what came beside what was "
-	       "foretold\n",
+	printf("  job file  %s\n            after `muster run`, `muster compare %s` shows the result next to the "
+	       "prediction\n",
 		written, json_text(tree, "sweep"));
 }
 
+static const struct options_usage usage = {
+	.arguments = "[SWEEP]",
+	.most = 1,
+	.about =
+		"Chooses a cluster from a sweep (default: the latest) and writes the job file for it. Times and costs "
+		"are judged by the upper ends of their intervals. Expects --deadline, --budget or both, or --cheapest, "
+		"or --fastest.",
+};
+
 int cmd_choose(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *deadline = NULL, *budget = NULL, *out = NULL;
+	const char *deadline = NULL, *budget = NULL, *out = NULL;
 	bool as_json = false;
 	struct wish w = {0};
 	struct compare_input_options o = {0};
 	const struct option_row rows[] = {
-		{"deadline", 0, "TIME", "the cheapest that is sure to take no longer, such as 2h", &deadline},
-		{"budget", 0, "COST", "the fastest that is sure to cost no more", &budget},
-		{"cheapest", 0, NULL, "the cheapest", &w.cheapest},
-		{"fastest", 0, NULL, "the fastest", &w.fastest},
-		{"at", 0, "N,N...", "also clusters of so many nodes, from a model of those that were run", &o.at},
-		{"out", 'o', "FILE", "the job file to write (default: NAME-chosen.yaml beside the sweep's)", &out},
-		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)",
-			&o.prices},
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"json", 0, NULL, "print what compare --json has of it, and \"job_file\"", &as_json},
+		{"deadline", 0, "TIME", "the cheapest cluster that meets this deadline, such as 2h", &deadline},
+		{"budget", 0, "COST", "the fastest cluster that stays within this budget, such as 5.00", &budget},
+		{"cheapest", 0, NULL, "the cheapest cluster", &w.cheapest},
+		{"fastest", 0, NULL, "the fastest cluster", &w.fastest},
+		{"at", 0, "N,N...", "consider clusters of these sizes too, predicted by a scaling model", &o.at},
+		{"out", 'o', "FILE", "job file to write (default: NAME-chosen.yaml in the sweep's directory)", &out},
+		OPTIONS_PRICES(&o.prices),
+		OPTIONS_RUNS(&o.runs),
+		{"json", 0, NULL, "print the cluster's row of the comparison and \"job_file\" as JSON", &as_json},
 		{0},
 	};
-	int first = options_parse(argc, argv,
-		"choose [OPTION]... [SWEEP]\nChooses a cluster of a sweep (by default the latest), and writes the job "
-		"file for it.",
-		rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
 	if (read_wish(&w, deadline, budget, err) < 0)
 		return -1;
-	o.runs = options_runs(runs);
 	autojson json_t *tree = compare_input_make(&o, argv + first, argc - first, err);
 	if (!tree)
 		return -1;

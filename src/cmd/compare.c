@@ -19,32 +19,34 @@ static int write_html(const json_t *tree, const char *path, struct error *err)
 	return 0;
 }
 
+static const struct options_usage usage = {
+	.arguments = "[SWEEP | RUN...]",
+	.most = OPTIONS_ANY,
+	.about = "Compares the clusters of a sweep (default: the latest), or runs of one job: time with its 95 % "
+		 "interval, speed-up, efficiency and cost. Clusters that cannot be told apart are reported as equal.",
+};
+
 int cmd_compare(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *html = NULL;
+	const char *html = NULL;
 	bool as_json = false, as_csv = false, as_times = false;
 	struct compare_input_options o = {0};
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"prices", 0, "FILE", "what nodes cost (default: $MUSTER_PRICES, or prices.yaml when it is there)",
-			&o.prices},
-		{"at", 0, "N,N...", "also clusters of so many nodes, from a model of those that were run", &o.at},
-		{"different", 0, NULL, "compare runs although they did different things", &o.different},
+		OPTIONS_RUNS(&o.runs),
+		OPTIONS_PRICES(&o.prices),
+		{"at", 0, "N,N...", "add clusters of these sizes, predicted by a scaling model", &o.at},
+		{"different", 0, NULL, "compare runs of different jobs too", &o.different},
 		{"html", 0, "FILE", "write a page with plots", &html},
 		{"csv", 0, NULL, "print CSV", &as_csv},
-		{"times", 0, NULL, "print one line a cluster, NAME: SECONDS", &as_times},
+		{"times", 0, NULL, "print one line per cluster, NAME: SECONDS", &as_times},
 		{"json", 0, NULL, "print JSON", &as_json},
 		{0},
 	};
-	int first = options_parse(argc, argv,
-		"compare [OPTION]... [SWEEP | RUN...]\nCompares the clusters of a sweep (by default the latest), or "
-		"runs of the same job.",
-		rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
 	if (as_json + as_csv + as_times > 1)
 		return error_set(err, ERROR_USAGE, "compare: expected only one of --json, --csv and --times");
-	o.runs = options_runs(runs);
 	o.chosen = true;
 	autojson json_t *tree = compare_input_make(&o, argv + first, argc - first, err);
 	if (!tree || (html && write_html(tree, html, err) < 0))

@@ -21,13 +21,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char about[] =
-	"cp FROM TO [OPTION]...\n"
-	"Copies a file or a directory to or from the nodes of a cluster that is kept up. One of the two is NAME:PATH "
-	"(all\n"
-	"nodes) or NAME/K:PATH (node K); a PATH that is not absolute is below the directory in which commands run "
-	"there.\n"
-	"From all nodes, what node K has goes to TO/node-K. A local path with a ':' is written ./a:b.";
+static const struct options_usage usage = {
+	.arguments = "FROM TO",
+	.least = 2,
+	.most = 2,
+	.about = "Copies a file or a directory to or from the nodes of a persistent cluster. Either FROM or TO is "
+		 "NAME:PATH (all nodes) or NAME/K:PATH (node K). A relative PATH starts in the directory in which "
+		 "commands run on the node. From all nodes, the copy from node K goes to TO/node-K. Write a local "
+		 "path with a ':' as ./a:b.",
+};
 
 enum { CHUNK = 32 * 1024 };
 static const double redraw = 0.2;
@@ -377,13 +379,10 @@ static int copy(struct copy *c, const char *place, size_t len, struct error *err
 
 int cmd_cp(int argc, char **argv, struct error *err)
 {
-	const struct option_row rows[] = {{0}};
-	int first = options_parse(argc, argv, about, rows, err);
+	static const struct option_row rows[] = {{0}};
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (argc - first != 2)
-		return error_set(err, ERROR_USAGE,
-			"cp: expected what to copy and where to: muster cp FILE NAME:PATH, or NAME/K:PATH FILE");
 	size_t from = remote_part(argv[first]), to = remote_part(argv[first + 1]);
 	if (!from == !to)
 		return error_set(err, ERROR_USAGE,

@@ -34,9 +34,10 @@
 #define DOCKER "docker executor"
 #define LAUNCH "launch modes"
 
-static const char about[] = "doctor [OPTION]...\n"
-			    "Says what works on this machine, what is missing, and what to do about it.\n"
-			    "Exit status: 0 when the local executor works, 3 when it does not.";
+static const struct options_usage usage = {
+	.about = "Checks what works on this machine and what is missing, and says what to do about it.\n\n"
+		 "Exit status: 0 when the local executor works, 3 when it does not.",
+};
 
 enum state {
 	OK,
@@ -355,12 +356,10 @@ static void print_checks(const json_t *checks, bool works)
 int cmd_doctor(int argc, char **argv, struct error *err)
 {
 	bool json = false;
-	const struct option_row rows[] = {{"json", 0, NULL, "print one JSON object", &json}, {0}};
-	int first = options_parse(argc, argv, about, rows, err);
+	const struct option_row rows[] = {{"json", 0, NULL, "print JSON", &json}, {0}};
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (first < argc)
-		return error_set(err, ERROR_USAGE, "doctor: '%s' was not expected, it takes no operand", argv[first]);
 	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent,
 		check_limits, check_files, check_terminal, check_clock, check_ssh, check_engine, check_launch};
 	autojson json_t *checks = json_array();

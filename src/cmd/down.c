@@ -17,9 +17,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const char about[] = "down NAME [OPTION]...\n"
-			    "Ends a cluster that is kept up: jobs on it are cancelled first and bring their outputs, "
-			    "then its nodes are removed.";
+static const struct options_usage usage = {
+	.arguments = "NAME",
+	.least = 1,
+	.most = 1,
+	.about = "Stops a persistent cluster: cancels the jobs that run on it and fetches their outputs, then removes "
+		 "its nodes.",
+};
 
 static const double notice = 1; // for the controller to hear one signal before the next
 
@@ -112,20 +116,16 @@ static int down(const char *name, const struct run *run, bool now, struct error 
 
 int cmd_down(int argc, char **argv, struct error *err)
 {
-	const char *name;
 	bool now = false, quiet = false;
 	const struct option_row rows[] = {
-		{"now", 0, NULL, "at once: jobs on it do not bring their outputs", &now},
-		{"quiet", 'q', NULL, "print problems only", &quiet},
+		{"now", 0, NULL, "at once: do not wait for the jobs' outputs", &now},
+		OPTIONS_QUIET(&quiet),
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	if (!name)
-		return error_set(err, ERROR_USAGE, "down: expected the name of a cluster");
+	const char *name = argv[first];
 	struct run *run = clusters_open(name, err);
 	if (!run)
 		return -1;

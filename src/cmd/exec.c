@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,19 +20,16 @@
 #include <termios.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: muster exec RUN [--node K] -- COMMAND [ARGUMENT]...\n"
-			    "       muster exec CLUSTER [--node K] -- COMMAND [ARGUMENT]...\n"
-			    "\n"
-			    "Runs a command inside a live node of a run (node 0 unless --node says another), in the "
-			    "directory its ranks run\n"
-			    "in; with a terminal when standard input is one. Ends with the command's exit status.\n"
-			    "On a cluster that is kept up it runs on all nodes at once unless --node says one: without "
-			    "input, what they print\n"
-			    "is marked by node, and the highest exit status counts.\n"
-			    "\n"
-			    "  -n, --node K    the node\n"
-			    "      --runs DIR  where runs are kept (default $MUSTER_RUNS or ./runs)\n"
-			    "  -h, --help      print this text\n";
+static const struct options_usage usage = {
+	.arguments = "RUN|CLUSTER",
+	.least = 1,
+	.most = 1,
+	.command = "COMMAND [ARGUMENT]...",
+	.about = "Runs a command on a node of a run that is in progress (default: node 0), in the working directory of "
+		 "its ranks, with a terminal if standard input is one. Exits with the command's exit status.\n\n"
+		 "On a persistent cluster, without --node: runs the command on all nodes at once, without input; marks "
+		 "output lines with their node and exits with the highest exit status." OPTIONS_ABOUT_RUN,
+};
 
 enum { NOT_YET = -2 };
 
@@ -250,69 +246,34 @@ static json_t *make_argv(int argc, char **argv)
 	return list;
 }
 
-struct options {
-	const char *run, *runs, *node;
-	int command; // index of its first word
-	bool help;
-};
-
-// RUN may stand before, between or after the options; the command begins behind "--", or is what follows RUN and the
-// options.
-static int parse(int argc, char **argv, struct options *o, struct error *err)
+static int run_command(const char *node, const struct live_target *t, const json_t *argv, struct error *err)
 {
-	static const struct option known[] = {{"node", required_argument, NULL, 'n'},
-		{"runs", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
-	optind = 1;
-	opterr = 0;
-	for (;;) {
-		int c = getopt_long(argc, argv, "+:n:h", known, NULL);
-		if (c == 'n')
-			o->node = optarg;
-		else if (c == 'r')
-			o->runs = optarg;
-		else if (c == 'h')
-			o->help = true;
-		else if (c >= 0)
-			return error_set(err, ERROR_USAGE, "exec: wrong option '%s', expected --node, --runs or --help",
-				argv[optind - 1]);
-		else if (!o->run && optind < argc && strcmp(argv[optind - 1], "--") != 0)
-			o->run = argv[optind++];
-		else
-			break;
-	}
-	o->command = optind;
-	if (!o->help && (!o->run || optind >= argc))
-		return error_set(
-			err, ERROR_USAGE, "exec: expected a run and a command: muster exec RUN [--node K] -- COMMAND");
-	return 0;
-}
-
-static int run_command(const struct options *o, const struct live_target *t, const json_t *argv, struct error *err)
-{
-	if (t->cluster && !o->node)
+	if (t->cluster && !node)
 		return exec_fanout_all(t->control, t->nodes, argv, err);
 	struct session s = {.err = err, .in = -1, .argv = argv};
-	if (o->node && live_target_node(t, o->node, &s.node, err) < 0)
+	if (node && live_target_node(t, node, &s.node, err) < 0)
 		return -1;
 	return converse(&s, t->control);
 }
 
 int cmd_exec(int argc, char **argv, struct error *err)
 {
-	struct options o = {.runs = options_runs(NULL)};
-	if (parse(argc, argv, &o, err) < 0)
-		return -1;
-	if (o.help) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	autojson json_t *words = make_argv(argc - o.command, argv + o.command);
+	const char *runs = NULL, *node = NULL;
+	const struct option_row rows[] = {
+		{"node", 'n', "K", "the node's number", &node},
+		OPTIONS_RUNS(&runs),
+		{0},
+	};
+	int first = options_parse(argc, argv, &usage, rows, err);
+	if (first <= 0)
+		return first;
+	autojson json_t *words = make_argv(argc - first - 1, argv + first + 1);
 	if (!words)
-		return error_set(err, ERROR_USAGE, "exec: the command is no UTF-8 text");
+		return error_set(err, ERROR_USAGE, "exec: the command is not UTF-8 text");
 	struct live_target t;
-	if (live_target_open(&t, o.runs, o.run, err) < 0)
+	if (live_target_open(&t, runs, argv[first], err) < 0)
 		return -1;
-	int status = run_command(&o, &t, words, err);
+	int status = run_command(node, &t, words, err);
 	live_target_close(&t);
 	return status;
 }

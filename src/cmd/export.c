@@ -5,23 +5,26 @@
 
 #include <stdio.h>
 
+static const struct options_usage usage = {
+	.arguments = "[RUN]",
+	.most = 1,
+	.about = "Packs a run that has ended (default: the latest) into one file, a capsule: job file, plan, checksums "
+		 "of the inputs, versions, description of the machines, logs, metrics and outputs. `muster rerun` "
+		 "repeats the run." OPTIONS_ABOUT_RUN,
+};
+
 int cmd_export(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *out = NULL, *name;
+	const char *runs = NULL, *out = NULL;
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"out", 'o', "FILE", "the file to write (default: ID.capsule.tar)", &out},
+		OPTIONS_RUNS(&runs),
+		{"out", 'o', "FILE", "file to write (default: ID.capsule.tar)", &out},
 		{0},
 	};
-	int first = options_parse(argc, argv,
-		"export [OPTION]... [RUN]\nPacks a run (by default the latest) into one file: job, plan, sums of its "
-		"inputs, versions, machines, everything it said and left.",
-		rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	struct run *run = run_open(options_runs(runs), name, err);
+	struct run *run = run_open(runs, argv[first], err);
 	if (!run)
 		return -1;
 	autofree char *path = out ? mem_strdup(out) : mem_printf("%s.capsule.tar", run->id);

@@ -9,8 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char about[] = "hosts NAME [OPTION]...\n"
-			    "Prints the nodes of a cluster that is kept up, for tools that want a file of them.";
+static const struct options_usage usage = {
+	.arguments = "NAME",
+	.least = 1,
+	.most = 1,
+	.about = "Prints the nodes of a persistent cluster as a file for other tools.\n\n"
+		 "Formats: machinefile (one address per line, for mpirun), hosts (as /etc/hosts), ansible (an INI "
+		 "inventory).",
+};
 
 static void print_machine(const json_t *node, const char *cluster)
 {
@@ -57,7 +63,7 @@ static const struct format *find_format(const char *name, struct error *err)
 			return &formats[i];
 		str_printf(&list, "%s%s", i ? ", " : "", formats[i].name);
 	}
-	error_set(err, ERROR_USAGE, "hosts: found the format '%s', expected one of: %s", name, list.text);
+	error_set(err, ERROR_USAGE, "hosts: found --format '%s', expected one of %s", name, list.text);
 	return NULL;
 }
 
@@ -78,20 +84,15 @@ static int print(const struct format *format, const char *name, const json_t *st
 
 int cmd_hosts(int argc, char **argv, struct error *err)
 {
-	const char *name, *wanted = "machinefile";
+	const char *wanted = "machinefile";
 	const struct option_row rows[] = {
-		{"format", 'f', "FORMAT",
-			"machinefile (addresses, the default), hosts (as /etc/hosts) or ansible (an INI inventory)",
-			&wanted},
+		{"format", 'f', "FORMAT", "machinefile, hosts or ansible (default: machinefile)", &wanted},
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	if (!name)
-		return error_set(err, ERROR_USAGE, "hosts: expected the name of a cluster");
+	const char *name = argv[first];
 	const struct format *format = find_format(wanted, err);
 	struct run *run = format ? clusters_open(name, err) : NULL;
 	autojson json_t *status = run ? clusters_status(name, run, err) : NULL;

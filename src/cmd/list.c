@@ -61,33 +61,34 @@ static void print_table(const json_t *briefs)
 	fputs(out.len ? out.text : "", stdout);
 }
 
+static const struct options_usage usage = {
+	.about = "Lists the runs, newest first. (`muster ls` lists persistent clusters.)",
+};
+
 int cmd_list(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *count = NULL, *operand;
+	const char *runs = NULL, *count = NULL;
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"number", 'n', "N", "only the N newest", &count},
-		{"json", 0, NULL, "print one JSON array", &as_json},
+		OPTIONS_RUNS(&runs),
+		{"number", 'n', "N", "list only the N newest runs", &count},
+		{"json", 0, NULL, "print a JSON array", &as_json},
 		{0},
 	};
-	int first = options_parse(argc, argv, "list [OPTION]...\nLists the runs, the newest first.", rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &operand, err) < 0)
-		return -1;
-	if (operand)
-		return error_set(err, ERROR_USAGE, "list: found '%s', expected no operand", operand);
 	size_t most = SIZE_MAX;
 	if (count) {
 		char *end;
 		errno = 0;
 		long long n = strtoll(count, &end, 10);
 		if (errno || end == count || *end || n < 1)
-			return error_set(err, ERROR_USAGE, "list: -n '%s', expected a number of 1 or more", count);
+			return error_set(
+				err, ERROR_USAGE, "list: found --number '%s', expected a number of 1 or more", count);
 		most = (size_t)n;
 	}
-	autojson json_t *briefs = read_runs(options_runs(runs), most);
+	autojson json_t *briefs = read_runs(runs, most);
 	if (as_json) {
 		autofree char *text = json_dumps(briefs, JSON_INDENT(2) | JSON_REAL_PRECISION(16));
 		puts(text);

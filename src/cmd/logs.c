@@ -238,31 +238,31 @@ static int prepare(struct logs *l, const char *ranks, const char *since, struct 
 	return since ? logs_since_parse(since, clock_wall(), &l->since, err) : 0;
 }
 
+static const struct options_usage usage = {
+	.arguments = "[RUN]",
+	.most = 1,
+	.about = "Prints the output of a run's ranks (default: the latest run). With several ranks, each line begins "
+		 "with 'RANK| '." OPTIONS_ABOUT_RUN,
+};
+
 int cmd_logs(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *name, *ranks = NULL, *since = NULL;
+	const char *runs = NULL, *ranks = NULL, *since = NULL;
 	bool follow = false;
 	struct logs l = {0};
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"follow", 'f', NULL, "go on until the run ends; exit as it did", &follow},
-		{"rank", 0, "LIST", "only of these ranks: 0,2,4-7", &ranks},
-		{"since", 0, "WHEN",
-			"only what came in the last 10s, or since 14:30 or 2026-01-31T14:30:00; to the second", &since},
-		{"events", 0, NULL, "the event log instead of what ranks printed", &l.events},
-		{"metrics", 0, NULL, "metrics and samples instead of what ranks printed", &l.metrics},
+		OPTIONS_RUNS(&runs),
+		{"follow", 'f', NULL, "continue until the run ends; exit with its exit status", &follow},
+		{"rank", 0, "LIST", "only these ranks: 0,2,4-7", &ranks},
+		{"since", 0, "WHEN", "only output since then: 10s (ago), 14:30 or 2026-01-31T14:30:00", &since},
+		{"events", 0, NULL, "print the event log instead of output", &l.events},
+		{"metrics", 0, NULL, "print metrics and samples instead of output", &l.metrics},
 		{0},
 	};
-	int first = options_parse(argc, argv,
-		"logs [OPTION]... [RUN]\nPrints what the ranks of a run printed, by default of the latest; lines of "
-		"several ranks begin "
-		"with 'RANK| '.",
-		rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	struct run *run = run_open(options_runs(runs), name, err);
+	struct run *run = run_open(runs, argv[first], err);
 	if (!run)
 		return -1;
 	l.run = run;

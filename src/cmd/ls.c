@@ -13,9 +13,12 @@
 #include <string.h>
 #include <time.h>
 
-static const char about[] =
-	"ls [OPTION]... [NAME]\n"
-	"Lists the clusters that are kept up, with their nodes and what they have run. (`muster list` lists runs.)";
+static const struct options_usage usage = {
+	.arguments = "[NAME]",
+	.most = 1,
+	.about = "Lists the persistent clusters, or one of them, with their nodes and their jobs. (`muster list` lists "
+		 "runs.)",
+};
 
 static json_t *read_one(const char *name, struct error *err)
 {
@@ -146,23 +149,21 @@ static void print(const json_t *all)
 		print_nodes(c, &out);
 		print_hint(c, &out);
 	}
-	fputs(json_array_size(all) ? out.text : "no clusters are kept up; `muster up FILE` makes one\n", stdout);
+	fputs(json_array_size(all) ? out.text : "there are no persistent clusters; `muster up FILE` starts one\n",
+		stdout);
 }
 
 int cmd_ls(int argc, char **argv, struct error *err)
 {
-	const char *name;
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"json", 0, NULL, "print one JSON array", &as_json},
+		{"json", 0, NULL, "print a JSON array", &as_json},
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	autojson json_t *all = read_all(name, err);
+	autojson json_t *all = read_all(argv[first], err);
 	if (!all)
 		return -1;
 	if (!as_json) {

@@ -16,8 +16,8 @@ static void test_refused(void **state)
 		char *argv[6];
 		const char *why;
 	} cases[] = {
-		{{"plan"}, "plan: found 0 job files, expected one"},
-		{{"plan", "a.yaml", "b.yaml"}, "plan: found 2 job files, expected one"},
+		{{"plan"}, "plan: missing argument, expected `muster plan JOB`"},
+		{{"plan", "a.yaml", "b.yaml"}, "plan: unexpected argument 'b.yaml', expected `muster plan JOB`"},
 		{{"plan", "a.yaml", "--set"}, "plan: '--set' needs a value"},
 		{{"plan", "--sites", "a.yaml"}, "plan: unknown option '--sites'"},
 		{{"plan", "/nonexistent/a.yaml"}, "/nonexistent/a.yaml"},

@@ -171,38 +171,40 @@ static int number(const char *name, const char *text, double *value, struct erro
 	*value = strtod(text, &end);
 	if (end != text && !*end && *value >= 1 && *value <= 1e15)
 		return 0;
-	return error_set(err, ERROR_USAGE, "predict: --%s '%s', expected a number of 1 or more", name, text);
+	return error_set(err, ERROR_USAGE, "predict: found --%s '%s', expected a number of 1 or more", name, text);
 }
+
+static const struct options_usage usage = {
+	.arguments = "LOG|RUN...",
+	.least = 1,
+	.most = OPTIONS_ANY,
+	.about = "Predicts how long a whole run takes, from the times of its first iterations: in a log file of any "
+		 "program, or in a run.\n\n"
+		 "RE is a regular expression with the named groups done (or one group), total, epoch, epochs, at (a "
+		 "time stamp) and seconds (the time of the iteration).",
+};
 
 int cmd_predict(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *total = NULL, *first = NULL;
+	const char *total = NULL, *first = NULL;
 	bool as_json = false;
 	struct wish wish = {0};
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"pattern", 'p', "RE",
-			"the line of an iteration: groups done, total, epoch, epochs, at (time), seconds (it took)",
-			&wish.pattern},
-		{"total", 't', "N", "iterations of the whole run, where the lines do not say", &total},
-		{"first", 'f', "N", "look only at the first N iterations, and compare with the rest where it is there",
+		OPTIONS_RUNS(&wish.runs),
+		{"pattern", 'p', "RE", "pattern of the lines that report an iteration", &wish.pattern},
+		{"total", 't', "N", "iterations of the whole run, if the lines do not contain it", &total},
+		{"first", 'f', "N", "use only the first N iterations, and compare with the actual time if known",
 			&first},
-		{"json", 0, NULL, "print one JSON array", &as_json},
+		{"json", 0, NULL, "print a JSON array", &as_json},
 		{0},
 	};
-	int at_operand = options_parse(argc, argv,
-		"predict [OPTION]... LOG|RUN...\nSays how long the whole run takes, from the first iterations in a log "
-		"of any program, or in a run.",
-		rows, err);
-	if (at_operand <= 0)
-		return at_operand;
+	int at = options_parse(argc, argv, &usage, rows, err);
+	if (at <= 0)
+		return at;
 	if (number("total", total, &wish.total, err) < 0 || number("first", first, &wish.first, err) < 0)
 		return -1;
-	if (at_operand == argc)
-		return error_set(err, ERROR_USAGE, "predict: expected a log file or a run");
-	wish.runs = options_runs(runs);
 	autojson json_t *results = json_array();
-	for (int i = at_operand; i < argc; i++) {
+	for (int i = at; i < argc; i++) {
 		json_t *result = predict(&wish, argv[i], err);
 		if (!result)
 			return -1;

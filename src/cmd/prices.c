@@ -16,8 +16,8 @@ static void print_table(const json_t *prices)
 	struct text_table g = {.heads = heads};
 	autostr struct str out = {0};
 	const char *currency = json_text(prices, "currency"), *as_of = json_text(prices, "as_of");
-	printf("prices of %s, in %s, %s\n\n", json_text(prices, "file"),
-		currency ? currency : "a currency it does not name", as_of ? as_of : "of a day it does not name");
+	printf("price list %s, in %s, as of %s\n\n", json_text(prices, "file"),
+		currency ? currency : "an unnamed currency", as_of ? as_of : "an unnamed day");
 	size_t i;
 	const json_t *p;
 	json_array_foreach (json_object_get(prices, "prices"), i, p) {
@@ -38,23 +38,22 @@ static void print_table(const json_t *prices)
 	fputs(out.text ? out.text : "", stdout);
 }
 
+static const struct options_usage usage = {
+	.about = "Shows the price list: what nodes cost, in which currency, and as of which day.",
+};
+
 int cmd_prices(int argc, char **argv, struct error *err)
 {
-	const char *file = NULL, *operand;
+	const char *file = NULL;
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"prices", 0, "FILE", "the file (default: $MUSTER_PRICES, or prices.yaml when it is there)", &file},
+		OPTIONS_PRICES(&file),
 		{"json", 0, NULL, "print JSON", &as_json},
 		{0},
 	};
-	int first = options_parse(argc, argv,
-		"prices [OPTION]...\nShows what nodes are taken to cost, and from when that is.", rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &operand, err) < 0)
-		return -1;
-	if (operand)
-		return error_set(err, ERROR_USAGE, "prices: found '%s', expected no operand", operand);
 	struct error why = {0};
 	autojson json_t *prices = prices_find(file, &why);
 	if (why.code) {
@@ -63,7 +62,8 @@ int cmd_prices(int argc, char **argv, struct error *err)
 	}
 	if (!prices)
 		return error_set(err, ERROR_USAGE,
-			"there are no prices: no --prices, no $MUSTER_PRICES, no prices.yaml here; costs are left out");
+			"there is no price list: no --prices, no $MUSTER_PRICES and no prices.yaml in this directory; "
+			"reports leave costs out");
 	autofree char *text = as_json ? json_dumps(prices, JSON_INDENT(2)) : NULL;
 	if (text)
 		puts(text);

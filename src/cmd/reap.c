@@ -27,14 +27,15 @@
 #define YOUNG 10      // seconds a run may be without a controller before it counts as lost
 #define PATIENCE 10.0 // seconds for a killed controller to be gone
 
-static const char about[] =
-	"reap [OPTION]... [RUN]...\n"
-	"Removes what runs have left whose controller is gone: processes, control groups, directories, containers;\n"
-	"and closes their records with the outcome 'lost'. Without RUN: what any run has left.\n"
-	"A cluster that is kept up and whose controller is gone (`muster up NAME` brings it back) is left alone until "
-	"the\n"
-	"lease of its nodes is over, unless --clusters is given, or its id as RUN.\n"
-	"Exit status: 0 nothing is left, 3 something could not be removed.";
+static const struct options_usage usage = {
+	.arguments = "[RUN]...",
+	.most = OPTIONS_ANY,
+	.about = "Removes what runs without a controller have left behind: processes, control groups, directories, "
+		 "containers; and closes their records with the outcome 'lost'. Without RUN: for all runs.\n\n"
+		 "A persistent cluster whose controller is gone (`muster up NAME` brings it back) is left alone until "
+		 "the lease of its nodes expires, unless --clusters is given or its id is RUN.\n\n"
+		 "Exit status: 0 nothing is left, 3 something could not be removed.",
+};
 
 struct reap {
 	const char *runs;
@@ -403,20 +404,18 @@ static void print_json(const struct reap *r)
 int cmd_reap(int argc, char **argv, struct error *err)
 {
 	struct reap r = {0};
-	const char *runs = NULL;
 	const struct option_row rows[] = {
-		{"dry-run", 'n', NULL, "only say what would be removed", &r.dry},
-		{"force", 0, NULL, "also a RUN that is still going: its controller is killed first", &r.force},
-		{"clusters", 0, NULL, "also clusters whose controller is gone and whose lease is not over",
-			&r.clusters},
-		{"json", 0, NULL, "print one JSON object", &r.json},
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
+		{"dry-run", 'n', NULL, "print what would be removed, and remove nothing", &r.dry},
+		{"force", 0, NULL, "also runs in progress that are named as RUN: kill their controllers first",
+			&r.force},
+		{"clusters", 0, NULL, "also clusters without a controller whose lease has not expired", &r.clusters},
+		{"json", 0, NULL, "print JSON", &r.json},
+		OPTIONS_RUNS(&r.runs),
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	r.runs = options_runs(runs);
 	r.gone = json_array();
 	r.stays = json_array();
 	int rc = first < argc ? reap_named(&r, argc - first, argv + first, err) : reap_all(&r, err);

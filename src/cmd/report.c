@@ -49,26 +49,30 @@ static int print_text(const struct run *run, const char *json_path, const char *
 	return 0;
 }
 
+static const struct options_usage usage = {
+	.arguments = "[RUN]",
+	.most = 1,
+	.about = "Shows the report of a run (default: the latest). The page is report.html in the run's "
+		 "directory." OPTIONS_ABOUT_RUN,
+};
+
 int cmd_report(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *name;
+	const char *runs = NULL;
 	bool as_json = false, as_html = false, as_text = false;
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"text", 0, NULL, "print the report as text and where the page is (this is the default)", &as_text},
+		OPTIONS_RUNS(&runs),
+		{"text", 0, NULL, "print the report as text and the path of the page (the default)", &as_text},
 		{"json", 0, NULL, "print report.json", &as_json},
 		{"html", 0, NULL, "print report.html", &as_html},
 		{0},
 	};
-	int first =
-		options_parse(argc, argv, "report [OPTION]... [RUN]\nReports a run, by default the latest.", rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
 	if (as_json + as_html + as_text > 1)
 		return error_set(err, ERROR_USAGE, "report: expected only one of --text, --json and --html");
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	struct run *run = run_open(options_runs(runs), name, err);
+	struct run *run = run_open(runs, argv[first], err);
 	if (!run)
 		return -1;
 	autofree char *json_path = run_path(run, "report.json"), *html_path = run_path(run, "report.html");

@@ -102,32 +102,34 @@ static int do_again(const struct run *then, const json_t *before, const char *ru
 	return status;
 }
 
+static const struct options_usage usage = {
+	.arguments = "CAPSULE",
+	.least = 1,
+	.most = 1,
+	.about = "Repeats the run of a capsule (a file that `muster export` wrote), exactly as its plan says, and "
+		 "compares: outcome, times, inputs, version, machines.",
+};
+
 int cmd_rerun(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *name;
+	const char *runs = NULL;
 	bool quiet = false;
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the new run is kept (default: $MUSTER_RUNS, or runs)", &runs},
-		{"quiet", 'q', NULL, "print problems and the comparison only", &quiet},
+		OPTIONS_RUNS(&runs),
+		{"quiet", 'q', NULL, "print only problems and the comparison", &quiet},
 		{0},
 	};
-	int first = options_parse(argc, argv,
-		"rerun [OPTION]... CAPSULE\nDoes the run of a capsule again, exactly as its plan says, and compares.",
-		rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	if (!name)
-		return error_set(err, ERROR_USAGE, "rerun: expected a capsule, as `muster export` writes it");
 	const char *tmp = getenv("TMPDIR");
 	autofree char *dir = mem_printf("%s/muster-rerun-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (!mkdtemp(dir))
 		return error_errno(err, "cannot make a temporary directory");
-	autojson json_t *before = bundle_open(name, dir, err);
+	autojson json_t *before = bundle_open(argv[first], dir, err);
 	autofree char *below = before ? fs_join(dir, json_text(before, "id")) : NULL;
 	struct run *then = below ? run_open(dir, below, err) : NULL;
-	int status = then ? do_again(then, before, options_runs(runs), quiet, err) : -1;
+	int status = then ? do_again(then, before, runs, quiet, err) : -1;
 	run_free(then);
 	fs_remove(dir, NULL);
 	return status;

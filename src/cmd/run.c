@@ -21,13 +21,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char about[] =
-	"run JOB [OPTION]...\n"
-	"Brings the job's cluster together, runs the job on it, collects what it leaves under runs/ID and leaves\n"
-	"nothing else behind. Ctrl-C stops it gently, a second Ctrl-C at once.\n"
-	"\n"
-	"Exit status: 0 the job succeeded, 1 it failed, 2 the command line or the job file is wrong,\n"
-	"3 muster or the executor failed, 130 cancelled.";
+static const struct options_usage usage = {
+	.arguments = "JOB",
+	.least = 1,
+	.most = 1,
+	.about = "Runs a job: starts its cluster, runs the job on it, stores output, metrics and results below "
+		 "runs/ID, and removes the cluster. Ctrl-C stops the run; a second Ctrl-C stops it at once.\n\n"
+		 "Exit status: 0 the job succeeded, 1 it failed, 2 the command line or the job file is wrong, "
+		 "3 muster or the executor failed, 130 the run was cancelled.",
+};
 
 enum { JOB_MAX = 1 << 20 };
 
@@ -41,36 +43,27 @@ struct options {
 static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
 	const struct option_row rows[] = {
-		{"set", 's', "*PATH=VALUE",
-			"override a key of the job file: run.env.X=1, cluster.nodes=4, inputs[0].from=a.tar", &o->sets},
-		{"detach", 'd', NULL, "print the run's id and return; the run goes on (muster attach, logs -f, cancel)",
+		OPTIONS_SET(&o->sets),
+		{"detach", 'd', NULL, "print the run's id and return; the run continues (see attach, logs, cancel)",
 			&o->detach},
-		{"on", 0, "CLUSTER",
-			"on a cluster that `muster up` keeps, all of its nodes unless the job says how many", &o->on},
-		{"share", 0, NULL, "with --on: also while other jobs are on it", &o->share},
+		{"on", 0, "CLUSTER", "run on this persistent cluster (default: on all of its nodes)", &o->on},
+		{"share", 0, NULL, "with --on: also while other jobs run there", &o->share},
 		{"preflight-only", 0, NULL,
-			"bring the nodes up, check every pair of them, print the matrix, run nothing",
+			"only check that every pair of nodes can connect, print the matrix, and remove the nodes",
 			&o->preflight_only},
-		{"runs", 0, "DIR", "where runs are kept (default: $MUSTER_RUNS, or runs)", &o->runs},
-		{"site", 0, "FILE", "defaults of this site: deadline, heartbeat, lease, grace", &o->site},
-		{"prices", 0, "FILE",
-			"what nodes cost, for a budget (default: $MUSTER_PRICES, or prices.yaml when it is there)",
-			&o->prices},
-		{"json", 'j', NULL, "print the run's events, one JSON object a line, and nothing else", &o->json},
-		{"quiet", 'q', NULL, "print problems and the end only", &o->quiet},
+		OPTIONS_RUNS(&o->runs),
+		OPTIONS_SITE(&o->site),
+		OPTIONS_PRICES(&o->prices),
+		{"json", 'j', NULL, "print only the events, one JSON object per line", &o->json},
+		{"quiet", 'q', NULL, "print only problems and the end", &o->quiet},
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
 	if (o->share && !o->on)
-		return error_set(err, ERROR_USAGE, "run: --share goes with --on CLUSTER");
-	if (first + 1 != argc)
-		return error_set(err, ERROR_USAGE,
-			first == argc ? "run: expected a job file" : "run: expected one job file, found '%s' too",
-			argv[argc - 1]);
+		return error_set(err, ERROR_USAGE, "run: found --share without --on CLUSTER, expected both");
 	o->job = argv[first];
-	o->runs = options_runs(o->runs);
 	return 1;
 }
 

@@ -7,10 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char about[] = "scale NAME NODES [OPTION]...\n"
-			    "Gives a cluster that is kept up so many nodes: more like its last one, or the last ones "
-			    "go. Nodes that are lost are\n"
-			    "made again. Refused while a job is on nodes that would go.";
+static const struct options_usage usage = {
+	.arguments = "NAME NODES",
+	.least = 2,
+	.most = 2,
+	.about = "Changes the number of nodes of a persistent cluster: adds nodes like its last one, or removes the "
+		 "last ones. Starts lost nodes again. Refuses to remove nodes on which a job runs.",
+};
 
 enum { NODES_MAX = 10000 };
 
@@ -32,15 +35,12 @@ int cmd_scale(int argc, char **argv, struct error *err)
 {
 	bool quiet = false;
 	const struct option_row rows[] = {
-		{"quiet", 'q', NULL, "print problems only", &quiet},
+		OPTIONS_QUIET(&quiet),
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (argc - first != 2)
-		return error_set(
-			err, ERROR_USAGE, "scale: expected the name of a cluster and how many nodes it is to have");
 	char *end;
 	long nodes = strtol(argv[first + 1], &end, 10);
 	if (*end || end == argv[first + 1] || nodes < 1 || nodes > NODES_MAX)

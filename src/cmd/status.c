@@ -5,22 +5,25 @@
 
 #include <stdbool.h>
 
+static const struct options_usage usage = {
+	.arguments = "[RUN]",
+	.most = 1,
+	.about = "Shows the state of a run (default: the latest)." OPTIONS_ABOUT_RUN,
+};
+
 int cmd_status(int argc, char **argv, struct error *err)
 {
-	const char *runs = NULL, *name;
+	const char *runs = NULL;
 	bool as_json = false;
 	const struct option_row rows[] = {
-		{"runs", 0, "DIR", "where the runs are (default: $MUSTER_RUNS, or runs)", &runs},
-		{"json", 0, NULL, "print one JSON object", &as_json},
+		OPTIONS_RUNS(&runs),
+		{"json", 0, NULL, "print JSON", &as_json},
 		{0},
 	};
-	int first = options_parse(
-		argc, argv, "status [OPTION]... [RUN]\nSays how a run stands, by default the latest.", rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &name, err) < 0)
-		return -1;
-	struct run *run = run_open(options_runs(runs), name, err);
+	struct run *run = run_open(runs, argv[first], err);
 	if (!run)
 		return -1;
 	autojson json_t *summary = report_summary(run, err);

@@ -24,13 +24,16 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char about[] = "sweep JOB [OPTION]...\n"
-			    "Runs the job once for each point of its `sweep`, in a shuffled order, each as a run of "
-			    "its own, and compares them. The same command\n"
-			    "goes on with a sweep that was interrupted: what is done is not done again.\n"
-			    "\n"
-			    "Exit status: 0 all points ended well, 1 some failed, 2 the command line or the job file "
-			    "is wrong, 130 interrupted.";
+static const struct options_usage usage = {
+	.arguments = "JOB",
+	.least = 1,
+	.most = 1,
+	.about = "Runs a job once for each point of its parameter sweep, in random order, each as a run of its own, "
+		 "and compares the clusters. Repeat the command to resume an interrupted sweep: points that are done "
+		 "are not run again.\n\n"
+		 "Exit status: 0 all runs succeeded, 1 some failed, 2 the command line or the job file is wrong, "
+		 "130 interrupted.",
+};
 
 enum { JOB_MAX = 1 << 20, ASK_FROM = 100 };
 
@@ -46,25 +49,18 @@ struct options {
 static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
 	const struct option_row rows[] = {
-		{"set", 's', "*PATH=VALUE", "override a key of the job file, for all points", &o->sets},
-		{"dry-run", 0, NULL, "print the points and do nothing", &o->dry_run},
-		{"yes", 'y', NULL, "do not ask when there are more than 100 runs to make", &o->yes},
-		{"prices", 0, "FILE",
-			"what nodes cost, for this sweep (default: $MUSTER_PRICES, or prices.yaml when it is there)",
-			&o->prices},
-		{"runs", 0, "DIR", "where runs are kept (default: $MUSTER_RUNS, or runs)", &o->runs},
-		{"site", 0, "FILE", "defaults of this site", &o->site},
+		OPTIONS_SET(&o->sets),
+		{"dry-run", 0, NULL, "print the points, and run nothing", &o->dry_run},
+		{"yes", 'y', NULL, "do not ask for confirmation of more than 100 runs", &o->yes},
+		OPTIONS_PRICES(&o->prices),
+		OPTIONS_RUNS(&o->runs),
+		OPTIONS_SITE(&o->site),
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (first + 1 != argc)
-		return error_set(err, ERROR_USAGE,
-			first == argc ? "sweep: expected a job file" : "sweep: expected one job file, found '%s' too",
-			argv[argc - 1]);
 	o->job = argv[first];
-	o->runs = options_runs(o->runs);
 	return 1;
 }
 

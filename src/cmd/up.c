@@ -17,12 +17,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char about[] =
-	"up FILE|NAME [OPTION]...\n"
-	"Brings the cluster of a cluster file up and leaves it up, for `muster run JOB --on NAME`, exec, cp and "
-	"action, until\n"
-	"`muster down NAME`. Of a cluster that is up, by its name: brings back what it has lost, its controller too.\n"
-	"What ends with .yaml or .yml or has a '/' is a file.";
+static const struct options_usage usage = {
+	.arguments = "FILE|NAME",
+	.least = 1,
+	.most = 1,
+	.about = "Starts a persistent cluster from a cluster file. It stays up for `muster run JOB --on NAME`, exec, "
+		 "cp and action until `muster down NAME`.\n\n"
+		 "With the NAME of a cluster: starts its lost nodes again, and its controller if that is gone. An "
+		 "argument that ends with .yaml or .yml or contains a '/' is a file.",
+};
 
 static bool is_file(const char *text)
 {
@@ -113,22 +116,17 @@ static int up_again(const char *name, bool quiet, struct error *err)
 
 int cmd_up(int argc, char **argv, struct error *err)
 {
-	const char *what;
 	struct wish w = {0};
 	const struct option_row rows[] = {
-		{"name", 'n', "NAME", "what it is called (default: what the file says, or the name of the file)",
-			&w.name},
+		{"name", 'n', "NAME", "name of the cluster (default: `name` in the file, or the file's name)", &w.name},
 		{"site", 0, "FILE", "defaults of this site: deadline, heartbeat, grace", &w.site},
-		{"quiet", 'q', NULL, "print problems only", &w.quiet},
+		OPTIONS_QUIET(&w.quiet),
 		{0},
 	};
-	int first = options_parse(argc, argv, about, rows, err);
+	int first = options_parse(argc, argv, &usage, rows, err);
 	if (first <= 0)
 		return first;
-	if (options_operand(argc, argv, first, &what, err) < 0)
-		return -1;
-	if (!what)
-		return error_set(err, ERROR_USAGE, "up: expected a cluster file, or the name of a cluster");
+	const char *what = argv[first];
 	if (!is_file(what))
 		return up_again(what, w.quiet, err);
 	w.file = what;

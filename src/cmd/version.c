@@ -1,17 +1,18 @@
 #include "cmd/cmd.h"
+#include "cmd/options.h"
 
+#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
+
+static const struct options_usage usage = {.about = "Prints the version."};
 
 int cmd_version(int argc, char **argv, struct error *err)
 {
-	if (argc > 1 && strcmp(argv[1], "--json") == 0)
-		puts("{\"version\": \"" MUSTER_VERSION "\"}");
-	else if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0))
-		puts("usage: muster version [--json]\n\nPrints the version.");
-	else if (argc > 1)
-		return error_set(err, ERROR_USAGE, "version: unknown option '%s', expected --json or --help", argv[1]);
-	else
-		puts("muster " MUSTER_VERSION);
+	bool as_json = false;
+	const struct option_row rows[] = {{"json", 0, NULL, "print JSON", &as_json}, {0}};
+	int first = options_parse(argc, argv, &usage, rows, err);
+	if (first <= 0)
+		return first;
+	puts(as_json ? "{\"version\": \"" MUSTER_VERSION "\"}" : "muster " MUSTER_VERSION);
 	return 0;
 }

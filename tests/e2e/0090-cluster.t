@@ -11,7 +11,7 @@ agent() { pid_in "$MUSTER_NODES_DIR/$(basename "$(cluster_dir)")/node-$1/agent.j
 ls_says() { "$MUSTER" ls lab | grep -qE -- "$1"; }
 
 muster ls
-like "no cluster" "$out" "no clusters are kept up"
+like "no cluster" "$out" "there are no persistent clusters"
 muster exec lab -- true
 status_is "a run or cluster that is not there" 2
 muster up lab.yaml

@@ -47,7 +47,7 @@ muster compare --html page.html --at 6
 like "as a page" "$(cat page.html)" '<h1>turns</h1>.*Time of the whole run.*Speed-up.*<svg.*Time and cost.*cluster.nodes=6'
 unlike "that runs no script" "$(cat page.html)" '<script>|<script src'
 muster prices
-like "prices" "$out" 'in USD, 2026-11-01.*local +any +36'
+like "prices" "$out" 'in USD, as of 2026-11-01.*local +any +36'
 
 # Which one is the fastest or the cheapest may depend on how busy the machine was.
 best() { json_value compare.json "min(e['rows'][:3], key=lambda r: $1)['name']"; }
