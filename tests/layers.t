@@ -133,6 +133,10 @@ check "nothing is left to do" "$(
 		--include=meson.build --include=Makefile 2>/dev/null
 )"
 
+check "volatile is for signal handlers: threads share atomic variables" "$(
+	git ls-files '*.c' '*.h' | grep -v '_test\.c$' | xargs grep -nE '\bvolatile\b' | grep -v 'volatile sig_atomic_t'
+)"
+
 check "the sources are as clang-format makes them" "$(
 	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>&1 | grep 'error:'
 )"

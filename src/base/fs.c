@@ -166,7 +166,7 @@ int fs_remove(const char *path, struct error *err)
 	return remove_at(&(struct removal){0}, AT_FDCWD, path, 0, err);
 }
 
-static int copy_bytes(int in, int out, const char *from, const char *to, size_t *bytes, struct error *err)
+static int copy_bytes(int in, int out, const char *from, const char *to, atomic_size_t *bytes, struct error *err)
 {
 	for (;;) {
 		ssize_t n = copy_file_range(in, NULL, out, NULL, 1 << 24, 0);
@@ -191,7 +191,7 @@ static int copy_bytes(int in, int out, const char *from, const char *to, size_t 
 	return 0;
 }
 
-static int copy_file(const char *from, const char *to, mode_t mode, size_t *bytes, struct error *err)
+static int copy_file(const char *from, const char *to, mode_t mode, atomic_size_t *bytes, struct error *err)
 {
 	autoclose int in = open(from, O_RDONLY | O_CLOEXEC);
 	if (in < 0)
@@ -207,7 +207,7 @@ static int copy_file(const char *from, const char *to, mode_t mode, size_t *byte
 	return 0;
 }
 
-static int copy_dir(const char *from, const char *to, size_t *bytes, struct error *err)
+static int copy_dir(const char *from, const char *to, atomic_size_t *bytes, struct error *err)
 {
 	DIR *dir = opendir(from);
 	if (!dir)
@@ -226,9 +226,9 @@ static int copy_dir(const char *from, const char *to, size_t *bytes, struct erro
 	return failed;
 }
 
-int fs_copy(const char *from, const char *to, size_t *bytes, struct error *err)
+int fs_copy(const char *from, const char *to, atomic_size_t *bytes, struct error *err)
 {
-	size_t ignored = 0;
+	atomic_size_t ignored = 0;
 	if (!bytes)
 		bytes = &ignored;
 	struct stat st;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -27,8 +28,8 @@ int fs_mkdirs(const char *path, mode_t mode, struct error *err); // with parents
 int fs_remove(const char *path, struct error *err);
 
 // Copies a file or a directory tree (contents, modes, symbolic links as links). to must not exist; its parent must.
-// *bytes is added to.
-int fs_copy(const char *from, const char *to, size_t *bytes, struct error *err);
+// *bytes is added to as they are copied: another thread may read it. It may be NULL.
+int fs_copy(const char *from, const char *to, atomic_size_t *bytes, struct error *err);
 
 // "a/b/../c" and "/x" and "" are not: relative, no "..", no empty path. Paths from outside are checked with this and
 // then opened with fs_open_beneath, which also refuses symbolic links that lead out of dirfd. Returns a descriptor or

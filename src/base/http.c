@@ -55,7 +55,7 @@ struct http_stream {
 	int fd;
 	struct crypto_tls *tls; // NULL: none
 	double idle;
-	const volatile int *cancelled; // NULL: never
+	const atomic_bool *cancelled; // NULL: never
 	char bytes[CHUNK];
 	size_t at, end;
 };

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,10 +39,10 @@ struct http_request {
 	const char *type;          // of the body; NULL: there is none
 	const void *body;
 	size_t len;
-	int file;                      // a descriptor whose bytes are the body; 0: it is body
-	double idle;                   // seconds without a byte after which it fails; 0 is 30
-	const volatile int *cancelled; // non-zero: it fails soon with ERROR_CANCELLED; may be NULL
-	bool upgrade;                  // the connection is wanted for bytes of another kind
+	int file;                     // a descriptor whose bytes are the body; 0: it is body
+	double idle;                  // seconds without a byte after which it fails; 0 is 30
+	const atomic_bool *cancelled; // non-zero: it fails soon with ERROR_CANCELLED; may be NULL
+	bool upgrade;                 // the connection is wanted for bytes of another kind
 	// Takes the body of an answer that says yes, in pieces; -1 and err ends it. NULL: it is added to the text.
 	int (*on_body)(const char *bytes, size_t len, void *data, struct error *err);
 	void *data;

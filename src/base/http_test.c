@@ -470,7 +470,7 @@ static void a_service_is_asked(void **state)
 	assert_string_equal(err.text, "more than was wanted");
 	fclose(file);
 
-	volatile int cancelled = 1;
+	atomic_bool cancelled = true;
 	struct http_request mute = {.method = "GET", .path = "/mute", .cancelled = &cancelled};
 	assert_int_equal(http_call(&service, &mute, &text, NULL, &err), -1);
 	assert_int_equal(err.code, ERROR_CANCELLED);
@@ -502,7 +502,7 @@ static void a_service_that_does_not_read_is_given_up(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
 	assert_int_equal(listen(fd, 16), 0);
 	autofree char *body = mem_alloc(BIG);
-	volatile int cancelled = 0;
+	atomic_bool cancelled = false;
 	struct http_service service = {.socket = a.sun_path};
 	struct http_request post = {.method = "POST",
 		.path = "/x",
@@ -515,7 +515,7 @@ static void a_service_that_does_not_read_is_given_up(void **state)
 	struct error err = {0};
 	assert_int_equal(http_call(&service, &post, &text, NULL, &err), -1);
 	assert_string_equal(err.text, "nothing has come for 0.3 s"); // it may have said why before it stopped reading
-	cancelled = 1;
+	cancelled = true;
 	assert_int_equal(http_call(&service, &post, &text, NULL, &err), -1);
 	assert_int_equal(err.code, ERROR_CANCELLED);
 	close(fd);

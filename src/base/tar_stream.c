@@ -127,7 +127,7 @@ static int add_children(struct tar_stream *p, const char *dir, const struct stat
 }
 
 // The list is its own queue: the children of each directory in it are added at its end.
-static int look(struct tar_stream *p, const struct stat *skip, const volatile int *cancelled, struct error *err)
+static int look(struct tar_stream *p, const struct stat *skip, const atomic_bool *cancelled, struct error *err)
 {
 	if (add_children(p, "", skip, err) < 0)
 		return -1;
@@ -141,7 +141,7 @@ static int look(struct tar_stream *p, const struct stat *skip, const volatile in
 	return 0;
 }
 
-struct tar_stream *tar_stream_new(const char *path, const char *skip, const volatile int *cancelled, struct error *err)
+struct tar_stream *tar_stream_new(const char *path, const char *skip, const atomic_bool *cancelled, struct error *err)
 {
 	struct stat st, skipped = {0};
 	struct tar_stream *p = mem_alloc(sizeof *p);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@ struct tar_stream;
 // Looks at path, and for a directory at everything below it: names, modes, symbolic links as links; directories get the
 // mode 0755. skip (may be NULL) is a directory below it that is left out. It may take long: another thread may set
 // *cancelled. NULL and err when something cannot be read or is neither a file, a directory nor a symbolic link.
-struct tar_stream *tar_stream_new(const char *path, const char *skip, const volatile int *cancelled, struct error *err);
+struct tar_stream *tar_stream_new(const char *path, const char *skip, const atomic_bool *cancelled, struct error *err);
 void tar_stream_free(struct tar_stream *parcel); // no reader may be left; takes NULL
 
 uint64_t tar_stream_size(const struct tar_stream *parcel);   // bytes to read

@@ -161,7 +161,7 @@ static void what_cannot_be_sent_is_refused(void **state)
 	assert_null(tar_stream_new(tree, NULL, NULL, &err));
 	assert_non_null(strstr(err.text, "pipe' is neither"));
 	assert_null(tar_stream_new(pipe, NULL, NULL, &err));
-	volatile int cancelled = 1;
+	atomic_bool cancelled = true;
 	assert_null(tar_stream_new(tree, NULL, &cancelled, &err));
 }
 

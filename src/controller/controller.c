@@ -23,7 +23,7 @@
 static void cancel(struct lifecycle *c, const char *signal, const char *said, const char *why)
 {
 	c->cancels++;
-	c->cancelled = 1;
+	c->cancelled = true;
 	lifecycle_record(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", said));
 	if (c->state == STATE_HOLDING)
 		lifecycle_set_outcome(c, "ok", 0, NULL); // it was to go down one day

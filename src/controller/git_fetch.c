@@ -46,7 +46,7 @@ static char **make_env(void)
 }
 
 // Reads until the end; ends the process group when it is cancelled. What comes beyond a limit is thrown away.
-static void listen_to(int fd, pid_t pid, const volatile int *cancelled, struct str *said)
+static void listen_to(int fd, pid_t pid, const atomic_bool *cancelled, struct str *said)
 {
 	char buf[4096];
 	for (;;) {
@@ -65,7 +65,7 @@ static void listen_to(int fd, pid_t pid, const volatile int *cancelled, struct s
 
 // Runs git; what it said, on whichever output, is in said. Its status; -1 and err when it could not be run.
 static int git(
-	const char *const *words, const char *dir, const volatile int *cancelled, struct str *said, struct error *err)
+	const char *const *words, const char *dir, const atomic_bool *cancelled, struct str *said, struct error *err)
 {
 	// Housekeeping would go on in the background.
 	char *argv[24] = {
@@ -126,7 +126,7 @@ static bool is_commit(const char *ref)
 	return (len == 40 || len == 64) && strspn(ref, "0123456789abcdef") == len;
 }
 
-static int run(const char *from, const char *url, const char *ref, const char *dir, const volatile int *cancelled,
+static int run(const char *from, const char *url, const char *ref, const char *dir, const atomic_bool *cancelled,
 	struct str *said, struct error *err)
 {
 	const char *const init[] = {"init", "-q", NULL};
@@ -146,7 +146,7 @@ static int run(const char *from, const char *url, const char *ref, const char *d
 	return rc > 0 ? fail(from, said, err) : rc;
 }
 
-int git_fetch_run(const char *from, const char *dir, const volatile int *cancelled, char commit[GIT_FETCH_COMMIT],
+int git_fetch_run(const char *from, const char *dir, const atomic_bool *cancelled, char commit[GIT_FETCH_COMMIT],
 	struct error *err)
 {
 	autofree char *url = mem_strdup(from + strlen("git+"));

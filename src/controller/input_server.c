@@ -9,6 +9,7 @@
 #include "wire/event.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ struct item {
 	char commit[GIT_FETCH_COMMIT];
 	double began;
 	pthread_t thread;
-	volatile bool through;
+	atomic_bool through;
 };
 
 // A node: what it wants now.
@@ -49,7 +50,7 @@ struct input_server {
 	size_t ncustomers;
 	int signal; // an eventfd the threads write to
 	struct loop_watch *watch;
-	volatile int cancelled;
+	atomic_bool cancelled;
 	bool stopped;
 };
 
@@ -287,7 +288,7 @@ void input_server_stop(struct input_server *s)
 	if (!s || s->stopped)
 		return;
 	s->stopped = true;
-	s->cancelled = 1;
+	s->cancelled = true;
 	bool fetched = false;
 	for (size_t i = 0; i < s->nitems; i++) {
 		if (s->items[i].state == LOOKING)

@@ -119,7 +119,7 @@ static void act_hold(struct lifecycle *c)
 
 static void act_drain(struct lifecycle *c)
 {
-	c->cancelled = 1;
+	c->cancelled = true;
 	persistent_cluster_drain(c->persistent);
 }
 
@@ -202,7 +202,7 @@ static void act_stop(struct lifecycle *c)
 	loop_timer_cancel(c->spend);
 	loop_timer_cancel(c->deadline);
 	loop_timer_cancel(c->timeout);
-	c->cancelled = 1;
+	c->cancelled = true;
 	for (size_t i = 0; i < c->membership.nnodes; i++)
 		lifecycle_send_bye(c, i);
 	lifecycle_wait_for_nodes(c);
@@ -235,7 +235,7 @@ static void act_down(struct lifecycle *c)
 	if (c->down_wanted)
 		return;
 	c->down_wanted = true;
-	c->cancelled = 1;
+	c->cancelled = true;
 	loop_timer_cancel(c->silence);
 	autojson json_t *msg = mem_json("{s:s, s:b}", "msg", "bye", "now", 1);
 	server_send_all(c->server, msg);

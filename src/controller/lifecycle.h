@@ -18,6 +18,7 @@
 #include "wire/conn.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -33,7 +34,7 @@ struct lifecycle {
 	struct worker_thread *worker;
 	struct event_queue *event_queue; // what the executor says
 	struct cluster cluster;
-	volatile int cancelled; // seen by the executor's thread
+	atomic_bool cancelled; // seen by the executor's thread
 	char *secret, *nonce, *machine;
 	enum state state;
 	size_t attempt;

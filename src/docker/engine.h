@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct engine;
@@ -30,7 +31,7 @@ struct engine_ask {
 	const json_t *body; // NULL: none
 	int file;           // a descriptor of a tar archive to send instead; 0: none
 	double idle;        // seconds without a byte after which it fails; 0: as long as a quick answer may take
-	const volatile int *cancelled; // may be NULL
+	const atomic_bool *cancelled; // may be NULL
 	int (*on_line)(const json_t *line, void *data,
 		struct error *err); // for answers that tell how far they are; -1 and err ends it
 	void *data;

@@ -7,12 +7,13 @@
 #include "docker/engine.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 // How far it is is told as events: {"type": "image", "name", "step"}, and at the end {"type": "image", "name",
 // "seconds", "ok": true}.
 struct image_work {
 	struct engine *engine;
-	const volatile int *cancelled;
+	const atomic_bool *cancelled;
 	void (*say)(void *data, json_t *event); // takes the event; may be NULL
 	void (*hear)(void *data,
 		const char *line); // gets every line of a build, and then the error has none of them; may be NULL

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -428,7 +429,7 @@ static struct live_view *live_new(const struct cluster *c, struct error *err)
 
 // Until done says so; false when the time is over or *cancelled. Called and returns with the lock held.
 static bool wait_until(
-	struct live_view *l, bool (*done)(const struct live_view *l), double seconds, const volatile int *cancelled)
+	struct live_view *l, bool (*done)(const struct live_view *l), double seconds, const atomic_bool *cancelled)
 {
 	double end = clock_mono() + seconds;
 	while (!done(l) && clock_mono() < end && !(cancelled && *cancelled)) {

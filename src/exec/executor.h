@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 // What an executor works on. Everything it makes carries the label (the run's id).
 struct cluster {
@@ -17,7 +18,7 @@ struct cluster {
 	char *(*token)(const struct cluster *c, size_t node); // the secret that proves node K; owned by the caller
 	void *token_data;
 	void *state; // the executor's own, between up and down of one process; NULL in one that never called up
-	const volatile int *cancelled; // non-zero: up should give up soon
+	const atomic_bool *cancelled; // non-zero: up should give up soon
 	// Takes an event for the record, from any thread: "image" (how far it is), "lost" (a node that cannot come
 	// back), "warn". NULL: nobody listens.
 	void (*say)(const struct cluster *c, json_t *event);

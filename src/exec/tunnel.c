@@ -526,7 +526,7 @@ static size_t find_unready(const struct tunnels *t)
 }
 
 // Checks once; 0: all are ready, 1: not yet.
-static int look(struct tunnels *t, double end, const volatile int *cancelled, size_t *node, struct error *err)
+static int look(struct tunnels *t, double end, const atomic_bool *cancelled, size_t *node, struct error *err)
 {
 	*node = find_unready(t);
 	if (*node == t->options.count)
@@ -546,7 +546,7 @@ static int look(struct tunnels *t, double end, const volatile int *cancelled, si
 	return error_set(err, ERROR_CANCELLED, "cancelled while the agents were started");
 }
 
-int tunnel_wait(struct tunnels *t, double seconds, const volatile int *cancelled, size_t *node, struct error *err)
+int tunnel_wait(struct tunnels *t, double seconds, const atomic_bool *cancelled, size_t *node, struct error *err)
 {
 	double end = clock_mono() + seconds;
 	pthread_mutex_lock(&t->lock);

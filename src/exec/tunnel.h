@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -61,7 +62,7 @@ bool tunnel_close(struct tunnels *t, size_t node, double seconds);
 // Waits until every tunnel that is wanted has found its agent. -1 and err (which names no node; *node is it) when one
 // is closed for good, when the seconds are over, or when *cancelled (may be NULL) becomes non-zero. *node is the count
 // where it is no node's fault.
-int tunnel_wait(struct tunnels *t, double seconds, const volatile int *cancelled, size_t *node, struct error *err);
+int tunnel_wait(struct tunnels *t, double seconds, const atomic_bool *cancelled, size_t *node, struct error *err);
 
 // Waits up to so many seconds for the agents to end their lines, closes what is still open, ends the thread and frees.
 // Takes NULL.

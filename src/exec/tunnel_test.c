@@ -340,7 +340,7 @@ static void no_more_at_once_than_asked(void **state)
 	int first = far_of(w, 0, 1);
 	far_of(w, 1, 1);
 	size_t node = 0;
-	volatile int cancelled = 1;
+	atomic_bool cancelled = true;
 	struct error err = {0};
 	assert_int_equal(tunnel_wait(w->t, 0.05, NULL, &node, &err), -1);
 	assert_non_null(strstr(err.text, "no agent in time"));

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,11 +29,11 @@ struct input {
 	bool http, live, unpack;
 	long index; // its number when it is asked for, or -1
 	int wire, out;
-	uint64_t left; // bytes that are still to come
-	char *fresh;   // where it is made before it is at its place
-	size_t bytes, total;
-	char sum[CRYPTO_HEX];  // "" for a directory
-	char tree[CRYPTO_HEX]; // of a directory
+	uint64_t left;              // bytes that are still to come
+	char *fresh;                // where it is made before it is at its place
+	atomic_size_t bytes, total; // the teller looks at them
+	char sum[CRYPTO_HEX];       // "" for a directory
+	char tree[CRYPTO_HEX];      // of a directory
 };
 
 // Tells how far an input is. A thread, because what is told of is busy in one call of fs_copy or archives_unpack.
@@ -52,8 +53,7 @@ char *stage_path(const json_t *input)
 
 static void tell(const struct teller *t)
 {
-	size_t bytes = __atomic_load_n(&t->input->bytes, __ATOMIC_RELAXED),
-	       total = __atomic_load_n(&t->input->total, __ATOMIC_RELAXED);
+	size_t bytes = t->input->bytes, total = t->input->total;
 	autojson json_t *event = event_make(
 		"input", "s:s, s:s, s:I", "name", t->input->name, "from", t->input->from, "done", (json_int_t)bytes);
 	if (total)
@@ -87,15 +87,15 @@ static void teller_stop(struct teller *t)
 static void on_http(uint64_t bytes, uint64_t total, void *data)
 {
 	struct input *in = data;
-	__atomic_store_n(&in->bytes, bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&in->total, total, __ATOMIC_RELAXED);
+	in->bytes = bytes;
+	in->total = total;
 }
 
 static void on_unpack(uint64_t bytes, void *data)
 {
 	struct input *in = data;
-	__atomic_store_n(&in->bytes, bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&in->total, 0, __ATOMIC_RELAXED);
+	in->bytes = bytes;
+	in->total = 0;
 }
 
 // --- one input ------------------------------------------------------------------
@@ -121,7 +121,7 @@ static ssize_t receive(void *buf, size_t size, void *data)
 			continue;
 		if (n > 0) {
 			in->left -= (uint64_t)n;
-			__atomic_add_fetch(&in->bytes, (size_t)n, __ATOMIC_RELAXED);
+			in->bytes += (size_t)n;
 		}
 		if (n == 0 && in->left)
 			errno = ECONNRESET;
@@ -141,7 +141,7 @@ static int receive_head(struct input *in, struct stage_head *head, struct error 
 			return error_errno(err, "'%s' does not come", in->from);
 	in->left = head->size;
 	in->bytes = 0;
-	__atomic_store_n(&in->total, head->size, __ATOMIC_RELAXED);
+	in->total = head->size;
 	return 0;
 }
 

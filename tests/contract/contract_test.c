@@ -14,6 +14,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ static const struct kind *kind;    // of this row
 struct fixture {
 	char *dir, *url, *nodes, *label;
 	struct cluster c;
-	volatile int cancelled;
+	atomic_bool cancelled;
 	size_t stop_at; // the node whose token stops up, and how
 	int stop_how;   // 0 not, 1 cancel, 9 kill this process
 };
@@ -56,7 +57,7 @@ static char *token(const struct cluster *c, size_t node)
 	if (f->stop_how && node == f->stop_at) {
 		if (f->stop_how == 9)
 			raise(SIGKILL);
-		f->cancelled = 1;
+		f->cancelled = true;
 	}
 	return mem_printf("%064zx", node);
 }

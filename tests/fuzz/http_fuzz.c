@@ -109,7 +109,7 @@ static void call(struct http_request *request, size_t size)
 static void run(uint8_t what, size_t size)
 {
 	static char body[BODY];
-	volatile int cancelled = 0;
+	atomic_bool cancelled = false;
 	size_t pieces = 0;
 	struct http_request r = {.method = "GET", .path = "/x"};
 	struct http_request post = {.method = "POST", .path = "/x", .type = "text/plain", .body = body, .len = BODY};
