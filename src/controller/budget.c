@@ -2,28 +2,23 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "job/prices.h"
 
 #include <math.h>
 
 enum { TURNS_LEAST = 10 }; // before their spread is believed
 
-static double wish(const json_t *plan, const char *name)
+// The least that the whole run is expected to take. One that is to stop before takes less: nobody knows.
+static double least_time(const json_t *plan)
 {
-	const json_t *value = json_object_get(json_object_get(plan, "budget"), name);
-	return json_is_number(value) ? json_number_value(value) : INFINITY;
-}
-
-// Of the whole run; one that is to stop before takes less.
-static double foretold(const json_t *plan, const char *name)
-{
-	const json_t *value = json_object_get(json_object_get(plan, "expected"), name);
-	return json_is_number(value) && !json_object_get(plan, "stop") ? json_number_value(value) : NAN;
+	struct plan_expected expected = plan_expected(plan);
+	return plan_has_stop(plan) ? NAN : isnan(expected.low) ? expected.time : expected.low;
 }
 
 static int check_cost(const json_t *plan, double most, double least, struct error *err)
 {
-	const json_t *prices = json_object_get(plan, "prices");
+	const json_t *prices = plan_prices(plan);
 	double begun = prices_cost(prices, plan, 1, 1), whole = prices_cost(prices, plan, least, 0);
 	if (isnan(begun))
 		return error_set(err, ERROR_USAGE,
@@ -42,21 +37,21 @@ static int check_cost(const json_t *plan, double most, double least, struct erro
 
 int budget_check(const json_t *plan, struct error *err)
 {
-	double time = wish(plan, "max_time"), most = wish(plan, "max_cost");
-	double least = isnan(foretold(plan, "low")) ? foretold(plan, "time") : foretold(plan, "low");
-	if (least > time) {
-		autofree char *has = str_seconds(time), *needs = str_seconds(least);
+	struct plan_budget budget = plan_budget(plan);
+	double least = least_time(plan);
+	if (least > budget.max_time) {
+		autofree char *has = str_seconds(budget.max_time), *needs = str_seconds(least);
 		return error_set(err, ERROR_USAGE,
 			"budget.max_time is %s, but the run is expected to take at least %s (expected.low)", has,
 			needs);
 	}
-	return isinf(most) ? 0 : check_cost(plan, most, least, err);
+	return isinf(budget.max_cost) ? 0 : check_cost(plan, budget.max_cost, least, err);
 }
 
 // Costs grow in steps; the last moment before one that is too much is found by halving.
 static double affordable(const json_t *plan, double most, double cores)
 {
-	const json_t *prices = json_object_get(plan, "prices");
+	const json_t *prices = plan_prices(plan);
 	double low = 0, high = 1;
 	while (high < 1e9 && prices_cost(prices, plan, high, cores) <= most)
 		high *= 2;
@@ -74,17 +69,18 @@ static double affordable(const json_t *plan, double most, double cores)
 
 double budget_end(const json_t *plan, double cores)
 {
-	double time = wish(plan, "max_time"), most = wish(plan, "max_cost");
-	return isinf(most) ? time : fmin(time, affordable(plan, most, cores));
+	struct plan_budget budget = plan_budget(plan);
+	return isinf(budget.max_cost) ? budget.max_time
+				      : fmin(budget.max_time, affordable(plan, budget.max_cost, cores));
 }
 
 // How long it may take, and why no longer.
 char *budget_text(const json_t *plan, double cores)
 {
+	struct plan_budget budget = plan_budget(plan);
 	double end = budget_end(plan, cores);
-	autofree char *time = str_seconds(end), *most = prices_text(wish(plan, "max_cost"));
-	return end < wish(plan, "max_time") ? mem_printf("%s, which is what %s pays for", time, most)
-					    : mem_strdup(time);
+	autofree char *time = str_seconds(end), *most = prices_text(budget.max_cost);
+	return end < budget.max_time ? mem_printf("%s, which is what %s pays for", time, most) : mem_strdup(time);
 }
 
 char *budget_judge(const json_t *plan, const struct estimate_input *seen, double gone, double cores)

@@ -12,7 +12,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -21,7 +20,7 @@ enum item_state { UNSEEN, LOOKING, READY, FAILED };
 // An input. While LOOKING its parcel, its error and its commit are the thread's.
 struct item {
 	struct input_server *input_server;
-	const json_t *input;
+	struct plan_input input;
 	enum item_state state;
 	struct tar_stream *parcel;
 	struct error err;
@@ -43,7 +42,7 @@ struct input_server {
 	const struct input_server_ops *ops;
 	void *data;
 	const char *dir, *skip;
-	json_t *inputs;
+	json_t *plan;
 	struct item *items;
 	size_t nitems;
 	struct customer *customers;
@@ -54,11 +53,6 @@ struct input_server {
 	bool stopped;
 };
 
-static const char *text(const struct item *item, const char *name)
-{
-	return json_string_value(json_object_get(item->input, name));
-}
-
 static size_t index_of(const struct item *item)
 {
 	return (size_t)(item - item->input_server->items);
@@ -66,7 +60,7 @@ static size_t index_of(const struct item *item)
 
 static bool is_git(const struct item *item)
 {
-	return strcmp(text(item, "kind"), "git") == 0;
+	return item->input.kind == PLAN_INPUT_GIT;
 }
 
 static char *fetch_dir(const struct input_server *s, const struct item *item)
@@ -81,7 +75,7 @@ static int fetch(struct item *item, const char *dir)
 	struct input_server *s = item->input_server;
 	if (fs_mkdirs(dir, 0700, &item->err) < 0)
 		return -1;
-	return git_fetch_run(text(item, "from"), dir, &s->cancelled, item->commit, &item->err);
+	return git_fetch_run(item->input.from, dir, &s->cancelled, item->commit, &item->err);
 }
 
 static void *look(void *data)
@@ -90,7 +84,7 @@ static void *look(void *data)
 	struct input_server *s = item->input_server;
 	autofree char *dir = is_git(item) ? fetch_dir(s, item) : NULL;
 	if (!dir || fetch(item, dir) == 0)
-		item->parcel = tar_stream_new(dir ? dir : text(item, "from"), s->skip, &s->cancelled, &item->err);
+		item->parcel = tar_stream_new(dir ? dir : item->input.from, s->skip, &s->cancelled, &item->err);
 	item->through = true;
 	eventfd_write(s->signal, 1);
 	return NULL;
@@ -137,10 +131,9 @@ static void say_fetched(struct item *item)
 	bool ok = item->state == READY;
 	if (is_git(item))
 		item->input_server->ops->on_fetched(
-			event_make("input", "s:O, s:s, s:f, s:s?, s:b, s:s?", "name",
-				json_object_get(item->input, "name"), "from", text(item, "from"), "seconds",
-				clock_mono() - item->began, "commit", *item->commit ? item->commit : NULL, "ok", ok,
-				"why", ok ? NULL : item->err.text),
+			event_make("input", "s:s, s:s, s:f, s:s?, s:b, s:s?", "name", item->input.name, "from",
+				item->input.from, "seconds", clock_mono() - item->began, "commit",
+				*item->commit ? item->commit : NULL, "ok", ok, "why", ok ? NULL : item->err.text),
 			item->input_server->data);
 }
 
@@ -187,8 +180,8 @@ static struct item *find(struct input_server *s, const json_t *msg)
 	json_int_t i = json_is_integer(number) ? json_integer_value(number) : -1;
 	if (i < 0 || (size_t)i >= s->nitems)
 		return NULL;
-	const char *kind = text(&s->items[i], "kind");
-	return kind && (strcmp(kind, "path") == 0 || strcmp(kind, "git") == 0) ? &s->items[i] : NULL;
+	enum plan_input_kind kind = s->items[i].input.kind;
+	return kind == PLAN_INPUT_PATH || kind == PLAN_INPUT_GIT ? &s->items[i] : NULL;
 }
 
 static uint64_t number(const json_t *msg, const char *name)
@@ -267,18 +260,14 @@ struct input_server *input_server_new(struct loop *loop, const json_t *plan, con
 		return NULL;
 	}
 	struct input_server *s = mem_alloc(sizeof *s);
-	*s = (struct input_server){.ops = ops,
-		.data = data,
-		.dir = dir,
-		.skip = skip,
-		.signal = fd,
-		.inputs = json_deep_copy(json_object_get(plan, "inputs"))};
+	*s = (struct input_server){
+		.ops = ops, .data = data, .dir = dir, .skip = skip, .signal = fd, .plan = json_incref((json_t *)plan)};
 	s->ncustomers = plan_nodes(plan);
 	s->customers = mem_alloc(s->ncustomers * sizeof *s->customers);
-	s->nitems = json_array_size(s->inputs);
+	s->nitems = plan_inputs(plan);
 	s->items = mem_alloc(s->nitems * sizeof *s->items);
 	for (size_t i = 0; i < s->nitems; i++)
-		s->items[i] = (struct item){.input_server = s, .input = json_array_get(s->inputs, i)};
+		s->items[i] = (struct item){.input_server = s, .input = plan_input(plan, i)};
 	s->watch = loop_watch(loop, fd, on_through, s);
 	return s;
 }
@@ -309,7 +298,7 @@ void input_server_free(struct input_server *s)
 		return;
 	for (size_t i = 0; i < s->nitems; i++)
 		tar_stream_free(s->items[i].parcel);
-	json_decref(s->inputs);
+	json_decref(s->plan);
 	free(s->items);
 	free(s->customers);
 	free(s);

@@ -354,8 +354,7 @@ static void on_deadline(void *data)
 		loop_timer_set(c->deadline, look_again);
 		return;
 	}
-	const json_t *node = json_array_get(json_object_get(c->plan, "nodes"), first);
-	const char *host = json_string_value(json_object_get(json_object_get(node, "host"), "host"));
+	const char *host = plan_node(c->plan, first).host.host;
 	autofree char *why =
 		mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s", missing,
 			c->membership.nnodes, plan_deadline(c->plan), first, host ? " on host " : "", host ? host : "");
@@ -441,7 +440,7 @@ void lifecycle_init(struct lifecycle *c)
 	membership_init(&c->membership, c->plan);
 	c->away_since = mem_alloc(c->membership.nnodes * sizeof *c->away_since);
 	c->unmatched = json_object();
-	if (json_object_get(c->plan, "stop") || json_object_get(c->plan, "budget"))
+	if (plan_has_stop(c->plan) || plan_has_budget(c->plan))
 		c->iterations = iterations_new();
 }
 

@@ -1,6 +1,7 @@
 #include "controller/membership.h"
 
 #include "base/mem.h"
+#include "job/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,18 +43,15 @@ static void count_all(struct membership *r)
 void membership_init(struct membership *r, const json_t *plan)
 {
 	*r = (struct membership){.fences = json_object(), .met = json_array(), .not_there = json_object()};
-	r->nnodes = json_array_size(json_object_get(plan, "nodes"));
+	r->nnodes = plan_nodes(plan);
 	r->nodes = mem_alloc(r->nnodes * sizeof *r->nodes);
-	const json_t *ranks = json_object_get(plan, "ranks");
-	r->nranks = json_array_size(ranks);
+	r->nranks = plan_ranks(plan);
 	r->ranks = mem_alloc(r->nranks * sizeof *r->ranks);
 	for (size_t i = 0; i < r->nranks; i++) {
-		const json_t *rank = json_array_get(ranks, i);
-		size_t node = (size_t)json_integer_value(json_object_get(rank, "node"));
-		r->ranks[i] = (struct membership_rank){
-			.node = node, .decides = json_is_true(json_object_get(rank, "decides"))};
-		if (r->nodes[node].count++ == 0)
-			r->nodes[node].first = i;
+		struct plan_rank rank = plan_rank(plan, i);
+		r->ranks[i] = (struct membership_rank){.node = rank.node, .decides = rank.decides};
+		if (r->nodes[rank.node].count++ == 0)
+			r->nodes[rank.node].first = i;
 	}
 	count_all(r);
 }

@@ -155,22 +155,21 @@ static void on_left(struct lifecycle *c, size_t node, const json_t *event)
 }
 
 // Has the job shown what it was started for?
-static bool is_enough(const json_t *stop, const struct estimate_input *input)
+static bool is_enough(struct plan_stop stop, const struct estimate_input *input)
 {
-	const json_t *iterations = json_object_get(stop, "iterations"), *within = json_object_get(stop, "within");
 	double seen = 0;
 	for (size_t i = 0; i < input->count; i++)
 		seen += input->turns[i].count;
-	if (json_is_integer(iterations) && seen >= json_number_value(iterations))
+	if (seen >= stop.iterations)
 		return true;
-	if (!json_is_number(within) || input->count < WITHIN_LEAST || input->done + seen >= input->total)
+	if (isnan(stop.within) || input->count < WITHIN_LEAST || input->done + seen >= input->total)
 		return false; // of a loop that is over there is nothing to foretell: the run ends, or another one
 			      // begins
 	struct estimate e = estimate_make(input);
 	bool known = !isnan(e.total);
 	double value = known ? e.total : e.turn, low = known ? e.total_low : e.turn_low,
 	       high = known ? e.total_high : e.turn_high;
-	return !e.doubts && fmax(high - value, value - low) <= json_number_value(within) * value;
+	return !e.doubts && fmax(high - value, value - low) <= stop.within * value;
 }
 
 static void say_enough(struct lifecycle *c, long leader)
@@ -205,9 +204,9 @@ static void on_turn(struct lifecycle *c, const json_t *event)
 		json_integer_value(json_object_get(event, "rank")) != leader ||
 		!iterations_input(c->iterations, leader, &input))
 		return;
-	if (is_enough(json_object_get(c->plan, "stop"), &input))
+	if (is_enough(plan_stop(c->plan), &input))
 		say_enough(c, leader);
-	else if (json_object_get(c->plan, "budget"))
+	else if (plan_has_budget(c->plan))
 		check_budget(c, &input, leader);
 }
 

@@ -388,8 +388,7 @@ static void resize(struct persistent_cluster *k, struct conn *client, const json
 	autofree char *why = NULL;
 	if (wanted < 0 || nodes > plan_room(k->options.plan))
 		why = mem_printf("found %lld nodes, expected 1 to %zu%s", (long long)wanted, plan_room(k->options.plan),
-			json_object_get(k->options.plan, "hosts") ? ": so many hosts has the file it was made from"
-								  : "");
+			plan_names_hosts(k->options.plan) ? ": so many hosts has the file it was made from" : "");
 	else if (!is_up(k) || k->draining)
 		why = mem_strdup("the cluster is not up");
 	else if (wanted == 0 && !k->waiter && (k->resizing || is_busy(k))) {

@@ -4,6 +4,7 @@
 #include "controller/exec_relay.h"
 #include "controller/input_server.h"
 #include "controller/node_streams.h"
+#include "job/plan.h"
 #include "wire/conn.h"
 
 #include <math.h>
@@ -436,13 +437,12 @@ static void member_free(struct member *m)
 
 static void add_members(struct server *s, const json_t *plan)
 {
-	const json_t *ranks = json_object_get(plan, "ranks");
-	s->nmembers = json_array_size(json_object_get(plan, "nodes"));
+	s->nmembers = plan_nodes(plan);
 	s->members = mem_alloc(s->nmembers * sizeof *s->members);
 	autofree size_t *first = mem_alloc(s->nmembers * sizeof *first);
 	autofree size_t *nranks = mem_alloc(s->nmembers * sizeof *nranks);
-	for (size_t i = json_array_size(ranks); i-- > 0;) {
-		size_t node = (size_t)json_integer_value(json_object_get(json_array_get(ranks, i), "node"));
+	for (size_t i = plan_ranks(plan); i-- > 0;) {
+		size_t node = plan_rank(plan, i).node;
 		first[node] = i;
 		nranks[node]++;
 	}
@@ -462,7 +462,7 @@ struct server *server_new(struct loop *loop, const struct server_options *option
 	add_members(s, options->plan);
 	s->relay = exec_relay_new();
 	s->ack_timer = loop_timer_new(loop, on_ack_time, s);
-	unsigned heartbeat = (unsigned)ceil(json_number_value(json_object_get(options->plan, "heartbeat")));
+	unsigned heartbeat = (unsigned)ceil(plan_heartbeat(options->plan));
 	s->input_server = input_server_new(loop, options->plan, s->run->dir, s->run->dir, &input_server_ops, s, err);
 	if (options->identity)
 		s->identity = *options->identity;
