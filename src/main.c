@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "exec/executor.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -66,6 +67,7 @@ static const struct command *find_command(const char *name, struct error *err)
 int main(int argc, char **argv)
 {
 	struct error err = {0};
+	executor_init();
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
 		print_help();
 		return argc < 2 ? ERROR_USAGE : 0;

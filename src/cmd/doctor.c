@@ -325,7 +325,7 @@ static json_t *executor_names(void)
 {
 	json_t *names = json_array();
 	for (size_t i = 0; executors[i]; i++)
-		json_array_append_new(names, json_string(executors[i]->name));
+		json_array_append_new(names, json_string(executors[i]->traits->name));
 	return names;
 }
 

@@ -189,7 +189,7 @@ int controller_main(const struct controller_options *options, struct error *err)
 		lifecycle_record(&c, event_make("resume", "s:s", "version", MUSTER_VERSION));
 	else
 		lifecycle_record(&c, event_make("run", "s:s, s:s, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name",
-					     plan_name(c.plan), "executor", options->executor->name, "nodes",
+					     plan_name(c.plan), "executor", options->executor->traits->name, "nodes",
 					     (int)plan_nodes(c.plan), "size", (int)plan_size(c.plan), "version",
 					     MUSTER_VERSION, "plan", "plan.json"));
 	lifecycle_dispatch(&c, resume ? HAPPENS_RESUME : HAPPENS_GO, NULL);

@@ -104,8 +104,8 @@ static void act_up(struct lifecycle *c)
 {
 	c->up_done = false;
 	lifecycle_phase_begin(c, "bring-up");
-	lifecycle_record(
-		c, event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->name));
+	lifecycle_record(c,
+		event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->traits->name));
 	loop_timer_set(c->deadline, plan_deadline(c->plan));
 	worker_thread_start(c->worker, c->options->executor->up, &c->cluster, on_worker_up, c);
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "exec/require_machines.h"
 #include "exec/tunnel.h"
 #include "job/plan.h"
 #include "run/clusters.h"
@@ -360,8 +361,13 @@ static int live_check(const json_t *plan, struct error *err)
 	run_free(cluster);
 	if (!there)
 		return -1;
-	const char *executor = plan_executor(there);
-	if (plan_has_container(plan) && executor && !strcmp(executor, "docker"))
+	const struct executor_traits *executor = executor_traits_find(plan_executor(there), err);
+	if (!executor)
+		return -1;
+	bool sees = executor->sees_controller_files && !executor->nodes_are_containers; // it mounts what its file names
+	if (!sees && require_machines_no_live_inputs(plan, executor->name, err) < 0)
+		return -1;
+	if (plan_has_container(plan) && executor->nodes_are_containers)
 		return error_set(err, ERROR_USAGE,
 			"'run.container' on the cluster '%s', whose nodes are containers already: its image is "
 			"'cluster.image' of its file",
@@ -582,7 +588,7 @@ static int live_left(struct cluster *c, json_t *found, struct error *err)
 }
 
 const struct executor executor_attached = {
-	.name = "live",
+	.traits = &executor_traits_attached,
 	.check = live_check,
 	.up = live_up,
 	.down = live_down,

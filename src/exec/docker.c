@@ -549,7 +549,7 @@ static int docker_left(struct cluster *c, json_t *found, struct error *err)
 
 extern const struct executor executor_docker;
 const struct executor executor_docker = {
-	.name = "docker",
+	.traits = &executor_traits_docker,
 	.check = docker_check,
 	.up = docker_up,
 	.down = docker_down,

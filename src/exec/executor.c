@@ -1,11 +1,8 @@
 #include "exec/executor.h"
 
-#include "base/did_you_mean.h"
-#include "base/mem.h"
-#include "base/str.h"
 #include "job/plan.h"
 
-#include <string.h>
+#include <assert.h>
 #include <sys/resource.h>
 
 enum { SPARE_FILES = 64 }; // descriptors the controller needs beside those for each node
@@ -32,17 +29,24 @@ int executor_check_files(const json_t *plan, size_t each, struct error *err)
 		(unsigned long long)limit.rlim_cur);
 }
 
+bool executor_is_complete(const struct executor *e)
+{
+	return e->traits && e->check && e->up && e->down && e->left;
+}
+
+void executor_init(void)
+{
+	for (size_t i = 0; executors[i]; i++)
+		assert(executor_is_complete(executors[i]));
+	for (size_t i = 0; executor_traits_all[i]; i++)
+		assert(executor_find(executor_traits_all[i]->name, NULL));
+}
+
 const struct executor *executor_find(const char *name, struct error *err)
 {
-	const char *names[countof(executors)] = {0};
-	autostr struct str list = {0};
-	for (size_t i = 0; executors[i]; i++) {
-		if (!strcmp(executors[i]->name, name))
-			return executors[i];
-		names[i] = executors[i]->name;
-		str_printf(&list, "%s%s", i ? ", " : "", names[i]);
-	}
-	autofree char *hint = did_you_mean_text(" (", did_you_mean(name, names), ")");
-	error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of %s%s", name, list.text, hint);
-	return NULL;
+	const struct executor_traits *traits = executor_traits_find(name, err);
+	size_t i = 0;
+	while (traits && executors[i] && executors[i]->traits != traits)
+		i++;
+	return traits ? executors[i] : NULL;
 }

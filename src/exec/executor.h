@@ -4,9 +4,11 @@
 #define EXEC_EXECUTOR_H
 
 #include "base/error.h"
+#include "job/executor_traits.h"
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 // What an executor works on. Everything it makes carries the label (the run's id).
 struct cluster {
@@ -25,8 +27,9 @@ struct cluster {
 	void *say_data;
 };
 
+// All members are required: executor_init asserts it.
 struct executor {
-	const char *name; // the value of `executor:` in a job file
+	const struct executor_traits *traits; // its name, and what it differs in from others
 	// Can this plan be done here? Touches nothing outside this process.
 	int (*check)(const json_t *plan, struct error *err);
 	// Makes what is missing of the plan's nodes; what was made when it fails is removed by down.
@@ -44,6 +47,9 @@ int executor_check_files(const json_t *plan, size_t each, struct error *err);
 
 // NULL-ended. An unknown name is an error that lists the known ones.
 extern const struct executor *const executors[];
+// Asserts that every row is complete and that the rows are those of executor_traits_all; main calls it first.
+void executor_init(void);
+bool executor_is_complete(const struct executor *e);
 const struct executor *executor_find(const char *name, struct error *err);
 
 #endif

@@ -68,7 +68,7 @@ static int check_limits(const json_t *plan, struct error *err)
 
 static int local_check(const json_t *plan, struct error *err)
 {
-	if (require_machines(plan, "local", true, err))
+	if (require_machines(plan, &executor_traits_local, err))
 		return -1;
 	size_t nodes = plan_nodes(plan);
 	if (nodes > LOOPBACK_COUNT)
@@ -335,7 +335,7 @@ static int local_left(struct cluster *c, json_t *found, struct error *err)
 }
 
 const struct executor executor_local = {
-	.name = "local",
+	.traits = &executor_traits_local,
 	.check = local_check,
 	.up = local_up,
 	.down = local_down,

@@ -13,7 +13,8 @@ static void refused(const char *plan, bool same_files, const char *why)
 	autojson json_t *tree = json_loads(plan, 0, NULL);
 	struct error err = {0};
 	assert_non_null(tree);
-	assert_int_equal(require_machines(tree, "ssh", same_files, &err), why ? -1 : 0);
+	const struct executor_traits executor = {.name = "ssh", .sees_controller_files = same_files};
+	assert_int_equal(require_machines(tree, &executor, &err), why ? -1 : 0);
 	if (why && !strstr(err.text, why))
 		fail_msg("'%s' has no '%s'", err.text, why);
 }

@@ -94,7 +94,7 @@ struct work {
 
 static int ssh_check(const json_t *plan, struct error *err)
 {
-	if (require_machines(plan, "ssh", false, err))
+	if (require_machines(plan, &executor_traits_ssh, err))
 		return -1;
 	for (size_t i = 0; i < plan_nodes(plan); i++) {
 		struct plan_node node = plan_node(plan, i);
@@ -522,7 +522,7 @@ static int ssh_left(struct cluster *c, json_t *found, struct error *err)
 
 extern const struct executor executor_ssh;
 const struct executor executor_ssh = {
-	.name = "ssh",
+	.traits = &executor_traits_ssh,
 	.check = ssh_check,
 	.up = ssh_up,
 	.down = ssh_down,

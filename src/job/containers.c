@@ -90,7 +90,7 @@ static int check_volumes(const struct job *job, struct error *err)
 	const struct job_container *from = &job->run.container;
 	for (size_t i = 0; i < from->volumes.count; i++) {
 		const char *text = from->volumes.items[i];
-		if (strcmp(job->cluster.executor, "local") && *text != '/' &&
+		if (!job->cluster.traits->sees_controller_files && *text != '/' &&
 			(*text == '.' || memchr(text, '/', strcspn(text, ":"))))
 			return yaml_error(yaml_find(from->place.node, "volumes")->entries[i].value, err,
 				"found the volume '%s', expected an absolute path or the name of a volume: it is a "
@@ -105,11 +105,12 @@ int containers_of_ranks(const struct job *job, const char *dir, json_t *plan, st
 	const struct job_container *from = &job->run.container;
 	if (!from->place.node)
 		return 0;
-	if (!strcmp(job->cluster.executor, "docker"))
+	if (job->cluster.traits->nodes_are_containers)
 		return yaml_error(from->place.node, err,
-			"found 'run.container' with 'executor: docker', expected 'cluster.image' or 'cluster.build': "
+			"found 'run.container' with 'executor: %s', expected 'cluster.image' or 'cluster.build': "
 			"the nodes are containers "
-			"already");
+			"already",
+			job->cluster.executor);
 	json_t *container = mem_json("{s:s*}", "image", from->image);
 	json_object_set_new(plan, "container", container);
 	if (check_volumes(job, err) || add_build(&from->build, dir, container, err))

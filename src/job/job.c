@@ -492,9 +492,11 @@ static int list_hosts(struct job *job, struct error *err)
 	if (cluster->hosts.count && inventory)
 		return yaml_error(
 			inventory, err, "found both 'cluster.hosts' and 'cluster.inventory', expected one of them");
-	if ((cluster->hosts.count || inventory) && strcmp(cluster->executor, "ssh"))
-		return yaml_error(hosts ? hosts : inventory, err,
-			"found hosts for the executor '%s', expected 'executor: ssh'", cluster->executor);
+	if ((cluster->hosts.count || inventory) && !cluster->traits->takes_hosts) {
+		autofree char *expected = executor_traits_that_take_hosts();
+		return yaml_error(hosts ? hosts : inventory, err, "found hosts for the executor '%s', expected %s",
+			cluster->executor, expected);
+	}
 	if (cluster->group && !inventory)
 		return yaml_error(yaml_find(cluster->place.node, "group"), err,
 			"found 'cluster.group' without 'cluster.inventory', expected both");
@@ -510,6 +512,13 @@ static int list_hosts(struct job *job, struct error *err)
 	return 0;
 }
 
+static int find_executor(struct job_cluster *cluster, struct error *err)
+{
+	struct error why = {0};
+	cluster->traits = executor_traits_find(cluster->executor, &why);
+	return cluster->traits ? 0 : yaml_error(yaml_find(cluster->place.node, "executor"), err, "%s", why.text);
+}
+
 // What involves more than one key.
 static int check(struct job *job, const struct field_shape *as, struct error *err)
 {
@@ -520,7 +529,7 @@ static int check(struct job *job, const struct field_shape *as, struct error *er
 	if (cluster->image && cluster->build.context)
 		return yaml_error(yaml_find(cluster->place.node, "image"), err,
 			"found both 'cluster.image' and 'cluster.build', expected one of them");
-	if (list_hosts(job, err))
+	if (find_executor(&job->cluster, err) || list_hosts(job, err))
 		return -1;
 	if (as == &file_shape)
 		return 0;
@@ -606,7 +615,8 @@ int job_on(struct job *job, const char *cluster, size_t nodes, int share, struct
 		job->cluster.nodes = (long)nodes;
 	json_decref(steal(job->cluster.list)); // it is on other hosts
 	free(job->cluster.executor);
-	job->cluster.executor = mem_strdup("live");
+	job->cluster.traits = &executor_traits_attached;
+	job->cluster.executor = mem_strdup(job->cluster.traits->name);
 	free(job->on);
 	job->on = mem_strdup(cluster);
 	job->share = share;

@@ -4,6 +4,7 @@
 #define JOB_JOB_H
 
 #include "base/error.h"
+#include "job/executor_traits.h"
 #include "job/field.h"
 
 #include <jansson.h>
@@ -36,8 +37,9 @@ struct job_build {
 struct job_cluster {
 	struct field_place place;
 	char *executor;
-	long nodes;                 // -1 when there are roles
-	struct field_objects roles; // of struct job_role, in the order of the file
+	const struct executor_traits *traits; // of the executor
+	long nodes;                           // -1 when there are roles
+	struct field_objects roles;           // of struct job_role, in the order of the file
 	double cpus, lease;
 	long long memory;
 	char *image;

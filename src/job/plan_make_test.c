@@ -41,11 +41,12 @@ static const char *text_at(const json_t *tree, const char *list, size_t index, c
 
 static void test_getters(void **state)
 {
-	autojson json_t *plan = good_plan("{cluster: {executor: other, nodes: 3}, run: {command: a, procs_per_node: 2, "
-					  "timeout: 1m, grace: 0.5}}");
+	autojson json_t *plan =
+		good_plan("{cluster: {executor: docker, nodes: 3}, run: {command: a, procs_per_node: 2, "
+			  "timeout: 1m, grace: 0.5}}");
 	assert_int_equal(plan_nodes(plan), 3);
 	assert_int_equal(plan_size(plan), 6);
-	assert_string_equal(plan_executor(plan), "other");
+	assert_string_equal(plan_executor(plan), "docker");
 	assert_true(plan_timeout(plan) == 60);
 	assert_true(plan_grace(plan) == 0.5);
 	assert_true(plan_lease(plan) == 30);
@@ -162,7 +163,7 @@ static void test_on_a_cluster(void **state)
 	autojson json_t *plan = plan_make(job, NULL, "/", &err);
 	job_free(job);
 	assert_int_equal(plan_nodes(plan), 2);
-	assert_string_equal(plan_executor(plan), "live");
+	assert_string_equal(plan_executor(plan), "attached");
 	assert_string_equal(json_string_value(json_object_get(plan, "on")), "lab");
 	job = job_parse(any, strlen(any), "j.yaml", NULL, 0, &err);
 	assert_int_equal(job_on(job, "lab", 3, 0, &err), 0);

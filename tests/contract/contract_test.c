@@ -122,8 +122,8 @@ static json_t *make_plan(size_t nodes, double cpus, long long memory)
 			json_object_set_new(node, "memory", json_integer(memory));
 		json_array_append_new(list, node);
 	}
-	json_t *plan = mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor", row->name,
-		"nodes", list, "lease", 30, "heartbeat", 5);
+	json_t *plan = mem_json("{s:i, s:s, s:s, s:o, s:i, s:i}", "plan", 1, "name", "contract", "executor",
+		row->traits->name, "nodes", list, "lease", 30, "heartbeat", 5);
 	if (kind->dress)
 		kind->dress(plan);
 	return plan;
@@ -132,7 +132,7 @@ static json_t *make_plan(size_t nodes, double cpus, long long memory)
 static int set_up(void **state)
 {
 	row = *state;
-	kind = find_kind(row->name);
+	kind = find_kind(row->traits->name);
 	static int serial;
 	char template[] = "/tmp/contract.XXXXXX";
 	if (!mkdtemp(template))
@@ -651,9 +651,9 @@ static void unknown_name(void **state)
 	assert_int_equal(err.code, ERROR_USAGE);
 	assert_non_null(strstr(err.text, "nowhere"));
 	for (size_t i = 0; executors[i]; i++) {
-		assert_non_null(strstr(err.text, executors[i]->name));
-		assert_ptr_equal(executor_find(executors[i]->name, &err), executors[i]);
-		assert_non_null(find_kind(executors[i]->name));
+		assert_non_null(strstr(err.text, executors[i]->traits->name));
+		assert_ptr_equal(executor_find(executors[i]->traits->name, &err), executors[i]);
+		assert_non_null(find_kind(executors[i]->traits->name));
 		assert_true(executors[i]->check && executors[i]->up && executors[i]->down && executors[i]->left);
 	}
 	assert_null(executor_find("locl", &err));
@@ -697,12 +697,12 @@ int main(int argc, char **argv)
 	size_t count = 0;
 	tests[count++] = (struct CMUnitTest)cmocka_unit_test(unknown_name);
 	for (size_t i = 0; executors[i]; i++) {
-		if (!is_wanted(executors[i]->name, argc, argv))
+		if (!is_wanted(executors[i]->traits->name, argc, argv))
 			continue;
 		tests = mem_resize(tests, (count + countof(contract)) * sizeof *tests);
 		for (size_t j = 0; j < countof(contract); j++, count++) {
 			tests[count] = contract[j];
-			tests[count].name = mem_printf("%s: %s", executors[i]->name, contract[j].name);
+			tests[count].name = mem_printf("%s: %s", executors[i]->traits->name, contract[j].name);
 			tests[count].initial_state = (void *)executors[i];
 		}
 	}

@@ -35,6 +35,10 @@ like "in the same" "$(output 1)" "^on node-1"
 muster run job.yaml --on lab
 status_is "and another" 0
 is "no container more" "$(containers)" 2
+echo '{inputs: [{from: root, live: true}], run: {command: [/bin/hello]}}' >live.yaml
+muster run live.yaml --on lab
+status_is "a live input of a job in containers that do not have it" 2
+like "is refused before anything is done" "$err" "'root' is live.*docker executor do not see"
 muster scale lab 3
 status_is "scale up" 0
 muster run job.yaml --on lab

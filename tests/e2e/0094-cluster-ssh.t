@@ -55,6 +55,10 @@ is "exec on one" "$status $out" "0 at 1"
 like "a terminal of the user's size" "$(script -qec "stty rows 33 cols 77; '$MUSTER' exec lab --node 1 -- sh -c 'test -t 0 && stty size'" /dev/null </dev/null 2>&1)" "33 77"
 muster action lab install --set x=ten
 is "an action" "$status $(echo "$out" | tr '\n' ';')" "0 0| once with ten;"
+printf 'inputs: [{from: tree, live: true}]\nrun: {command: "true"}\n' >live.yaml
+muster run live.yaml --on lab
+status_is "a live input of a job on hosts that do not see it" 2
+like "is refused before anything is done" "$err" "'tree' is live.*ssh executor do not see"
 mkdir -p tree/sub && seq 100000 >tree/sub/numbers && echo two >tree/two
 muster cp tree lab:there
 status_is "cp to all" 0
