@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRACKS_MAX = 20000 }; // different series: a damaged or hostile log must not make more
-
 // One series in the making: kind is the member of the tree it goes to.
 struct track {
 	char *name, *unit;
@@ -27,7 +25,8 @@ struct group {
 };
 
 struct metric_series {
-	size_t limit;
+	size_t limit, most; // points of a series; series of a group: a hostile log must not make any number of them
+	size_t left_out;    // values
 	struct group metrics, paces, node_samples, rank_samples;
 };
 
@@ -37,7 +36,7 @@ static void set(json_t *object, const char *name, json_t *value)
 }
 
 // The track of that name and number; NULL when there are too many already.
-static struct track *track(struct group *g, const char *name, long node, long rank)
+static struct track *track(struct metric_series *m, struct group *g, const char *name, long node, long rank)
 {
 	autofree char *key = mem_printf("%ld %ld %s", node, rank, name);
 	if (!g->names)
@@ -45,8 +44,10 @@ static struct track *track(struct group *g, const char *name, long node, long ra
 	json_t *known = json_object_get(g->names, key);
 	if (known)
 		return &g->tracks[json_integer_value(known)];
-	if (g->count >= TRACKS_MAX)
+	if (g->count >= m->most) {
+		m->left_out++;
 		return NULL;
+	}
 	if (g->count == g->size) {
 		g->size = g->size ? 2 * g->size : 16;
 		g->tracks = mem_resize(g->tracks, g->size * sizeof(*g->tracks));
@@ -70,7 +71,8 @@ static void group_fini(struct group *g)
 static void add_metric(struct metric_series *m, const json_t *event, double now)
 {
 	const char *name = json_text(event, "name");
-	struct track *t = name ? track(&m->metrics, name, json_whole(event, "node"), json_whole(event, "rank")) : NULL;
+	struct track *t =
+		name ? track(m, &m->metrics, name, json_whole(event, "node"), json_whole(event, "rank")) : NULL;
 	if (!t)
 		return;
 	const json_t *value = json_object_get(event, "value"), *step = json_object_get(event, "step");
@@ -85,7 +87,7 @@ static void add_metric(struct metric_series *m, const json_t *event, double now)
 // Seconds for one unit of progress, between two reports of it; an attempt that began again does not count backwards.
 static void add_progress(struct metric_series *m, const json_t *event, double now)
 {
-	struct track *t = track(&m->paces, "progress", json_whole(event, "node"), json_whole(event, "rank"));
+	struct track *t = track(m, &m->paces, "progress", json_whole(event, "node"), json_whole(event, "rank"));
 	if (!t)
 		return;
 	double done = json_number(event, "done");
@@ -104,7 +106,7 @@ static void add_sample(struct metric_series *m, const json_t *event, double now)
 	long node = json_whole(event, "node");
 	for (size_t i = 0; i < countof(members); i++) {
 		const json_t *value = json_object_get(event, members[i]);
-		struct track *t = json_is_number(value) ? track(&m->node_samples, members[i], node, -1) : NULL;
+		struct track *t = json_is_number(value) ? track(m, &m->node_samples, members[i], node, -1) : NULL;
 		if (t)
 			series_add(&t->series, m->limit, (struct point){now, NAN, json_number_value(value)});
 	}
@@ -113,9 +115,9 @@ static void add_sample(struct metric_series *m, const json_t *event, double now)
 	json_array_foreach (json_object_get(event, "ranks"), k, item) {
 		for (size_t i = 0; i < 2; i++) {
 			const json_t *value = json_object_get(item, members[i]);
-			struct track *t = json_is_number(value)
-						  ? track(&m->rank_samples, members[i], node, json_whole(item, "rank"))
-						  : NULL;
+			struct track *t = json_is_number(value) ? track(m, &m->rank_samples, members[i], node,
+									  json_whole(item, "rank"))
+								: NULL;
 			if (t)
 				series_add(&t->series, m->limit, (struct point){now, NAN, json_number_value(value)});
 		}
@@ -243,10 +245,11 @@ static json_t *describe_iterations(const struct metric_series *m, json_t *metric
 
 // --- all of it --------------------------------------------------------------
 
-struct metric_series *metric_series_new(size_t limit)
+struct metric_series *metric_series_new(size_t points, size_t series)
 {
 	struct metric_series *m = mem_alloc(sizeof(*m));
-	m->limit = limit;
+	m->limit = points;
+	m->most = series;
 	return m;
 }
 
@@ -271,6 +274,8 @@ void metric_series_add(struct metric_series *m, const json_t *event, double now)
 void metric_series_put(const struct metric_series *m, json_t *tree)
 {
 	json_t *metrics = describe_group(&m->metrics);
+	if (m->left_out)
+		set(tree, "values_left_out", json_integer((json_int_t)m->left_out));
 	set(tree, "metrics", metrics);
 	set(tree, "iterations", describe_iterations(m, metrics));
 	set(tree, "progress", describe_progress(m));

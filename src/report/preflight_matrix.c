@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/text_table.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 enum { MATRIX_MAX = 16, WORST = 20 };
@@ -11,11 +12,12 @@ enum { MATRIX_MAX = 16, WORST = 20 };
 struct pair {
 	size_t from, to;
 	double latency, bandwidth; // seconds, bytes a second; negative: not known
+	size_t order;              // of looks
 };
 
 struct pairs {
 	struct pair *list;
-	size_t count, nodes;
+	size_t count, size, nodes;
 };
 
 static double number(const json_t *row, const char *name)
@@ -24,22 +26,49 @@ static double number(const json_t *row, const char *name)
 	return json_is_number(value) ? json_number_value(value) : -1;
 }
 
-// A pair may have been looked at more than once: the last look counts, and bandwidth from whichever had it.
 static void add(struct pairs *p, size_t from, const json_t *row)
 {
 	struct pair pair = {from, (size_t)json_integer_value(json_object_get(row, "to")), number(row, "latency"),
-		number(row, "bandwidth")};
-	for (size_t i = 0; i < p->count; i++)
-		if (p->list[i].from == pair.from && p->list[i].to == pair.to) {
-			if (pair.bandwidth < 0)
-				pair.bandwidth = p->list[i].bandwidth;
-			p->list[i] = pair;
-			return;
-		}
-	p->list = mem_resize(p->list, (p->count + 1) * sizeof *p->list);
+		number(row, "bandwidth"), p->count};
+	if (p->count == p->size) {
+		p->size = p->size ? 2 * p->size : 64;
+		p->list = mem_resize(p->list, p->size * sizeof *p->list);
+	}
 	p->list[p->count++] = pair;
 	p->nodes = from + 1 > p->nodes ? from + 1 : p->nodes;
 	p->nodes = pair.to + 1 > p->nodes ? pair.to + 1 : p->nodes;
+}
+
+static int by_nodes(const void *a, const void *b)
+{
+	const struct pair *x = a, *y = b;
+	if (x->from != y->from)
+		return x->from < y->from ? -1 : 1;
+	return x->to < y->to ? -1 : x->to > y->to;
+}
+
+static int by_nodes_and_order(const void *a, const void *b)
+{
+	const struct pair *x = a, *y = b;
+	int nodes = by_nodes(a, b);
+	return nodes ? nodes : x->order < y->order ? -1 : x->order > y->order;
+}
+
+// A pair may have been looked at more than once: the last look counts, and bandwidth from whichever had it.
+static void merge(struct pairs *p)
+{
+	size_t kept = 0;
+	if (p->count)
+		qsort(p->list, p->count, sizeof *p->list, by_nodes_and_order);
+	for (size_t i = 0; i < p->count; i++) {
+		struct pair pair = p->list[i];
+		bool again = kept && by_nodes(&p->list[kept - 1], &pair) == 0;
+		if (again && pair.bandwidth < 0)
+			pair.bandwidth = p->list[kept - 1].bandwidth;
+		kept += !again;
+		p->list[kept - 1] = pair;
+	}
+	p->count = kept;
 }
 
 static char *latency_text(const struct pair *p)
@@ -59,10 +88,8 @@ static char *bandwidth_text(const struct pair *p)
 
 static const struct pair *find(const struct pairs *p, size_t from, size_t to)
 {
-	for (size_t i = 0; i < p->count; i++)
-		if (p->list[i].from == from && p->list[i].to == to)
-			return &p->list[i];
-	return NULL;
+	struct pair key = {.from = from, .to = to};
+	return bsearch(&key, p->list, p->count, sizeof key, by_nodes);
 }
 
 static void print_matrix(const struct pairs *p, const char *title, char *(*text)(const struct pair *), struct str *out)
@@ -112,6 +139,7 @@ char *preflight_matrix_text(const json_t *report)
 	json_array_foreach (json_object_get(report, "preflight"), i, look)
 		json_array_foreach (json_object_get(look, "rows"), k, row)
 			add(&p, (size_t)json_integer_value(json_object_get(look, "node")), row);
+	merge(&p);
 	if (p.count && p.nodes <= MATRIX_MAX) {
 		print_matrix(&p, "LATENCY", latency_text, &out);
 		str_puts(&out, "\n");

@@ -45,6 +45,24 @@ static void test_many_nodes_give_the_slowest(void **state)
 	assert_ptr_equal(strstr(strstr(text, "900.0 ms"), "900.0 ms"), strstr(text, "900.0 ms"));
 }
 
+// All pairs of so many nodes, looked at twice: each is found without a look at all others.
+static void test_many_pairs(void **state)
+{
+	enum { NODES = 700 };
+	autojson json_t *list = json_array(), *report = mem_json("{s:O}", "preflight", list);
+	for (int n = 0; n < 2 * NODES; n++) {
+		json_t *rows = json_array();
+		for (int to = 0; to < NODES; to++)
+			if (to != n % NODES)
+				json_array_append_new(rows, mem_json("{s:i, s:f}", "to", to, "latency",
+								    n == NODES + 7 && to == 8 ? 0.9 : 0.1));
+		json_array_append_new(list, mem_json("{s:i, s:o}", "node", n % NODES, "rows", rows));
+	}
+	autofree char *text = preflight_matrix_text(report);
+	assert_non_null(strstr(text, "the slowest of 489300 pairs"));
+	assert_non_null(strstr(text, "900.0 ms"));
+}
+
 static void test_nothing(void **state)
 {
 	autojson json_t *report = json_object();
@@ -55,6 +73,7 @@ static void test_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_matrix),
-		cmocka_unit_test(test_many_nodes_give_the_slowest), cmocka_unit_test(test_nothing)};
+		cmocka_unit_test(test_many_nodes_give_the_slowest), cmocka_unit_test(test_many_pairs),
+		cmocka_unit_test(test_nothing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,15 +88,21 @@ static void judge_ranks(json_t *tree)
 
 // --- times ------------------------------------------------------------------
 
-static double run_phase(const json_t *tree, const json_t *node)
+// Seconds of the run phase over all attempts, by node, behind them the cluster's own; negative: it never was. Owned by
+// the caller.
+static double *run_phases(const json_t *tree, size_t nodes)
 {
-	double seconds = -1;
+	double *seconds = mem_alloc((nodes + 1) * sizeof *seconds);
+	for (size_t i = 0; i <= nodes; i++)
+		seconds[i] = -1;
 	size_t k;
 	json_t *phase;
 	json_array_foreach (json_object_get(tree, "phases"), k, phase) {
-		bool ours = node ? json_equal(json_object_get(phase, "node"), node) : !json_has(phase, "node");
-		if (ours && json_is(phase, "name", "run") && json_has(phase, "seconds"))
-			seconds = (seconds < 0 ? 0 : seconds) + json_number(phase, "seconds");
+		bool own = json_has(phase, "node");
+		size_t node = own ? (size_t)json_whole(phase, "node") : nodes;
+		if ((own && node >= nodes) || !json_is(phase, "name", "run") || !json_has(phase, "seconds"))
+			continue;
+		seconds[node] = (seconds[node] < 0 ? 0 : seconds[node]) + json_number(phase, "seconds");
 	}
 	return seconds;
 }
@@ -106,16 +112,17 @@ static double run_phase(const json_t *tree, const json_t *node)
 static void add_totals(json_t *tree)
 {
 	double sum = 0;
-	size_t k, count = 0;
+	size_t k, count = 0, nodes = json_count(tree, "nodes");
+	autofree double *run = run_phases(tree, nodes);
 	json_t *node;
 	json_array_foreach (json_object_get(tree, "nodes"), k, node) {
 		double seconds = -1;
 		if (json_has(node, "joined") && json_has(node, "collected"))
 			seconds = json_number(node, "collected") - json_number(node, "joined");
 		if (seconds < 0)
-			seconds = run_phase(tree, json_object_get(node, "node"));
+			seconds = run[k];
 		if (seconds < 0)
-			seconds = run_phase(tree, NULL);
+			seconds = run[nodes];
 		if (seconds < 0)
 			continue;
 		json_object_set_new(node, "seconds", json_real(seconds));

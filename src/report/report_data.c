@@ -14,12 +14,14 @@
 #include <sys/stat.h>
 
 enum {
-	LIST_MAX = 10000, // warnings, outputs and the like
 	LATEST_BYTES = 256 << 10,
+	SERIES_LEAST = 20000, // so many of a kind a run may have, and more by its nodes and ranks: every node or rank
+	SERIES_EACH = 100,    // may send any names it likes
 };
 
 struct digest {
 	json_t *tree;
+	json_t *open; // phases that have begun and not ended: "NODE NAME" -> item of the list
 	double started, last;
 	size_t limit, nodes, ranks;
 	struct metric_series *measures;
@@ -53,11 +55,7 @@ static json_t *list(const struct digest *d, const char *name)
 
 static void add(const struct digest *d, const char *name, json_t *item)
 {
-	json_t *array = list(d, name);
-	if (json_array_size(array) < LIST_MAX)
-		json_array_append_new(array, item);
-	else
-		json_decref(item);
+	json_array_append_new(list(d, name), item);
 }
 
 // Appends {t, the members named} to the list.
@@ -116,8 +114,12 @@ static void take_plan(struct digest *d, const struct run *run)
 	}
 	d->nodes = json_array_size(list(d, "nodes"));
 	d->ranks = json_array_size(list(d, "ranks"));
-	// A thousand points a curve as long as there are few curves; the page must still open with a thousand ranks.
-	d->limit = d->ranks <= 16 ? 1000 : 16000 / d->ranks > 60 ? 16000 / d->ranks : 60;
+	// A thousand points a curve as long as there are few curves; the page must still open with ten thousand ranks.
+	d->limit = d->ranks <= 16     ? 1000
+		   : d->ranks <= 266  ? 16000 / d->ranks
+		   : d->ranks <= 2000 ? 60
+		   : d->ranks < 30000 ? 120000 / d->ranks
+				      : 4;
 }
 
 // --- events -----------------------------------------------------------------
@@ -136,18 +138,6 @@ static void on_state(struct digest *d, const json_t *event)
 		set(d->tree, "state", json_string(to));
 }
 
-static json_t *open_phase(const struct digest *d, const json_t *event)
-{
-	json_t *phases = list(d, "phases");
-	for (size_t i = json_array_size(phases); i-- > 0;) {
-		json_t *phase = json_array_get(phases, i);
-		if (json_is(phase, "name", json_text(event, "name")) &&
-			json_whole(phase, "node") == json_whole(event, "node"))
-			return json_is_null(json_object_get(phase, "end")) ? phase : NULL;
-	}
-	return NULL;
-}
-
 static void on_phase(struct digest *d, const json_t *event)
 {
 	const char *name = json_text(event, "name");
@@ -155,14 +145,16 @@ static void on_phase(struct digest *d, const json_t *event)
 	json_t *node = node_of(d, event);
 	if (!name)
 		return;
+	autofree char *key = mem_printf("%ld %s", json_whole(event, "node"), name);
 	if (!json_is(event, "edge", "end")) {
 		json_t *phase = mem_json("{s:s, s:f, s:n, s:n}", "name", name, "begin", t, "end", "seconds");
 		copy(phase, event, "node");
+		json_object_set(d->open, key, phase);
 		add(d, "phases", phase);
 		set(node ? node : d->tree, "phase", json_string(name));
 		return;
 	}
-	json_t *phase = open_phase(d, event);
+	json_t *phase = json_object_get(d->open, key);
 	double seconds = json_number(event, "seconds");
 	if (!phase) {
 		phase = mem_json("{s:s, s:f}", "name", name, "begin", t - seconds);
@@ -174,6 +166,7 @@ static void on_phase(struct digest *d, const json_t *event)
 	}
 	set(phase, "end", json_real(t));
 	set(phase, "seconds", json_real(seconds));
+	json_object_del(d->open, key);
 	if (node && strcmp(name, "collect") == 0)
 		set(node, "collected", json_real(t));
 }
@@ -402,15 +395,17 @@ static void read_metrics(struct digest *d, const struct run *run, enum report_da
 
 json_t *report_data_make(const struct run *run, enum report_data_depth depth, struct error *err)
 {
-	struct digest d = {.tree = new_tree(), .iterations = iterations_new()};
+	struct digest d = {.tree = new_tree(), .open = json_object(), .iterations = iterations_new()};
 	take_plan(&d, run);
 	uint64_t offset = 0;
-	if (run_read(run, false, &offset, on_event, &d, err) < 0) {
+	int rc = run_read(run, false, &offset, on_event, &d, err);
+	json_decref(d.open);
+	if (rc < 0) {
 		json_decref(d.tree);
 		iterations_free(d.iterations);
 		return NULL;
 	}
-	d.measures = metric_series_new(d.limit);
+	d.measures = metric_series_new(d.limit, SERIES_LEAST + SERIES_EACH * (d.nodes + d.ranks));
 	read_metrics(&d, run, depth);
 	set(d.tree, "last", json_real(d.last - d.started));
 	metric_series_put(d.measures, d.tree);

@@ -176,6 +176,11 @@ static void put_metrics(struct str *h, const json_t *report)
 		return;
 	str_puts(h, "<section><div class=\"bar\"><h2>Metrics</h2><div id=\"axis\"></div></div><div class=\"charts\" "
 		    "id=\"metrics\"></div>\n");
+	if (json_has(report, "values_left_out"))
+		str_printf(h,
+			"<p class=\"more\">Left out are %.0f values of further metrics and samples: see "
+			"metrics.jsonl.</p>\n",
+			json_number(report, "values_left_out"));
 	if (!json_array_size(metrics)) {
 		str_puts(h, "</section>\n");
 		return;

@@ -23,13 +23,25 @@ static int phase_number(const char *name)
 	return 7;
 }
 
-static void put_bars(struct str *h, const json_t *report, long node, double total)
+// The phases of the run, then those of each of so many nodes: lists, owned by the caller.
+static json_t *sort_phases(const json_t *report, size_t nodes)
+{
+	json_t *rows = json_array(), *phase;
+	for (size_t i = 0; i <= nodes; i++)
+		json_array_append_new(rows, json_array());
+	size_t k;
+	json_array_foreach (json_object_get(report, "phases"), k, phase) {
+		size_t row = json_has(phase, "node") ? (size_t)json_whole(phase, "node") + 1 : 0;
+		json_array_append(json_array_get(rows, row), phase);
+	}
+	return rows;
+}
+
+static void put_bars(struct str *h, const json_t *phases, double total)
 {
 	size_t k;
 	json_t *phase;
-	json_array_foreach (json_object_get(report, "phases"), k, phase) {
-		if ((json_has(phase, "node") ? (long)json_whole(phase, "node") : -1) != node)
-			continue;
+	json_array_foreach (phases, k, phase) {
 		double begin = fmax(0, json_number(phase, "begin")),
 		       end = json_has(phase, "end") ? json_number(phase, "end") : total;
 		double left = fmin(100, 100 * begin / total),
@@ -64,21 +76,19 @@ static void put_ticks(struct str *h, double total)
 	str_puts(h, "</div></div>\n");
 }
 
-// Seconds of one phase on one node (-1: the run's own), over all attempts; negative when it never was.
-static double phase_seconds(const json_t *report, const char *name, long node)
+// Seconds of one of the phases, over all attempts; negative when it never was.
+static double phase_seconds(const json_t *phases, const char *name)
 {
 	double sum = -1;
 	size_t k;
 	json_t *phase;
-	json_array_foreach (json_object_get(report, "phases"), k, phase)
-		if (json_is(phase, "name", name) &&
-			(json_has(phase, "node") ? (long)json_whole(phase, "node") : -1) == node &&
-			json_has(phase, "seconds"))
+	json_array_foreach (phases, k, phase)
+		if (json_is(phase, "name", name) && json_has(phase, "seconds"))
 			sum = fmax(sum, 0) + json_number(phase, "seconds");
 	return sum;
 }
 
-static void put_phase_table(struct str *h, const json_t *report, long nodes)
+static void put_phase_table(struct str *h, const json_t *report, const json_t *rows)
 {
 	str_puts(h,
 		"<details><summary>Seconds of each phase</summary><div class=\"scroll\"><table><thead><tr><th></th>");
@@ -86,13 +96,15 @@ static void put_phase_table(struct str *h, const json_t *report, long nodes)
 		str_printf(
 			h, "<th scope=\"col\" class=\"n\"><span class=\"key p%d\"></span> %s</th>", i, phase_names[i]);
 	str_puts(h, "<th scope=\"col\" class=\"n\">total</th></tr></thead><tbody>\n");
-	for (long node = -1; node < nodes; node++) {
-		const json_t *item = node < 0 ? report : json_array_get(json_object_get(report, "nodes"), (size_t)node);
+	size_t k;
+	const json_t *phases;
+	json_array_foreach (rows, k, phases) {
+		const json_t *item = k == 0 ? report : json_array_get(json_object_get(report, "nodes"), k - 1);
 		str_puts(h, "<tr><th scope=\"row\">");
-		html_escape(h, node < 0 ? "the run" : json_text(item, "name"));
+		html_escape(h, k == 0 ? "the run" : json_text(item, "name"));
 		str_puts(h, "</th>");
 		for (int i = 0; phase_names[i]; i++) {
-			double seconds = phase_seconds(report, phase_names[i], node);
+			double seconds = phase_seconds(phases, phase_names[i]);
 			html_cell_take(h, "n", seconds < 0 ? mem_strdup("") : mem_printf("%.2f", seconds));
 		}
 		html_cell_take(h, "n",
@@ -105,18 +117,18 @@ static void put_phase_table(struct str *h, const json_t *report, long nodes)
 void report_html_sections_timeline(struct str *h, const json_t *report)
 {
 	double total = fmax(json_number(report, "seconds"), 0.001);
-	long nodes = (long)json_count(report, "nodes");
+	size_t k, nodes = json_count(report, "nodes"), shown = nodes < HTML_ROWS ? nodes : HTML_ROWS;
 	if (!json_count(report, "phases"))
 		return;
-	if (nodes > HTML_ROWS)
-		nodes = HTML_ROWS;
 	str_puts(h, "<section><h2>Timeline</h2><div class=\"gantt\">\n");
-	for (long node = -1; node < nodes; node++) {
-		const json_t *item = node < 0 ? NULL : json_array_get(json_object_get(report, "nodes"), (size_t)node);
+	autojson json_t *rows = sort_phases(report, shown);
+	const json_t *phases;
+	json_array_foreach (rows, k, phases) {
+		const json_t *item = k == 0 ? NULL : json_array_get(json_object_get(report, "nodes"), k - 1);
 		str_puts(h, "<div class=\"row\"><span>");
-		html_escape(h, node < 0 ? "the run" : json_text(item, "name"));
+		html_escape(h, k == 0 ? "the run" : json_text(item, "name"));
 		str_puts(h, "</span><div>");
-		put_bars(h, report, node, total);
+		put_bars(h, phases, total);
 		str_puts(h, "</div></div>\n");
 	}
 	put_ticks(h, total);
@@ -124,7 +136,10 @@ void report_html_sections_timeline(struct str *h, const json_t *report)
 	for (int i = 0; phase_names[i]; i++)
 		str_printf(h, "<span><span class=\"key p%d\"></span> %s</span> ", i, phase_names[i]);
 	str_puts(h, "</p>");
-	put_phase_table(h, report, nodes);
+	put_phase_table(h, report, rows);
+	if (nodes > shown)
+		str_printf(h, "<p class=\"more\">The first %zu of %zu nodes; the phases of all are in report.json.</p>",
+			shown, nodes);
 	str_puts(h, "</section>\n");
 }
 
@@ -216,22 +231,23 @@ void report_html_sections_ranks(struct str *h, const json_t *report)
 
 // --- preflight --------------------------------------------------------------
 
-static const json_t *find_pair(const json_t *report, size_t from, size_t to)
+// The last look at each pair of the nodes that are shown.
+static void find_pairs(const json_t *report, size_t shown, const json_t *pairs[MATRIX_MAX][MATRIX_MAX])
 {
-	const json_t *found = NULL;
 	size_t i, k;
 	json_t *event, *row;
-	json_array_foreach (json_object_get(report, "preflight"), i, event)
-		if (json_has(event, "node") && (size_t)json_whole(event, "node") == from)
-			json_array_foreach (json_object_get(event, "rows"), k, row)
-				if (json_has(row, "to") && (size_t)json_whole(row, "to") == to)
-					found = row;
-	return found;
+	json_array_foreach (json_object_get(report, "preflight"), i, event) {
+		size_t from = (size_t)json_whole(event, "node");
+		if (from >= shown)
+			continue;
+		json_array_foreach (json_object_get(event, "rows"), k, row)
+			if ((size_t)json_whole(row, "to") < shown)
+				pairs[from][json_whole(row, "to")] = row;
+	}
 }
 
-static void put_pair(struct str *h, const json_t *report, size_t from, size_t to)
+static void put_pair(struct str *h, const json_t *row)
 {
-	const json_t *row = find_pair(report, from, to);
 	if (!row) {
 		html_cell(h, "n none", "–");
 		return;
@@ -259,6 +275,8 @@ void report_html_sections_preflight(struct str *h, const json_t *report)
 	str_puts(h, "<section><h2>Preflight</h2><p>Latency from the node of the row to the node of the column.</p>"
 		    "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>");
 	size_t shown = nodes < MATRIX_MAX ? nodes : MATRIX_MAX;
+	const json_t *pairs[MATRIX_MAX][MATRIX_MAX] = {0};
+	find_pairs(report, shown, pairs);
 	for (size_t to = 0; to < shown; to++) {
 		str_puts(h, "<th scope=\"col\" class=\"n\">");
 		html_escape(h, json_text(json_array_get(json_object_get(report, "nodes"), to), "name"));
@@ -270,7 +288,7 @@ void report_html_sections_preflight(struct str *h, const json_t *report)
 		html_escape(h, json_text(json_array_get(json_object_get(report, "nodes"), from), "name"));
 		str_puts(h, "</th>");
 		for (size_t to = 0; to < shown; to++)
-			put_pair(h, report, from, to);
+			put_pair(h, pairs[from][to]);
 		str_puts(h, "</tr>\n");
 	}
 	str_puts(h, "</tbody></table></div>");

@@ -507,9 +507,82 @@ static void test_images(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+enum { MANY = 10000 };
+
+static struct run *run_of_many_nodes(void)
+{
+	autojson json_t *nodes = json_array(), *ranks = json_array();
+	for (int k = 0; k < MANY; k++) {
+		json_array_append_new(nodes, mem_json("{s:i}", "node", k));
+		json_array_append_new(ranks, mem_json("{s:i, s:i}", "rank", k, "node", k));
+	}
+	autojson json_t *plan =
+		mem_json("{s:s, s:i, s:O, s:O}", "name", "many", "size", MANY, "nodes", nodes, "ranks", ranks);
+	return run_create(top, "many", NULL, 0, plan, NULL);
+}
+
+static void say_phase(double t, int node, const char *name, const char *edge)
+{
+	autofree char *members = mem_printf("\"node\":%d,\"name\":\"%s\",\"edge\":\"%s\"", node, name, edge);
+	say(t, "phase", members);
+}
+
+// Nothing of ten thousand nodes is left out, and what looks at all phases for each of them takes minutes.
+static void test_many_nodes(void **state)
+{
+	run_free(run);
+	run = run_of_many_nodes();
+	begin();
+	for (int k = 0; k < MANY; k++)
+		say_phase(4, k, "stage", "begin");
+	for (int k = 0; k < MANY; k++) {
+		say_phase(5 + k % 10, k, "stage", "end");
+		say_phase(20, k, "run", "begin");
+		say(20, "warn", "\"node\":1,\"why\":\"it is warm\"");
+		autofree char *sample = mem_printf("\"node\":%d,\"cpu\":1,\"memory\":%d,\"rx\":1,\"tx\":1", k, k);
+		say(21, "sample", sample);
+	}
+	say(22, "warn", "\"why\":\"the last\"");
+	for (int k = MANY; k-- > 0;)
+		say_phase(30, k, "run", "end");
+	end(31, "\"outcome\":\"ok\",\"exit\":0,\"seconds\":31");
+	autojson json_t *report = make();
+	assert_int_equal(json_count(report, "phases"), 2 + 2 * MANY);
+	assert_int_equal(json_count(report, "warnings"), MANY + 1);
+	expect(report, "warnings.10000.why", "the last");
+	expect_number(report, "phases.10001.node", 9999); // behind two of the run itself
+	expect_number(report, "phases.10001.seconds", 10);
+	expect_number(report, "phases.20001.end", 30);
+	expect_number(report, "nodes.9999.seconds", 10);
+	expect_number(report, "samples.nodes.9999.memory.last", 9999);
+	assert_null(json_object_get(report, "values_left_out"));
+	autofree char *html = report_html(report, run);
+	assert_non_null(strstr(html, "The first 500 of 10000 nodes; the phases of all are in report.json."));
+	assert_non_null(strstr(html, "9501 more are in report.json."));
+}
+
+// A rank may make up names of metrics without end: what is left out of the report is counted in it.
+static void test_too_many_metrics(void **state)
+{
+	enum { KEPT = 20400, MORE = 10 };
+	begin();
+	for (int i = 0; i < KEPT + MORE; i++) {
+		autofree char *members = mem_printf("\"node\":0,\"rank\":0,\"name\":\"m%d\",\"value\":1", i);
+		say(4, "metric", members);
+	}
+	autojson json_t *report = make();
+	assert_int_equal(json_count(report, "metrics"), KEPT);
+	expect_number(report, "values_left_out", MORE);
+	autofree char *html = report_html(report, run), *text = report_text(report);
+	assert_non_null(strstr(html, "10 values of further metrics"));
+	assert_non_null(strstr(text, "10 values of further metrics"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_many_nodes),
+		TEST(test_too_many_metrics),
 		TEST(test_ok),
 		TEST(test_failed_rank),
 		TEST(test_failure_nobody_told),

@@ -232,6 +232,9 @@ static void put_metrics(struct str *out, const json_t *report)
 		text_table_take(&g, mem_printf("%.0f", values));
 	}
 	put_grid(&g, out);
+	if (json_has(report, "values_left_out"))
+		str_printf(out, "  left out: %.0f values of further metrics and samples, see metrics.jsonl\n",
+			json_number(report, "values_left_out"));
 }
 
 static void put_last(struct str *out, const json_t *report)

@@ -224,8 +224,8 @@ static void on_metric(struct run_progress *p, const json_t *event)
 		return;
 	size_t rank = (size_t)(of - p->ranks);
 	if (rank >= m->nvalues) {
-		m->values = mem_resize(m->values, (rank + 1) * sizeof *m->values);
-		while (m->nvalues <= rank)
+		m->values = mem_resize(m->values, p->size * sizeof *m->values);
+		while (m->nvalues < p->size)
 			m->values[m->nvalues++] = NAN;
 	}
 	m->values[rank] = json_is_number(value) ? json_number_value(value) : NAN;
