@@ -1,10 +1,17 @@
-# bash completion for muster. Commands and options are read from --help, so that there is no second list of them here.
+# bash completion for muster. It reads the commands and options from --help, so that there is no second list of them.
 
-# The names of the clusters that stay up.
+# The names of the persistent clusters.
 _muster_clusters()
 {
 	local base=${MUSTER_CLUSTERS:-${XDG_STATE_HOME:-$HOME/.local/state}/muster/clusters}
 	(cd "$base" 2>/dev/null && echo *)
+}
+
+# The options of a command: only the lines of --help that describe one, not options that the text mentions.
+_muster_options() # MUSTER [COMMAND]
+{
+	[[ $# == 1 ]] && echo --help --version && return
+	"$@" --help 2>/dev/null | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '-[a-z-]+'
 }
 
 _muster()
@@ -23,7 +30,7 @@ _muster()
 	done
 
 	case $prev in
-	--runs | --site | --prices | --html | --out)
+	--runs | --site | --prices | --html | --out | -o)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -33,7 +40,7 @@ _muster()
 		compopt -o nospace
 		return
 		;;
-	--rank | --node | --since | --name) return ;;
+	--rank | --node | --since | --name | --number | --deadline | --budget | --at | --pattern | --total | --first) return ;;
 	--on)
 		mapfile -t COMPREPLY < <(compgen -W "$(_muster_clusters)" -- "$cur")
 		return
@@ -45,7 +52,7 @@ _muster()
 	esac
 
 	if [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" $command --help 2>/dev/null | grep -oE -- '(^|[ ,[])--?[a-z][a-z-]*' | tr -d ' ,[' | sort -u)" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$(_muster_options "${COMP_WORDS[0]}" $command)" -- "$cur")
 		return
 	fi
 	case $command in

@@ -66,34 +66,8 @@ else
 	skip "mnist-ps" "the trainer was not built, or there is no dataset-fashion-mnist"
 fi
 
-# The commands that README.md and the man page name exist, and no other.
+# The commands that README.md names exist, and no other.
 "$MUSTER" --help | sed -nE 's/^  ([a-z]+)  .*/\1/p' | sort >commands
 is "README.md: its table has every command a user needs" \
 	"$(sed -nE 's/^\| `muster ([a-z]+).*/\1/p' "$root/README.md" | sort)" "$(grep -vxE 'agent|version' commands)"
-is "muster.1: every command" "$(sed -nE 's/^\*([a-z]+)\*( .*)?$/\1/p' "$root/doc/muster.1.scd" | sort | comm -12 - commands)" "$(cat commands)"
-for command in $(grep -vx agent commands); do
-	"$MUSTER" $command --help 2>/dev/null | grep -oE -- '(^|[ ,[])--[a-z-]+' | tr -d ' ,[' | sort -u | while read -r option; do
-		grep -qF -- "*$option*" "$root/doc/muster.1.scd" || echo "$command $option"
-	done
-done >missing
-is "muster.1: every option" "$(cat missing)" ""
-
-complete_words() # WORDS...: what the completion offers for the last one
-{
-	(
-		# shellcheck source=/dev/null
-		. "$root/completion/muster.bash"
-		compopt() { :; }
-		COMP_WORDS=("$MUSTER" "$@")
-		COMP_CWORD=$#
-		_muster
-		printf '%s\n' "${COMPREPLY[@]}" | sort | tr '\n' ' '
-	)
-}
-touch job.yaml job.txt
-is "completion: commands" "$(complete_words re)" "reap report rerun "
-is "completion: options" "$(complete_words cancel --)" "--help --now --runs --wait "
-is "completion: job files" "$(complete_words run job)" "job.yaml "
-like "completion: runs" "$(complete_words status pi-)" '^pi-[0-9a-f-]+ $'
-is "completion: nothing of a foreign command" "$(complete_words exec latest -- re)" " "
 done_testing
