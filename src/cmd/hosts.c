@@ -94,8 +94,6 @@ int cmd_hosts(int argc, char **argv, struct error *err)
 		return first;
 	const char *name = argv[first];
 	const struct format *format = find_format(wanted, err);
-	struct run *run = format ? clusters_open(name, err) : NULL;
-	autojson json_t *status = run ? clusters_status(name, run, err) : NULL;
-	run_free(run);
+	autojson json_t *status = format ? clusters_find_status(name, err) : NULL;
 	return status ? print(format, name, status, err) : -1;
 }

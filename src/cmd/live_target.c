@@ -59,20 +59,9 @@ int live_target_open_cluster(struct live_target *t, const char *name, struct err
 	return -1;
 }
 
-static bool is_cluster(const char *name)
-{
-	autojson json_t *names = clusters_names();
-	size_t i;
-	json_t *item;
-	json_array_foreach (names, i, item)
-		if (strcmp(json_string_value(item), name) == 0)
-			return true;
-	return false;
-}
-
 int live_target_open(struct live_target *t, const char *runs, const char *name, struct error *err)
 {
-	if (is_cluster(name))
+	if (clusters_exist(name))
 		return live_target_open_cluster(t, name, err);
 	*t = (struct live_target){.run = run_open(runs, name, err)};
 	if (!t->run)

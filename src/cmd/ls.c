@@ -20,14 +20,6 @@ static const struct options_usage usage = {
 		 "runs.)",
 };
 
-static json_t *read_one(const char *name, struct error *err)
-{
-	struct run *run = clusters_open(name, err);
-	json_t *status = run ? clusters_status(name, run, err) : NULL;
-	run_free(run);
-	return status;
-}
-
 static json_t *read_all(const char *only, struct error *err)
 {
 	json_t *all = json_array();
@@ -37,7 +29,7 @@ static json_t *read_all(const char *only, struct error *err)
 	size_t i;
 	json_t *name;
 	json_array_foreach (names, i, name) {
-		json_t *status = read_one(json_string_value(name), only ? err : NULL);
+		json_t *status = clusters_find_status(json_string_value(name), only ? err : NULL);
 		if (status)
 			json_array_append_new(all, status);
 		else if (only) {

@@ -1,6 +1,7 @@
 #include "run/clusters.h"
 
 #include "base/clock.h"
+#include "base/did_you_mean.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -112,23 +113,40 @@ static struct run *unknown(const char *name, struct error *err)
 {
 	autojson json_t *names = clusters_names();
 	autostr struct str list = {0};
+	autofree const char **known = mem_alloc((json_array_size(names) + 1) * sizeof *known);
 	size_t i;
 	json_t *other;
-	json_array_foreach (names, i, other)
-		str_printf(&list, "%s%s", i ? ", " : "", json_string_value(other));
+	json_array_foreach (names, i, other) {
+		known[i] = json_string_value(other);
+		str_printf(&list, "%s%s", list.len ? ", " : "", known[i]);
+	}
+	autofree char *hint = did_you_mean_text(" (", did_you_mean(name, known), ")");
 	if (list.len)
-		error_set(err, ERROR_USAGE, "there is no cluster '%s', expected one of: %s", name, list.text);
+		error_set(err, ERROR_USAGE, "there is no cluster '%s', expected one of %s%s", name, list.text, hint);
 	else
-		error_set(err, ERROR_USAGE, "there is no cluster '%s', and no other; `muster up FILE` makes one", name);
+		error_set(
+			err, ERROR_USAGE, "there is no cluster '%s', and no other; `muster up FILE` starts one", name);
 	return NULL;
+}
+
+// The directory of a name, owned by the caller; a text that is no name has none.
+static char *directory_of(const char *name, struct error *err)
+{
+	autofree char *base = clusters_base(err);
+	return base ? fs_join(base, clusters_is_name(name) ? name : "-") : NULL;
+}
+
+bool clusters_exist(const char *name)
+{
+	autofree char *dir = directory_of(name, NULL);
+	return dir && fs_exists(dir);
 }
 
 struct run *clusters_open(const char *name, struct error *err)
 {
-	autofree char *base = clusters_base(err);
-	if (!base)
+	autofree char *dir = directory_of(name, err);
+	if (!dir)
 		return NULL;
-	autofree char *dir = fs_join(base, clusters_is_name(name) ? name : "-");
 	struct run *run = fs_exists(dir) ? run_open(dir, NULL, NULL) : NULL;
 	return run ? run : unknown(name, err);
 }
@@ -327,4 +345,12 @@ json_t *clusters_status(const char *name, const struct run *run, struct error *e
 		json_object_get(plan, "executor"), "state", alive ? r.state : "gone", "started", r.started, "until",
 		alive ? json_null() : json_real(until(run)), "lease", json_object_get(plan, "lease"), "nodes", nodes,
 		"jobs", jobs);
+}
+
+json_t *clusters_find_status(const char *name, struct error *err)
+{
+	struct run *run = clusters_open(name, err);
+	json_t *status = run ? clusters_status(name, run, err) : NULL;
+	run_free(run);
+	return status;
 }

@@ -21,6 +21,8 @@ bool clusters_is_name(const char *name); // may a cluster be called so?
 // Takes the name and makes the run directory. NULL and err, also when there is a cluster of that name.
 struct run *clusters_create(const char *name, const char *text, size_t len, const json_t *plan, struct error *err);
 
+bool clusters_exist(const char *name); // is there a cluster of that name?
+
 // The run directory of a cluster. NULL and err, which lists the clusters there are.
 struct run *clusters_open(const char *name, struct error *err);
 
@@ -40,6 +42,7 @@ json_t *clusters_plan(const struct run *run, struct error *err);
 //    "up"|"away"|"lost"|"missing"|"unknown"}],
 //    "jobs": [{"run", "run_dir", "nodes", "begin", "end": or null, "outcome": or null}]}
 json_t *clusters_status(const char *name, const struct run *run, struct error *err);
+json_t *clusters_find_status(const char *name, struct error *err); // the same by the name alone
 
 // Is the lease of a cluster over whose controller is gone?
 bool clusters_is_over(const struct run *run);

@@ -21,6 +21,9 @@ like "it showed the way" "$err" "cluster lab-.*: 3 nodes, executor local"
 muster ls
 like "ls has it" "$out" "lab +up +local +3 "
 like "with the nodes' addresses" "$out" "2 +up +127\.0\.0\."
+muster hosts labs
+status_is "a wrong name" 2
+like "the right one is suggested" "$err" "there is no cluster 'labs', expected one of lab \(did you mean 'lab'\?\)"
 muster ls --json
 is "ls as JSON" "$(echo "$out" >ls.json; json_value ls.json '[c["name"] + " " + c["state"] + " " + str(len(c["nodes"])) for c in e][0]')" "lab up 3"
 is "the directory is private" "$(stat -c %a "$MUSTER_CLUSTERS" "$MUSTER_CLUSTERS/lab" "$(cluster_dir)/identity.json" "$(cluster_dir)/control.json" | tr '\n' ' ')" "700 700 600 600 "
