@@ -319,6 +319,7 @@ static void lose_node(struct lifecycle *c, size_t node, const char *why)
 		membership_set_hello(&c->membership, node, false);
 		n->away = false;
 		server_forget(c->server, node);
+		persistent_cluster_node_lost(c->persistent, node);
 		return;
 	}
 	lifecycle_override_outcome(c, "lost", ERROR_SYSTEM, text);

@@ -38,6 +38,8 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 	n->said = json_incref(hello);
 	membership_set_hello(&c->membership, node, true);
 	n->away = false;
+	if (c->persistent)
+		persistent_cluster_node_back(c->persistent, node);
 	if (c->state == STATE_HOLDING)
 		persistent_cluster_check(c->persistent);
 	else if (c->state == STATE_STARTING && membership_all_hello(&c->membership))
@@ -252,8 +254,10 @@ static void on_complete(size_t node, void *data)
 {
 	struct lifecycle *c = data;
 	membership_set_gone(&c->membership, node, true);
-	if (c->persistent)
+	if (c->persistent) {
+		persistent_cluster_node_lost(c->persistent, node);
 		persistent_cluster_check(c->persistent);
+	}
 	lifecycle_check_nodes_gone(c);
 }
 
@@ -269,7 +273,7 @@ static void on_away(size_t node, double heard, const char *why, void *data)
 	}
 	n->away = true;
 	if (c->persistent)
-		persistent_cluster_node_reaped(c->persistent, node);
+		persistent_cluster_node_away(c->persistent, node);
 	c->away_since[node] = heard;
 	lifecycle_record(c, event_make("warn", "s:i, s:s", "node", (int)node, "why", why));
 	lifecycle_check_away_soon(c);
@@ -315,11 +319,11 @@ static void on_client_gone(struct conn *client, void *data)
 		persistent_cluster_client_gone(c->persistent, client);
 }
 
-static void on_errand(size_t node, void *data)
+static void on_errand(size_t node, uint32_t errand, bool ok, void *data)
 {
 	struct lifecycle *c = data;
 	if (c->persistent)
-		persistent_cluster_node_reaped(c->persistent, node);
+		persistent_cluster_node_cleaned(c->persistent, node, errand, ok);
 }
 
 const struct server_ops node_events_ops = {on_hello, on_event, on_fence, on_complete, on_away, on_refused,

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "controller/interrupt.h"
+#include "controller/job_cleanup.h"
 #include "job/plan.h"
 #include "wire/event.h"
 
@@ -29,7 +30,8 @@ struct job {
 	char *run, *dir;
 	pid_t pid;
 	unsigned long long started;
-	size_t nodes, sweeping; // nodes that still remove what a killed controller left
+	size_t nodes;
+	struct job_cleanup cleanup; // of what a killed controller left on them
 };
 
 struct persistent_cluster {
@@ -263,6 +265,7 @@ static void end_job(struct persistent_cluster *k, struct job *job)
 		at = &(*at)->next;
 	*at = job->next;
 	say_job(k, job, "end");
+	job_cleanup_fini(&job->cleanup);
 	free(job->run);
 	free(job->dir);
 	free(job);
@@ -297,24 +300,76 @@ static void begin_job(struct persistent_cluster *k, struct conn *client, const j
 	conn_send(client, answer);
 }
 
-// A job's controller that went without a word was killed: what it left on the nodes is removed.
-static void sweep_job(struct persistent_cluster *k, struct job *job)
+// --- what jobs leave ----------------------------------------------------------------
+
+static void ask_to_clean(struct persistent_cluster *k, struct job *job, size_t node)
 {
 	autojson json_t *argv = mem_json("[s, s, s]", "muster-agent", "sweep", job->run);
-	job->client = NULL;
-	for (size_t i = 0; i < job->nodes; i++)
-		job->sweeping += server_errand(k->server, i, argv);
-	if (job->sweeping == 0)
+	job_cleanup_ask(&job->cleanup, node, server_errand(k->server, node, argv));
+}
+
+static void warn_not_cleaned(struct persistent_cluster *k, const struct job *job, size_t node, const char *what)
+{
+	autofree char *why = mem_printf("node %zu %s what the killed run %s left there; what runs of it ends when its "
+					"lease expires",
+		node, what, job->run);
+	record(k, event_make("warn", "s:i, s:s", "node", (int)node, "why", why));
+}
+
+static void check_cleaned(struct persistent_cluster *k, struct job *job)
+{
+	if (job->cleanup.pending == 0)
 		end_job(k, job);
 }
 
-void persistent_cluster_node_reaped(struct persistent_cluster *k, size_t node)
+// A job's controller that went without a word was killed. A node that was lost before has nothing to be asked.
+static void clean_up_job(struct persistent_cluster *k, struct job *job)
+{
+	job->client = NULL;
+	job_cleanup_start(&job->cleanup, job->nodes);
+	for (size_t i = 0; i < job->nodes; i++)
+		if (server_connected(k->server, i) || (k->membership->nodes[i].away && !k->draining))
+			ask_to_clean(k, job, i);
+		else
+			warn_not_cleaned(k, job, i, "is lost and cannot remove");
+	check_cleaned(k, job);
+}
+
+void persistent_cluster_node_cleaned(struct persistent_cluster *k, size_t node, uint32_t errand, bool ok)
+{
+	for (struct job *job = k->jobs; job; job = job->next) {
+		if (!job_cleanup_answer(&job->cleanup, node, errand))
+			continue;
+		if (!ok)
+			warn_not_cleaned(k, job, node, "could not remove all of");
+		check_cleaned(k, job);
+		return;
+	}
+}
+
+void persistent_cluster_node_back(struct persistent_cluster *k, size_t node)
+{
+	for (struct job *job = k->jobs; job; job = job->next)
+		if (job_cleanup_is_pending(&job->cleanup, node))
+			ask_to_clean(k, job, node);
+}
+
+void persistent_cluster_node_lost(struct persistent_cluster *k, size_t node)
 {
 	for (struct job *job = k->jobs, *next; job; job = next) {
 		next = job->next;
-		if (job->sweeping && node < job->nodes && --job->sweeping == 0)
-			end_job(k, job);
+		if (!job_cleanup_give_up(&job->cleanup, node))
+			continue;
+		warn_not_cleaned(k, job, node, "was lost before it had removed");
+		check_cleaned(k, job);
 	}
+}
+
+// A cluster that goes down waits only for those that can answer.
+void persistent_cluster_node_away(struct persistent_cluster *k, size_t node)
+{
+	if (k->draining)
+		persistent_cluster_node_lost(k, node);
 }
 
 void persistent_cluster_client_gone(struct persistent_cluster *k, struct conn *client)
@@ -323,7 +378,7 @@ void persistent_cluster_client_gone(struct persistent_cluster *k, struct conn *c
 	if (k->waiter == client)
 		k->waiter = NULL; // the cluster goes on changing
 	if (job)
-		sweep_job(k, job);
+		clean_up_job(k, job);
 }
 
 // The job's controller reads from the value why it is stopped.
@@ -333,6 +388,9 @@ void persistent_cluster_drain(struct persistent_cluster *k)
 	for (struct job *job = k->jobs; job; job = job->next)
 		if (proc_alive(job->pid, job->started))
 			interrupt_send_cluster_down(job->pid);
+	for (size_t i = 0; i < k->membership->nnodes; i++)
+		if (!server_connected(k->server, i))
+			persistent_cluster_node_away(k, i);
 	check_drained(k);
 }
 

@@ -18,6 +18,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // What the cluster asks of the run that it is part of. All members are required.
 struct persistent_cluster_ops {
@@ -57,8 +58,12 @@ void persistent_cluster_request(struct persistent_cluster *k, struct conn *clien
 	const json_t *msg); // what clients ask for; answered sooner or later
 void persistent_cluster_client_gone(struct persistent_cluster *k, struct conn *client);
 
-void persistent_cluster_node_reaped(struct persistent_cluster *k,
-	size_t node); // a node has removed what a job left there, or is not there any more
+// What jobs left on the nodes when their controllers were killed is removed there, job by job: a node is waited for
+// until it has said so itself. One that is away is asked again when it is back; one that is lost is given up.
+void persistent_cluster_node_cleaned(struct persistent_cluster *k, size_t node, uint32_t errand, bool ok);
+void persistent_cluster_node_away(struct persistent_cluster *k, size_t node);
+void persistent_cluster_node_back(struct persistent_cluster *k, size_t node);
+void persistent_cluster_node_lost(struct persistent_cluster *k, size_t node);
 
 void persistent_cluster_check(
 	struct persistent_cluster *k); // nodes came or went, or the executor is through: is what was asked for done?

@@ -197,6 +197,13 @@ static void on_node_bytes(struct conn *conn, uint32_t id, uint64_t offset, const
 	check_complete(m);
 }
 
+static void end_errand(struct member *m, const json_t *msg)
+{
+	const json_t *status = json_object_get(msg, "status");
+	m->server->ops->on_errand(m->node, (uint32_t)json_integer_value(json_object_get(msg, "id")),
+		json_is_integer(status) && json_integer_value(status) == 0, m->server->data);
+}
+
 static void on_node_text(struct conn *conn, json_t *msg, void *data)
 {
 	struct member *m = data;
@@ -210,7 +217,7 @@ static void on_node_text(struct conn *conn, json_t *msg, void *data)
 		input_server_ask(m->server->input_server, m->node, msg);
 	else if (strcmp(kind, "exec") == 0 && json_integer_value(json_object_get(msg, "id")) >= ERRANDS) {
 		if (!json_object_get(msg, "taken"))
-			m->server->ops->on_errand(m->node, m->server->data);
+			end_errand(m, msg);
 	} else if (strcmp(kind, "exec") == 0)
 		exec_relay_from_node(m->server->relay, conn, msg);
 }
@@ -541,12 +548,15 @@ const char *server_url(const struct server *s)
 	return s->url;
 }
 
-bool server_errand(struct server *s, size_t node, const json_t *argv)
+uint32_t server_errand(struct server *s, size_t node, const json_t *argv)
 {
-	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:b}", "msg", "exec", "id",
-		(int)(ERRANDS + s->errands++ % ERRANDS), "argv", argv, "agent", 1);
+	if (!server_connected(s, node))
+		return 0;
+	uint32_t errand = (uint32_t)(ERRANDS + s->errands++ % ERRANDS);
+	autojson json_t *msg =
+		mem_json("{s:s, s:i, s:O, s:b}", "msg", "exec", "id", (int)errand, "argv", argv, "agent", 1);
 	server_send(s, node, msg);
-	return server_connected(s, node);
+	return errand;
 }
 
 int server_port(const struct server *s)

@@ -31,7 +31,8 @@ struct server_ops {
 	void (*on_request)(
 		struct conn *client, const json_t *msg, void *data); // a client wants something that is no exec
 	void (*on_client_gone)(struct conn *client, void *data);
-	void (*on_errand)(size_t node, void *data);    // a command that server_errand sent it on is over
+	// A command that server_errand gave this number is over; ok: its status was 0.
+	void (*on_errand)(size_t node, uint32_t errand, bool ok, void *data);
 	void (*on_fetched)(json_t *event, void *data); // an input was fetched for the nodes; takes the event
 };
 
@@ -54,9 +55,9 @@ void server_free(struct server *s); // after loop_free
 void server_resize(struct server *s, size_t count);
 void server_forget(struct server *s, size_t node); // the next to say hello as this node is a new one
 
-// Runs the node's own agent with these arguments (["muster-agent", ...]) there; what it says is dropped. False when the
-// node is away.
-bool server_errand(struct server *s, size_t node, const json_t *argv);
+// Runs the node's own agent with these arguments (["muster-agent", ...]) there; what it says is dropped. The number of
+// the command, for on_errand; 0 when the node is away. Of a command whose connection breaks nothing more is heard.
+uint32_t server_errand(struct server *s, size_t node, const json_t *argv);
 
 int server_port(const struct server *s);
 const struct crypto_identity *server_identity(const struct server *s);

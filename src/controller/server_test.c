@@ -72,6 +72,10 @@ static void on_activity(void *data)
 {
 }
 
+static void on_errand(size_t node, uint32_t errand, bool ok, void *data)
+{
+}
+
 static void on_fetched(json_t *event, void *data)
 {
 	json_decref(event);
@@ -91,7 +95,7 @@ static void on_client_gone(struct conn *client, void *data)
 }
 
 static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble,
-	on_activity, on_request, on_client_gone, on_node, on_fetched};
+	on_activity, on_request, on_client_gone, on_errand, on_fetched};
 
 static void peer_open(struct conn *conn, void *data)
 {

@@ -94,6 +94,30 @@ ok "and the cluster is free" wait_for 10 ls_says 'lab +up +.*long-.*: lost'
 muster reap
 like "reap closes its record" "$out" "closed record"
 
+# two jobs share the nodes, one agent is frozen, both controllers are killed: neither counts as cleaned up before both nodes have answered
+ended() { json_lines "$(cluster_dir)/events.jsonl" 'e["edge"] == "end" and e["run"] if e["type"] == "job" else None' | grep -cxE "$1|$2"; }
+on_node() { find "$MUSTER_NODES_DIR" -path "*/jobs/$2*" -path "*/node-$1*" | grep -q .; } # NODE RUN
+neither_on_node() { ! on_node "$1" "$2" && ! on_node "$1" "$3"; }
+muster run --detach long.yaml --on lab
+ok "the first of two" wait_for 20 goes 2
+one=$(basename "$(run_dir)") one_pid=$(controller_pid)
+muster run --detach --share long.yaml --on lab
+ok "the second" wait_for 20 goes 2
+two=$(basename "$(run_dir)") two_pid=$(controller_pid)
+frozen=$(pid_in "$(echo "$MUSTER_NODES_DIR"/*/node-1/agent.json)")
+kill -STOP "$frozen"
+kill_and_wait "$one_pid"
+kill_and_wait "$two_pid"
+ok "the node that can removes both" wait_for 20 neither_on_node 0 "$one" "$two"
+ok "and answers" "$MUSTER" exec lab --node 0 -- true
+is "neither is over: the other node has not answered" "$(ended "$one" "$two")" 0
+kill -CONT "$frozen"
+ok "it removes both when it goes on" wait_for 20 only_the_cluster
+both_ended() { [ "$(ended "$one" "$two")" = 2 ]; }
+ok "then both are over" wait_for 20 both_ended
+ok "and the cluster is free" wait_for 10 ls_says 'lab +up'
+muster reap
+
 # scale
 muster scale lab 4
 status_is "scale up" 0
