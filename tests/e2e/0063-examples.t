@@ -23,6 +23,18 @@ if command -v mpirun.openmpi >/dev/null && /usr/bin/python3 -c 'import mpi4py' 2
 	status_is "allreduce" 0
 	like "allreduce: rank 3" "$(output 3 | tail -n 1)" "^step 5/5 sum 6 in [0-9.]+ ms"
 	is "allreduce: twenty metrics" "$(json_lines "$(run_dir)/metrics.jsonl" '1 if e["type"] == "metric" else None' | wc -l)" 20
+
+	# Its image needs a registry; on nodes of this machine the cluster and the job are the same.
+	sed '/executor:/d; /build:/d' "$root/examples/docker-mpi.yaml" >mpi.yaml
+	muster up mpi.yaml
+	status_is "docker-mpi, without the image" 0
+	muster run "$root/examples/allreduce.yaml" --on mpi
+	status_is "docker-mpi: allreduce on it" 0
+	like "docker-mpi: rank 3" "$(output 3 | tail -n 1)" "^step 5/5 sum 6 in [0-9.]+ ms"
+	muster scale mpi 6
+	status_is "docker-mpi: scale" 0
+	muster down mpi
+	status_is "docker-mpi: down" 0
 else
 	skip "allreduce" "no mpirun.openmpi or no python3-mpi4py"
 fi
