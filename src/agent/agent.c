@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "node/collect.h"
 #include "node/node_address.h"
 #include "node/rank_cgroup.h"
@@ -156,12 +157,12 @@ static void bring_log(struct node *node, uint32_t stream, const char *name)
 static void bring_outputs(struct node *node, json_t *unmatched)
 {
 	struct error err = {0};
-	autojson json_t *files = collect_find(node->out_dir, json_object_get(node->plan, "outputs"), &err);
+	autojson json_t *files = collect_find(node->out_dir, plan_outputs(node->plan), &err);
 	if (!files)
 		node_event(node, event_make("warn", "s:s", "why", err.text));
 	size_t i;
 	json_t *file, *glob;
-	json_array_foreach (json_object_get(node->plan, "outputs"), i, glob)
+	json_array_foreach (plan_outputs(node->plan), i, glob)
 		if (files && !collect_any(files, json_string_value(glob)))
 			json_array_append(unmatched, glob);
 	json_array_foreach (files, i, file) {
@@ -179,7 +180,7 @@ static void bring_outputs(struct node *node, json_t *unmatched)
 static void say_left(struct node *node, json_t *unmatched)
 {
 	json_t *streams = json_object();
-	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
+	size_t n = plan_ranks(node->plan);
 	for (size_t i = 0; i < n; i++) {
 		autofree char *name = mem_printf("%zu", UPLINK_RANKS + i);
 		json_object_set_new(
@@ -298,8 +299,7 @@ static void launch(struct agent *a, json_t *msg)
 	const char *why = json_string_value(json_object_get(msg, "why"));
 	a->next_launch = json_incref(msg);
 	prepare_node_stop(&a->node);
-	local_ranks_stop(
-		&a->node, json_number_value(json_object_get(a->node.plan, "grace")), why ? why : "", on_relaunch);
+	local_ranks_stop(&a->node, plan_grace(a->node.plan), why ? why : "", on_relaunch);
 }
 
 // --- messages ---------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include "base/unix_socket.h"
 #include "docker/rank_container.h"
 #include "helper/image_step.h"
+#include "job/plan.h"
 #include "wire/event.h"
 
 #include <fcntl.h>
@@ -59,11 +60,9 @@ static json_t *dirs_of(const struct node *node)
 	json_t *dirs = mem_json("[s]", node->dir);
 	if (node->shared)
 		json_array_append_new(dirs, json_string(node->shared));
-	size_t i;
-	json_t *input;
-	json_array_foreach (json_object_get(node->plan, "inputs"), i, input)
-		if (!strcmp(json_text(input, "kind"), "live"))
-			json_array_append(dirs, json_object_get(input, "from"));
+	for (size_t i = 0; i < plan_inputs(node->plan); i++)
+		if (plan_input(node->plan, i).kind == PLAN_INPUT_LIVE)
+			json_array_append_new(dirs, json_string(plan_input(node->plan, i).from));
 	return dirs;
 }
 
@@ -71,8 +70,8 @@ static json_t *dirs_of(const struct node *node)
 static char *make(const struct work *w, struct engine *e, const char *number, struct error *err)
 {
 	const struct node *node = w->node;
-	const json_t *container = json_object_get(node->plan, "container");
-	autofree char *image = image_step_name(container, node->dir, err), *program = proc_program(),
+	struct plan_container container = plan_container(node->plan);
+	autofree char *image = image_step_name(container.image, node->dir, err), *program = proc_program(),
 		      *socket = socket_of(node);
 	autojson json_t *dirs = dirs_of(node);
 	struct rank_container box = {.label = node->run,
@@ -81,7 +80,7 @@ static char *make(const struct work *w, struct engine *e, const char *number, st
 		.program = program,
 		.socket = socket,
 		.dirs = dirs,
-		.volumes = json_object_get(container, "volumes")};
+		.volumes = container.volumes};
 	return image ? rank_container_make(e, &box, err) : NULL;
 }
 
@@ -180,18 +179,12 @@ static int container_work(int out, int control, void *data)
 
 // --- the agent --------------------------------------------------------------------
 
-static const char *host_name(const struct node *node)
-{
-	const char *name = json_text(json_object_get(node->plan, "host"), "host");
-	return name ? name : node->name;
-}
-
 static void on_line(json_t *line, void *data)
 {
 	struct node *node = data;
 	struct container *c = node->container;
 	const char *fail = json_text(line, "fail"), *stays = json_text(line, "stays");
-	autofree char *why = mem_printf("the container of node %zu (%s)%s: %s", node->id, host_name(node),
+	autofree char *why = mem_printf("the container of node %zu (%s)%s: %s", node->id, node_host_name(node),
 		stays ? " cannot be removed" : "",
 		stays  ? stays
 		: fail ? fail
@@ -218,7 +211,7 @@ static void on_exit_of(int status, void *data)
 
 void container_start(struct node *node, void (*on_ready)(struct node *node))
 {
-	if (!json_object_get(node->plan, "container")) {
+	if (!plan_has_container(node->plan)) {
 		on_ready(node);
 		return;
 	}

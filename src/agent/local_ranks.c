@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "node/sampler.h"
 #include "wire/event.h"
 
@@ -143,11 +144,11 @@ static int open_pmi(struct member *m)
 	return pair[1];
 }
 
-static void start_pmi(struct node *node, const json_t *ranks)
+static void start_pmi(struct node *node)
 {
 	struct pmi_options options = {.name = node->run,
 		.size = node->size,
-		.nlocal = json_array_size(ranks),
+		.nlocal = node->local_ranks->count,
 		.hosts = node->machines,
 		.reply = pmi_reply,
 		.fence = pmi_fence,
@@ -253,9 +254,9 @@ static void check_families(struct node *node)
 static int start_member(struct member *m, const json_t *open_mpi, struct error *err)
 {
 	struct node *node = m->node;
-	const json_t *rank = json_array_get(json_object_get(node->plan, "ranks"), m->local);
-	autojson json_t *argv = node_expand(node, json_object_get(rank, "argv"), (long)m->number, err);
-	autojson json_t *env = argv ? node_expand(node, json_object_get(rank, "env"), (long)m->number, err) : NULL;
+	struct plan_rank rank = plan_rank(node->plan, m->local);
+	autojson json_t *argv = node_expand(node, rank.argv, (long)m->number, err);
+	autojson json_t *env = argv ? node_expand(node, rank.env, (long)m->number, err) : NULL;
 	if (!env)
 		return -1;
 	if (!node->container && mpi_check_program(node, argv, json_string_value(json_object_get(env, "PATH")), err) < 0)
@@ -345,10 +346,9 @@ static int open_streams(struct node *node, size_t count)
 
 void local_ranks_start(struct node *node)
 {
-	const json_t *ranks = json_object_get(node->plan, "ranks");
 	local_ranks_free(node);
 	struct local_ranks *t = node->local_ranks = mem_alloc(sizeof *t);
-	t->count = json_array_size(ranks);
+	t->count = plan_ranks(node->plan);
 	t->members = mem_alloc(t->count * sizeof *t->members);
 	t->grace = loop_timer_new(node->loop, on_grace, node);
 	t->oom_kills = oom_kills(node);
@@ -362,9 +362,9 @@ void local_ranks_start(struct node *node)
 	if (open_streams(node, t->count) < 0)
 		return;
 	if (node->mpi != MPI_FAMILY_NONE)
-		start_pmi(node, ranks);
+		start_pmi(node);
 	for (size_t i = 0; i < t->count; i++) {
-		size_t number = (size_t)json_integer_value(json_object_get(json_array_get(ranks, i), "rank"));
+		size_t number = plan_rank(node->plan, i).rank;
 		t->members[i] = (struct member){.node = node, .local = i, .number = number, .started = clock_mono()};
 		if (node->mpi != MPI_FAMILY_OPENMPI)
 			start_or_fail(&t->members[i], NULL);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "wire/event.h"
 
 #include <arpa/inet.h>
@@ -108,13 +109,13 @@ static char *find_mpirun(const char *path)
 // filled, which is said when the rank is started.
 static int first_rank(struct node *node, json_t **argv, json_t **env)
 {
-	const json_t *rank = json_array_get(json_object_get(node->plan, "ranks"), 0);
-	long number = (long)json_integer_value(json_object_get(rank, "rank"));
+	struct plan_rank rank = plan_rank(node->plan, 0);
+	long number = (long)rank.rank;
 	struct error err;
 	*env = NULL;
-	*argv = node_expand(node, json_object_get(rank, "argv"), number, &err);
+	*argv = node_expand(node, rank.argv, number, &err);
 	if (*argv)
-		*env = node_expand(node, json_object_get(rank, "env"), number, &err);
+		*env = node_expand(node, rank.env, number, &err);
 	return *env ? 0 : -1;
 }
 
@@ -217,7 +218,7 @@ static void on_all_guesses(struct node *node, const json_t *all, void *data)
 
 void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
 {
-	const char *launch = json_text(node->plan, "launch"), *asked = json_text(node->plan, "mpi");
+	const char *launch = plan_launch(node->plan), *asked = plan_mpi(node->plan);
 	if (!launch || strcmp(launch, "mpi") != 0 || !asked) {
 		settle(node, MPI_FAMILY_NONE, "", on_settled);
 		return;
@@ -285,13 +286,11 @@ static void set(json_t *env, const char *name, const char *value)
 // Do the ranks of this machine outnumber what it has to run them?
 static bool is_crowded(const struct node *node, size_t rank)
 {
-	const json_t *mine = json_array_get(json_object_get(node->plan, "nodes"), node->id);
-	const json_t *cpus = json_object_get(mine, "cpus");
-	size_t here = 0, procs = json_array_size(json_object_get(node->plan, "ranks"));
+	double cpus = plan_node(node->plan, node->id).cpus;
+	size_t here = 0;
 	for (size_t i = 0; i < node->size; i++)
 		here += node->machines[i] == node->machines[rank];
-	return here > (size_t)sysconf(_SC_NPROCESSORS_ONLN) ||
-	       (json_is_number(cpus) && json_number_value(cpus) < (double)procs);
+	return here > (size_t)sysconf(_SC_NPROCESSORS_ONLN) || (cpus > 0 && cpus < (double)plan_ranks(node->plan));
 }
 
 // May a process read another one's memory? A container's filter of system calls often forbids it, even of one's own.

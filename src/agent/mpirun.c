@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "base/unix_socket.h"
 #include "helper/openmpi_shim.h"
+#include "job/plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +98,7 @@ static void trouble(struct mpirun *m, long rank, char *why, bool better)
 static void on_deadline(void *data)
 {
 	struct mpirun *m = data;
-	double seconds = json_number_value(json_object_get(m->node->plan, "deadline"));
+	double seconds = plan_deadline(m->node->plan);
 	if (m->started < m->count)
 		trouble(m, -1,
 			mem_printf("mpirun has started %zu of %zu ranks of this node in %g s", m->started, m->count,
@@ -358,7 +359,7 @@ static json_t *mpirun_env(const struct node *node, const json_t *ranks_env)
 
 static int write_hostfile(const struct node *node, const char *path, struct error *err)
 {
-	size_t procs = json_array_size(json_object_get(node->plan, "ranks"));
+	size_t procs = plan_ranks(node->plan);
 	autostr struct str s = {0};
 	for (size_t i = 0; i < json_array_size(node->peers); i++)
 		str_printf(&s, "%s slots=%zu\n",
@@ -369,8 +370,7 @@ static int write_hostfile(const struct node *node, const char *path, struct erro
 static int start_mpirun(struct mpirun *m, struct error *err)
 {
 	struct node *node = m->node;
-	const json_t *first = json_array_get(json_object_get(node->plan, "ranks"), 0);
-	autojson json_t *ranks_env = node_expand(node, json_object_get(first, "env"), 0, err);
+	autojson json_t *ranks_env = node_expand(node, plan_rank(node->plan, 0).env, 0, err);
 	autofree char *hosts = fs_join(node->dir, "mpi-hosts"), *size = mem_printf("%zu", node->size);
 	if (!ranks_env || write_hostfile(node, hosts, err) < 0)
 		return -1;
@@ -434,7 +434,7 @@ static int begin(struct mpirun *m, struct error *err)
 	m->listener = fd < 0 ? NULL : loop_watch(node->loop, fd, on_guests, m);
 	if (!m->listener)
 		return fd < 0 ? -1 : error_set(err, ERROR_SYSTEM, "there is no room to watch one more socket");
-	loop_timer_set(m->deadline, json_number_value(json_object_get(node->plan, "deadline")));
+	loop_timer_set(m->deadline, plan_deadline(node->plan));
 	if (node->id == 0)
 		return start_mpirun(m, err);
 	bring_commands(m);
@@ -445,10 +445,7 @@ struct mpirun *mpirun_start(struct node *node,
 	int (*start)(struct node *node, size_t rank, const json_t *env, struct error *err), struct error *err)
 {
 	struct mpirun *m = mem_alloc(sizeof *m);
-	*m = (struct mpirun){.node = node,
-		.start = start,
-		.commands = json_object(),
-		.count = json_array_size(json_object_get(node->plan, "ranks"))};
+	*m = (struct mpirun){.node = node, .start = start, .commands = json_object(), .count = plan_ranks(node->plan)};
 	m->trouble_timer = loop_timer_new(node->loop, on_trouble_time, m);
 	m->deadline = loop_timer_new(node->loop, on_deadline, m);
 	if (begin(m, err) == 0)

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "job/placeholder_expand.h"
+#include "job/plan.h"
 #include "wire/event.h"
 
 #include <stdlib.h>
@@ -58,6 +59,12 @@ void node_fail(struct node *node, long rank, const char *why)
 	if (rank >= 0)
 		json_object_set_new(event, "rank", json_integer(rank));
 	node_event(node, event);
+}
+
+const char *node_host_name(const struct node *node)
+{
+	const char *name = plan_own_host(node->plan).host;
+	return name ? name : node->name;
 }
 
 // --- fences -------------------------------------------------------------------

@@ -77,6 +77,9 @@ void node_phase(struct node *node, const char *name); // ends the phase that is 
 // Says what is fatal; rank < 0 when it is nobody's. Only the first one counts.
 void node_fail(struct node *node, long rank, const char *why);
 
+// As the user calls this node's host, where there is such a name.
+const char *node_host_name(const struct node *node);
+
 // Brings data (taken) to the fence of that name and hears what all nodes brought: an array by node, borrowed. Asked
 // again after the line was broken; several fences may be open.
 void node_fence(struct node *node, const char *name, json_t *data,

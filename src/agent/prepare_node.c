@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "job/plan.h"
 #include "node/stage.h"
 #include "wire/event.h"
 
@@ -33,35 +34,31 @@ static bool stopped(const struct node *node)
 // A live input of a node that does not see the controller's files is where the executor has put it.
 static void find_live(const struct node *node, json_t *input, size_t number)
 {
-	const char *live = json_string_value(json_object_get(node->config, "live"));
-	const char *kind = json_string_value(json_object_get(input, "kind"));
-	if (!live || !kind || strcmp(kind, "live") != 0)
+	const char *live = json_text(node->config, "live");
+	if (!live || plan_input_read(input).kind != PLAN_INPUT_LIVE)
 		return;
 	autofree char *from = mem_printf("%s/%zu", live, number);
-	json_object_set_new(input, "from", json_string(from));
+	plan_input_set_from(input, from);
 }
 
 // What no node can get by itself is sent by the controller: paths, unless its files are seen here too, and what it
 // fetches with the user's own rights.
-static bool is_sent(const struct node *node, const json_t *input)
+static bool is_sent(const struct node *node, enum plan_input_kind kind)
 {
-	const char *kind = json_string_value(json_object_get(input, "kind"));
-	return strcmp(kind, "git") == 0 || (strcmp(kind, "path") == 0 && !node->same_files);
+	return kind == PLAN_INPUT_GIT || (kind == PLAN_INPUT_PATH && !node->same_files);
 }
 
 // The inputs that this node brings itself (once: only those that all share), those that are sent with their "index".
 static json_t *own_inputs(struct node *node, bool once)
 {
 	json_t *list = json_array();
-	size_t i;
-	json_t *input;
-	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
-		if ((node->shared && json_flag(input, "once")) != once ||
-			(node->same_files && json_flag(input, "context")))
+	for (size_t i = 0; i < plan_inputs(node->plan); i++) {
+		struct plan_input input = plan_input(node->plan, i);
+		if ((node->shared && input.once) != once || (node->same_files && input.context))
 			continue;
-		json_t *own = json_copy(input);
+		json_t *own = json_copy(plan_input_json(node->plan, i));
 		find_live(node, own, i);
-		if (is_sent(node, input))
+		if (is_sent(node, input.kind))
 			json_object_set_new(own, "index", json_integer((json_int_t)i));
 		json_array_append_new(list, own);
 	}
@@ -93,10 +90,10 @@ static void on_not_sent(struct node *node, size_t index, const char *why)
 {
 	if (stopped(node))
 		return;
-	const json_t *input = json_array_get(json_object_get(node->plan, "inputs"), index);
-	node_event(node, event_make("input", "s:O, s:O, s:b, s:s, s:b", "name", json_object_get(input, "name"), "from",
-				 json_object_get(input, "from"), "ok", 0, "why", why, "sent", 1));
-	fail_input(node, json_string_value(json_object_get(input, "name")), why);
+	struct plan_input input = plan_input(node->plan, index);
+	node_event(node, event_make("input", "s:s, s:s, s:b, s:s, s:b", "name", input.name, "from", input.from, "ok", 0,
+				 "why", why, "sent", 1));
+	fail_input(node, input.name, why);
 	forked_task_kill(steal(node->prepare->stager));
 }
 
@@ -123,7 +120,7 @@ static int link_shared(struct node *node, struct error *err)
 	size_t i;
 	json_t *input;
 	json_array_foreach (once, i, input) {
-		autofree char *path = stage_path(input);
+		const char *path = plan_input_read(input).path;
 		autofree char *from = fs_join(node->shared, path), *to = fs_join(node->data_dir, path);
 		if (fs_is_inside(path) && strchr(path, '/')) {
 			autofree char *parent = mem_strndup(to, (size_t)(strrchr(to, '/') - to));
@@ -167,20 +164,19 @@ static void on_stage_exit(int status, void *data)
 // One copy for all cannot be where the nodes share nothing.
 static void warn_of_once(struct node *node)
 {
-	size_t i;
-	json_t *input;
-	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
+	for (size_t i = 0; i < plan_inputs(node->plan); i++) {
+		struct plan_input input = plan_input(node->plan, i);
 		autofree char *why = mem_printf(
 			"input '%s' says 'once', but the nodes share no directory: each has a copy of its own",
-			json_string_value(json_object_get(input, "name")));
-		if (node->id == 0 && !node->shared && json_flag(input, "once"))
+			input.name);
+		if (node->id == 0 && !node->shared && input.once)
 			node_event(node, event_make("warn", "s:s", "why", why));
 	}
 }
 
 static void stage(struct node *node)
 {
-	if (node->attempt > 1 || json_array_size(json_object_get(node->plan, "inputs")) == 0) {
+	if (node->attempt > 1 || plan_inputs(node->plan) == 0) {
 		setup_start(node, contain);
 		return;
 	}

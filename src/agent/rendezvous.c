@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "node/node_address.h"
 #include "node/preflight.h"
 #include "wire/event.h"
@@ -223,10 +224,10 @@ static struct forked_task *start_preflight(struct node *node, bool bandwidth, co
 static json_t *hold_ports(struct node *node)
 {
 	json_t *ports = json_array();
-	if (!json_flag(node->plan, "ports"))
+	if (!plan_has_ports(node->plan))
 		return ports;
 	struct rendezvous *m = node->rendezvous;
-	size_t n = json_array_size(json_object_get(node->plan, "ranks"));
+	size_t n = plan_ranks(node->plan);
 	m->held = mem_alloc(n * sizeof *m->held);
 	for (; m->nheld < n; m->nheld++) {
 		struct error err;
@@ -250,15 +251,15 @@ static void release_ports(struct rendezvous *m)
 // A container shares no memory with another one, wherever that is.
 static char *machine_of(const struct node *node)
 {
-	return json_object_get(node->plan, "container") ? mem_printf("%s, node %zu", node->machine, node->id)
-							: mem_strdup(node->machine);
+	return plan_has_container(node->plan) ? mem_printf("%s, node %zu", node->machine, node->id)
+					      : mem_strdup(node->machine);
 }
 
 // Numbers the machines in the order they appear, once for each rank.
 static void number_machines(struct node *node, const json_t *all)
 {
 	autojson json_t *numbers = json_object();
-	node->size = (size_t)json_integer_value(json_object_get(node->plan, "size"));
+	node->size = plan_size(node->plan);
 	node->machines = mem_resize(node->machines, node->size * sizeof *node->machines);
 	size_t rank = 0, i;
 	const json_t *brought;
@@ -472,8 +473,8 @@ static void rendezvous(struct node *node)
 	autofree char *name = mem_printf("rendezvous-%zu", node->attempt);
 	json_t *ports = hold_ports(node);
 	autofree char *machine = machine_of(node);
-	json_t *brings = mem_json("{s:o, s:s, s:i}", "ports", ports, "machine", machine, "ranks",
-		(int)json_array_size(json_object_get(node->plan, "ranks")));
+	json_t *brings =
+		mem_json("{s:o, s:s, s:i}", "ports", ports, "machine", machine, "ranks", (int)plan_ranks(node->plan));
 	if (json_array_size(m->missed))
 		json_object_set(brings, "missed", m->missed);
 	node_fence(node, name, brings, on_rendezvous, NULL);
@@ -509,7 +510,7 @@ void rendezvous_start(struct node *node, void (*on_met)(struct node *node))
 	struct rendezvous *m = node->rendezvous = mem_alloc(sizeof *m);
 	m->on_met = on_met;
 	apply_moved(node);
-	if (node->attempt > 1 || (!json_flag(node->plan, "preflight") && !node->preflight_only))
+	if (node->attempt > 1 || (!plan_has_preflight(node->plan) && !node->preflight_only))
 		rendezvous(node);
 	else
 		m->server = start_preflight(node, false, NULL);

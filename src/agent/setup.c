@@ -2,11 +2,11 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "helper/setup_step.h"
+#include "job/plan.h"
 #include "node/mounts.h"
 #include "node/stage.h"
 #include "wire/event.h"
@@ -43,9 +43,9 @@ static bool stopped(const struct node *node)
 	return !node->prepare || node->failed;
 }
 
-static const json_t *step_now(const struct node *node)
+static struct plan_step step_now(const struct node *node)
 {
-	return json_array_get(json_object_get(node->plan, "setup"), node->setup->step);
+	return plan_step(node->plan, node->setup->step);
 }
 
 static void on_fence(struct node *node, const json_t *all, void *data)
@@ -64,31 +64,24 @@ static void wait_for_others(struct node *node)
 
 // --- the end of a step ----------------------------------------------------------
 
-// As the user calls this node's host, where there is such a name.
-static const char *host_name(const struct node *node)
-{
-	const char *name = json_string_value(json_object_get(json_object_get(node->plan, "host"), "host"));
-	return name ? name : node->name;
-}
-
 static void fail_step(struct node *node, const char *how)
 {
 	autofree char *why = mem_printf("setup step %zu ('%s') on node %zu (%s) %s", node->setup->step + 1,
-		json_string_value(json_object_get(step_now(node), "name")), node->id, host_name(node), how);
+		step_now(node).name, node->id, node_host_name(node), how);
 	node_fail(node, -1, why);
 }
 
 static void say_step(struct node *node, int status, json_t *last)
 {
 	struct setup *s = node->setup;
-	node_event(node, event_make("setup", "s:i, s:O, s:i, s:f, s:s*, s:o", "step", (int)s->step, "name",
-				 json_object_get(step_now(node), "name"), "status", status, "seconds",
-				 clock_mono() - s->start, "skipped", s->skipped, "last", last));
+	node_event(node,
+		event_make("setup", "s:i, s:s, s:i, s:f, s:s*, s:o", "step", (int)s->step, "name", step_now(node).name,
+			"status", status, "seconds", clock_mono() - s->start, "skipped", s->skipped, "last", last));
 }
 
 static void step_done(struct node *node)
 {
-	if (json_flag(step_now(node), "once"))
+	if (step_now(node).once)
 		wait_for_others(node);
 	else {
 		node->setup->step++;
@@ -106,9 +99,10 @@ static void fail_ended(struct node *node, bool begun, int status, int sig)
 		str_printf(&words, "%s%s", words.len ? " | " : "", json_string_value(json_array_get(last, i)));
 	autofree char *end =
 		sig ? mem_printf("was killed by signal %d", sig) : mem_printf("ended with status %d", status);
+	struct plan_step step = step_now(node);
 	autofree char *how =
-		mem_printf("%s%s: %s", begun || !setup_step_needs_root(step_now(node)) ? "" : "needs root, and sudo ",
-			end, words.len ? words.text : "it said nothing");
+		mem_printf("%s%s: %s", begun || !setup_step_needs_root(&step) ? "" : "needs root, and sudo ", end,
+			words.len ? words.text : "it said nothing");
 	fail_step(node, how);
 }
 
@@ -185,9 +179,9 @@ static void drop_event(size_t local, json_t *event, void *data)
 	json_decref(event);
 }
 
-static bool is_apart(const json_t *step)
+static bool is_apart(struct plan_step step)
 {
-	return setup_step_needs_root(step) || json_object_get(step, "image");
+	return setup_step_needs_root(&step) || step.is_image;
 }
 
 // A line to the process that is to be started: its end is the word to end, and the only one that reaches what root
@@ -222,31 +216,29 @@ static json_t *apart_argv(struct node *node, const json_t *step, struct error *e
 // placeholders.
 static void add_container(const struct node *node, json_t *step)
 {
-	json_t *container = json_deep_copy(json_object_get(node->plan, "container")),
-	       *build = json_object_get(container, "build"), *input;
-	size_t i;
-	json_array_foreach (json_object_get(node->plan, "inputs"), i, input) {
-		autofree char *path = json_flag(input, "context") && !node->same_files ? stage_path(input) : NULL;
-		autofree char *context = path ? fs_join(node->data_dir, path) : NULL;
+	json_t *container = json_deep_copy(plan_container_json(node->plan));
+	for (size_t i = 0; i < plan_inputs(node->plan) && !node->same_files; i++) {
+		struct plan_input input = plan_input(node->plan, i);
+		autofree char *context = input.context ? fs_join(node->data_dir, input.path) : NULL;
 		if (context)
-			json_object_set_new(build, "context", json_string(context));
+			plan_container_set_context(container, context);
 	}
 	json_object_set_new(step, "container", container);
-	json_object_set(step, "job", json_object_get(node->plan, "name"));
+	json_object_set_new(step, "job", json_string(plan_name(node->plan)));
 }
 
 // The step as it is done here; NULL with err.code when its placeholders cannot be filled.
 static json_t *step_here(struct node *node, struct error *err)
 {
-	autojson json_t *bare = json_copy((json_t *)step_now(node));
+	autojson json_t *bare = json_copy(plan_step_json(node->plan, node->setup->step));
 	json_object_del(bare, "name"); // the user's words, no text with placeholders
 	json_t *step = node_expand(node, bare, -1, err);
 	if (!step)
 		return NULL;
 	json_object_set_new(step, "dir", json_string(node->out_dir));
 	json_object_set_new(step, "node_dir", json_string(node->dir));
-	json_object_set_new(json_object_get(step, "env"), "MUSTER_RUN", json_string(node->run));
-	if (json_object_get(step, "image"))
+	plan_step_set_env(step, "MUSTER_RUN", node->run);
+	if (step_now(node).is_image)
 		add_container(node, step);
 	return step;
 }
@@ -257,10 +249,12 @@ static int start_command(struct node *node, const json_t *step, struct error *er
 	autoclose int line = -1;
 	if (s->apart && (line = open_line(s, err)) < 0)
 		return -1;
-	autojson json_t *argv = s->apart ? apart_argv(node, step, err) : json_incref(json_object_get(step, "argv"));
+	autojson json_t *apart = s->apart ? apart_argv(node, step, err) : NULL;
+	struct plan_step here = plan_step_read(step);
+	const json_t *argv = s->apart ? apart : here.argv;
 	autojson json_t *none = json_object();
 	struct rank_options options = {.argv = argv,
-		.env = s->apart ? none : json_object_get(step, "env"),
+		.env = s->apart ? none : here.env,
 		.dir = node->out_dir,
 		.in = line,
 		.pmi = -1,
@@ -288,9 +282,8 @@ static int start_step(struct node *node, struct error *err)
 		step_done(node);
 		return 0;
 	}
-	double timeout = json_number_value(json_object_get(step, "timeout"));
-	if (timeout > 0)
-		loop_timer_set(s->timeout, timeout);
+	if (step_now(node).timeout > 0)
+		loop_timer_set(s->timeout, step_now(node).timeout);
 	return start_command(node, step, err);
 }
 
@@ -303,8 +296,7 @@ static void on_all_done(struct node *node, const json_t *all, void *data)
 static void next_step(struct node *node)
 {
 	struct setup *s = node->setup;
-	const json_t *step = node->attempt > 1 ? NULL : step_now(node);
-	if (!step) {
+	if (node->attempt > 1 || s->step >= plan_steps(node->plan)) {
 		if (s->step == 0) // no setup at all: nobody needs to wait
 			s->on_done(node);
 		else
@@ -313,7 +305,7 @@ static void next_step(struct node *node)
 	}
 	if (s->step == 0)
 		node_phase(node, "setup");
-	if (json_flag(step, "once") && node->id != 0) {
+	if (step_now(node).once && node->id != 0) {
 		wait_for_others(node);
 		return;
 	}

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "docker/dockerignore.h"
+#include "job/plan.h"
 #include "wire/event.h"
 
 #include <dirent.h>
@@ -179,11 +180,10 @@ static int pack_dir(struct packing *p, const char *below, struct error *err)
 }
 
 // A nameless file with the context as a tar archive; its descriptor is the caller's.
-static int pack_context(const json_t *build, struct error *err)
+static int pack_context(const struct plan_build *build, struct error *err)
 {
-	const char *root = json_text_or(build, "context", ""), *dockerfile = json_text_or(build, "dockerfile", ""),
+	const char *root = build->context, *dockerfile = build->dockerfile ? build->dockerfile : "Dockerfile",
 		   *tmp = getenv("TMPDIR");
-	dockerfile = *dockerfile ? dockerfile : "Dockerfile";
 	autofree char *instructions = fs_join(root, dockerfile);
 	if (!fs_exists(instructions))
 		return error_errno(err, "cannot build without '%s'", instructions);
@@ -279,21 +279,20 @@ static int on_build(const json_t *line, void *data, struct error *err)
 		lines.len ? lines.text : "(none)");
 }
 
-static char *build_path(const char *name, const json_t *build)
+static char *build_path(const char *name, const struct plan_build *build)
 {
-	const char *dockerfile = json_text_or(build, "dockerfile", "");
-	autofree char *file = engine_quote(*dockerfile ? dockerfile : "Dockerfile"), *tag = engine_quote(name);
-	autofree char *args = json_dumps(json_object_get(build, "args"), JSON_COMPACT);
+	autofree char *file = engine_quote(build->dockerfile ? build->dockerfile : "Dockerfile"),
+		      *tag = engine_quote(name);
+	autofree char *args = json_dumps(build->args, JSON_COMPACT);
 	autofree char *quoted = engine_quote(args ? args : "{}");
 	return mem_printf("/build?t=%s&dockerfile=%s&buildargs=%s&labels=%%7B%%22muster.build%%22%%3A%%22%s%%22%%7D&rm="
 			  "1&forcerm=1",
 		tag, file, quoted, tag);
 }
 
-char *image_build(const struct image_work *work, const char *name, const json_t *build, struct error *err)
+char *image_build(const struct image_work *work, const char *name, const struct plan_build *build, struct error *err)
 {
 	double since = clock_mono();
-	const char *context = json_text_or(build, "context", "");
 	say_step(work, name, "sending the context");
 	autoclose int tar = pack_context(build, err);
 	struct build b = {.work = work, .name = name};
@@ -317,6 +316,6 @@ char *image_build(const struct image_work *work, const char *name, const json_t 
 	}
 	free(b.id);
 	if (!err || err->code != ERROR_CANCELLED)
-		error_wrap(err, "cannot build the image of '%s'", context);
+		error_wrap(err, "cannot build the image of '%s'", build->context);
 	return NULL;
 }

@@ -9,6 +9,8 @@
 #include <jansson.h>
 #include <stdatomic.h>
 
+struct plan_build;
+
 // How far it is is told as events: {"type": "image", "name", "step"}, and at the end {"type": "image", "name",
 // "seconds", "ok": true}.
 struct image_work {
@@ -26,9 +28,8 @@ int image_is_there(const struct image_work *work, const char *name, struct error
 // Sees to it that the image is there, pulling it only when it is not. err names it and says why it cannot be had.
 int image_ensure(const struct image_work *work, const char *name, struct error *err);
 
-// Builds {"context": DIR, "dockerfile": NAME or missing, "args": {...}}, an image called name. Returns the image's id,
-// owned by the caller; NULL and err, which ends with the last lines of the build. Only the engine's cache remains of
-// it, as after `docker build`.
-char *image_build(const struct image_work *work, const char *name, const json_t *build, struct error *err);
+// Builds an image called name. Returns the image's id, owned by the caller; NULL and err, which ends with the last
+// lines of the build. Only the engine's cache remains of it, as after `docker build`.
+char *image_build(const struct image_work *work, const char *name, const struct plan_build *build, struct error *err);
 
 #endif

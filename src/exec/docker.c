@@ -68,7 +68,7 @@ struct docker {
 static int check_node(const json_t *plan, size_t k, struct error *err)
 {
 	struct plan_node node = plan_node(plan, k);
-	if (!node.image && !plan_build_json(plan))
+	if (!node.image && !plan_build(plan).context)
 		return error_set(err, ERROR_USAGE,
 			"'%s' has no image, expected 'cluster.image' or 'cluster.build' for the docker executor",
 			node.name);
@@ -340,10 +340,10 @@ static int have_images(struct work *w, char **built, struct error *err)
 	const struct cluster *c = w->c;
 	struct image_work image = {
 		.engine = w->d->engine, .cancelled = c->cancelled, .say = on_image, .data = (void *)c};
-	const json_t *build = plan_build_json(c->plan);
-	if (build) {
+	struct plan_build build = plan_build(c->plan);
+	if (build.context) {
 		autofree char *name = mem_printf("muster/%s", plan_name(c->plan));
-		*built = image_build(&image, name, build, err);
+		*built = image_build(&image, name, &build, err);
 		if (!*built)
 			return -1;
 	}

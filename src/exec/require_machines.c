@@ -15,7 +15,7 @@ int require_machines_no_live_inputs(const json_t *plan, const char *executor, st
 
 int require_machines(const json_t *plan, const struct executor_traits *executor, struct error *err)
 {
-	const char *key = plan_build_json(plan) ? "build" : plan_volumes(plan) ? "volumes" : NULL;
+	const char *key = plan_build(plan).context ? "build" : plan_volumes(plan) ? "volumes" : NULL;
 	if (key)
 		return error_set(err, ERROR_USAGE, "the %s executor has no containers for 'cluster.%s'; docker has",
 			executor->name, key);

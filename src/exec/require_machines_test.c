@@ -24,7 +24,7 @@ static void what_only_containers_have(void **state)
 	refused("{\"nodes\": [{}], \"inputs\": [{\"kind\": \"path\", \"name\": \"a\"}]}", false, NULL);
 	refused("{\"nodes\": [{}, {\"image\": \"x:1\"}]}", true,
 		"the ssh executor has no containers for the image 'x:1'");
-	refused("{\"build\": {}}", true, "'cluster.build'");
+	refused("{\"build\": {\"context\": \"/a\"}}", true, "'cluster.build'");
 	refused("{\"volumes\": []}", true, "'cluster.volumes'");
 	refused("{\"inputs\": [{\"kind\": \"live\", \"name\": \"src\"}]}", true, NULL);
 	refused("{\"inputs\": [{\"kind\": \"live\", \"name\": \"src\"}]}", false, "'src' is live");

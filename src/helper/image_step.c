@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "docker/image.h"
 #include "docker/rank_container.h"
+#include "job/plan.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,9 +35,8 @@ static char *built(const char *node_dir)
 	return fs_exists(path) ? fs_read(path, NAME_MAX_BYTES, NULL, NULL) : NULL;
 }
 
-char *image_step_name(const json_t *container, const char *node_dir, struct error *err)
+char *image_step_name(const char *image, const char *node_dir, struct error *err)
 {
-	const char *image = json_text(container, "image");
 	char *name = image ? mem_strdup(image) : built(node_dir);
 	if (!name)
 		error_set(err, ERROR_SYSTEM, "its image was not built");
@@ -45,7 +45,7 @@ char *image_step_name(const json_t *container, const char *node_dir, struct erro
 
 static char *why_done(struct engine *e, const json_t *step)
 {
-	const char *image = json_text(json_object_get(step, "container"), "image");
+	const char *image = plan_container(step).image;
 	autofree char *id = image ? NULL : built(json_text(step, "node_dir"));
 	if (id)
 		return mem_strdup("another node of this run has built it on this machine");
@@ -82,14 +82,15 @@ static int build(const struct image_work *work, const json_t *step, struct error
 {
 	const char *node_dir = json_text(step, "node_dir");
 	autofree char *name = mem_printf("muster/%s", json_text(step, "job"));
-	autofree char *id = image_build(work, name, json_object_get(json_object_get(step, "container"), "build"), err);
+	struct plan_build from = plan_container(step).build;
+	autofree char *id = image_build(work, name, &from, err);
 	autofree char *path = note_path(node_dir);
 	return id ? fs_write(path, id, strlen(id), 0600, err) : -1;
 }
 
 static int take(struct engine *e, const json_t *step, struct error *err)
 {
-	const char *image = json_text(json_object_get(step, "container"), "image");
+	const char *image = plan_container(step).image;
 	bool builds = !image;
 	struct image_work work = {.engine = e, .say = on_event, .hear = on_line, .data = &builds};
 	autofree char *why = why_done(e, step); // by now

@@ -16,7 +16,7 @@ char *image_step_is_done(const json_t *step);
 int image_step_take(const json_t *step);
 
 // What the engine calls the image, for a node that has done its step; owned by the caller. NULL and err when it has
-// not.
-char *image_step_name(const json_t *container, const char *node_dir, struct error *err);
+// not. image is the plan's name of it, NULL: it is built.
+char *image_step_name(const char *image, const char *node_dir, struct error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "helper/image_step.h"
 #include "helper/packages.h"
 #include "helper/step_command.h"
+#include "job/plan.h"
 #include "node/mounts.h"
 
 #include <errno.h>
@@ -29,32 +30,29 @@ enum { FILE_BYTES = 64 << 20, HEAD_MAX = 64 * 1024 };
 // What somebody else has mounted there; NULL when nobody has.
 static char *why_left_alone(const json_t *step)
 {
-	const char *to = json_text(json_object_get(step, "mount"), "to");
+	const char *to = plan_step_read(step).mount.to;
 	autofree char *what = mounts_find(to);
 	if (!what || mounts_shared(json_text(step, "node_dir"), to))
 		return NULL;
 	return mem_printf("'%s' has %s mounted already", to, what);
 }
 
-bool setup_step_needs_root(const json_t *step)
+bool setup_step_needs_root(const struct plan_step *step)
 {
-	return json_is_true(json_object_get(step, "become")) || json_object_get(step, "packages") ||
-	       json_object_get(step, "mount");
+	return step->become || step->packages || step->is_mount;
 }
 
 char *setup_step_is_done(const json_t *step)
 {
-	const char *creates = json_string_value(json_object_get(step, "creates"));
-	const json_t *packages = json_object_get(step, "packages");
-	autofree char *path = creates ? fs_join(json_string_value(json_object_get(step, "dir")), creates) : NULL;
+	struct plan_step s = plan_step_read(step);
+	autofree char *path = s.creates ? fs_join(json_text(step, "dir"), s.creates) : NULL;
 	if (path && fs_exists(path))
-		return mem_printf("'%s' is there", creates);
-	const json_t *mount = json_object_get(step, "mount");
-	if (mount)
+		return mem_printf("'%s' is there", s.creates);
+	if (s.is_mount)
 		return why_left_alone(step);
-	if (json_object_get(step, "image"))
+	if (s.is_image)
 		return image_step_is_done(step);
-	return packages && packages_are_there(packages) ? mem_strdup("all are installed") : NULL;
+	return s.packages && packages_are_there(s.packages) ? mem_strdup("all are installed") : NULL;
 }
 
 // --- the step ------------------------------------------------------------------
@@ -67,30 +65,31 @@ static int fail(const struct error *err)
 
 static int run_command(const json_t *step)
 {
-	const json_t *words = json_object_get(step, "argv");
+	const json_t *words = plan_step_read(step).argv;
 	size_t count = json_array_size(words);
 	autofree const char **argv = mem_alloc((count + 1) * sizeof *argv);
 	for (size_t i = 0; i < count; i++)
 		argv[i] = json_string_value(json_array_get(words, i));
-	return step_command_run(argv, json_string_value(json_object_get(step, "dir")), 1);
+	return step_command_run(argv, json_text(step, "dir"), 1);
 }
 
-static int mount_it(const json_t *mount)
+static int mount_it(const struct plan_mount *mount)
 {
-	const char *options = json_text(mount, "options"), *words[8] = {"mount", "-t", json_text(mount, "type")};
+	const char *words[8] = {"mount", "-t", mount->type};
 	size_t count = 3;
-	if (options) {
+	if (mount->options) {
 		words[count++] = "-o";
-		words[count++] = options;
+		words[count++] = mount->options;
 	}
-	words[count++] = json_text(mount, "from");
-	words[count++] = json_text(mount, "to");
+	words[count++] = mount->from;
+	words[count++] = mount->to;
 	return step_command_run(words, NULL, 1);
 }
 
 static int make_mount(const json_t *step)
 {
-	const char *dir = json_text(step, "node_dir"), *to = json_text(json_object_get(step, "mount"), "to");
+	struct plan_mount mount = plan_step_read(step).mount;
+	const char *dir = json_text(step, "node_dir"), *to = mount.to;
 	autofree char *why = why_left_alone(step), *what = mounts_find(to); // with the lock it is certain
 	struct error err;
 	int status = 0;
@@ -104,7 +103,7 @@ static int make_mount(const json_t *step)
 	if (what)
 		dprintf(1, "'%s' has %s mounted already, by another node of this run\n", to, what);
 	else
-		status = mount_it(json_object_get(step, "mount"));
+		status = mount_it(&mount);
 	return status == 0 && mounts_done(dir, to, &err) < 0 ? fail(&err) : status;
 }
 
@@ -123,17 +122,17 @@ static void set_env(const json_t *step)
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach (json_object_get(step, "env"), name, value)
+	json_object_foreach ((json_t *)plan_step_read(step).env, name, value)
 		setenv(name, json_string_value(value), 1);
 }
 
 static int do_step(const json_t *step)
 {
-	const json_t *packages = json_object_get(step, "packages");
+	struct plan_step s = plan_step_read(step);
 	dprintf(1, WORD "begun\n");
-	if (json_object_get(step, "mount"))
+	if (s.is_mount)
 		return do_mount(step);
-	return packages ? packages_install(packages) : run_command(step);
+	return s.packages ? packages_install(s.packages) : run_command(step);
 }
 
 // --- what it leaves running -----------------------------------------------------
@@ -232,7 +231,7 @@ static int begin(const json_t *step, const char *file, struct error *err)
 {
 	set_env(step); // it also says where the programs are that know what is there
 	autofree char *done = setup_step_is_done(step);
-	if (!done && json_object_get(step, "image")) { // leaves nothing running, and nothing of it needs root
+	if (!done && plan_step_read(step).is_image) { // leaves nothing running, and nothing of it needs root
 		dprintf(1, WORD "begun\n");
 		return image_step_take(step);
 	}

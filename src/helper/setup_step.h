@@ -11,6 +11,7 @@
 #define HELPER_SETUP_STEP_H
 
 #include "base/str.h"
+#include "job/plan.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -26,7 +27,7 @@ int setup_step_unmount(const char *dir);
 int setup_step_unblock(const char *dir);
 
 // Does the step need root?
-bool setup_step_needs_root(const json_t *step);
+bool setup_step_needs_root(const struct plan_step *step);
 
 // Why there is nothing to do, for people, owned by the caller; NULL when there is. Only packages and images make it
 // block.

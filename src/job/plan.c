@@ -257,9 +257,9 @@ json_t *plan_host_json(const json_t *plan, size_t k)
 	return k < plan_nodes(plan) ? json_object_get(item_of(plan, "nodes", k), "host") : item_of(plan, "hosts", k);
 }
 
-json_t *plan_own_host_json(const json_t *slice)
+struct plan_host plan_own_host(const json_t *slice)
 {
-	return json_object_get(slice, "host");
+	return plan_host_read(json_object_get(slice, "host"));
 }
 
 // --- inputs and setup steps ---------------------------------------------------
@@ -340,6 +340,11 @@ struct plan_step plan_step(const json_t *plan, size_t i)
 	return plan_step_read(plan_step_json(plan, i));
 }
 
+void plan_step_set_env(json_t *step, const char *name, const char *value)
+{
+	json_object_set_new(json_object_get(step, "env"), name, json_string(value));
+}
+
 const json_t *plan_actions(const json_t *plan)
 {
 	return json_object_get(plan, "actions");
@@ -360,13 +365,9 @@ struct plan_metric plan_metric(const json_t *plan, size_t i)
 
 // --- images -------------------------------------------------------------------
 
-const json_t *plan_build_json(const json_t *plan)
+struct plan_build plan_build(const json_t *plan)
 {
-	return json_object_get(plan, "build");
-}
-
-struct plan_build plan_build_read(const json_t *build)
-{
+	const json_t *build = json_object_get(plan, "build");
 	return (struct plan_build){.context = json_text(build, "context"),
 		.dockerfile = json_text(build, "dockerfile"),
 		.args = json_object_get(build, "args")};
@@ -387,11 +388,12 @@ json_t *plan_container_json(const json_t *plan)
 	return json_object_get(plan, "container");
 }
 
-struct plan_container plan_container_read(const json_t *container)
+struct plan_container plan_container(const json_t *plan)
 {
+	const json_t *container = plan_container_json(plan);
 	return (struct plan_container){.image = json_text(container, "image"),
-		.build = json_object_get(container, "build"),
-		.volumes = json_object_get(container, "volumes")};
+		.build = plan_build(container),
+		.volumes = plan_volumes(container)};
 }
 
 void plan_container_set_context(json_t *container, const char *context)

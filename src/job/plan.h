@@ -21,7 +21,7 @@
 //                does not count.
 //   inputs       [{"name": "...", "from": "/path", "https://..." or "git+https://...",
 //                  "kind": "path", "http", "git" or "live", "sha256": "..." or null, "unpack": true,
-//                  "path": "below the data directory", "once": false,
+//                  "path": "below the data directory, or .", "once": false,
 //                  "context": ? true, what the image of the ranks is built from}, ...]
 //   setup        [{"name": "...", "env": {...}, "once": false, "timeout": 0, and what the step does, one of:
 //                  "argv": [...], with "become": ? true and "creates": ? "a file"
@@ -163,8 +163,8 @@ size_t plan_room(const json_t *plan);
 bool plan_names_hosts(const json_t *plan);
 size_t plan_hosts(const json_t *plan);                // those it names, else one for each node
 json_t *plan_host_json(const json_t *plan, size_t k); // of node k, also of one that the cluster does not have yet
-json_t *plan_own_host_json(const json_t *slice);      // of the slice's node
 struct plan_host plan_host_read(const json_t *host);
+struct plan_host plan_own_host(const json_t *slice); // of the slice's node
 
 // --- inputs and setup steps ---------------------------------------------------
 
@@ -198,6 +198,7 @@ size_t plan_steps(const json_t *plan);
 struct plan_step plan_step(const json_t *plan, size_t i);
 json_t *plan_step_json(const json_t *plan, size_t i);
 struct plan_step plan_step_read(const json_t *step);
+void plan_step_set_env(json_t *step, const char *name, const char *value);
 
 const json_t *plan_actions(const json_t *plan); // name: array of steps for plan_step_read
 
@@ -217,15 +218,15 @@ struct plan_build {
 
 struct plan_container {
 	const char *image;
-	const json_t *build, *volumes;
+	struct plan_build build;
+	const json_t *volumes;
 };
 
-const json_t *plan_build_json(const json_t *plan);
-struct plan_build plan_build_read(const json_t *build);
-const json_t *plan_volumes(const json_t *plan); // array of texts
+struct plan_build plan_build(const json_t *plan); // context NULL: there is none
+const json_t *plan_volumes(const json_t *plan);   // array of texts
 bool plan_has_container(const json_t *plan);
+struct plan_container plan_container(const json_t *plan); // or of a step that has the member "container" too
 json_t *plan_container_json(const json_t *plan);
-struct plan_container plan_container_read(const json_t *container);
 void plan_container_set_context(json_t *container, const char *context);
 
 // --- other plans made of one --------------------------------------------------

@@ -133,7 +133,7 @@ static void test_hosts(void **state)
 	assert_int_equal(plan_hosts(named), 2);
 	assert_string_equal(plan_host_read(plan_host_json(named, 1)).host, "b");
 	autojson json_t *slice = plan_slice(plan, 1);
-	assert_string_equal(plan_host_read(plan_own_host_json(slice)).host, "a");
+	assert_string_equal(plan_own_host(slice).host, "a");
 }
 
 static void test_inputs(void **state)
@@ -176,12 +176,14 @@ static void test_steps(void **state)
 	assert_string_equal(step.mount.to, "/m");
 	assert_string_equal(step.mount.options, "ro");
 	assert_true(plan_step(plan, 3).is_image);
+	plan_step_set_env(plan_step_json(plan, 0), "A", "b");
+	assert_int_equal(json_object_size(plan_step(plan, 0).env), 1);
 }
 
 static void test_images(void **state)
 {
 	autojson json_t *plan = parse(whole);
-	struct plan_build build = plan_build_read(plan_build_json(plan));
+	struct plan_build build = plan_build(plan);
 	assert_string_equal(build.context, "/c");
 	assert_string_equal(build.dockerfile, "D");
 	assert_int_equal(json_object_size(build.args), 1);
@@ -189,9 +191,11 @@ static void test_images(void **state)
 	assert_true(plan_has_container(plan));
 	autojson json_t *copy = json_deep_copy(plan_container_json(plan));
 	plan_container_set_context(copy, "/here");
-	struct plan_container container = plan_container_read(copy);
+	assert_string_equal(plan_container(plan).build.context, "/c");
+	autojson json_t *step = mem_json("{s:O}", "container", copy);
+	struct plan_container container = plan_container(step);
 	assert_string_equal(container.image, "i");
-	assert_string_equal(plan_build_read(container.build).context, "/here");
+	assert_string_equal(container.build.context, "/here");
 	assert_int_equal(json_array_size(container.volumes), 1);
 }
 
@@ -210,7 +214,7 @@ static void test_nothing(void **state)
 		assert_true(isnan(plan_expected(plan).time));
 		assert_null(plan_step(plan, 0).name);
 		assert_null(plan_input(plan, 0).from);
-		assert_null(plan_container_read(plan_container_json(plan)).image);
+		assert_null(plan_container(plan).image);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/regex.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "job/progress_parse.h"
 #include "wire/event.h"
 
@@ -84,16 +85,15 @@ static int add_pattern(struct output_parser *s, const char *text, const char *na
 
 static int add_patterns(struct output_parser *s, struct error *err)
 {
-	const json_t *metrics = json_object_get(s->plan, "metrics"), *progress = json_object_get(s->plan, "progress"),
-		     *value;
+	const json_t *progress = plan_progress(s->plan), *value;
 	size_t i;
-	s->nmetrics = json_array_size(metrics);
-	s->wanted = mem_alloc((json_array_size(metrics) + json_array_size(progress)) * sizeof *s->wanted);
-	json_array_foreach (metrics, i, value)
-		if (add_pattern(s, json_string_value(json_object_get(value, "pattern")),
-			    json_string_value(json_object_get(value, "name")),
-			    json_string_value(json_object_get(value, "unit")), err) < 0)
+	s->nmetrics = plan_metrics(s->plan);
+	s->wanted = mem_alloc((s->nmetrics + json_array_size(progress)) * sizeof *s->wanted);
+	for (i = 0; i < s->nmetrics; i++) {
+		struct plan_metric metric = plan_metric(s->plan, i);
+		if (add_pattern(s, metric.pattern, metric.name, metric.unit, err) < 0)
 			return -1;
+	}
 	json_array_foreach (progress, i, value)
 		if (add_pattern(s, json_string_value(value), NULL, NULL, err) < 0)
 			return -1;
@@ -109,12 +109,11 @@ struct output_parser *output_parser_new(const json_t *plan, size_t nlocal,
 		.on_event = on_event,
 		.data = data};
 	s->ranks = mem_alloc(nlocal * sizeof *s->ranks);
-	const json_t *total = json_object_get(plan, "total");
-	s->total = json_is_number(total) ? json_number_value(total) : NAN;
+	s->total = plan_total(plan);
 	for (size_t i = 0; i < nlocal; i++)
 		s->ranks[i].heads.stride = 1;
 	s->offset = clock_wall() - clock_mono();
-	s->watched = json_number_value(json_object_get(plan, "watched"));
+	s->watched = plan_watched(plan);
 	if (add_patterns(s, err) < 0) {
 		output_parser_free(s);
 		return NULL;
@@ -239,7 +238,7 @@ static void keep_nearest(struct output_parser *s, size_t local, const char *line
 	autofree char *clean = str_utf8_clean(line, len < LAST_BYTES ? len : LAST_BYTES);
 	size_t i;
 	const json_t *pattern;
-	json_array_foreach (json_object_get(s->plan, "progress"), i, pattern) {
+	json_array_foreach (plan_progress(s->plan), i, pattern) {
 		int score = likeness(json_string_value(pattern), clean);
 		if (score <= h->likeness)
 			continue;
@@ -253,7 +252,7 @@ static void keep_nearest(struct output_parser *s, size_t local, const char *line
 static void say_nothing_matches(struct output_parser *s, size_t local, const char *when)
 {
 	struct heads *h = &s->ranks[local].heads;
-	const json_t *patterns = json_object_get(s->plan, "progress");
+	const json_t *patterns = plan_progress(s->plan);
 	autofree char *pattern =
 		json_array_size(patterns) == 1
 			? mem_printf("the progress pattern '%s'", json_string_value(json_array_get(patterns, 0)))

@@ -8,6 +8,7 @@
 #include "base/http.h"
 #include "base/mem.h"
 #include "base/tree_checksum.h"
+#include "job/plan.h"
 #include "wire/event.h"
 
 #include <errno.h>
@@ -43,11 +44,6 @@ struct teller {
 	const struct input *input;
 	int out, stop[2];
 };
-
-char *stage_path(const json_t *input)
-{
-	return mem_strdup(json_string_value(json_object_get(input, "path")));
-}
 
 // --- how far it is ------------------------------------------------------------
 
@@ -278,22 +274,17 @@ static int stage(struct input *in, const char *data_dir, struct error *err)
 	return rc;
 }
 
-static const char *text(const json_t *input, const char *name)
-{
-	return json_string_value(json_object_get(input, name));
-}
-
 static int run(const json_t *input, const char *data_dir, int wire, int out)
 {
-	const char *kind = text(input, "kind");
+	struct plan_input planned = plan_input_read(input);
 	const json_t *index = json_object_get(input, "index");
-	struct input in = {.name = text(input, "name"),
-		.from = text(input, "from"),
-		.path = text(input, "path"),
-		.sha256 = text(input, "sha256"),
-		.http = kind && strcmp(kind, "http") == 0,
-		.live = kind && strcmp(kind, "live") == 0,
-		.unpack = json_is_true(json_object_get(input, "unpack")),
+	struct input in = {.name = planned.name,
+		.from = planned.from,
+		.path = planned.path,
+		.sha256 = planned.sha256,
+		.http = planned.kind == PLAN_INPUT_HTTP,
+		.live = planned.kind == PLAN_INPUT_LIVE,
+		.unpack = planned.unpack,
 		.index = index ? (long)json_integer_value(index) : -1,
 		.wire = wire,
 		.out = out};

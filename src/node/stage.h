@@ -20,8 +20,4 @@ struct stage_head {
 	uint32_t mode, archive;
 };
 
-// The path below the data directory where an input lands ("." when it is unpacked into the directory itself); owned by
-// the caller.
-char *stage_path(const json_t *input);
-
 #endif
