@@ -7,6 +7,7 @@
 #include "job/plan.h"
 #include "node/node_address.h"
 #include "node/preflight.h"
+#include "node/preflight_verdict.h"
 #include "wire/event.h"
 
 #include <fcntl.h>
@@ -15,9 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-// Less than this is no room to work in.
-static const double disk_min = 16 << 20, memory_min = 16 << 20;
-static const double clock_max = 0.5;     // seconds that clocks may differ before we say so
 static const double peer_deadline = 15;  // seconds a peer has to answer the preflight
 static const double first_deadline = 3;  // at the first of several addresses, before all of them are tried
 static const double others_patience = 2; // and at others, once one of them has answered
@@ -108,25 +106,12 @@ static int preflight_work(int out, int control, void *data)
 
 static void judge_row(struct node *node, const json_t *row)
 {
-	const json_t *offset = json_object_get(row, "offset");
-	double latency = json_number_value(json_object_get(row, "latency")); // the offset is not known better than this
-	if (!json_flag(row, "ok"))
-		node_fail(node, -1, json_string_value(json_object_get(row, "why")));
-	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max + latency) {
-		autofree char *why = mem_printf("the clock of node %d is %+.3f s off ours",
-			(int)json_integer_value(json_object_get(row, "to")), json_number_value(offset));
-		node_event(node, event_make("warn", "s:s", "why", why));
-	}
-}
-
-static void judge_room(struct node *node, const char *what, const json_t *value, double min)
-{
-	if (!json_is_number(value) || json_number_value(value) >= min)
-		return;
-	autofree char *there = str_bytes(json_number_value(value)), *wanted = str_bytes(min);
-	autofree char *why = mem_printf("node %zu has only %s of %s free in '%s'; at least %s is needed", node->id,
-		there, what, node->dir, wanted);
-	node_fail(node, -1, why);
+	autofree char *failure = NULL, *warning = NULL;
+	preflight_verdict_row(row, &failure, &warning);
+	if (failure)
+		node_fail(node, -1, failure);
+	if (warning)
+		node_event(node, event_make("warn", "s:s", "why", warning));
 }
 
 static void say_preflight(struct node *node, json_t *line)
@@ -136,8 +121,9 @@ static void say_preflight(struct node *node, json_t *line)
 	json_t *row;
 	json_array_foreach (json_object_get(line, "rows"), i, row)
 		judge_row(node, row);
-	judge_room(node, "disk", json_object_get(line, "disk"), disk_min);
-	judge_room(node, "memory", json_object_get(line, "memory"), memory_min);
+	autofree char *why = preflight_verdict_room(line, node->id, node->dir);
+	if (why)
+		node_fail(node, -1, why);
 }
 
 // The peers that did not answer and have other addresses: a row that is judged later.

@@ -1,6 +1,6 @@
 // Preflight: can this node reach every other by name and port, how fast, and how far is its clock off? Each node asks
-// and answers at once. It runs in a child of the agent, which forks one, and it judges nothing: the controller reads
-// the rows.
+// and answers at once. It runs in a child of the agent, which forks one, and it judges nothing:
+// preflight_verdict does.
 #ifndef NODE_PREFLIGHT_H
 #define NODE_PREFLIGHT_H
 
