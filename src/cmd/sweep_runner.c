@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "predict/remaining_time.h"
 #include "run/run.h"
 #include "tui/terminal_text.h"
 #include "wire/event.h"
@@ -92,13 +93,14 @@ static double usual(const struct paces *p, size_t point)
 	return p->count ? p->all / (double)p->count : NAN;
 }
 
-// How long a run that goes on takes in all: as it went so far, or else as others did.
-static double whole(const struct runner *s, const struct paces *p, const struct active *a, double now)
+// How long a run that goes on still takes: as it went so far, or else as others did.
+static double left_of(const struct runner *s, const struct paces *p, const struct active *a, double now)
 {
-	double target = s->options->iterations > 0 ? s->options->iterations + 1 : a->total;
+	double target = s->options->iterations > 0 ? s->options->iterations + 1 : a->total, gone = now - a->begun;
 	if (a->done > 1 && target > 0)
-		return (now - a->begun) * fmax(target / a->done, 1);
-	return usual(p, point_of(s, a->trial));
+		return remaining_time(&(struct remaining_time_pace){a->done, target, a->done, gone, 0});
+	double like = usual(p, point_of(s, a->trial));
+	return isnan(like) ? NAN : fmax(like - gone, 0);
 }
 
 static bool is_active(const struct runner *s, size_t trial)
@@ -112,20 +114,19 @@ static bool is_active(const struct runner *s, size_t trial)
 // Seconds until all runs are over; NAN: nothing is known yet.
 static double add_up(const struct runner *s, const struct paces *p)
 {
-	double now = clock_mono(), sum = 0, longest = 0, mean = 0;
+	double now = clock_mono(), waiting = 0, mean = 0;
+	autofree double *going = mem_alloc((s->nactive + 1) * sizeof *going);
 	for (size_t i = 0; i < s->nactive; i++) {
-		double all = whole(s, p, &s->active[i], now), left = fmax(all - (now - s->active[i].begun), 0);
-		sum += left;
-		mean += all / (double)s->nactive; // NAN when one of them is not known
-		longest = fmax(longest, left);
+		going[i] = left_of(s, p, &s->active[i], now);
+		mean += (going[i] + now - s->active[i].begun) / (double)s->nactive; // NAN when one is not known
 	}
 	for (size_t i = 0; i < sweep_record_count(s->record); i++) {
 		if (json_has(sweep_record_get(s->record, i), "outcome") || is_active(s, i))
 			continue;
 		double like = usual(p, point_of(s, i));
-		sum += isnan(like) ? mean : like;
+		waiting += isnan(like) ? mean : like;
 	}
-	return isnan(mean) ? NAN : fmax(sum / (double)s->at_once, longest);
+	return remaining_time_of_queue(going, s->nactive, waiting, s->at_once);
 }
 
 static double to_go(const struct runner *s)

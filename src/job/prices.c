@@ -132,6 +132,13 @@ static double of(const json_t *object, const char *name)
 	return json_number_value(json_object_get(object, name));
 }
 
+// Minimum billing: a node is paid for at least so long, and in whole steps.
+static double billed_seconds(const json_t *price, double seconds)
+{
+	double step = of(price, "step");
+	return ceil(fmax(seconds, of(price, "minimum")) / step - 1e-9) * step;
+}
+
 double prices_cost(const json_t *prices, const json_t *plan, double seconds, double cores)
 {
 	const char *executor = json_string_value(json_object_get(plan, "executor"));
@@ -146,8 +153,7 @@ double prices_cost(const json_t *prices, const json_t *plan, double seconds, dou
 		double cpus = json_is_number(json_object_get(node, "cpus")) ? of(node, "cpus") : cores;
 		if (!p || (of(p, "per_cpu_hour") > 0 && cpus <= 0))
 			return NAN;
-		double billed = ceil(fmax(seconds, of(p, "minimum")) / of(p, "step") - 1e-9) * of(p, "step");
-		sum += billed / 3600 * (of(p, "per_hour") + of(p, "per_cpu_hour") * cpus);
+		sum += billed_seconds(p, seconds) / 3600 * (of(p, "per_hour") + of(p, "per_cpu_hour") * cpus);
 	}
 	return i ? sum : NAN;
 }

@@ -1,6 +1,7 @@
 #include "tui/run_progress.h"
 
 #include "base/mem.h"
+#include "predict/remaining_time.h"
 #include "wire/event.h"
 
 #include <math.h>
@@ -339,11 +340,8 @@ double run_progress_left(const struct run_progress *p, double now)
 			continue;
 		if (took < 1 || did <= 0)
 			return -1;
-		double left = (rank->total - rank->done) * took / did - (now - rank->ts);
-		if (left > most)
-			most = left;
-		if (most < 0)
-			most = 0;
+		most = fmax(most, remaining_time(&(struct remaining_time_pace){
+					  rank->done, rank->total, did, took, now - rank->ts}));
 	}
 	return most;
 }
