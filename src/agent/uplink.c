@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "job/heartbeat.h"
 #include "node/spool.h"
 #include "wire/conn.h"
 #include "wire/event.h"
@@ -192,10 +193,8 @@ static void on_close(struct conn *conn, const char *why, void *data)
 	up->conn = NULL;
 	if (up->over)
 		return;
-	if (up->greeted) {
-		double left = conn_heard(conn) + up->lease - clock_mono();
-		loop_timer_set(up->lease_timer, left > 0 ? left : 0);
-	}
+	if (up->greeted)
+		loop_timer_set(up->lease_timer, heartbeat_lease_left(up->lease, conn_heard(conn), clock_mono()));
 	up->greeted = false;
 	loop_timer_set(up->redial_timer, up->redial);
 	up->redial = up->redial * 2 < redial_max ? up->redial * 2 : redial_max;

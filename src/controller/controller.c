@@ -10,6 +10,7 @@
 #include "controller/lifecycle.h"
 #include "controller/node_events.h"
 #include "controller/server.h"
+#include "controller/token.h"
 #include "job/plan.h"
 #include "report/report.h"
 #include "wire/event.h"
@@ -62,16 +63,15 @@ static void on_leash(enum loop_event event, void *data)
 static char *make_token(const struct cluster *cluster, size_t node)
 {
 	const struct lifecycle *c = cluster->token_data;
-	autofree char *who = mem_printf("node:%zu", node);
 	char *token = mem_alloc(CRYPTO_HEX);
-	crypto_token(c->secret, who, token);
+	token_for_node(c->secret, node, token);
 	return token;
 }
 
 static int write_control(struct lifecycle *c, struct error *err)
 {
 	char token[CRYPTO_HEX];
-	crypto_token(c->secret, "client", token);
+	token_for_client(c->secret, token);
 	autojson json_t *control = mem_json("{s:i, s:I, s:s, s:s, s:s}", "pid", (int)getpid(), "started",
 		(json_int_t)proc_started(getpid()), "url", server_url(c->server), "fingerprint",
 		server_fingerprint(c->server), "token", token);

@@ -5,6 +5,8 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "controller/budget.h"
+#include "controller/retry.h"
+#include "job/heartbeat.h"
 #include "job/plan.h"
 #include "wire/event.h"
 
@@ -294,10 +296,10 @@ void lifecycle_fail(struct lifecycle *c, const char *outcome, int exit, const ch
 	lifecycle_dispatch(c, HAPPENS_FAIL, why);
 }
 
-// The ranks failed: they may be started again. What came before them (inputs, setup) is not tried twice.
 void lifecycle_fail_attempt(struct lifecycle *c, const char *why)
 {
-	if (c->state != STATE_RUNNING || c->attempt > plan_retries(c->plan) || c->options->preflight_only) {
+	struct retry retry = {c->state, c->attempt, plan_retries(c->plan), c->options->preflight_only};
+	if (!retry_allows(&retry)) {
 		lifecycle_fail(c, "failed", ERROR_JOB, why);
 		return;
 	}
@@ -413,7 +415,7 @@ static void on_watch(void *data)
 		unsigned long long started = (unsigned long long)json_integer_value(json_object_get(facts, "started"));
 		if (c->machine && machine && strcmp(machine, c->machine) == 0 && !proc_alive(pid, started))
 			lose_node(c, i, "its agent was killed");
-		else if (clock_mono() - c->away_since[i] > plan_lease(c->plan))
+		else if (heartbeat_lease_left(plan_lease(c->plan), c->away_since[i], clock_mono()) <= 0)
 			lose_node(c, i, "its agent could not be reached any more");
 		else
 			some = true;

@@ -4,6 +4,8 @@
 #include "controller/exec_relay.h"
 #include "controller/input_server.h"
 #include "controller/node_streams.h"
+#include "controller/token.h"
+#include "job/heartbeat.h"
 #include "job/plan.h"
 #include "wire/conn.h"
 
@@ -310,13 +312,6 @@ static void refuse(struct server *s, struct conn *conn, const char *why)
 	conn_close(conn, why);
 }
 
-static bool may_speak(const struct server *s, const json_t *msg, const char *who)
-{
-	char token[CRYPTO_HEX];
-	crypto_token(s->secret, who, token);
-	return crypto_equal(token, json_string_value(json_object_get(msg, "token")));
-}
-
 // Other nodes put these into their files and commands.
 static bool is_name(const json_t *text)
 {
@@ -370,8 +365,9 @@ static void on_stranger_text(struct conn *conn, json_t *msg, void *data)
 	json_int_t node = json_integer_value(json_object_get(msg, "node"));
 	if (s->stopped)
 		return;
+	const char *token = json_string_value(json_object_get(msg, "token"));
 	if (kind && strcmp(kind, "client") == 0) {
-		if (!may_speak(s, msg, "client"))
+		if (!token_is_of_client(s->secret, token))
 			refuse(s, conn, "a client with a wrong token");
 		else {
 			receive_as(s, conn, &client_ops, s);
@@ -380,12 +376,11 @@ static void on_stranger_text(struct conn *conn, json_t *msg, void *data)
 		}
 		return;
 	}
-	autofree char *who = mem_printf("node:%lld", (long long)node);
 	if (!kind || strcmp(kind, "hello") != 0)
 		refuse(s, conn, "it did not begin with hello");
 	else if (!run || strcmp(run, s->run->id) != 0)
 		refuse(s, conn, "a hello for another run");
-	else if (node < 0 || (size_t)node >= s->nmembers || !may_speak(s, msg, who))
+	else if (node < 0 || (size_t)node >= s->nmembers || !token_is_of_node(s->secret, (size_t)node, token))
 		refuse(s, conn, "a hello with a wrong token");
 	else if (!is_hello(msg))
 		refuse(s, conn, "a hello without a name, an address, a port, a machine and facts");
@@ -474,8 +469,8 @@ struct server *server_new(struct loop *loop, const struct server_options *option
 	if (options->identity)
 		s->identity = *options->identity;
 	if (s->input_server && (options->identity || crypto_identity_make(&s->identity, err) == 0))
-		s->listener = conn_listen(loop, options->address, &s->port, &s->identity, heartbeat ? heartbeat : 5,
-			&stranger_ops, on_stillborn, s, err);
+		s->listener = conn_listen(loop, options->address, &s->port, &s->identity,
+			heartbeat ? heartbeat : HEARTBEAT_PERIOD, &stranger_ops, on_stillborn, s, err);
 	s->url = mem_printf("wss://%s:%d", options->address, s->port);
 	if (!s->listener) {
 		server_stop(s);

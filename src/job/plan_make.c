@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "job/containers.h"
+#include "job/heartbeat.h"
 #include "job/input.h"
 #include "job/job.h"
 #include "job/launch_env.h"
@@ -18,9 +19,6 @@
 enum {
 	MAX_RANKS = 32768,
 	MAX_BYTES = 256 << 20, // of the plan's texts, which every rank repeats
-	KEPT_LEASE = 3600,     // seconds
-	BEATS = 3, // heartbeats in a lease: at least; and in that of an MPI job, which cannot go on without a silent
-		   // node
 };
 
 struct build {
@@ -342,26 +340,24 @@ static double site_seconds(const json_t *site, const char *name, double fallback
 static int add_times(const struct build *b, json_t *plan, const json_t *site, bool kept)
 {
 	const struct job_run *run = &b->job->run;
-	double heartbeat = site_seconds(site, "heartbeat", 5), lease = b->job->cluster.lease;
+	double heartbeat = site_seconds(site, "heartbeat", HEARTBEAT_PERIOD), lease = b->job->cluster.lease;
 	if (lease >= 0 && heartbeat >= lease)
 		return yaml_error(yaml_find(cluster_node(b), "lease"), b->err,
 			"found a lease of %g s, expected more than the heartbeat of %g s", lease, heartbeat);
 	if (lease < 0)
-		lease = kept ? KEPT_LEASE
-			     : site_seconds(site, "lease", b->launch.mode == JOB_MPI ? BEATS * heartbeat : 30);
+		lease = kept ? HEARTBEAT_LEASE_PERSISTENT
+			     : site_seconds(site, "lease",
+				       b->launch.mode == JOB_MPI ? heartbeat_lease_mpi(heartbeat) : HEARTBEAT_LEASE);
 	if (heartbeat >= lease)
 		return error_set(b->err, ERROR_USAGE,
 			"found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease",
 			heartbeat, lease);
-	if (heartbeat > lease / BEATS) // a broken line is given up after two: a new one must have its chance before the
-				       // lease is over
-		heartbeat = lease / BEATS;
 	json_object_set_new(plan, "timeout", mem_number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
 	json_object_set_new(
 		plan, "grace", mem_number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
 	json_object_set_new(plan, "deadline", mem_number(site_seconds(site, "deadline", 60)));
-	json_object_set_new(plan, "heartbeat", mem_number(heartbeat));
+	json_object_set_new(plan, "heartbeat", mem_number(heartbeat_period(heartbeat, lease)));
 	json_object_set_new(plan, "lease", mem_number(lease));
 	return 0;
 }

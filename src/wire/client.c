@@ -1,13 +1,13 @@
 #include "wire/client.h"
 
 #include "base/mem.h"
+#include "job/heartbeat.h"
 #include "wire/conn.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { MESSAGE_MAX = 16 << 20, TAKEN_STEP = 64 << 10 };
-static const unsigned heartbeat = 5;
 static const uint32_t stream_errors = 1u << 30, stream_mask = (1u << 30) - 1;
 
 struct client_command {
@@ -143,7 +143,8 @@ struct client *client_dial(
 	const char *token = json_string_value(json_object_get(control, "token"));
 	struct client *client = mem_alloc(sizeof *client);
 	*client = (struct client){.token = mem_strdup(token ? token : ""), .ops = client_ops, .data = data};
-	client->conn = conn_dial(loop, url ? url : "", fingerprint ? fingerprint : "", heartbeat, &ops, client, err);
+	client->conn =
+		conn_dial(loop, url ? url : "", fingerprint ? fingerprint : "", HEARTBEAT_PERIOD, &ops, client, err);
 	if (client->conn)
 		return client;
 	client_free(client);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/heartbeat.h"
 
 #include <arpa/inet.h>
 #include <libwebsockets.h>
@@ -102,7 +103,7 @@ static int refuse(struct conn *conn, const char *why)
 static void on_silence(void *data)
 {
 	struct conn *conn = data;
-	double quiet = clock_mono() - conn->heard, most = 2 * conn->heartbeat;
+	double quiet = clock_mono() - conn->heard, most = heartbeat_silence(conn->heartbeat);
 	char byte;
 	if (quiet < conn->heartbeat)
 		loop_timer_set(conn->silent, conn->heartbeat - quiet);
