@@ -33,8 +33,10 @@ void lifecycle_set_outcome(struct lifecycle *c, const char *outcome, int exit, c
 // What went wrong after all ranks had ended well.
 void lifecycle_override_outcome(struct lifecycle *c, const char *outcome, int exit, const char *why)
 {
-	if (c->outcome && strcmp(c->outcome, "ok") == 0)
+	if (c->outcome && strcmp(c->outcome, "ok") == 0) {
 		c->outcome = NULL;
+		free(steal(c->why));
+	}
 	lifecycle_set_outcome(c, outcome, exit, why);
 }
 
@@ -102,6 +104,12 @@ static void on_worker_up(int result, const struct error *err, void *data)
 	lifecycle_check_nodes_gone(c); // when it was cancelled nobody else will ask again
 }
 
+static int bring_up(void *data, struct error *err)
+{
+	struct lifecycle *c = data;
+	return c->options->executor->up(&c->cluster, err);
+}
+
 static void act_up(struct lifecycle *c)
 {
 	c->up_done = false;
@@ -109,7 +117,7 @@ static void act_up(struct lifecycle *c)
 	lifecycle_record(c,
 		event_make("intent", "s:s, s:s", "label", c->run->id, "executor", c->options->executor->traits->name));
 	loop_timer_set(c->deadline, plan_deadline(c->plan));
-	worker_thread_start(c->worker, c->options->executor->up, &c->cluster, on_worker_up, c);
+	worker_thread_start(c->worker, bring_up, on_worker_up, c);
 }
 
 static void act_hold(struct lifecycle *c)
@@ -219,11 +227,17 @@ static void on_worker_down(int result, const struct error *err, void *data)
 	lifecycle_dispatch(c, HAPPENS_GONE, NULL);
 }
 
+static int tear_down(void *data, struct error *err)
+{
+	struct lifecycle *c = data;
+	return c->options->executor->down(&c->cluster, err);
+}
+
 static void start_down(struct lifecycle *c)
 {
 	end_phases(c);
 	lifecycle_phase_begin(c, "teardown");
-	worker_thread_start(c->worker, c->options->executor->down, &c->cluster, on_worker_down, c);
+	worker_thread_start(c->worker, tear_down, on_worker_down, c);
 }
 
 // Up may still be at work: it is told to give up, and down follows it.
@@ -247,21 +261,30 @@ static void act_down(struct lifecycle *c)
 		start_down(c);
 }
 
+static int list_left(void *data, struct error *err)
+{
+	struct lifecycle *c = data;
+	return c->options->executor->left(&c->cluster, c->left, err);
+}
+
+static void on_worker_left(int result, const struct error *err, void *data)
+{
+	struct lifecycle *c = data;
+	if (result < 0)
+		lifecycle_record(c, event_make("warn", "s:s", "why", err->text));
+	lifecycle_phase_end(c, "teardown");
+	lifecycle_record(c,
+		event_make("receipt", "s:O, s:f", "left", c->left, "seconds", lifecycle_seconds_since(c, "teardown")));
+	if (json_array_size(c->left))
+		lifecycle_override_outcome(c, "failed", ERROR_SYSTEM, "something was left behind; see the receipt");
+	loop_stop(c->loop);
+}
+
 static void act_receipt(struct lifecycle *c)
 {
-	struct error err = {0};
-	autojson json_t *left = json_array();
-	if (c->options->executor->left(&c->cluster, left, &err) < 0)
-		lifecycle_record(c, event_make("warn", "s:s", "why", err.text));
-	lifecycle_phase_end(c, "teardown");
-	lifecycle_record(
-		c, event_make("receipt", "s:O, s:f", "left", left, "seconds", lifecycle_seconds_since(c, "teardown")));
-	if (json_array_size(left) && c->outcome && strcmp(c->outcome, "ok") == 0) {
-		c->exit = ERROR_SYSTEM;
-		c->outcome = "failed";
-		c->why = mem_strdup("something was left behind; see the receipt");
-	}
-	loop_stop(c->loop);
+	loop_timer_cancel(c->watch); // no node is waited for any more
+	c->left = json_array();
+	worker_thread_start(c->worker, list_left, on_worker_left, c);
 }
 
 static void (*const actions[])(struct lifecycle *c) = {
@@ -523,6 +546,7 @@ void lifecycle_fini(struct lifecycle *c)
 	json_decref(c->began);
 	json_decref(c->open);
 	json_decref(c->unmatched);
+	json_decref(c->left);
 	iterations_free(c->iterations);
 	free(c->away_since);
 	free(c->why);

@@ -34,6 +34,7 @@ struct lifecycle {
 	struct worker_thread *worker;
 	struct event_queue *event_queue; // what the executor says
 	struct cluster cluster;
+	json_t *left;          // what the executor finds in the end; the worker's while it looks
 	atomic_bool cancelled; // seen by the executor's thread
 	char *secret, *nonce, *machine;
 	enum state state;

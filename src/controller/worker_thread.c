@@ -12,9 +12,8 @@ struct worker_thread {
 	struct loop_watch *watch;
 	int signal; // an eventfd the thread writes to when it is through
 	pthread_t thread;
-	bool busy;
-	int (*work)(struct cluster *c, struct error *err);
-	struct cluster *cluster;
+	bool busy, threadless; // threadless: no thread could be had for what is going on
+	worker_thread_work *work;
 	int result;
 	struct error err;
 	worker_thread_done *on_done;
@@ -24,7 +23,7 @@ struct worker_thread {
 static void *run(void *data)
 {
 	struct worker_thread *w = data;
-	w->result = w->work(w->cluster, &w->err);
+	w->result = w->work(w->data, &w->err);
 	eventfd_write(w->signal, 1);
 	return NULL;
 }
@@ -35,7 +34,10 @@ static void on_through(enum loop_event event, void *data)
 	eventfd_t count;
 	if (!w->busy || eventfd_read(w->signal, &count) < 0)
 		return;
-	pthread_join(w->thread, NULL);
+	if (w->threadless)
+		w->result = w->work(w->data, &w->err);
+	else
+		pthread_join(w->thread, NULL);
 	w->busy = false;
 	w->on_done(w->result, &w->err, w->data);
 }
@@ -57,27 +59,24 @@ void worker_thread_free(struct worker_thread *worker)
 {
 	if (!worker)
 		return;
-	if (worker->busy)
+	if (worker->busy && !worker->threadless)
 		pthread_join(worker->thread, NULL);
 	loop_unwatch(worker->watch);
 	free(worker);
 }
 
-void worker_thread_start(struct worker_thread *worker, int (*work)(struct cluster *c, struct error *err),
-	struct cluster *cluster, worker_thread_done *on_done, void *data)
+// Without a thread the work is done all the same: what an executor has made must be removed.
+void worker_thread_start(
+	struct worker_thread *worker, worker_thread_work *work, worker_thread_done *on_done, void *data)
 {
 	worker->busy = true;
 	worker->work = work;
-	worker->cluster = cluster;
 	worker->err = (struct error){0};
 	worker->on_done = on_done;
 	worker->data = data;
-	int failed = pthread_create(&worker->thread, NULL, run, worker);
-	if (failed == 0)
-		return;
-	worker->busy = false; // no thread to be had: do it here
-	worker->result = work(cluster, &worker->err);
-	on_done(worker->result, &worker->err, data);
+	worker->threadless = pthread_create(&worker->thread, NULL, run, worker) != 0;
+	if (worker->threadless)
+		eventfd_write(worker->signal, 1);
 }
 
 bool worker_thread_is_busy(const struct worker_thread *worker)
