@@ -6,6 +6,7 @@
 #include "cmd/live_target.h"
 #include "cmd/options.h"
 #include "job/placeholder_expand.h"
+#include "job/plan.h"
 #include "run/clusters.h"
 
 #include <stdbool.h>
@@ -88,12 +89,13 @@ static json_t *make_commands(const json_t *steps, struct placeholders *scope, st
 	json_array_foreach (steps, i, step) {
 		json_t *commands = json_array();
 		json_array_append_new(all, commands);
-		size_t count = json_is_true(json_object_get(step, "once")) ? 1 : json_array_size(scope->nodes);
+		struct plan_step s = plan_step_read(step);
+		size_t count = s.once ? 1 : json_array_size(scope->nodes);
 		for (scope->node = 0; scope->node < count; scope->node++) {
-			json_t *argv = json_deep_copy(json_object_get(step, "argv"));
+			json_t *argv = json_deep_copy(s.argv);
 			json_array_append_new(commands, mem_json("{s:i, s:o}", "node", (int)scope->node, "argv", argv));
 			if (placeholder_expand_tree(argv, 1, look_up, scope, err) < 0) {
-				error_wrap(err, "'%s'", json_text(step, "name"));
+				error_wrap(err, "'%s'", s.name);
 				return NULL;
 			}
 		}
@@ -115,7 +117,7 @@ static int run_steps(const struct live_target *t, const json_t *steps, const jso
 	size_t i;
 	json_t *step;
 	json_array_foreach (steps, i, step) {
-		const char *name = json_text(step, "name");
+		const char *name = plan_step_read(step).name;
 		fprintf(stderr, "== %s\n", name);
 		int status = exec_fanout_run(t->control, json_array_get(commands, i), err);
 		if (status < 0)
@@ -151,8 +153,7 @@ static int act(const struct options_list *sets, const char *cluster, const char 
 	struct live_target t;
 	if (live_target_open_cluster(&t, cluster, err) < 0)
 		return -1;
-	const json_t *actions = json_object_get(t.plan, "actions"),
-		     *steps = action ? json_object_get(actions, action) : NULL;
+	const json_t *actions = plan_actions(t.plan), *steps = action ? json_object_get(actions, action) : NULL;
 	autojson json_t *status = clusters_status(cluster, t.run, err);
 	autofree bool *used = mem_alloc((sets->count + 1) * sizeof *used);
 	struct placeholders scope = {.sets = sets, .used = used, .nodes = json_object_get(status, "nodes")};

@@ -7,6 +7,7 @@
 #include "compare/compare.h"
 #include "compare/sweep_record.h"
 #include "compare/variant.h"
+#include "job/plan.h"
 #include "job/prices.h"
 #include "run/run.h"
 
@@ -77,7 +78,8 @@ static json_t *chosen_plan(const struct run *run, const char *sweep)
 	struct error none;
 	autofree char *path = run_path(run, "plan.json"), *text = fs_read(path, PLAN_BYTES, &len, &none);
 	json_t *plan = text ? json_loadb(text, len, 0, NULL) : NULL;
-	if (plan && json_is(json_object_get(plan, "expected"), "from", sweep))
+	const char *from = plan_expected(plan).from;
+	if (from && strcmp(from, sweep) == 0)
 		return plan;
 	json_decref(plan);
 	return NULL;

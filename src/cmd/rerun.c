@@ -11,7 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { PLAN_BYTES = 1 << 30, JOB_BYTES = 1 << 20 };
 
@@ -87,7 +86,7 @@ static int do_again(const struct run *then, const json_t *before, const char *ru
 	const struct executor *executor = job ? executor_find(plan_executor(plan), err) : NULL;
 	if (!executor || executor->check(plan, err) < 0)
 		return -1;
-	struct run *run = run_create(runs, json_text(plan, "name"), job, len, plan, err);
+	struct run *run = run_create(runs, plan_name(plan), job, len, plan, err);
 	if (!run)
 		return -1;
 	struct start_and_follow_options options = {

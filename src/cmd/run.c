@@ -15,6 +15,7 @@
 #include "job/prices.h"
 #include "job/site_file.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +84,7 @@ static int place(const struct options *o, struct job *job, struct error *err)
 // Who lists four hosts and runs on two should know.
 static void note_spare_hosts(const struct job *job, const json_t *plan)
 {
-	size_t hosts = json_array_size(job->cluster.list), nodes = json_array_size(json_object_get(plan, "nodes"));
+	size_t hosts = json_array_size(job->cluster.list), nodes = plan_nodes(plan);
 	if (hosts > nodes && plan)
 		fprintf(stderr, "muster: %zu hosts are named and the first %zu are taken, as `cluster.nodes` says\n",
 			hosts, nodes);
@@ -117,7 +118,7 @@ static json_t *load(const struct options *o, char **text, size_t *len, struct er
 static int add_prices(json_t *plan, const char *file, struct error *err)
 {
 	struct error why = {0};
-	if (!json_object_get(json_object_get(plan, "budget"), "max_cost"))
+	if (isinf(plan_budget(plan).max_cost))
 		return 0;
 	json_t *prices = prices_find(file, &why);
 	if (why.code) {
@@ -125,22 +126,18 @@ static int add_prices(json_t *plan, const char *file, struct error *err)
 		return -1;
 	}
 	if (prices)
-		json_object_set_new(plan, "prices", prices);
+		plan_set_prices(plan, prices);
 	return 0;
 }
 
 // A path that is wrong is better said before nodes are made than by each of them.
 static int check_inputs(const json_t *plan, struct error *err)
 {
-	size_t i;
-	json_t *input;
-	json_array_foreach (json_object_get(plan, "inputs"), i, input) {
-		const char *kind = json_string_value(json_object_get(input, "kind")),
-			   *from = json_string_value(json_object_get(input, "from"));
-		if ((strcmp(kind, "path") && strcmp(kind, "live")) || access(from, R_OK) == 0)
+	for (size_t i = 0; i < plan_inputs(plan); i++) {
+		struct plan_input input = plan_input(plan, i);
+		if (input.kind == PLAN_INPUT_HTTP || input.kind == PLAN_INPUT_GIT || access(input.from, R_OK) == 0)
 			continue;
-		error_errno(
-			err, "input '%s': cannot read '%s'", json_string_value(json_object_get(input, "name")), from);
+		error_errno(err, "input '%s': cannot read '%s'", input.name, input.from);
 		err->code = ERROR_USAGE;
 		return -1;
 	}
@@ -158,7 +155,7 @@ static int run(const struct options *o, struct error *err)
 	if (!executor || executor->check(plan, err) < 0 || check_inputs(plan, err) < 0 ||
 		add_prices(plan, o->prices, err) < 0 || budget_check(plan, err) < 0)
 		return -1;
-	struct run *run = run_create(o->runs, json_string_value(json_object_get(plan, "name")), text, len, plan, err);
+	struct run *run = run_create(o->runs, plan_name(plan), text, len, plan, err);
 	if (!run)
 		return -1;
 	struct start_and_follow_options options = {

@@ -1,12 +1,12 @@
 #include "compare/compare.h"
 
 #include "base/fs.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "compare/repeat_noise.h"
 #include "compare/scaling_model.h"
 #include "compare/variant.h"
+#include "job/plan.h"
 #include "predict/series.h"
 
 #include <math.h>
@@ -101,16 +101,6 @@ static bool is_nodes(const json_t *set)
 	return str_starts(json_string_value(set), "cluster.nodes=");
 }
 
-static json_t *plan_with(const json_t *plan, size_t nodes)
-{
-	json_t *copy = json_copy((json_t *)plan), *list = json_array();
-	for (size_t i = 0; i < nodes; i++)
-		json_array_append(list, json_array_get(json_object_get(plan, "nodes"), 0));
-	json_object_set_new(copy, "nodes", list);
-	json_object_del(copy, "expected");
-	return copy;
-}
-
 static bool is_there(const struct variant *sides, size_t count, const struct variant *like, size_t nodes)
 {
 	for (size_t i = 0; i < count; i++)
@@ -162,7 +152,7 @@ static char *name_with(const json_t *sets)
 static struct variant modelled(
 	const struct compare *c, const struct variant *like, const struct scaling_model *model, size_t nodes)
 {
-	autojson json_t *plan = plan_with(like->plan, nodes), *sets = sets_with(like->sets, nodes);
+	autojson json_t *plan = plan_with_nodes(like->plan, nodes), *sets = sets_with(like->sets, nodes);
 	autofree char *name = like->sets ? name_with(sets) : variant_name(plan);
 	struct variant s = variant_make(name, plan, sets);
 	double v = scaling_model_at(model, (double)nodes), half = v * scaling_model_doubt(model, (double)nodes),
@@ -183,7 +173,7 @@ static struct variant modelled(
 // What a kind of cluster is called, apart from its nodes.
 static char *kind_name(const struct variant *s)
 {
-	autojson json_t *rest = json_array(), *one = plan_with(s->plan, 1);
+	autojson json_t *rest = json_array(), *one = plan_with_nodes(s->plan, 1);
 	size_t i;
 	json_t *set;
 	json_array_foreach (s->sets, i, set)
@@ -251,15 +241,14 @@ static json_t *quantiles(const struct variant *s)
 // What was foretold, and how far off that was. Of a run that did not come to its end nothing can be said.
 static json_t *describe_expected(const struct variant *s)
 {
-	const json_t *e = s->expected;
-	if (!json_has(e, "time"))
-		return e ? json_incref(s->expected) : json_null();
-	json_t *said = json_copy(s->expected);
-	double time = json_number(e, "time"), is = s->predicted || s->modelled ? NAN : s->seconds.value;
-	bool held = is >= json_number(e, "low") && is <= json_number(e, "high");
-	json_object_set_new(said, "off", series_number(is / time - 1));
+	struct plan_expected e = plan_expected(s->plan);
+	json_t *said = json_copy(plan_expected_json(s->plan));
+	if (isnan(e.time))
+		return said ? said : json_null();
+	double is = s->predicted || s->modelled ? NAN : s->seconds.value;
+	json_object_set_new(said, "off", series_number(is / e.time - 1));
 	json_object_set_new(said, "held",
-		isnan(is) || !json_has(e, "low") || !json_has(e, "high") ? json_null() : json_boolean(held));
+		isnan(is) || isnan(e.low) || isnan(e.high) ? json_null() : json_boolean(is >= e.low && is <= e.high));
 	return said;
 }
 
@@ -271,13 +260,13 @@ static double share_of(const struct variant *s, const struct variant *least)
 
 static json_t *describe_side(const struct variant *s, const struct variant *least)
 {
-	const json_t *node = json_array_get(json_object_get(s->plan, "nodes"), 0);
-	double speedup = least ? least->seconds.value / s->seconds.value : NAN, size = json_number(s->plan, "size");
-	double samples = json_number(s->plan, "samples") > 0 ? json_number(s->plan, "samples") : 1;
-	json_t *row = mem_json("{s:s, s:O?, s:s?, s:s?, s:I, s:O?, s:O?, s:o, s:O, s:I, s:s}", "name", s->name, "sets",
-		s->sets, "executor", json_text(s->plan, "executor"), "type", json_text(node, "type"), "nodes",
-		(json_int_t)s->nodes, "cpus", json_object_get(node, "cpus"), "memory", json_object_get(node, "memory"),
-		"size", s->modelled ? json_null() : json_real(size), "runs", s->runs, "failed",
+	struct plan_node node = plan_node(s->plan, 0);
+	double speedup = least ? least->seconds.value / s->seconds.value : NAN, size = (double)plan_size(s->plan);
+	double samples = plan_samples(s->plan) > 0 ? plan_samples(s->plan) : 1;
+	json_t *row = mem_json("{s:s, s:O?, s:s?, s:s?, s:I, s:o, s:o, s:o, s:O, s:I, s:s}", "name", s->name, "sets",
+		s->sets, "executor", plan_executor(s->plan), "type", node.type, "nodes", (json_int_t)s->nodes, "cpus",
+		plan_limit(node.cpus), "memory", plan_limit((double)node.memory), "size",
+		s->modelled ? json_null() : json_real(size), "runs", s->runs, "failed",
 		(json_int_t)(s->modelled ? 0 : s->ntrials - s->good), "kind",
 		!s->good       ? "failed"
 		: s->modelled  ? "modelled"
@@ -394,7 +383,7 @@ json_t *compare_make(const struct compare *c, const size_t *at, size_t nat)
 	json_t *rows = json_array(), *pairs = json_array(), *models = json_array();
 	struct variant *sides = sum_up(c, &count, at, nat, models);
 	const struct variant *least = smallest(sides, count);
-	bool repeated = false, samples = least && json_number(least->plan, "samples") > 0;
+	bool repeated = false, samples = least && plan_samples(least->plan) > 0;
 	for (size_t i = 0; i < count; i++)
 		repeated |= sides[i].good > 1;
 	for (size_t i = 0; i < count; i++) {

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "job/prices.h"
 #include "predict/iterations.h"
 #include "report/report.h"
@@ -17,36 +18,34 @@ const struct variant_range variant_unknown = {NAN, NAN, NAN};
 static double cpus_of(const json_t *plan)
 {
 	double sum = 0;
-	size_t i;
-	const json_t *node;
-	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
-		if (!json_has(node, "cpus"))
+	for (size_t i = 0; i < plan_nodes(plan); i++) {
+		if (plan_node(plan, i).cpus <= 0)
 			return NAN;
-		sum += json_number(node, "cpus");
+		sum += plan_node(plan, i).cpus;
 	}
 	return sum;
 }
 
 char *variant_name(const json_t *plan)
 {
-	const json_t *node = json_array_get(json_object_get(plan, "nodes"), 0);
-	autofree char *memory = json_has(node, "memory") ? str_bytes(json_number(node, "memory")) : NULL;
-	autofree char *cpus = json_has(node, "cpus") ? mem_printf(", %g CPUs", json_number(node, "cpus")) : NULL;
-	return mem_printf("%zu x %s%s%s%s%s%s", json_count(plan, "nodes"), json_text(plan, "executor"),
-		json_text(node, "type") ? " " : "", json_text(node, "type") ? json_text(node, "type") : "",
-		cpus ? cpus : "", memory ? ", " : "", memory ? memory : "");
+	struct plan_node node = plan_node(plan, 0);
+	autofree char *memory = node.memory > 0 ? str_bytes((double)node.memory) : NULL;
+	autofree char *cpus = node.cpus > 0 ? mem_printf(", %g CPUs", node.cpus) : NULL;
+	return mem_printf("%zu x %s%s%s%s%s%s", plan_nodes(plan), plan_executor(plan), node.type ? " " : "",
+		node.type ? node.type : "", cpus ? cpus : "", memory ? ", " : "", memory ? memory : "");
 }
 
 // What the ranks did, for people to compare. With a launch mode, parts of the environment depend on the cluster.
 static char *deed_of(const json_t *plan)
 {
 	struct str s = {0};
-	const json_t *rank = json_array_get(json_object_get(plan, "ranks"), 0), *value;
-	const char *key;
-	autofree char *argv = json_dumps(json_object_get(rank, "argv"), 0);
-	str_puts(&s, json_text(plan, "command") ? json_text(plan, "command") : argv ? argv : "");
-	json_object_foreach ((json_t *)json_object_get(rank, "env"), key, value)
-		if (json_is(plan, "launch", "none") && !str_starts(key, "MUSTER_"))
+	struct plan_rank rank = plan_rank(plan, 0);
+	const json_t *value;
+	const char *key, *launch = plan_launch(plan);
+	autofree char *argv = json_dumps(rank.argv, 0);
+	str_puts(&s, plan_command(plan) ? plan_command(plan) : argv ? argv : "");
+	json_object_foreach ((json_t *)rank.env, key, value)
+		if (launch && strcmp(launch, "none") == 0 && !str_starts(key, "MUSTER_"))
 			str_printf(&s, " with %s=%s", key, json_string_value(value));
 	return str_steal(&s);
 }
@@ -54,16 +53,16 @@ static char *deed_of(const json_t *plan)
 // All that alike ones have in common: everything but the number of nodes. NULL when nothing is known of it.
 static char *kind_of(const json_t *plan, const json_t *sets)
 {
-	const json_t *node = json_array_get(json_object_get(plan, "nodes"), 0), *set;
+	struct plan_node node = plan_node(plan, 0);
+	const json_t *set;
 	autojson json_t *rest = json_array();
 	size_t i;
 	json_array_foreach (sets, i, set)
 		if (!str_starts(json_string_value(set), "cluster.nodes="))
 			json_array_append(rest, (json_t *)set);
-	autojson json_t *kind = mem_json("[s?, O?, O?, O?, O, O?]", json_text(plan, "executor"),
-		json_object_get(node, "cpus"), json_object_get(node, "memory"), json_object_get(node, "type"), rest,
-		json_object_get(plan, "command"));
-	return json_text(plan, "executor") ? json_dumps(kind, 0) : NULL;
+	autojson json_t *kind = mem_json("[s?, o, o, s?, O, s?]", plan_executor(plan), plan_limit(node.cpus),
+		plan_limit((double)node.memory), node.type, rest, plan_command(plan));
+	return plan_executor(plan) ? json_dumps(kind, 0) : NULL;
 }
 
 struct variant variant_make(const char *name, json_t *plan, json_t *sets)
@@ -76,14 +75,13 @@ struct variant variant_make(const char *name, json_t *plan, json_t *sets)
 		.runs = json_array(),
 		.doubts = json_array(),
 		.failures = json_array(),
-		.expected = json_incref(json_object_get(plan, "expected")),
-		.nodes = json_count(plan, "nodes"),
+		.nodes = plan_nodes(plan),
 		.cpus = cpus_of(plan)};
 }
 
 void variant_fini(struct variant *s)
 {
-	json_t *const trees[] = {s->plan, s->sets, s->runs, s->doubts, s->expected, s->failures};
+	json_t *const trees[] = {s->plan, s->sets, s->runs, s->doubts, s->failures};
 	for (size_t i = 0; i < countof(trees); i++)
 		json_decref(trees[i]);
 	free(s->name);

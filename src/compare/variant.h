@@ -30,7 +30,7 @@ struct variant {
 	char *name, *does; // the cluster's; what its first run did: command and environment
 	char *kind;        // the same for those that differ in the number of nodes alone; NULL: not known
 	char *differs;     // what another of its runs did, when that was something else
-	json_t *plan, *sets, *runs, *doubts, *expected, *failures;
+	json_t *plan, *sets, *runs, *doubts, *failures;
 	struct variant_trial *record;
 	size_t ntrials;
 	double *turns; // seconds of single turns, of all repeats

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "job/input.h"
+#include "job/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,10 +65,9 @@ int containers_of_nodes(const struct job *job, const char *dir, json_t *plan, st
 // The directory is the controller's, the engine the node's.
 static int add_context(const struct job_build *build, const json_t *made, json_t *plan, struct error *err)
 {
-	json_t *inputs = json_object_get(plan, "inputs"), *input;
-	size_t i;
-	json_array_foreach (inputs, i, input)
-		if (!strcmp(json_string_value(json_object_get(input, "path")), CONTEXT_PATH))
+	json_t *inputs = json_object_get(plan, "inputs");
+	for (size_t i = 0; i < plan_inputs(plan); i++)
+		if (!strcmp(plan_input(plan, i).path, CONTEXT_PATH))
 			return yaml_error(build->place.node, err,
 				"found the path '" CONTEXT_PATH
 				"' of inputs[%zu], expected another one: what the image is built from comes there",

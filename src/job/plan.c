@@ -219,6 +219,11 @@ struct plan_node plan_node(const json_t *plan, size_t k)
 		.host = plan_host_read(json_object_get(node, "host"))};
 }
 
+json_t *plan_limit(double limit)
+{
+	return limit > 0 ? mem_number(limit) : json_null();
+}
+
 size_t plan_ranks(const json_t *plan)
 {
 	return json_count(plan, "ranks");

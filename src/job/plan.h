@@ -154,6 +154,7 @@ struct plan_rank {
 
 size_t plan_nodes(const json_t *plan);
 struct plan_node plan_node(const json_t *plan, size_t k);
+json_t *plan_limit(double limit); // of cpus or memory, as in the plan: null for 0; owned by the caller
 
 size_t plan_ranks(const json_t *plan); // how many it holds: all, or those of the node in a slice
 struct plan_rank plan_rank(const json_t *plan, size_t i);

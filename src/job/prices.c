@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "job/field.h"
+#include "job/plan.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -141,21 +142,19 @@ static double billed_seconds(const json_t *price, double seconds)
 
 double prices_cost(const json_t *prices, const json_t *plan, double seconds, double cores)
 {
-	const char *executor = json_string_value(json_object_get(plan, "executor"));
+	const char *executor = plan_executor(plan);
 	double sum = 0;
-	size_t i;
-	const json_t *node;
 	if (isnan(seconds)) // fmax would take the minimum for it
 		return NAN;
-	json_array_foreach (json_object_get(plan, "nodes"), i, node) {
-		const json_t *p =
-			executor ? find(prices, executor, json_string_value(json_object_get(node, "type"))) : NULL;
-		double cpus = json_is_number(json_object_get(node, "cpus")) ? of(node, "cpus") : cores;
+	for (size_t i = 0; i < plan_nodes(plan); i++) {
+		struct plan_node node = plan_node(plan, i);
+		const json_t *p = executor ? find(prices, executor, node.type) : NULL;
+		double cpus = node.cpus > 0 ? node.cpus : cores;
 		if (!p || (of(p, "per_cpu_hour") > 0 && cpus <= 0))
 			return NAN;
 		sum += billed_seconds(p, seconds) / 3600 * (of(p, "per_hour") + of(p, "per_cpu_hour") * cpus);
 	}
-	return i ? sum : NAN;
+	return plan_nodes(plan) ? sum : NAN;
 }
 
 char *prices_text(double amount)

@@ -92,26 +92,48 @@ static void set(json_t *object, const char *name, json_t *value)
 	json_object_set_new(object, name, value);
 }
 
+static void set_text(json_t *object, const char *name, const char *text)
+{
+	if (text)
+		set(object, name, json_string(text));
+}
+
 // --- the plan ---------------------------------------------------------------
+
+static void take_node(json_t *to, struct plan_node node)
+{
+	set_text(to, "name", node.name);
+	set_text(to, "role", node.role);
+	set(to, "index", json_integer((json_int_t)node.index));
+	set(to, "cpus", plan_limit(node.cpus));
+	set(to, "memory", plan_limit((double)node.memory));
+}
+
+static void take_rank(json_t *to, struct plan_rank rank)
+{
+	set(to, "node", json_integer((json_int_t)rank.node));
+	set(to, "local", json_integer((json_int_t)rank.local));
+	set_text(to, "role", rank.role);
+	set(to, "index", json_integer((json_int_t)rank.index));
+	set(to, "decides", json_boolean(rank.decides));
+	if (rank.argv)
+		json_object_set(to, "argv", (json_t *)rank.argv);
+}
 
 static void take_plan(struct digest *d, const struct run *run)
 {
 	autofree char *path = run_path(run, "plan.json");
 	autofree char *content = fs_read(path, 256 << 20, NULL, NULL);
 	autojson json_t *plan = content ? json_loads(content, 0, NULL) : NULL;
-	copy(d->tree, plan, "name executor launch size");
-	size_t k;
-	json_t *item;
-	json_array_foreach (json_object_get(plan, "nodes"), k, item) {
-		if (k >= JSON_NUMBERS)
-			break;
-		copy(numbered(d, "nodes", "node", (long)k, 0), item, "name role index cpus memory");
-	}
-	json_array_foreach (json_object_get(plan, "ranks"), k, item) {
-		if (k >= JSON_NUMBERS)
-			break;
-		copy(numbered(d, "ranks", "rank", (long)k, 0), item, "node local role index decides argv");
-	}
+	set_text(d->tree, "name", plan_name(plan));
+	set_text(d->tree, "executor", plan_executor(plan));
+	set_text(d->tree, "launch", plan_launch(plan));
+	if (plan)
+		set(d->tree, "size", json_integer((json_int_t)plan_size(plan)));
+	for (size_t k = 0; k < plan_nodes(plan) && k < JSON_NUMBERS; k++)
+		take_node(numbered(d, "nodes", "node", (long)k, 0), plan_node(plan, k));
+	for (size_t k = 0; k < plan_ranks(plan) && k < JSON_NUMBERS; k++)
+		take_rank(numbered(d, "ranks", "rank", (long)k, 0), plan_rank(plan, k));
 	d->nodes = json_array_size(list(d, "nodes"));
 	d->ranks = json_array_size(list(d, "ranks"));
 	// A thousand points a curve as long as there are few curves; the page must still open with ten thousand ranks.

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/plan.h"
 #include "wire/event.h"
 
 #include <dirent.h>
@@ -315,7 +316,7 @@ static double last_sign(const struct run *run)
 static double until(const struct run *run)
 {
 	autojson json_t *plan = clusters_plan(run, NULL);
-	return last_sign(run) + json_number(plan, "lease");
+	return last_sign(run) + plan_lease(plan);
 }
 
 bool clusters_is_over(const struct run *run)
@@ -334,16 +335,16 @@ json_t *clusters_status(const char *name, const struct run *run, struct error *e
 	size_t i;
 	json_t *node;
 	json_array_foreach (nodes, i, node) {
-		json_t *host = json_object_get(json_array_get(json_object_get(plan, "nodes"), i), "host");
+		json_t *host = i < plan_nodes(plan) ? plan_host_json(plan, i) : NULL;
 		if (host)
 			json_object_set(node, "host", host);
 		if (!alive && !json_is(node, "state", "lost"))
 			set(node, "state", "unknown");
 	}
 	add_outcomes(jobs);
-	return mem_json("{s:s, s:s, s:O, s:s, s:f, s:o, s:O, s:O, s:O}", "name", name, "id", run->id, "executor",
-		json_object_get(plan, "executor"), "state", alive ? r.state : "gone", "started", r.started, "until",
-		alive ? json_null() : json_real(until(run)), "lease", json_object_get(plan, "lease"), "nodes", nodes,
+	return mem_json("{s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:O, s:O}", "name", name, "id", run->id, "executor",
+		plan_executor(plan), "state", alive ? r.state : "gone", "started", r.started, "until",
+		alive ? json_null() : json_real(until(run)), "lease", mem_number(plan_lease(plan)), "nodes", nodes,
 		"jobs", jobs);
 }
 
