@@ -1,114 +1,245 @@
-#include "base/fs.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "controller/lifecycle.h"
+#include "controller/node_events.h"
+#include "fakes/run.h"
+#include "wire/event.h"
 
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-// A run in a directory of its own, with an executor that is this test.
-struct world {
-	struct lifecycle c;
-	struct controller_options options;
-	struct executor executor;
-	char dir[32];
-	json_t *plan;
-	struct loop_timer *tick;
-	atomic_bool ticked;
-	bool loop_went_on;
-	const char *found; // by the executor in the end; NULL: nothing
-};
-
-static int left(struct cluster *cluster, json_t *found, struct error *err)
+static void both(struct fake_run *w, void (*does)(struct fake_run *w, size_t node))
 {
-	struct world *w = cluster->say_data;
-	for (int i = 0; i < 1000 && !w->ticked; i++)
-		poll(NULL, 0, 10);
-	w->loop_went_on = w->ticked;
-	if (w->found)
-		json_array_append_new(found, mem_json("{s:s}", "what", w->found));
-	return 0;
+	does(w, 0);
+	does(w, 1);
 }
 
-static void on_tick(void *data)
+static void check_outcome(const struct fake_run *w, const char *outcome, int exit, const char *why)
 {
-	struct world *w = data;
-	w->ticked = true;
+	assert_string_equal(w->c.outcome, outcome);
+	assert_int_equal(w->c.exit, exit);
+	if (why)
+		assert_non_null(strstr(w->c.why ? w->c.why : "", why));
 }
 
-static void start(struct world *w)
+// --- the course of a run ------------------------------------------------------------------
+
+static void test_goes_well(void **state)
 {
-	struct error err = {0};
-	*w = (struct world){.dir = "/tmp/lifecycle.XXXXXX", .executor = {.left = left}};
-	assert_non_null(mkdtemp(w->dir));
-	w->plan = mem_json("{s:[], s:[]}", "nodes", "ranks");
-	w->options = (struct controller_options){
-		.run = run_create(w->dir, "test", "", 0, w->plan, &err), .plan = w->plan, .executor = &w->executor};
-	if (!w->options.run)
-		fail_msg("%s", err.text);
-	w->c = (struct lifecycle){.options = &w->options, .plan = w->plan, .run = w->options.run};
-	w->c.cluster = (struct cluster){.plan = w->plan, .say_data = w};
-	lifecycle_init(&w->c);
-	w->c.loop = loop_new(0, &err);
-	lifecycle_start_timers(&w->c);
-	w->c.worker = worker_thread_new(w->c.loop, &err);
-	w->tick = loop_timer_new(w->c.loop, on_tick, w);
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	assert_int_equal(fake_run_count_logged(w, "\"intent\""), 1);
+	assert_true(fake_timer_seconds(w->c.deadline) > 0);
+	fake_run_hello(w, 0);
+	assert_int_equal(fake_count_sent(0, "launch"), 0); // not before all are there
+	fake_run_hello(w, 1);
+	fake_run_work(w, NULL);
+	assert_int_equal(fake_count_sent(0, "launch"), 1);
+	assert_int_equal(fake_count_sent(1, "launch"), 1);
+	assert_true(fake_timer_seconds(w->c.deadline) < 0);
+	both(w, fake_run_rank_starts);
+	fake_run_rank_exits(w, 0, 0, 1);
+	assert_int_equal(w->c.state, STATE_RUNNING);
+	fake_run_rank_exits(w, 1, 0, 1);
+	assert_int_equal(w->c.state, STATE_STOPPING);
+	assert_int_equal(fake_count_sent(1, "bye"), 1);
+	fake_run_leaves(w, 0);
+	assert_false(fake.working); // the executor removes nothing while a node still sends
+	fake_run_leaves(w, 1);
+	assert_true(fake.working);
+	fake_run_wind_up(w);
+	check_outcome(w, "ok", 0, NULL);
+	assert_int_equal(fake_run_count_logged(w, "\"receipt\""), 1);
 }
 
-static void end(struct world *w)
+static void test_cannot_be_brought_up(void **state)
 {
-	worker_thread_free(w->c.worker);
-	lifecycle_stop_timers(&w->c);
-	loop_timer_free(w->tick);
-	loop_free(w->c.loop);
-	lifecycle_fini(&w->c);
-	run_free(w->options.run);
-	json_decref(w->plan);
-	assert_int_equal(fs_remove(w->dir, NULL), 0);
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_work(w, "no such image");
+	check_outcome(w, "failed", ERROR_SYSTEM, "no such image");
+	assert_true(fake.working); // what was made of it is removed
+	fake_run_wind_up(w);
 }
 
-static void go_down(struct world *w)
+static void test_nodes_do_not_come(void **state)
 {
-	w->c.state = STATE_STOPPING;
-	lifecycle_set_outcome(&w->c, "ok", 0, "all was well");
-	lifecycle_dispatch(&w->c, HAPPENS_GONE, NULL);
-	loop_timer_set(w->tick, 0);
-	loop_run(w->c.loop);
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_hello(w, 0);
+	fake_run_work(w, NULL);
+	fake_timer_fire(w->c.deadline);
+	check_outcome(w, "failed", ERROR_SYSTEM, "1 of 2 nodes");
+	assert_int_equal(fake_count_sent(0, "bye"), 1);
+}
+
+static void test_rank_fails(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	fake_run_rank_exits(w, 1, 7, 1);
+	check_outcome(w, "failed", ERROR_JOB, "rank 1 on node 1 exited with status 7");
+	fake_run_rank_exits(w, 0, 0, 1); // comes late and changes nothing
+	check_outcome(w, "failed", ERROR_JOB, "rank 1 on node 1 exited with status 7");
+	fake_run_wind_up(w);
+}
+
+static void test_retries(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "  retries: 1\n", false);
+	fake_run_bring_up(w);
+	fake_run_rank_exits(w, 0, 1, 1);
+	assert_int_equal(w->c.state, STATE_RUNNING);
+	assert_int_equal(w->c.attempt, 2);
+	assert_int_equal(fake_count_sent(1, "launch"), 2);
+	fake_run_rank_exits(w, 1, 9, 1); // of the attempt before: it does not count
+	assert_int_equal(w->c.state, STATE_RUNNING);
+	fake_run_rank_exits(w, 1, 1, 2);
+	check_outcome(w, "failed", ERROR_JOB, "rank 1");
+	fake_run_wind_up(w);
+	assert_int_equal(fake_run_count_logged(w, "\"retry\""), 1);
+}
+
+static void test_timeout(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "  timeout: 10s\n", false);
+	fake_run_bring_up(w);
+	assert_true(fake_timer_seconds(w->c.timeout) < 0);
+	both(w, fake_run_rank_starts);
+	assert_true(fake_timer_seconds(w->c.timeout) == 10);
+	fake_timer_fire(w->c.timeout);
+	check_outcome(w, "failed", ERROR_JOB, "timeout");
+	assert_string_equal(json_string_value(json_object_get(fake_last_to_node(0), "why")), "timeout");
+	fake_run_wind_up(w);
+}
+
+static void test_node_is_lost(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	fake_run_away(w, 1, 1);
+	fake_timer_fire(w->c.watch);
+	assert_int_equal(w->c.state, STATE_RUNNING); // its lease is not over
+	fake_run_hello(w, 1);
+	fake_timer_fire(w->c.watch);
+	assert_int_equal(fake_run_count_logged(w, "\"back\""), 1);
+	fake_run_away(w, 1, 1000);
+	fake_timer_fire(w->c.watch);
+	check_outcome(w, "lost", ERROR_SYSTEM, "node 1 is lost");
+	fake_run_leaves(w, 0);
+	assert_true(fake.working); // nobody waits for the lost one
+	fake_run_work(w, NULL);
+}
+
+// A node that came back with an older launch gets the present one again.
+static void test_launch_is_sent_again(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	fake_run_away(w, 0, 1);
+	autojson json_t *said = json_copy(w->c.membership.nodes[0].said); // which had not been launched yet
+	node_events_ops.on_hello(0, said, true, &w->c);
+	assert_int_equal(fake_count_sent(0, "launch"), 2);
+	assert_int_equal(fake_count_sent(1, "launch"), 1);
+}
+
+static void test_node_does_not_leave(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	fake_run_rank_exits(w, 0, 0, 1);
+	fake_run_rank_exits(w, 1, 0, 1);
+	fake_run_leaves(w, 0);
+	node_events_ops.on_activity(&w->c); // bytes of the other one: it is waited for anew
+	assert_true(fake_timer_seconds(w->c.silence) > 0);
+	fake_timer_fire(w->c.silence);
+	check_outcome(w, "lost", ERROR_SYSTEM, NULL); // what it had not sent is missing: not ok any more
+	assert_true(fake.working);
+}
+
+static void test_cancelled_while_nodes_are_made(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	lifecycle_set_outcome(&w->c, "cancelled", ERROR_CANCELLED, "cancelled");
+	lifecycle_dispatch(&w->c, HAPPENS_CANCEL, "cancelled");
+	assert_true(w->c.cancelled);              // the executor sees it
+	assert_true(fake.working);                // and is still at work
+	fake_run_work(w, "cancelled on the way"); // which is no failure of its own
+	check_outcome(w, "cancelled", ERROR_CANCELLED, "cancelled");
+	assert_true(fake.working);
+}
+
+static void test_stopped_at_once_while_nodes_are_made(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	lifecycle_set_outcome(&w->c, "cancelled", ERROR_CANCELLED, "cancelled");
+	lifecycle_dispatch(&w->c, HAPPENS_CANCEL, "cancelled");
+	lifecycle_dispatch(&w->c, HAPPENS_HURRY, NULL);
+	assert_true(fake.working); // down waits until up has returned
+	fake_run_work(w, NULL);
+	assert_true(fake.working);
+	fake_run_work(w, NULL);
+	assert_string_equal(fake_run_work(w, NULL), "left");
 	assert_int_equal(w->c.state, STATE_DONE);
 }
 
-static void the_loop_goes_on_while_the_executor_looks(void **state)
+static void test_something_is_left(void **state)
 {
-	struct world w;
-	start(&w);
-	go_down(&w);
-	assert_true(w.loop_went_on);
-	assert_string_equal(w.c.outcome, "ok");
-	end(&w);
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	fake_run_rank_exits(w, 0, 0, 1);
+	fake_run_rank_exits(w, 1, 0, 1);
+	json_array_append_new(w->left, mem_json("{s:s}", "what", "process"));
+	fake_run_wind_up(w);
+	check_outcome(w, "failed", ERROR_SYSTEM, NULL);
 }
 
-static void what_is_left_behind_makes_a_run_fail(void **state)
+static void test_record_cannot_be_written(void **state)
 {
-	struct world w;
-	start(&w);
-	w.found = "process";
-	go_down(&w);
-	assert_string_equal(w.c.outcome, "failed");
-	assert_int_equal(w.c.exit, ERROR_SYSTEM);
-	assert_string_equal(w.c.why, "something was left behind; see the receipt");
-	end(&w);
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	node_events_ops.on_trouble("disk full", &w->c);
+	check_outcome(w, "failed", ERROR_SYSTEM, "disk full");
+	assert_int_equal(w->c.state, STATE_STOPPING);
+	fake_run_wind_up(w);
+	check_outcome(w, "failed", ERROR_SYSTEM, "disk full");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_loop_goes_on_while_the_executor_looks),
-		cmocka_unit_test(what_is_left_behind_makes_a_run_fail),
+		cmocka_unit_test_setup_teardown(test_goes_well, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_cannot_be_brought_up, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_nodes_do_not_come, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_rank_fails, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_retries, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_timeout, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_node_is_lost, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_launch_is_sent_again, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_node_does_not_leave, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_cancelled_while_nodes_are_made, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_stopped_at_once_while_nodes_are_made, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_something_is_left, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_record_cannot_be_written, fake_run_set_up, fake_run_tear_down),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
 }
