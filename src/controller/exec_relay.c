@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <search.h>
 #include <stdlib.h>
 
 static const uint32_t shell_streams = 1u << 31, shell_errors = 1u << 30;
@@ -9,39 +10,78 @@ static const size_t client_queue_max = 64
 				       << 20; // a client that does not read is dropped before it costs more than this
 
 struct session {
-	struct session *next;
 	uint32_t id;     // at the node
 	uint32_t number; // at the client
 	struct conn *client, *node;
 };
 
+// A client may have a session on each of thousands of nodes, and every message is looked up: the sessions are in two
+// trees.
 struct exec_relay {
-	struct session *first;
+	void *by_client, *by_node;
 	uint32_t last_id;
 };
 
-static struct session *find_client(struct exec_relay *relay, const struct conn *client, uint32_t number)
+static int compare(uintptr_t a, uintptr_t b)
 {
-	struct session *s = relay->first;
-	while (s && (s->client != client || s->number != number))
-		s = s->next;
-	return s;
+	return a < b ? -1 : a > b;
 }
 
-static struct session *find_id(struct exec_relay *relay, uint32_t id, const struct conn *node)
+static int same_client(const void *a, const void *b)
 {
-	struct session *s = relay->first;
-	while (s && (s->id != id || s->node != node))
-		s = s->next;
+	const struct session *x = a, *y = b;
+	return compare((uintptr_t)x->client, (uintptr_t)y->client);
+}
+
+static int same_node(const void *a, const void *b)
+{
+	const struct session *x = a, *y = b;
+	return compare((uintptr_t)x->node, (uintptr_t)y->node);
+}
+
+static int by_client(const void *a, const void *b)
+{
+	const struct session *x = a, *y = b;
+	int client = same_client(a, b);
+	return client ? client : compare(x->number, y->number);
+}
+
+static int by_node(const void *a, const void *b)
+{
+	const struct session *x = a, *y = b;
+	int node = same_node(a, b);
+	return node ? node : compare(x->id, y->id);
+}
+
+static struct session *look_up(const struct session *key, void *const *tree, int (*order)(const void *, const void *))
+{
+	struct session **found = tfind(key, tree, order);
+	return found ? *found : NULL;
+}
+
+static struct session *find_client(struct exec_relay *relay, struct conn *client, uint32_t number)
+{
+	return look_up(&(struct session){.client = client, .number = number}, &relay->by_client, by_client);
+}
+
+static struct session *find_id(struct exec_relay *relay, uint32_t id, struct conn *node)
+{
+	return look_up(&(struct session){.node = node, .id = id}, &relay->by_node, by_node);
+}
+
+static struct session *add(struct exec_relay *relay, struct conn *client, uint32_t number, struct conn *node)
+{
+	struct session *s = mem_alloc(sizeof *s);
+	*s = (struct session){.id = ++relay->last_id, .number = number, .client = client, .node = node};
+	if (!tsearch(s, &relay->by_client, by_client) || !tsearch(s, &relay->by_node, by_node))
+		abort(); // out of memory
 	return s;
 }
 
 static void drop(struct exec_relay *relay, struct session *session)
 {
-	struct session **at = &relay->first;
-	while (*at != session)
-		at = &(*at)->next;
-	*at = session->next;
+	tdelete(session, &relay->by_client, by_client);
+	tdelete(session, &relay->by_node, by_node);
 	free(session);
 }
 
@@ -68,10 +108,7 @@ void exec_relay_from_client(struct exec_relay *relay, struct conn *client, json_
 			tell_error(client, own, why);
 			return;
 		}
-		s = mem_alloc(sizeof *s);
-		*s = (struct session){
-			.next = relay->first, .id = ++relay->last_id, .number = own, .client = client, .node = node};
-		relay->first = s;
+		s = add(relay, client, own, node);
 	}
 	json_object_set_new(msg, "id", json_integer(s->id));
 	conn_send(s->node, msg);
@@ -113,16 +150,15 @@ void exec_relay_node_bytes(struct exec_relay *relay, struct conn *node, uint32_t
 
 void exec_relay_gone(struct exec_relay *relay, struct conn *conn)
 {
-	for (struct session *s = relay->first, *next; s; s = next) {
-		next = s->next;
-		if (s->client == conn) {
-			autojson json_t *msg = mem_json("{s:s, s:i, s:b}", "msg", "exec", "id", (int)s->id, "gone", 1);
-			conn_send(s->node, msg);
-			drop(relay, s);
-		} else if (s->node == conn) {
-			tell_error(s->client, s->number, "the line to the node was broken");
-			drop(relay, s);
-		}
+	struct session key = {.client = conn, .node = conn}, *s;
+	while ((s = look_up(&key, &relay->by_client, same_client))) {
+		autojson json_t *msg = mem_json("{s:s, s:i, s:b}", "msg", "exec", "id", (int)s->id, "gone", 1);
+		conn_send(s->node, msg);
+		drop(relay, s);
+	}
+	while ((s = look_up(&key, &relay->by_node, same_node))) {
+		tell_error(s->client, s->number, "the line to the node was broken");
+		drop(relay, s);
 	}
 }
 
@@ -133,7 +169,7 @@ struct exec_relay *exec_relay_new(void)
 
 void exec_relay_free(struct exec_relay *relay)
 {
-	while (relay && relay->first)
-		drop(relay, relay->first);
+	while (relay && relay->by_node)
+		drop(relay, *(struct session **)relay->by_node);
 	free(relay);
 }

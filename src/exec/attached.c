@@ -34,7 +34,7 @@ struct live_view;
 
 // A bridge on a node, or (fd -1) the command that removes what a job left there.
 struct stream {
-	struct stream *next;
+	struct stream *next, **at; // at: what points to it
 	struct live_view *live;
 	size_t node;
 	struct loop_watch *watch; // our end of the pair
@@ -85,10 +85,9 @@ struct live_view {
 
 static void stream_free(struct stream *s)
 {
-	struct stream **at = &s->live->streams;
-	while (*at != s)
-		at = &(*at)->next;
-	*at = s->next;
+	*s->at = s->next;
+	if (s->next)
+		s->next->at = s->at;
 	client_drop(s->command);
 	loop_unwatch(s->watch);
 	str_fini(&s->out);
@@ -197,7 +196,10 @@ static void grant(struct live_view *l, const struct wish *wish)
 					     : mem_json("[s, s]", "muster-agent", "bridge");
 	struct client_what what = {.node = wish->node, .argv = argv, .agent = true};
 	struct stream *s = mem_alloc(sizeof *s);
-	*s = (struct stream){.next = l->streams, .live = l, .node = wish->node, .sweeps = wish->sweeps};
+	*s = (struct stream){
+		.next = l->streams, .at = &l->streams, .live = l, .node = wish->node, .sweeps = wish->sweeps};
+	if (s->next)
+		s->next->at = &s->next;
 	l->streams = s;
 	if (!wish->sweeps)
 		s->watch = loop_watch(l->loop, wish->fd, on_pair, s);

@@ -253,12 +253,18 @@ static void inherit(struct work *w)
 {
 	autojson json_t *intents = intent_log_find(w->cluster->label);
 	const json_t *hosts = json_object_get(json_array_get(intents, 0), "hosts");
+	autojson json_t *known = json_object();
 	size_t i;
 	json_t *host;
-	json_array_foreach (hosts, i, host)
-		for (size_t k = 0; k < w->count; k++)
-			if (json_equal(host, w->hosts[k].where))
-				w->hosts[k].listed = w->hosts[k].touched = true;
+	json_array_foreach (hosts, i, host) {
+		autofree char *text = json_dumps(host, JSON_COMPACT | JSON_SORT_KEYS);
+		json_object_set_new(known, text, json_true());
+	}
+	for (size_t k = 0; k < w->count; k++) {
+		autofree char *text = json_dumps(w->hosts[k].where, JSON_COMPACT | JSON_SORT_KEYS);
+		if (text && json_object_get(known, text))
+			w->hosts[k].listed = w->hosts[k].touched = true;
+	}
 }
 
 static struct work *work_new(struct cluster *c, struct error *err)

@@ -4,6 +4,7 @@
 #include "job/heartbeat.h"
 #include "wire/conn.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,6 @@ enum { MESSAGE_MAX = 16 << 20, TAKEN_STEP = 64 << 10 };
 static const uint32_t stream_errors = 1u << 30, stream_mask = (1u << 30) - 1;
 
 struct client_command {
-	struct client_command *next;
 	struct client *client;
 	uint32_t number;
 	uint64_t sent, out_of_way; // bytes of input: on their way, and there
@@ -23,26 +23,33 @@ struct client_command {
 struct client {
 	struct conn *conn;
 	char *token;
-	struct client_command *first;
+	void *commands; // a tree by number: there may be one for each of thousands of nodes
 	uint32_t last;
 	const struct client_ops *ops;
 	void *data;
 };
 
+static int by_number(const void *a, const void *b)
+{
+	const struct client_command *x = a, *y = b;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
 static struct client_command *find(const struct client *client, uint32_t number)
 {
-	struct client_command *c = client->first;
-	while (c && c->number != number)
-		c = c->next;
-	return c;
+	struct client_command **found = tfind(&(struct client_command){.number = number}, &client->commands, by_number);
+	return found ? *found : NULL;
 }
 
 static void unlink_command(struct client_command *command)
 {
-	struct client_command **at = &command->client->first;
-	while (*at != command)
-		at = &(*at)->next;
-	*at = command->next;
+	tdelete(command, &command->client->commands, by_number);
+}
+
+// Any of them, or NULL.
+static struct client_command *first_of(const struct client *client)
+{
+	return client->commands ? *(struct client_command **)client->commands : NULL;
 }
 
 static void send_word(struct client_command *c, const char *key, json_t *value)
@@ -110,8 +117,8 @@ static void on_close(struct conn *conn, const char *why, void *data)
 {
 	struct client *client = data;
 	client->conn = NULL;
-	while (client->first)
-		end_command(client->first, -1, why);
+	for (struct client_command *c; (c = first_of(client));)
+		end_command(c, -1, why);
 	client->ops->on_close(why, client->data);
 }
 
@@ -155,8 +162,8 @@ void client_free(struct client *client)
 {
 	if (!client)
 		return;
-	while (client->first)
-		client_drop(client->first);
+	for (struct client_command *c; (c = first_of(client));)
+		client_drop(c);
 	if (client->conn) {
 		conn_set(client->conn, &forgotten_ops, NULL);
 		conn_close(client->conn, "done");
@@ -177,9 +184,9 @@ struct client_command *client_run(
 	struct client *client, const struct client_what *what, const struct client_command_ops *command_ops, void *data)
 {
 	struct client_command *c = mem_alloc(sizeof *c);
-	*c = (struct client_command){
-		.next = client->first, .client = client, .number = ++client->last, .ops = command_ops, .data = data};
-	client->first = c;
+	*c = (struct client_command){.client = client, .number = ++client->last, .ops = command_ops, .data = data};
+	if (!tsearch(c, &client->commands, by_number))
+		abort(); // out of memory
 	autojson json_t *msg = mem_json("{s:s, s:i, s:i, s:O, s:b, s:b, s:i, s:i}", "msg", "exec", "session",
 		(int)c->number, "node", (int)what->node, "argv", what->argv, "agent", what->agent, "tty", what->tty,
 		"rows", what->rows, "cols", what->cols);
