@@ -1,12 +1,16 @@
 # What the benchmarks share: where the programs are, medians, the machine. It measures nothing itself.
 # Sourced by bench/NAME/run, with $0 that script.
+# shellcheck shell=sh
 
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)
 MUSTER=${MUSTER:-$bench/../../build/src/muster}
 MUSTER=$(realpath "$MUSTER")
 tools=$(dirname "$(dirname "$MUSTER")")/bench
-[ -x "$MUSTER" ] && [ -x "$tools/measure" ] || { echo "build muster first (make): no $MUSTER or $tools/measure" >&2; exit 2; }
+if ! [ -x "$MUSTER" ] || ! [ -x "$tools/measure" ]; then
+	echo "build muster first (make): no $MUSTER or $tools/measure" >&2
+	exit 2
+fi
 
 # On a disk, unless told otherwise: what a file system in memory takes says little.
 scratch=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/var/tmp}}/muster-bench.XXXXXX")

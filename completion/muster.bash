@@ -16,7 +16,7 @@ _muster_options() # MUSTER [COMMAND]
 
 _muster()
 {
-	local cur prev command= option i runs words=
+	local cur prev command='' i runs words=''
 	COMPREPLY=()
 	cur=${COMP_WORDS[COMP_CWORD]}
 	prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -52,7 +52,7 @@ _muster()
 	esac
 
 	if [[ $cur == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "$(_muster_options "${COMP_WORDS[0]}" $command)" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$(_muster_options "${COMP_WORDS[0]}" ${command:+"$command"})" -- "$cur")
 		return
 	fi
 	case $command in

@@ -67,7 +67,7 @@ check "no modules include each other in a circle" "$(awk '
 
 # shellcheck disable=SC2086
 check "trainers do not know src, src does not know trainers" "$(
-	grep -nE '#[ \t]*include[ \t]*"(cmd|tui|controller|agent|helper|exec|compare|report|predict|run|node|docker|wire|job|base)/' $(find trainers -name '*.[ch]') /dev/null
+	grep -nE '#[ \t]*include[ \t]*"(cmd|tui|controller|agent|helper|exec|compare|report|predict|run|node|docker|wire|job|base)/' -r trainers --include='*.[ch]'
 	grep -nE '#[ \t]*include[ \t]*"(common|dcgan|mnist)/' $sources /dev/null
 )"
 
@@ -86,7 +86,7 @@ while read -r header allowed; do
 	[ -n "$header" ] || continue
 	# shellcheck disable=SC2086
 	check "one door to <${header//\\/}>" "$(
-		grep -nE "#[ \t]*include[ \t]*[<\"]$header[>\"]" $sources /dev/null | while IFS=: read -r file line text; do
+		grep -nE "#[ \t]*include[ \t]*[<\"]${header}[>\"]" $sources /dev/null | while IFS=: read -r file line text; do
 			inside=${file#src/}
 			case " $allowed " in
 			*" ${inside/_test.c/.c} "*) ;;

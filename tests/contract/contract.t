@@ -1,5 +1,6 @@
 #!/bin/bash
 # The contract suite for one executor, with what that needs to be tested against: three hosts for ssh, an engine for docker.
+# shellcheck source-path=SCRIPTDIR/../e2e
 program=$(realpath "$1")
 executor=$2
 e2e=$(cd "$(dirname "$0")/../e2e" && pwd)

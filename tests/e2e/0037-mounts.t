@@ -104,7 +104,6 @@ ok "the controller is killed: the agent takes it back when its lease is over" wa
 
 start run long.yaml
 wait_for 20 begun
-crashed=$(basename "$(run_dir)")
 controller=$(controller_pid) agent=$(agent_pid 0) rank=$(rank_pid 0)
 kill -STOP "$controller" "$agent"
 kill -9 "$controller" "$agent" "$rank"

@@ -14,7 +14,7 @@ like "version: a number" "$out" '[0-9]+\.[0-9]+\.[0-9]+'
 muster --help
 status_is "help" 0
 for command in run plan status logs report list predict sweep compare choose prices export rerun cancel exec reap doctor agent version attach; do
-	like "help lists $command" "$out" "(^|[[:space:]])$command[[:space:]]"
+	like "help lists $command" "$out" "(^|[[:space:]])${command}[[:space:]]"
 done
 for command in run plan status logs report list predict sweep compare choose prices export rerun cancel exec reap doctor attach; do
 	muster $command --help

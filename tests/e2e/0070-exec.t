@@ -16,7 +16,9 @@ status_is "a run to look into" 0
 ok "it runs" wait_for 20 ready
 
 is "a file as input" "$("$MUSTER" exec latest -- sha256sum <numbers)" "$sum"
+# shellcheck disable=SC2002 # the test needs a pipe, not the file
 is "a pipe as input" "$(cat numbers | "$MUSTER" exec latest --node 1 -- sha256sum)" "$sum"
+# shellcheck disable=SC2002 # as above
 is "read late" "$(cat numbers | "$MUSTER" exec latest -- sh -c 'sleep 0.5; sha256sum')" "$sum"
 is "a file that is not read" "$("$MUSTER" exec latest -- sh -c 'exec <&-; sleep 0.2; echo done' <numbers)" "done"
 is "output that is large" "$("$MUSTER" exec latest -- cat <numbers | sha256sum)" "$sum"

@@ -50,7 +50,6 @@ status_is "cancelled while it comes up" 130
 ok "nothing is left in the engine" engine_is_empty
 
 begin "the controller is killed"
-other=$started
 kill -9 "$(controller_pid)"
 start_finished 10
 dead=$(basename "$(run_dir)")

@@ -131,7 +131,7 @@ is "an agent that is killed is a lost node" "$(outcome)" lost
 ok "its container goes" wait_for 10 gone_too
 
 begin "controller and agents killed"
-kill -9 "$(controller_pid)" $(agent_pid 0) $(agent_pid 1)
+kill -9 "$(controller_pid)" "$(agent_pid 0)" "$(agent_pid 1)"
 start_finished 15
 ok "with controller and agents killed the containers go by themselves" wait_for 10 gone_too
 muster reap

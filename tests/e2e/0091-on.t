@@ -37,7 +37,7 @@ is "and the receipt is empty" "$(events 'e["left"] == [] if e["type"] == "receip
 ok "nothing of the job is on the nodes" only_the_cluster
 muster run hello.yaml --on lab --set cluster.nodes=1
 status_is "a job on some of its nodes" 0
-is "one rank" "$(ls "$(run_dir)/ranks" | grep -c output)" 1
+is "one rank" "$(find "$(run_dir)/ranks" -name 'output*' | wc -l)" 1
 muster run hello.yaml --on lab --set cluster.nodes=3
 status_is "more than it has" 2
 like "both are named" "$err" "found 3 nodes, expected at most 2: so many has the cluster 'lab'"
@@ -127,8 +127,8 @@ is "a job on four" "$(output 3)" "$(printf 'rank 3 of 4 on 3 at %s' "$("$MUSTER"
 muster scale lab 1
 status_is "scale down" 0
 muster run hello.yaml --on lab
-is "a job on one" "$(ls "$(run_dir)/ranks" | grep -c output)" 1
-is "the others are gone" "$(ls -d "$MUSTER_NODES_DIR"/*/node-* | wc -l)" 1
+is "a job on one" "$(find "$(run_dir)/ranks" -name 'output*' | wc -l)" 1
+is "the others are gone" "$(find "$MUSTER_NODES_DIR" -mindepth 2 -maxdepth 2 -name 'node-*' | wc -l)" 1
 muster scale lab 0
 status_is "not to nothing" 2
 muster scale lab 2

@@ -42,7 +42,7 @@ like "is refused before anything is done" "$err" "'root' is live.*docker executo
 muster scale lab 3
 status_is "scale up" 0
 muster run job.yaml --on lab
-is "a job on three" "$(ls "$(run_dir)/ranks" | grep -c output)" 3
+is "a job on three" "$(find "$(run_dir)/ranks" -name 'output*' | wc -l)" 3
 
 killed=$(controller)
 kill -9 "$killed"

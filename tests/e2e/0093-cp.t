@@ -37,7 +37,7 @@ is "with its modes" "$(stat -c %a back/sub/x)" 755
 muster cp lab:numbers all
 status_is "back from all" 0
 ok "by node" cmp src/numbers all/node-1/numbers
-is "both" "$(ls all | tr '\n' ' ')" "node-0 node-1 "
+is "both" "$(cd all && echo *)" "node-0 node-1"
 
 muster cp lab:other mixed
 status_is "what one node does not have" 3

@@ -82,7 +82,7 @@ status_is "scale down" 0
 is "the others are clean" "$(find "$FARM"/h[123]/nodes -mindepth 1 2>/dev/null)" ""
 is "and not written down any more" "$(listed)" "h0"
 muster run hello.yaml --on lab
-is "a job on one" "$status $(ls "$(run_dir)/ranks" | grep -c output)" "0 1"
+is "a job on one" "$status $(find "$(run_dir)/ranks" -name 'output*' | wc -l)" "0 1"
 muster scale lab 2
 is "the first one is the same, through all this" "$(agent 0)" "${agents% *}"
 

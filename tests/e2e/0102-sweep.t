@@ -34,7 +34,7 @@ is "the first round comes before the second" "$(json_value "$sweep/sweep.json" '
 is "only the bad ones failed" "$(json_value "$sweep/sweep.json" 'sorted(set((t["point"], t["outcome"]) for t in e["trials"]))')" \
 	'[[0, "ok"], [1, "failed"], [2, "ok"], [3, "ok"]]'
 like "with why" "$(json_value "$sweep/sweep.json" '[t["why"] for t in e["trials"] if t["point"] == 1][0]')" "exited with status 3"
-is "each is a run" "$(ls "$MUSTER_RUNS" | grep -c '^swept-')" 8
+is "each is a run" "$(find "$MUSTER_RUNS" -maxdepth 1 -name 'swept-*' | wc -l)" 8
 like "runs stop when enough was seen" "$(json_value "$sweep/sweep.json" '[t["why"] for t in e["trials"] if t["point"] == 0][0]')" "enough iterations were seen"
 
 is "its clusters are compared, and it is written down" "$(cut -d: -f1 "$sweep/times.txt")" "cluster.nodes=1 run.env.X=good
@@ -48,7 +48,7 @@ like "how long it will still take is told" "$err" '.1/8. .* after [0-9.]+ m?s.*;
 muster sweep sweep.yaml
 status_is "once more" 1
 like "says that all is done" "$err" "4 points, 8 runs, all of which are over"
-is "nothing is done again" "$(ls "$MUSTER_RUNS" | grep -c '^swept-')" 8
+is "nothing is done again" "$(find "$MUSTER_RUNS" -maxdepth 1 -name 'swept-*' | wc -l)" 8
 
 cp sweep.yaml kept.yaml
 sed -i 's/repeat: 2/repeat: 1/' sweep.yaml

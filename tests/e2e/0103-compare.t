@@ -115,7 +115,8 @@ is "a budget in it that the run is known to exceed" "$(cd elsewhere && "$MUSTER"
 	"muster: budget.max_time is 1.0 s, but the run is expected to take at least $(sed -n 's/^  low: \(.*\)/\1/p' elsewhere/it.yaml | awk '{ printf "%.1f", $1 }') s (expected.low)"
 
 # Runs of one name that are none of one kind.
-A=$(basename "$(ls -d "$MUSTER_RUNS"/turns-* | head -n 1)")
+turns=("$MUSTER_RUNS"/turns-*)
+A=$(basename "${turns[0]}")
 muster compare "$A" "$A"
 like "a run that is named twice" "$err" "the run $A is named twice"
 muster run -q cheap.yaml --set cluster.nodes=4
@@ -126,7 +127,7 @@ muster compare "$A" "$(basename "$(run_dir)")"
 like "another environment is another thing" "$err" "these runs did different things: '.*' and '.* with LR=1'; --different"
 cp -r "$MUSTER_RUNS/$A" "$MUSTER_RUNS/$A-cut"
 cut=$MUSTER_RUNS/$A-cut
-head -c "$(($(stat -c %s "$cut/events.jsonl") / 2))" "$MUSTER_RUNS/$A/events.jsonl" >"$cut/events.jsonl"
+head -c "$(($(stat -c %s "$MUSTER_RUNS/$A/events.jsonl") / 2))" "$MUSTER_RUNS/$A/events.jsonl" >"$cut/events.jsonl"
 muster compare "$A" "$A-cut"
 status_is "a run that was half written" 0
 like "is one that failed, and it is said why" "$out" "x local: $A-cut: lost: its controller is gone"
@@ -138,7 +139,8 @@ like "one that goes on is predicted" "$out" 'predicted .*1 x local: trust it les
 muster cancel "$(basename "$(run_dir)")"
 start_finished 20
 sweep=$(echo "$MUSTER_RUNS"/sweeps/turns-*)
-rm -r "$MUSTER_RUNS/$(json_value "$sweep/sweep.json" 'e["trials"][-1]["run"]')"
+removed=$(json_value "$sweep/sweep.json" 'e["trials"][-1]["run"]')
+rm -r "$MUSTER_RUNS/${removed:?}"
 muster compare turns
 status_is "a run of the sweep that was removed" 0
 like "is no reason not to compare the others" "$out" "turns-.*: lost: no run '"

@@ -29,7 +29,7 @@ echo 'prices: [{executor: local, per_hour: 36, minimum: 60s}]' >prices.yaml
 muster run cost.yaml
 status_is "a budget that not even a second fits" 2
 like "is refused" "$err" 'budget.max_cost is 0.005, but the least that these nodes cost is 0.6'
-ok "before anything was done" test "$(ls "$MUSTER_RUNS" | wc -l)" = 2
+ok "before anything was done" test "$(run_count)" = 2
 echo 'prices: [{executor: local, per_hour: 3.6}]' >prices.yaml
 muster run cost.yaml
 status_is "a run that will cost too much" 1

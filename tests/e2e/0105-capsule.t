@@ -40,7 +40,7 @@ like "does it again and compares" "$out" "$id, done again as packed-.*
   then  measured, [0-9.]+ s
   now   measured, [0-9.]+ s"
 unlike "nothing else is different" "$out" "not the same"
-is "it is a run like others" "$(ls -d "$MUSTER_RUNS"/packed-* | wc -l)" 2
+is "it is a run like others" "$(find "$MUSTER_RUNS" -maxdepth 1 -name 'packed-*' | wc -l)" 2
 
 echo "other words" >words.txt
 muster rerun "$id.capsule.tar" -q

@@ -26,7 +26,7 @@ is "each on its own hosts" "$(json_value "$sweep/compare.json" '[(r["nodes"], r[
 for name in '[h0]' '[h1, h2]'; do
 	run=$(json_value "$sweep/compare.json" "[r['runs'][0] for r in e['rows'] if r['name'] == 'cluster.hosts=$name'][0]")
 	is "on $name" "$(tail -qn 1 "$MUSTER_RUNS/$run"/ranks/output-*.txt | awk '{print $1}' | sort)" \
-		"$([ "$name" = '[h0]' ] && host_address 0 || { host_address 1; host_address 2; })"
+		"$(if [ "$name" = '[h0]' ]; then host_address 0; else host_address 1; host_address 2; fi)"
 done
 ok "nothing is left on the hosts" wait_for 5 hosts_are_clean
 

@@ -17,7 +17,7 @@ status_is "a run on four hosts that never saw an agent" 0
 for k in 0 1 2 3; do
 	is "rank $k prints what it should" "$(output "$k" | head -n 1)" "rank $k of 4 on $(host_address "$k") says 'a  b' \"c\" \$d"
 	is "to the end" "$(output "$k" | tail -n 1)" "$k 2000"
-	is "the agent lies on h$k once" "$(ls "$FARM/h$k/cache/muster" | wc -l)" 1
+	is "the agent lies on h$k once" "$(find "$FARM/h$k/cache/muster" -mindepth 1 -maxdepth 1 | wc -l)" 1
 done
 ok "nothing else is left on the hosts" wait_for 5 hosts_are_clean
 is "the receipt says so" "$(events 'len(e["left"]) if e["type"] == "receipt" else None')" 0
@@ -37,7 +37,7 @@ like "that another one is named is said" "$err" "2 hosts are named and the first
 # Two names of one host, or hosts that share a home: both bring the agent at once, and it must not be taken away under the one that runs.
 printf 'Host twin\n    HostName %s\n    Port 2222\n' "$(host_address 0)" >>"$FARM/config"
 rm -rf "$FARM/h0/cache"
-muster run hello.yaml --set cluster.hosts=[h0,twin] --set 'run.command=readlink /proc/$PPID/exe; umask'
+muster run hello.yaml --set 'cluster.hosts=[h0,twin]' --set 'run.command=readlink /proc/$PPID/exe; umask'
 status_is "two nodes on a host that never saw an agent" 0
 for k in 0 1; do
 	is "rank $k: its agent is the one that stays, and the umask is the host's" "$(output $k)" "$(ls "$FARM"/h0/cache/muster/*)"$'\n'"$(ssh h0 umask)"
@@ -53,7 +53,7 @@ status_is "a host that cannot be reached" 3
 like "is named, with ssh's own words" "$err$(why)" "node 2 on host 'nowhere.invalid'.*(resolve|not known)"
 ok "the others are cleaned" wait_for 5 hosts_are_clean
 
-muster run hello.yaml --set cluster.hosts=[h0,nobody-here@h1]
+muster run hello.yaml --set 'cluster.hosts=[h0,nobody-here@h1]'
 status_is "a user that is not there" 3
 like "is named" "$(why)" "nobody-here@h1.*Permission denied"
 ok "and the others are cleaned" wait_for 5 hosts_are_clean
@@ -67,12 +67,12 @@ muster run hello.yaml
 status_is "a host that shows another key" 3
 like "is refused, and said why" "$(why)" "host 'h1'.*Host key verification failed: the host shows another key"
 ok "and nothing stays" wait_for 5 hosts_are_clean
-muster run hello.yaml --set cluster.hosts=[h0,127.0.0.1:1]
+muster run hello.yaml --set 'cluster.hosts=[h0,127.0.0.1:1]'
 status_is "a port nobody listens at" 3
 like "is refused" "$(why)" "127.0.0.1:1.*Connection refused"
 
 host_fill 2
-muster run hello.yaml --set cluster.hosts=[h0,h2]
+muster run hello.yaml --set 'cluster.hosts=[h0,h2]'
 status_is "a host whose disk is full" 3
 like "says so" "$(why)" "host 'h2'.*No space left"
 host_down 2
@@ -116,7 +116,7 @@ done
 ok "and nothing is left" wait_for 5 hosts_are_clean
 
 # A controller that is killed: reap, which knows nothing but what was written down, cleans the hosts.
-start run hello.yaml --set 'run.command=sleep 1000' --set cluster.hosts=[h0,h2]
+start run hello.yaml --set 'run.command=sleep 1000' --set 'cluster.hosts=[h0,h2]'
 wait_for 20 in_state running
 wait_for 10 event_seen start
 kill -9 "$(controller_pid)"

@@ -50,6 +50,7 @@ all_up() # all ranks have met
 run_processes() # what carries the newest run's name, on whichever side of a cut
 {
 	local file pid
+	# shellcheck disable=SC2013 # no blanks in these paths; $(...) waits for grep, which matches itself
 	for file in $(grep -lzFx -e "MUSTER_RUN=$(basename "$(run_dir)")" /proc/[0-9]*/environ 2>/dev/null); do
 		pid=${file//[!0-9]/}
 		gone "$pid" || echo "$pid"

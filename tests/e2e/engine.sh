@@ -4,6 +4,7 @@
 #
 # Why the name spaces: dockerd changes iptables and net.bridge and leaves that behind, and keeps mounts below its runtime directory. Here
 # all of it goes with the last process; killing the first process of a pid name space kills every container in it too.
+# shellcheck shell=bash
 
 ENGINE_DIR=
 ENGINE_PID=

@@ -7,6 +7,7 @@
 #
 # sshd has a mount name space in which root's .bashrc is empty, or that would be most of the time; and in which /sys shows the network devices of its
 # own network name space.
+# shellcheck shell=bash
 
 FARM=
 FARM_COUNT=0
@@ -73,7 +74,8 @@ switch_start()
 
 host_wire() # K: to the switch
 {
-	local ns=$(host_space "$1")
+	local ns
+	ns=$(host_space "$1")
 	ip netns add "$ns"
 	ip link add "h$1" netns "$FARM_SWITCH" type veth peer name eth0 netns "$ns"
 	ip -n "$FARM_SWITCH" link set "h$1" master switch up
@@ -132,15 +134,19 @@ host_sessions() # K: the pids of its sshd's connections
 
 host_down() # K: kills its sshd, with every connection
 {
-	local pid=$(cat "$FARM/h$1/pid" 2>/dev/null)
+	local pid sessions
+	pid=$(cat "$FARM/h$1/pid" 2>/dev/null)
 	[ -n "$pid" ] || return 0
-	kill -9 "$pid" $(host_sessions "$1") 2>/dev/null
+	mapfile -t sessions < <(host_sessions "$1")
+	kill -9 "$pid" "${sessions[@]}" 2>/dev/null
 	rm -f "$FARM/h$1/pid"
 }
 
 host_drop() # K: kills its connections; new ones are welcome
 {
-	kill -9 $(host_sessions "$1") 2>/dev/null
+	local sessions
+	mapfile -t sessions < <(host_sessions "$1")
+	kill -9 "${sessions[@]}" 2>/dev/null
 }
 
 host_cut() # K: the wire
@@ -169,7 +175,8 @@ host_second_address() # K
 
 host_second() # K: a wire to the second switch
 {
-	local ns=$(host_space "$1")
+	local ns
+	ns=$(host_space "$1")
 	ip link add "s$1" netns "$FARM_SWITCH" type veth peer name eth1 netns "$ns"
 	ip -n "$FARM_SWITCH" link set "s$1" master second up
 	ip -n "$ns" address add "$(host_second_address "$1")/24" dev eth1

@@ -1,9 +1,11 @@
 # What every end-to-end test stands on: a scratch directory of its own, TAP, waits with deadlines, and the closing check that nothing is left.
 # A test is a bash script NNNN-name.t that sources this file first and calls done_testing last. MUSTER names the program.
+# shellcheck shell=bash
 
 set -u
 : "${MUSTER:?the path of the muster that was built}"
 MUSTER=$(realpath "$MUSTER")
+# shellcheck disable=SC2034 # used by the tests
 TESTS=$(cd "$(dirname "$0")" && pwd)
 SCRATCH=$(mktemp -d /tmp/muster-e2e.XXXXXX)
 export MUSTER_RUNS=$SCRATCH/runs
@@ -181,6 +183,7 @@ start_finished() # SECONDS: waits for what was started: $out, $err, $status; kil
 run_dir() # the directory of the newest run
 {
 	local dir
+	# shellcheck disable=SC2012 # ls sorts by time, and the names are ours: no newlines
 	dir=$(ls -td "$MUSTER_RUNS"/*/ 2>/dev/null | head -n 1)
 	printf '%s' "${dir%/}"
 }
@@ -280,6 +283,7 @@ processes_left()
 	for dir in "$MUSTER_RUNS"/*/ "$MUSTER_CLUSTERS"/*/*/; do
 		[ -d "$dir" ] && words+=(-e "MUSTER_RUN=$(basename "$dir")")
 	done
+	# shellcheck disable=SC2013 # no blanks in these paths; $(...) waits for grep, which matches itself
 	for file in $(grep -lzFx "${words[@]}" /proc/[0-9]*/environ 2>/dev/null); do
 		pid=${file//[!0-9]/}
 		case " ${HELPERS:-} " in *" $pid "*) continue ;; esac

@@ -2,6 +2,7 @@
 # dnf_world DIR make a repository of two packages below DIR: muster-test-tool, which needs muster-test-library. The commands in $APT_MOUNTS and
 # $DNF_MOUNTS, run in a mount name space, make it the only one that is known there, and nothing of it stays on the machine. What a package has lies
 # in /opt/muster-test. A Debian package is not done while there is a file "wait" there.
+# shellcheck shell=bash
 
 apt_package() # DIR NAME DEPENDS
 {
@@ -41,6 +42,7 @@ apt_world() # DIR
 	cp -a /etc/apt/trusted.gpg.d "$1/apt/"
 	: >"$1/dpkg/status"
 	: >"$1/dpkg/available"
+	# shellcheck disable=SC2034 # used by the test
 	APT_MOUNTS=$(mounts_of "$1" apt:/etc/apt dpkg:/var/lib/dpkg lists:/var/lib/apt/lists cache:/var/cache/apt log:/var/log opt:/opt)
 }
 

@@ -1,14 +1,15 @@
 # Two guests of the image in GUESTS, gone in the end: machines of their own, with a kernel of their own, under emulation, so this machine may lack
 # whatever they have. Source it after ../e2e/lib.sh. `ssh guest0` and `ssh guest1` then reach them as root, `ssh twin` is another name for guest1,
 # and `ssh admin@guest1` is a user who may use sudo. They have a wire to each other (10.9.0.1 and 10.9.0.2) and none to the outside.
+# shellcheck shell=bash
 
 GUEST_PIDS=()
-GUEST_OPTIONS=(-machine q35 -accel tcg,thread=multi -smp 1 -m 768 -display none -monitor none -no-reboot
+GUEST_OPTIONS=(-machine q35 -accel "tcg,thread=multi" -smp 1 -m 768 -display none -monitor none -no-reboot
 	-kernel "$GUESTS/vmlinuz" -initrd "$GUESTS/initrd" -drive "file=$GUESTS/disk,format=raw,if=virtio,snapshot=on")
 
 guests_start()
 {
-	local k host
+	local host
 	GUEST_NET=127.78.$(($$ % 250 + 1))
 	CLEANUP="${CLEANUP:+$CLEANUP; }guests_stop"
 	mkdir -p "$SCRATCH/bin"

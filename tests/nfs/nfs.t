@@ -58,7 +58,8 @@ untouched() # HOST: nor anything else
 }
 begun() # what was started; where it has ended before, that is said
 {
-	wait_for 90 begun_or_gone && has_line "$(run_dir)/ranks/output-0.txt" '^begun$' || diag "$(cat "$SCRATCH/bg.err")"
+	wait_for 90 begun_or_gone
+	has_line "$(run_dir)/ranks/output-0.txt" '^begun$' || diag "$(cat "$SCRATCH/bg.err")"
 }
 begun_or_gone()
 {
@@ -95,7 +96,7 @@ for rank in 0 1 2; do
 	mount=$(output $rank | head -n 1)
 	like "rank $rank: it is NFS 4.1" "$mount" "^10.9.0.1:/ /mnt/efs/data nfs4 .*,?vers=4.1,"
 	for option in rsize=1048576 wsize=1048576 hard timeo=600 retrans=2 noresvport; do
-		like "rank $rank: with $option" "$mount" "[ ,]$option[ ,]"
+		like "rank $rank: with $option" "$mount" "[ ,]${option}[ ,]"
 	done
 	is "rank $rank: it reads what all have written" "$(output $rank | tail -n +2)" "rank 0 was here"$'\n'"rank 1 was here"$'\n'"rank 2 was here"$'\n'"same"
 done
