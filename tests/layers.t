@@ -1,6 +1,6 @@
 #!/bin/bash
-# What doc/design.md says of the sources, checked: includes point down, one door per library, headers that introduce themselves,
-# files that export only their own names. Reads text only; nothing is built.
+# Static checks of the tree. What doc/design.md says of the sources: includes point down, one door per library, headers that introduce
+# themselves, files that export only their own names. Also formatting and shellcheck. Reads text only; nothing is built.
 set -u
 cd "${1:-$(dirname "$0")/..}" || exit 1
 
@@ -16,9 +16,40 @@ check() # NAME PROBLEMS: one test; it fails when problems is not empty
 	fi
 }
 
+findings() # COMMAND...: runs it on the files of standard input, prints its findings; a missing or failing command is a finding
+{
+	local text
+	text=$(xargs -n 8 -P 2 "$@" 2>&1) && return
+	grep -E '^[^ :]+:[0-9]+:' <<<"$text" || printf '%s\n' "$text" "$1 failed"
+}
+
+all_files() # tracked by git; outside of a checkout, all but .git and build directories
+{
+	if git ls-files --error-unmatch tests/layers.t >/dev/null 2>&1; then
+		git ls-files
+	else
+		find . -type d \( -name .git -o -exec test -d {}/meson-private \; \) -prune -o -type f -printf '%P\n'
+	fi
+}
+
+shell_scripts() # of the files on standard input: those with a shell in the first line, and those that others source
+{
+	local file first
+	while read -r file; do
+		case $file in tests/fuzz/corpus/*) continue ;; esac
+		first=
+		[ ! -f "$file" ] || read -r first <"$file"
+		if [[ $file =~ \.(sh|bash)$ || $first =~ ^#!.*[/\ ](ba|da)?sh(\ |$) ]]; then echo "$file"; fi
+	done
+}
+
 sources=$(find src -name '*.[ch]' | sort)
 headers=$(find src trainers -name '*.h' | sort)
-[ -n "$sources" ] || { echo "Bail out! no sources"; exit 1; }
+c_files=$(all_files | grep '\.[ch]$')
+scripts=$(all_files | shell_scripts)
+for list in "$sources" "$c_files" "$scripts"; do
+	[ -n "$list" ] || { echo "Bail out! no sources"; exit 1; }
+done
 
 # The order is the design's own list of folders.
 order=$(awk '/^\*\*src\/\*\*/ { on = 1 } /^\*\*trainers\/\*\*/ { on = 0 } on && /^    [a-z]+(\.c|\/)/ { sub(/(\.c|\/)$/, "", $1); print $1 }' doc/design.md | tr '\n' ' ')
@@ -29,7 +60,7 @@ check "the design lists every folder of src" "$(
 	done
 )"
 
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # split on purpose: no file name has a blank
 check "includes point down" "$(awk -v order="$order" '
 	BEGIN { n = split(order, name, " "); for (i = 1; i <= n; i++) level[name[i]] = i }
 	FNR == 1 { split(FILENAME, part, "/"); own = part[2]; if (own == "main.c" || own == "muster_agent.c") own = "main" }
@@ -43,7 +74,7 @@ check "includes point down" "$(awk -v order="$order" '
 	}' $sources)"
 
 # A module is a .c and its .h; what a unit test includes does not count.
-# shellcheck disable=SC2046
+# shellcheck disable=SC2046,SC2086 # split on purpose: no file name has a blank
 check "no modules include each other in a circle" "$(awk '
 	FNR == 1 { own = FILENAME; sub(/^src\//, "", own); sub(/\.[ch]$/, "", own) }
 	/^[ \t]*#[ \t]*include[ \t]*"/ {
@@ -65,7 +96,7 @@ check "no modules include each other in a circle" "$(awk '
 		}
 	}' $(printf '%s\n' $sources | grep -v '_test\.c$') | sort)"
 
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # split on purpose: no file name has a blank
 check "trainers do not know src, src does not know trainers" "$(
 	grep -nE '#[ \t]*include[ \t]*"(cmd|tui|controller|agent|helper|exec|compare|report|predict|run|node|docker|wire|job|base)/' -r trainers --include='*.[ch]'
 	grep -nE '#[ \t]*include[ \t]*"(common|dcgan|mnist)/' $sources /dev/null
@@ -84,7 +115,7 @@ uv\.h             -
 '
 while read -r header allowed; do
 	[ -n "$header" ] || continue
-	# shellcheck disable=SC2086
+	# shellcheck disable=SC2086 # split on purpose: no file name has a blank
 	check "one door to <${header//\\/}>" "$(
 		grep -nE "#[ \t]*include[ \t]*[<\"]${header}[>\"]" $sources /dev/null | while IFS=: read -r file line text; do
 			inside=${file#src/}
@@ -96,7 +127,7 @@ while read -r header allowed; do
 	)"
 done <<<"$doors"
 
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # split on purpose: no file name has a blank
 check "every header says in two lines what it is and what it is not" "$(
 	awk 'FNR <= 2 && !/^\/\/ .../ { print FILENAME ":" FNR ": not a comment" }' $headers
 )"
@@ -135,14 +166,13 @@ check "nothing is left to do" "$(
 )"
 
 check "volatile is for signal handlers: threads share atomic variables" "$(
-	git ls-files '*.c' '*.h' | grep -v '_test\.c$' | xargs grep -nE '\bvolatile\b' | grep -v 'volatile sig_atomic_t'
+	grep -v '_test\.c$' <<<"$c_files" | xargs grep -nE '\bvolatile\b' | grep -v 'volatile sig_atomic_t'
 )"
 
-check "the sources are as clang-format makes them" "$(
-	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>&1 | grep 'error:'
-)"
+check "the sources are as clang-format makes them" "$(findings clang-format --dry-run -Werror <<<"$c_files")"
 check "no line of the sources is longer than 120 columns" "$(
-	git ls-files '*.c' '*.h' | xargs awk '{ line = $0; gsub(/\t/, "        ", line) } length(line) > 120 { print FILENAME ":" FNR }'
+	xargs awk '{ line = $0; gsub(/\t/, "        ", line) } length(line) > 120 { print FILENAME ":" FNR }' <<<"$c_files"
 )"
+check "shell scripts pass shellcheck" "$(findings shellcheck --external-sources --format=gcc <<<"$scripts")"
 
 echo "1..$count"
