@@ -27,8 +27,8 @@ engine_start() # [OPTIONS...] of dockerd
 			[ -e "$dir/stop" ] || while [ -e "$dir/hold" ]; do sleep 0.05; done
 		done
 	I
-	# Without the test's name in its environment: the engine is not what a run may leave behind.
-	env -u MUSTER_E2E setsid unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc \
+	# Without the test's name in its environment: the engine is not what a run may leave behind. It ends with this shell, even if that is killed.
+	env -u MUSTER_E2E setsid setpriv --pdeathsig KILL unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc \
 		sh "$ENGINE_DIR/init" "$ENGINE_DIR" "$ENGINE_GROUP" "$@" >>"$ENGINE_DIR/log" 2>&1 &
 	ENGINE_PID=$!
 	CLEANUP="${CLEANUP:+$CLEANUP; }engine_stop"

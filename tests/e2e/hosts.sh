@@ -111,8 +111,8 @@ host_up() # K: starts its sshd
 {
 	local enter=()
 	[ -z "$FARM_APART" ] || enter=(nsenter "--net=/run/netns/$(host_space "$1")")
-	# Without the test's name in its environment: the farm is not what a run may leave behind.
-	env -u MUSTER_E2E "${enter[@]}" setsid unshare --mount --propagation private \
+	# Without the test's name in its environment: the farm is not what a run may leave behind. sshd ends with this shell, even if that is killed.
+	env -u MUSTER_E2E "${enter[@]}" setsid setpriv --pdeathsig KILL unshare --mount --propagation private \
 		sh -c 'if [ -e ~/.bashrc ]; then mount --bind /dev/null ~/.bashrc; fi; [ -z "$2" ] || mount -t sysfs sysfs /sys; cd "$1"
 			if [ -e prepare ]; then . ./prepare; fi; exec /usr/sbin/sshd -D -e -f "$1/sshd"' sh "$FARM/h$1" "$FARM_APART" \
 		>>"$FARM/h$1/log" 2>&1 &

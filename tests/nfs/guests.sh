@@ -52,8 +52,8 @@ guest_boot() # K END
 		-serial "file:$SCRATCH/guest$1.log"
 		-netdev "user,id=up,restrict=on,hostfwd=tcp:$GUEST_NET.$(($1 + 1)):2222-10.9.0.$(($1 + 1)):22" -device "virtio-net-pci,netdev=up,mac=52:54:00:00:0$1:01"
 		-netdev "stream,id=wire,$2,addr.type=unix,addr.path=$SCRATCH/wire" -device "virtio-net-pci,netdev=wire,mac=52:54:00:00:0$1:02")
-	# Without the test's name in its environment: the guests are not what a run may leave behind.
-	env -u MUSTER_E2E setsid qemu-system-x86_64 "${options[@]}" >"$SCRATCH/guest$1.log" 2>&1 &
+	# Without the test's name in its environment: the guests are not what a run may leave behind. They end with this shell, even if that is killed.
+	env -u MUSTER_E2E setsid setpriv --pdeathsig KILL qemu-system-x86_64 "${options[@]}" >"$SCRATCH/guest$1.log" 2>&1 &
 	GUEST_PIDS+=($!)
 	disown
 	wait_for 20 test -S "$SCRATCH/wire" || { sed 's/^/# /' "$SCRATCH/guest$1.log"; echo "Bail out! guest $1 does not start"; exit 1; }
