@@ -30,10 +30,10 @@ status_is "reap" 0
 nothing_is_left "nothing is left"
 
 # A controller that only stops for a while is reached again, and no byte is lost or doubled.
-cat >count.yaml <<'J'
+cat >count.yaml <<J
 name: pause
 cluster: {nodes: 2}
-run: {command: "i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo line $i; sleep 0.01; done"}
+run: {command: "for i in \$(seq 300); do echo line \$i; [ \$i != 20 ] || until [ -e $SCRATCH/go ]; do sleep 0.05; done; sleep 0.01; done"}
 J
 cat >site.yaml <<'J'
 lease: 30
@@ -44,6 +44,7 @@ start run --site site.yaml count.yaml
 ok "lines come" wait_for 20 lines_come
 pid=$(controller_pid)
 kill -STOP "$pid"
+touch "$SCRATCH/go"
 sleep 3 # what is tested: longer than the heartbeats allow
 kill -CONT "$pid"
 start_finished 40

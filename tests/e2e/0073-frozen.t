@@ -6,10 +6,13 @@ cat >site.yaml <<'J'
 lease: 30
 heartbeat: 1
 J
-cat >count.yaml <<'J'
+cat >count.yaml <<J
 name: frozen
 cluster: {nodes: 2}
-run: {command: "i=0; while [ $i -lt 200 ]; do i=$((i + 1)); echo line $i; sleep 0.01; done; head -c 20000000 /dev/zero | tr '\\0' {rank}"}
+run:
+  command: |
+    for i in \$(seq 200); do echo line \$i; [ \$i != 20 ] || until [ -e $SCRATCH/go ]; do sleep 0.05; done; sleep 0.01; done
+    head -c 20000000 /dev/zero | tr '\\0' {rank}
 J
 lines_come() { has_line "$(run_dir)/ranks/output-1.txt" "line 20"; }
 expected() { seq -f 'line %.0f' 200; head -c 20000000 /dev/zero | tr '\0' "$1"; }
@@ -19,16 +22,19 @@ start run --site site.yaml count.yaml
 ok "lines come" wait_for 20 lines_come
 pid=$(agent_pid 1)
 kill -STOP "$pid"
+touch "$SCRATCH/go"
 sleep 0.5 # what is tested: shorter than a heartbeat
 kill -CONT "$pid"
 start_finished 40
 status_is "an agent that stopped for a moment" 0
 for rank in 0 1; do ok "rank $rank: byte for byte" cmp <(expected $rank) "$(run_dir)/ranks/output-$rank.txt"; done
 
+rm "$SCRATCH/go"
 start run --site site.yaml count.yaml
 ok "lines come" wait_for 20 lines_come
 pid=$(agent_pid 1)
 kill -STOP "$pid"
+touch "$SCRATCH/go"
 ok "the controller closes the line" wait_for 20 away
 kill -CONT "$pid"
 start_finished 40

@@ -97,15 +97,17 @@ wait_for 10 ssh h2 true
 ok "and the host is clean" wait_for 5 hosts_are_clean
 
 # The link may break as often as it likes: the output comes whole.
-cat >long.yaml <<'Y'
+cat >long.yaml <<Y
 cluster: {executor: ssh, hosts: [h0, h3]}
-run: {command: 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo "{rank} line $i of many"; [ $((i % 300)) != 0 ] || sleep 0.3; done'}
+run: {command: 'for i in \$(seq 3000); do echo "{rank} line \$i of many"; case \$i in 300 | 1500) until [ -e $SCRATCH/go-\$i ]; do sleep 0.05; done ;; esac; done'}
 Y
 start run long.yaml
 wait_for 20 has_line "$(run_dir)/ranks/output-1.txt" "line 300 "
 host_drop 3
+touch "$SCRATCH/go-300"
 wait_for 20 has_line "$(run_dir)/ranks/output-1.txt" "line 1500 "
 host_down 3
+touch "$SCRATCH/go-1500"
 sleep 0.2
 host_up 3
 start_finished 60

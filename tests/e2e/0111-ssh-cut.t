@@ -35,12 +35,12 @@ pid=$(pid_in "$FARM/h1/nodes/$(basename "$(run_dir)")/node-1/agent.json")
 moment=$(date +%s.%N)
 host_cut 1
 ok "the agent behind a wire that stays cut ends itself" wait_for 20 gone "$pid"
-at_most "when its lease is over: after seconds" "$(date +%s.%N | awk -v from="$moment" '{ printf "%.2f", $1 - from }')" 7.5
+at_most "when its lease is over: after seconds" "$(date +%s.%N | awk -v from="$moment" '{ printf "%.2f", $1 - from }')" 11
 start_finished 90
 finished=$(date +%s.%N)
 lost=$(events 'e["ts"] if e["type"] == "lost" else None')
 at_most "and that is when the run calls the node lost" \
-	"$(awk -v from="$moment" -v to="$lost" 'BEGIN { printf "%.2f", to - from }')" 7.5
+	"$(awk -v from="$moment" -v to="$lost" 'BEGIN { printf "%.2f", to - from }')" 11
 at_most "seconds from there until the command returns" "$(awk -v from="$lost" -v to="$finished" 'BEGIN { printf "%.2f", to - from }')" 12
 like "what cannot be known to be clean is in the receipt" \
 	"$(events '[x["what"] + " " + x["id"] for x in e["left"]] if e["type"] == "receipt" else None')" "host h1"

@@ -19,14 +19,14 @@ timed() # NAME SECONDS ARGS...
 	is "$name" "$status $(outputs)" "0 $expected"
 	at_most "$name: seconds" "$(awk -v a="$from" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')" "$limit"
 }
-timed "hosts that never saw an agent" 20
-timed "a second run" 20
-timed "four at a time" 20 --set cluster.at_once=4
+timed "hosts that never saw an agent" 40
+timed "a second run" 40
+timed "four at a time" 40 --set cluster.at_once=4
 ok "the hosts are clean" wait_for 5 hosts_are_clean
 echo 'cluster: {executor: ssh, hosts: ["h[0-15]"], at_once: 4}' >lab.yaml
 muster up lab.yaml
 status_is "sixteen stay up" 0
-timed "a job on them" 10 --on lab
+timed "a job on them" 20 --on lab
 muster down lab
 status_is "down" 0
 ok "the hosts are clean again" wait_for 5 hosts_are_clean
