@@ -25,23 +25,43 @@ const struct executor_traits *const executor_traits_all[] = {
 const struct executor_traits *executor_traits_find(const char *name, struct error *err)
 {
 	const char *names[countof(executor_traits_all)] = {0};
-	autostr struct str list = {0};
+	autostr struct str known = {0};
 	for (size_t i = 0; executor_traits_all[i]; i++) {
 		names[i] = executor_traits_all[i]->name;
 		if (!strcmp(names[i], name))
 			return executor_traits_all[i];
-		str_printf(&list, "%s%s", i ? ", " : "", names[i]);
+		str_printf(&known, "%s%s", i ? ", " : "", names[i]);
 	}
 	autofree char *hint = did_you_mean_text(" (", did_you_mean(name, names), ")");
-	error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of %s%s", name, list.text, hint);
+	error_set(err, ERROR_USAGE, "unknown executor '%s', expected one of %s%s", name, known.text, hint);
 	return NULL;
+}
+
+static bool takes_hosts(const struct executor_traits *traits)
+{
+	return traits->takes_hosts;
+}
+
+static bool has_containers(const struct executor_traits *traits)
+{
+	return traits->nodes_are_containers;
+}
+
+static char *list(bool (*is_one)(const struct executor_traits *traits))
+{
+	struct str text = {0};
+	for (size_t i = 0; executor_traits_all[i]; i++)
+		if (is_one(executor_traits_all[i]))
+			str_printf(&text, "%s'executor: %s'", text.len ? " or " : "", executor_traits_all[i]->name);
+	return str_steal(&text);
 }
 
 char *executor_traits_that_take_hosts(void)
 {
-	struct str list = {0};
-	for (size_t i = 0; executor_traits_all[i]; i++)
-		if (executor_traits_all[i]->takes_hosts)
-			str_printf(&list, "%s'executor: %s'", list.len ? " or " : "", executor_traits_all[i]->name);
-	return list.text;
+	return list(takes_hosts);
+}
+
+char *executor_traits_with_containers(void)
+{
+	return list(has_containers);
 }

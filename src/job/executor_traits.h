@@ -25,7 +25,9 @@ extern const struct executor_traits *const executor_traits_all[];
 // NULL and err, which lists the known names, for an unknown one.
 const struct executor_traits *executor_traits_find(const char *name, struct error *err);
 
-// What a job file may say for one that takes hosts: "'executor: ssh'", several with "or". Owned by the caller.
+// What a job file may say for one that takes hosts, or whose nodes are containers: "'executor: ssh'", several with
+// "or". Owned by the caller.
 char *executor_traits_that_take_hosts(void);
+char *executor_traits_with_containers(void);
 
 #endif

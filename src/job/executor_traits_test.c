@@ -27,15 +27,16 @@ static void test_unknown(void **state)
 	assert_null(executor_traits_find("attached", &err)); // no job file can ask for it
 }
 
-static void test_hosts(void **state)
+static void test_lists(void **state)
 {
-	autofree char *text = executor_traits_that_take_hosts();
-	assert_string_equal(text, "'executor: ssh'");
+	autofree char *hosts = executor_traits_that_take_hosts(), *containers = executor_traits_with_containers();
+	assert_string_equal(hosts, "'executor: ssh'");
+	assert_string_equal(containers, "'executor: docker'");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_name_once), cmocka_unit_test(test_unknown), cmocka_unit_test(test_hosts)};
+		cmocka_unit_test(test_each_name_once), cmocka_unit_test(test_unknown), cmocka_unit_test(test_lists)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

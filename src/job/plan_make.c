@@ -1,8 +1,10 @@
 #include "job/plan_make.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "job/cluster_check.h"
 #include "job/containers.h"
 #include "job/heartbeat.h"
 #include "job/input.h"
@@ -350,8 +352,8 @@ static int add_times(const struct build *b, json_t *plan, const json_t *site, bo
 				       b->launch.mode == JOB_MPI ? heartbeat_lease_mpi(heartbeat) : HEARTBEAT_LEASE);
 	if (heartbeat >= lease)
 		return error_set(b->err, ERROR_USAGE,
-			"found a heartbeat of %g s and a lease of %g s in the site file, expected a longer lease",
-			heartbeat, lease);
+			"%s: found a heartbeat of %g s and a lease of %g s, expected a longer lease",
+			json_text_or(site, "place", "site file"), heartbeat, lease);
 	json_object_set_new(plan, "timeout", mem_number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
 	json_object_set_new(
@@ -372,7 +374,7 @@ static json_t *make_plan(struct build *b, const json_t *site)
 {
 	const struct job *job = b->job;
 	struct placeholders setup = {&b->launch, NULL, -1, &b->ports, b->err};
-	if (check_size(b))
+	if (check_size(b) || cluster_check(job, b->err))
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor",
 		job->cluster.executor, "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size,
@@ -433,7 +435,7 @@ json_t *plan_make_cluster(const struct job *job, const json_t *site, const char 
 	struct build b = {.job = job, .dir = dir, .err = err};
 	autofree struct launch_role *roles = mem_alloc((job->cluster.roles.count + 1) * sizeof *roles);
 	lay_out(&b, roles);
-	if (check_size(&b))
+	if (check_size(&b) || cluster_check(job, err))
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:i, s:o, s:[]}", "plan", 1, "name", job->name,
 		"executor", job->cluster.executor, "launch", "none", "size", 0, "nodes", make_nodes(&b), "ranks");

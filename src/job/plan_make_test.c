@@ -42,7 +42,7 @@ static const char *text_at(const json_t *tree, const char *list, size_t index, c
 static void test_getters(void **state)
 {
 	autojson json_t *plan =
-		good_plan("{cluster: {executor: docker, nodes: 3}, run: {command: a, procs_per_node: 2, "
+		good_plan("{cluster: {executor: docker, image: a, nodes: 3}, run: {command: a, procs_per_node: 2, "
 			  "timeout: 1m, grace: 0.5}}");
 	assert_int_equal(plan_nodes(plan), 3);
 	assert_int_equal(plan_size(plan), 6);

@@ -37,6 +37,16 @@ static json_t *to_json(const struct site *site)
 	return tree;
 }
 
+// For errors in which the lease, or the heartbeat without one, takes part.
+static void add_place(json_t *json, const struct yaml *tree)
+{
+	const struct yaml *lease = yaml_find(tree, "lease"), *node = lease ? lease : yaml_find(tree, "heartbeat");
+	if (!node)
+		return;
+	autofree char *place = mem_printf("%s:%d:%d", node->file, node->line, node->column);
+	json_object_set_new(json, "place", json_string(place));
+}
+
 json_t *site_file_parse(const char *text, size_t len, const char *name, struct error *err)
 {
 	struct yaml *tree = yaml_parse(text, len, &(struct yaml_origin){name, 1, 1}, err);
@@ -44,6 +54,8 @@ json_t *site_file_parse(const char *text, size_t len, const char *name, struct e
 		return NULL;
 	struct site site = {0};
 	json_t *json = field_read(&shape, tree, "", &site, err) ? NULL : to_json(&site);
+	if (json)
+		add_place(json, tree);
 	field_free(&shape, &site);
 	yaml_discard(tree);
 	return json;
