@@ -63,7 +63,7 @@ struct tunnels {
 	struct tunnel *list;
 	size_t talking;
 	pthread_t thread;
-	pthread_mutex_t lock; // all of this, but while the thread waits
+	pthread_mutex_t lock; // all of this, but while the thread waits or the executor does its part
 	pthread_cond_t changed;
 	int wake;
 	bool stopping;
@@ -87,10 +87,18 @@ static size_t number(const struct tunnels *t, const struct tunnel *u)
 	return (size_t)(u - t->list);
 }
 
+// The executor may wait for an engine or for a process: nobody else is to wait for that.
 static bool wanted_again(struct tunnels *t, struct tunnel *u)
 {
-	bool again = t->options.ops->closed ? t->options.ops->closed(number(t, u), u->reach, &u->err, t->options.data)
-					    : u->ready;
+	bool again = u->ready;
+	if (t->options.ops->closed) {
+		struct error err = u->err;
+		enum tunnel_reach reach = u->reach;
+		pthread_mutex_unlock(&t->lock);
+		again = t->options.ops->closed(number(t, u), reach, &err, t->options.data);
+		pthread_mutex_lock(&t->lock);
+		u->err = err;
+	}
 	return again && u->wanted && !u->gone && !t->stopping;
 }
 
@@ -128,7 +136,12 @@ static void open_stream(struct tunnels *t, struct tunnel *u)
 	enter(t, u, TALKING);
 	u->err = (struct error){0};
 	u->reach = TUNNEL_SILENT;
-	u->fd = t->options.ops->open(number(t, u), t->options.data, &u->err);
+	pthread_mutex_unlock(&t->lock);
+	struct error err = {0};
+	int fd = t->options.ops->open(number(t, u), t->options.data, &err);
+	pthread_mutex_lock(&t->lock);
+	u->fd = fd;
+	u->err = err;
 	if (u->fd < 0)
 		shut(t, u);
 	else
@@ -166,9 +179,12 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 	const char *word = str_starts(line, bridge_word) ? line + strlen(bridge_word) : NULL;
 	if (!word) {
 		size_t len = 0;
-		const void *bytes = t->options.ops->answer
-					    ? t->options.ops->answer(number(t, u), line, &len, t->options.data)
-					    : NULL;
+		const void *bytes = NULL;
+		if (t->options.ops->answer) {
+			pthread_mutex_unlock(&t->lock);
+			bytes = t->options.ops->answer(number(t, u), line, &len, t->options.data);
+			pthread_mutex_lock(&t->lock);
+		}
 		if (bytes)
 			answer(u, bytes, len);
 		else if (*line)

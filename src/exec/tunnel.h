@@ -23,8 +23,8 @@ enum tunnel_reach {
 	TUNNEL_GONE,   // the bridge said that there is no agent, and will be none
 };
 
-// What the executor does. All are called on the thread of the tunnels, one at a time, and should be quick: the others
-// wait.
+// What the executor does. All are called on the thread of the tunnels, one at a time and without a lock: the functions
+// below do not wait for them, but the other tunnels carry nothing meanwhile, so they should be quick.
 struct tunnel_ops {
 	// Opens a stream to the bridge of this node: a stream socket, owned by the tunnels. -1 and err: tried again if
 	// retry says so.

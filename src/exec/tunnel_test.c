@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,20 +23,31 @@ enum { TOTAL = 3 * 1000 * 1000 };
 // Nodes whose far ends are played by the test, and a port that stands for the controller.
 struct world {
 	struct tunnels *t;
-	int far[4]; // of each node, -1 before it is opened
-	size_t opened[4], closed[4];
-	bool ready[4];              // once, and then it is opened again
-	enum tunnel_reach reach[4]; // of the last one that was closed
-	bool refuse;                // open fails
+	atomic_int far[4]; // of each node, -1 before it is opened
+	atomic_size_t opened[4], closed[4];
+	bool ready[4];       // once, and then it is opened again
+	atomic_int reach[4]; // of the last one that was closed
+	atomic_bool refuse;  // open fails
+	atomic_bool slow;    // open and closed do not return before it is false
+	atomic_size_t slow_calls;
 	int listener;
 	char *url;
 	pthread_mutex_t lock;
 };
 
+// As for an engine that takes its time to answer.
+static void take_time(struct world *w)
+{
+	w->slow_calls += w->slow;
+	for (double end = clock_mono() + 10; w->slow && clock_mono() < end; poll(NULL, 0, 1))
+		;
+}
+
 static int open_far(size_t node, void *data, struct error *err)
 {
 	struct world *w = data;
 	int ends[2];
+	take_time(w);
 	if (w->refuse)
 		return error_set(err, ERROR_SYSTEM, "no way to node %zu", node);
 	socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
@@ -56,6 +68,7 @@ static const void *answer(size_t node, const char *line, size_t *len, void *data
 static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void *data)
 {
 	struct world *w = data;
+	take_time(w);
 	w->closed[node]++;
 	w->reach[node] = reach;
 	w->ready[node] = w->ready[node] || reach == TUNNEL_READY || reach == TUNNEL_CUT;
@@ -88,7 +101,8 @@ static int tear_down(void **state)
 	struct world *w = *state;
 	tunnel_stop(w->t, 0);
 	for (size_t i = 0; i < countof(w->far); i++)
-		mem_cleanup_fd(&w->far[i]);
+		if (w->far[i] >= 0)
+			close(w->far[i]);
 	close(w->listener);
 	free(w->url);
 	free(w);
@@ -368,6 +382,41 @@ static void noise_has_an_end(void **state)
 	assert_non_null(strstr(err.text, "too much"));
 }
 
+static void wait_for_slow_call(struct world *w, size_t count)
+{
+	for (double end = clock_mono() + 10; w->slow_calls < count; poll(NULL, 0, 1))
+		assert_true(clock_mono() < end);
+}
+
+// While the executor waits for something, whoever opens and closes tunnels does not.
+static void a_slow_executor_holds_up_nobody(void **state)
+{
+	struct world *w = *state;
+	size_t node = 0;
+	struct error err = {0};
+	tunnel_open(w->t, 0, config(0));
+	be_ready(far_of(w, 0, 1), false);
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
+	w->slow = true;
+	tunnel_open(w->t, 1, config(1));
+	wait_for_slow_call(w, 1);
+	tunnel_open(w->t, 2, config(2));
+	assert_false(tunnel_close(w->t, 1, 0));
+	assert_true(w->slow && w->opened[1] == 0); // it still waits
+	w->slow = false;
+	far_of(w, 1, 1);
+	far_of(w, 2, 1);
+	w->slow = true;
+	close(w->far[0]);
+	w->far[0] = -1;
+	wait_for_slow_call(w, 2);
+	tunnel_open(w->t, 3, config(3));
+	assert_false(tunnel_close(w->t, 0, 0));
+	assert_int_equal(w->closed[0], 0);
+	w->slow = false;
+	assert_true(tunnel_close(w->t, 0, 10));
+}
+
 #define each(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -381,6 +430,7 @@ int main(void)
 		each(begins_anew_or_stays_away),
 		each(no_more_at_once_than_asked),
 		each(noise_has_an_end),
+		each(a_slow_executor_holds_up_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
