@@ -1,10 +1,10 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an
-// agent (agent/agent.h), with "bridge" the way to one (helper/bridge.h); "list ID" and "sweep ID" look after what a run
+// agent (agent/agent.h), with "bridge" the way to one (helper/bridge.h); "list ID" and "reap ID" look after what a run
 // left here (helper/leftovers.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI
 // (helper/openmpi_shim.h); "step FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take
-// care of its mounts (helper/setup_step.h); "inside SOCKET" is a container's first process and "enter SOCKET" stands
-// for a rank in it (helper/container_init.h, helper/container_enter.h); "send PATH" and "receive PATH" are `muster cp`
-// (base/copy_stream.h).
+// care of its mounts (helper/setup_step.h); "container-init SOCKET" is a container's first process and "container-enter
+// SOCKET" stands for a rank in it (helper/container_init.h, helper/container_enter.h); "send PATH" and "receive PATH"
+// are `muster cp` (base/copy_stream.h).
 #include "agent/agent.h"
 #include "base/copy_stream.h"
 #include "base/crypto.h"
@@ -98,19 +98,19 @@ int main(int argc, char **argv)
 		return bridge_main();
 	if (argc == 2 && strcmp(argv[1], "digest") == 0)
 		return digest();
-	if (argc == 3 && (strcmp(argv[1], "list") == 0 || strcmp(argv[1], "sweep") == 0))
-		return leftovers_main(argv[2], argv[1][0] == 's');
+	if (argc == 3 && (strcmp(argv[1], "list") == 0 || strcmp(argv[1], "reap") == 0))
+		return leftovers_main(argv[2], strcmp(argv[1], "reap") == 0);
 	if (argc >= 2 && (strcmp(argv[1], "rsh") == 0 || strcmp(argv[1], "rank") == 0))
 		return for_open_mpi(argc, argv);
-	if (argc == 3 && strcmp(argv[1], "hold") == 0)
+	if (argc == 3 && strcmp(argv[1], "pause") == 0)
 		return pause_main(atof(argv[2]));
 	if (argc == 3 && strcmp(argv[1], "step") == 0)
 		return setup_step_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "unmount") == 0)
 		return setup_step_unmount(argv[2]);
-	if (argc == 3 && strcmp(argv[1], "inside") == 0)
+	if (argc == 3 && strcmp(argv[1], "container-init") == 0)
 		return container_init_main(argv[2]);
-	if (argc == 3 && strcmp(argv[1], "enter") == 0)
+	if (argc == 3 && strcmp(argv[1], "container-enter") == 0)
 		return container_enter_main(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "unblock") == 0)
 		return setup_step_unblock(argv[2]);

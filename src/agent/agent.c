@@ -350,7 +350,7 @@ static void on_message(json_t *msg, void *data)
 static void on_bytes(uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct agent *a = data;
-	if (!(stream & UPLINK_SHELLS)) {
+	if (!(stream & UPLINK_EXEC)) {
 		if (a->node.input_client)
 			input_client_bytes(a->node.input_client, stream, offset, bytes, len);
 	} else if (a->exec_sessions)

@@ -271,7 +271,7 @@ json_t *container_enter(const struct node *node, const json_t *argv, const json_
 		return NULL;
 	}
 	*in = steal_fd(&fd);
-	return mem_json("[s, s, s]", program, "enter", socket);
+	return mem_json("[s, s, s]", program, "container-enter", socket);
 }
 
 // It and what it has started have the same word in their environment: it is the one on top.

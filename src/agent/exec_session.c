@@ -24,7 +24,7 @@ static const double slow_line = 0.02; // seconds until we look again whether the
 
 // What a command says, on its way up.
 struct source {
-	struct shell *shell;
+	struct command *command;
 	uint32_t stream;
 	struct loop_watch *watch; // NULL after the end
 	bool paused;
@@ -32,8 +32,8 @@ struct source {
 	struct str held; // what the line did not take
 };
 
-struct shell {
-	struct shell *next;
+struct command {
+	struct command *next;
 	struct exec_session *all;
 	uint32_t id;
 	pid_t pid;
@@ -48,17 +48,17 @@ struct shell {
 
 struct exec_session {
 	struct node *node;
-	struct shell *first;
+	struct command *first;
 };
 
-static void answer(struct shell *s, const char *key, json_t *value)
+static void answer(struct command *s, const char *key, json_t *value)
 {
 	uplink_send(s->all->node->up, mem_json("{s:s, s:i, s:o}", "msg", "exec", "id", (int)s->id, key, value));
 }
 
-static void shell_free(struct shell *s)
+static void command_free(struct command *s)
 {
-	struct shell **at = &s->all->first;
+	struct command **at = &s->all->first;
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
@@ -79,17 +79,17 @@ static void shell_free(struct shell *s)
 }
 
 // The process has ended and all it said is sent.
-static void check_done(struct shell *s)
+static void check_done(struct command *s)
 {
 	if (!s->exited || s->out.watch || s->err.watch || s->out.held.len || s->err.held.len)
 		return;
 	answer(s, "status", json_integer(s->status));
-	shell_free(s);
+	command_free(s);
 }
 
 static bool flush_held(struct source *o)
 {
-	struct shell *s = o->shell;
+	struct command *s = o->command;
 	if (!o->held.len)
 		return true;
 	if (s->sent - s->read >= WINDOW)
@@ -117,13 +117,13 @@ static bool relay(struct source *o, bool all)
 	return false;
 }
 
-static void write_input(struct shell *s);
+static void write_input(struct command *s);
 
 static void on_source(enum loop_event event, void *data)
 {
 	struct source *o = data;
 	if (event == LOOP_WRITABLE) {
-		write_input(o->shell);
+		write_input(o->command);
 		return;
 	}
 	bool end = relay(o, event == LOOP_CLOSED);
@@ -135,7 +135,7 @@ static void on_source(enum loop_event event, void *data)
 		o->paused = true;
 		loop_watch_pause(o->watch, true);
 	}
-	check_done(o->shell);
+	check_done(o->command);
 }
 
 static void on_again(void *data)
@@ -147,7 +147,7 @@ static void on_again(void *data)
 		o->paused = false;
 		loop_watch_pause(o->watch, false);
 	}
-	check_done(o->shell);
+	check_done(o->command);
 }
 
 static void finish_source(struct source *o)
@@ -158,8 +158,8 @@ static void finish_source(struct source *o)
 
 static void on_exit_ready(enum loop_event event, void *data)
 {
-	struct shell *s = data;
-	int status = SIGKILL; // when somebody else has swept it up
+	struct command *s = data;
+	int status = SIGKILL; // when somebody else has reaped it
 	if (s->exited || waitpid(s->pid, &status, WNOHANG) == 0)
 		return;
 	s->exited = true;
@@ -175,13 +175,13 @@ static void on_exit_ready(enum loop_event event, void *data)
 
 // --- input ----------------------------------------------------------------------
 
-static struct loop_watch *input_watch(struct shell *s)
+static struct loop_watch *input_watch(struct command *s)
 {
 	return s->tty ? s->out.watch : s->in;
 }
 
 // The client sends a window's worth and then waits for this.
-static void tell_taken(struct shell *s)
+static void tell_taken(struct command *s)
 {
 	if (s->taken - s->told < TAKEN_STEP && (s->input.len || s->taken == s->told))
 		return;
@@ -189,7 +189,7 @@ static void tell_taken(struct shell *s)
 	answer(s, "taken", json_integer((json_int_t)s->taken));
 }
 
-static void drop_input(struct shell *s, size_t len)
+static void drop_input(struct command *s, size_t len)
 {
 	s->taken += len;
 	s->input.len -= len;
@@ -197,7 +197,7 @@ static void drop_input(struct shell *s, size_t len)
 	tell_taken(s);
 }
 
-static void write_input(struct shell *s)
+static void write_input(struct command *s)
 {
 	struct loop_watch *w = input_watch(s);
 	if (!w && s->input.len)
@@ -216,7 +216,7 @@ static void write_input(struct shell *s)
 
 static void on_in(enum loop_event event, void *data)
 {
-	struct shell *s = data;
+	struct command *s = data;
 	if (event == LOOP_CLOSED)
 		s->in = NULL;
 	else if (event == LOOP_WRITABLE)
@@ -297,18 +297,18 @@ static pid_t spawn(
 	return pid;
 }
 
-static void open_source(struct source *o, struct shell *s, uint32_t stream, int fd)
+static void open_source(struct source *o, struct command *s, uint32_t stream, int fd)
 {
-	*o = (struct source){.shell = s, .stream = stream | s->id};
+	*o = (struct source){.command = s, .stream = stream | s->id};
 	o->again = loop_timer_new(s->all->node->loop, on_again, o);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	o->watch = loop_watch(s->all->node->loop, fd, on_source, o);
 }
 
-static struct shell *add_shell(struct exec_session *all, uint32_t id, pid_t pid, int pidfd, bool tty)
+static struct command *add_command(struct exec_session *all, uint32_t id, pid_t pid, int pidfd, bool tty)
 {
-	struct shell *s = mem_alloc(sizeof *s);
-	*s = (struct shell){.next = all->first, .all = all, .id = id, .pid = pid, .tty = tty};
+	struct command *s = mem_alloc(sizeof *s);
+	*s = (struct command){.next = all->first, .all = all, .id = id, .pid = pid, .tty = tty};
 	all->first = s;
 	s->exit = loop_watch(all->node->loop, pidfd, on_exit_ready, s);
 	return s;
@@ -324,8 +324,8 @@ static int start_on_terminal(struct exec_session *all, uint32_t id, const json_t
 	pid_t pid = spawn(all->node, msg, slave, slave, slave, true, &pidfd, err);
 	if (pid < 0)
 		return -1;
-	struct shell *s = add_shell(all, id, pid, pidfd, true);
-	open_source(&s->out, s, UPLINK_SHELLS, steal_fd(&master));
+	struct command *s = add_command(all, id, pid, pidfd, true);
+	open_source(&s->out, s, UPLINK_EXEC, steal_fd(&master));
 	return 0;
 }
 
@@ -344,17 +344,17 @@ static int start_on_pipes(struct exec_session *all, uint32_t id, const json_t *m
 	mem_cleanup_fd(&pipes[2][1]);
 	if (pid < 0)
 		return -1;
-	struct shell *s = add_shell(all, id, pid, pidfd, false);
-	open_source(&s->out, s, UPLINK_SHELLS, steal_fd(&out));
-	open_source(&s->err, s, UPLINK_SHELLS | UPLINK_SHELL_ERRORS, steal_fd(&out_err));
+	struct command *s = add_command(all, id, pid, pidfd, false);
+	open_source(&s->out, s, UPLINK_EXEC, steal_fd(&out));
+	open_source(&s->err, s, UPLINK_EXEC | UPLINK_EXEC_ERRORS, steal_fd(&out_err));
 	fcntl(in, F_SETFL, O_NONBLOCK);
 	s->in = loop_watch(all->node->loop, steal_fd(&in), on_in, s);
 	return 0;
 }
 
-static struct shell *find(struct exec_session *all, uint32_t id)
+static struct command *find(struct exec_session *all, uint32_t id)
 {
-	struct shell *s = all->first;
+	struct command *s = all->first;
 	while (s && s->id != id)
 		s = s->next;
 	return s;
@@ -366,20 +366,20 @@ static void start(struct exec_session *all, uint32_t id, const json_t *msg)
 	bool tty = json_is_true(json_object_get(msg, "tty"));
 	if ((tty ? start_on_terminal : start_on_pipes)(all, id, msg, &err) == 0)
 		return;
-	struct shell none = {.all = all, .id = id};
+	struct command none = {.all = all, .id = id};
 	answer(&none, "error", json_string(err.text));
 }
 
 void exec_session_message(struct exec_session *exec_sessions, const json_t *msg)
 {
 	uint32_t id = (uint32_t)json_integer_value(json_object_get(msg, "id"));
-	struct shell *s = find(exec_sessions, id);
+	struct command *s = find(exec_sessions, id);
 	if (!s && json_object_get(msg, "argv"))
 		start(exec_sessions, id, msg);
 	if (!s)
 		return;
 	if (json_object_get(msg, "gone"))
-		shell_free(s);
+		command_free(s);
 	else if (json_is_integer(json_object_get(msg, "taken"))) {
 		s->read = (uint64_t)json_integer_value(json_object_get(msg, "taken"));
 		loop_timer_set(s->out.again, 0);
@@ -397,7 +397,7 @@ void exec_session_message(struct exec_session *exec_sessions, const json_t *msg)
 
 void exec_session_bytes(struct exec_session *exec_sessions, uint32_t stream, const void *bytes, size_t len)
 {
-	struct shell *s = find(exec_sessions, stream & ~(uint32_t)UPLINK_SHELLS);
+	struct command *s = find(exec_sessions, stream & ~(uint32_t)UPLINK_EXEC);
 	if (!s || s->input.len + len > INPUT_MAX)
 		return;
 	str_add(&s->input, bytes, len);
@@ -416,6 +416,6 @@ void exec_session_free(struct exec_session *exec_sessions)
 	if (!exec_sessions)
 		return;
 	while (exec_sessions->first)
-		shell_free(exec_sessions->first);
+		command_free(exec_sessions->first);
 	free(exec_sessions);
 }

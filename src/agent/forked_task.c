@@ -66,7 +66,7 @@ static void on_out(enum loop_event event, void *data)
 static void on_exit_ready(enum loop_event event, void *data)
 {
 	struct forked_task *c = data;
-	int status = SIGKILL; // when somebody else has swept it up
+	int status = SIGKILL; // when somebody else has reaped it
 	if (waitpid(c->pid, &status, WNOHANG) == 0)
 		return;
 	if (c->out) {

@@ -27,7 +27,7 @@ static const double patience =
 	20; // seconds for killed ranks to be gone: they may still have to write back what they wrote
 static const double look_again = 1; // seconds after that until requests are given up once more
 
-// One rank of the team.
+// One of the ranks.
 struct member {
 	struct node *node;
 	struct rank *rank;

@@ -1,4 +1,4 @@
-// The team: all ranks of this node, started together, ended together.
+// Local ranks: all ranks of this node, started together, ended together.
 // It does not decide when: the controller does.
 #ifndef AGENT_LOCAL_RANKS_H
 #define AGENT_LOCAL_RANKS_H
@@ -15,6 +15,6 @@ void local_ranks_stop(struct node *node, double grace, const char *why, void (*o
 void local_ranks_signal(struct node *node, int signal);
 void local_ranks_room(struct node *node); // the uplink takes output again
 void local_ranks_sample(struct node *node);
-void local_ranks_free(struct node *node); // kills; takes a node without a team
+void local_ranks_free(struct node *node); // kills; takes a node without ranks
 
 #endif

@@ -1,6 +1,6 @@
 // Open MPI's own launcher at work for muster: mpirun on node 0, its daemons on the others, and no ssh between them.
-// It starts no ranks: where mpirun and its daemons would, they start shims (helper/openmpi_shim.h), and the team starts
-// the rank itself, as in every other mode, with what Open MPI has put into the shim's environment.
+// It starts no ranks: where mpirun and its daemons would, they start shims (helper/openmpi_shim.h), and local_ranks
+// starts the rank itself, as in every other mode, with what Open MPI has put into the shim's environment.
 //
 // Shims speak to the agent of their node through a socket in its directory, one JSON object a line: {"rank", "env"} or
 // {"host", "command"}, answered by {"status"} when it has ended, or by {"error"}. Commands for other hosts travel in

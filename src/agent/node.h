@@ -1,5 +1,5 @@
 // A node as its agent sees it: what the parts of the agent share. Private to src/agent.
-// It is data and a few words every part says; the walk through the phases is in prepare, team and agent.
+// It is data and a few words every part says; the walk through the phases is in prepare_node, local_ranks and agent.
 #ifndef AGENT_NODE_H
 #define AGENT_NODE_H
 

@@ -133,7 +133,7 @@ static void on_metrics(enum loop_event event, void *data)
 
 static void finish(struct rank *r)
 {
-	int status = SIGKILL; // when somebody else has swept it up
+	int status = SIGKILL; // when somebody else has reaped it
 	kill(-r->pid, SIGKILL);
 	waitpid(r->pid, &status, WNOHANG);
 	r->running = false;

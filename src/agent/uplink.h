@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 enum {
-	UPLINK_EVENTS = 0,              // stream 0: events, one line each
-	UPLINK_RANKS = 1,               // stream 1 + L: output of the L-th rank of this node
-	UPLINK_FILES = 1 << 20,         // stream 2^20 + I: the I-th file that is brought back
-	UPLINK_INPUTS = 1 << 20,        // downwards 2^20 + I: the I-th input of the plan
-	UPLINK_SHELLS = 1u << 31,       // stream 2^31 + X: what a command run by `muster exec` says; not spooled
-	UPLINK_SHELL_ERRORS = 1u << 30, // 2^31 + 2^30 + X: its standard error
+	UPLINK_EVENTS = 0,             // stream 0: events, one line each
+	UPLINK_RANKS = 1,              // stream 1 + L: output of the L-th rank of this node
+	UPLINK_FILES = 1 << 20,        // stream 2^20 + I: the I-th file that is brought back
+	UPLINK_INPUTS = 1 << 20,       // downwards 2^20 + I: the I-th input of the plan
+	UPLINK_EXEC = 1u << 31,        // stream 2^31 + X: what a command run by `muster exec` says; not spooled
+	UPLINK_EXEC_ERRORS = 1u << 30, // 2^31 + 2^30 + X: its standard error
 };
 
 struct uplink;

@@ -31,31 +31,31 @@ static char *name_of(const char *path)
 	return str_utf8_clean(name, strlen(name));
 }
 
-char *copy_stream_head(const struct tar_stream *parcel, const char *path)
+char *copy_stream_head(const struct tar_stream *tar, const char *path)
 {
 	autofree char *name = name_of(path);
-	autojson json_t *head = mem_json("{s:s, s:i, s:I, s:b}", "name", name, "mode", (int)tar_stream_mode(parcel),
-		"size", (json_int_t)tar_stream_size(parcel), "archive", tar_stream_is_archive(parcel));
+	autojson json_t *head = mem_json("{s:s, s:i, s:I, s:b}", "name", name, "mode", (int)tar_stream_mode(tar),
+		"size", (json_int_t)tar_stream_size(tar), "archive", tar_stream_is_archive(tar));
 	autofree char *text = json_dumps(head, JSON_COMPACT);
 	return mem_printf("%s\n", text);
 }
 
 int copy_stream_send(const char *path, int fd, struct error *err)
 {
-	struct tar_stream *parcel = tar_stream_new(path, NULL, NULL, err);
-	if (!parcel)
+	struct tar_stream *tar = tar_stream_new(path, NULL, NULL, err);
+	if (!tar)
 		return -1;
-	autofree char *head = copy_stream_head(parcel, path);
+	autofree char *head = copy_stream_head(tar, path);
 	autofree char *bytes = mem_alloc(CHUNK);
-	struct tar_stream_reader *reader = tar_stream_open(parcel);
+	struct tar_stream_reader *reader = tar_stream_open(tar);
 	int rc = fs_write_fd(fd, head, strlen(head), err);
-	for (uint64_t at = 0; rc == 0 && at < tar_stream_size(parcel);) {
+	for (uint64_t at = 0; rc == 0 && at < tar_stream_size(tar);) {
 		ssize_t n = tar_stream_read(reader, at, bytes, CHUNK, err);
 		rc = n < 0 ? -1 : fs_write_fd(fd, bytes, (size_t)n, err);
 		at += n > 0 ? (uint64_t)n : 0;
 	}
 	tar_stream_close(reader);
-	tar_stream_free(parcel);
+	tar_stream_free(tar);
 	return rc;
 }
 

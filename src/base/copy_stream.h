@@ -11,8 +11,8 @@
 
 #include <sys/types.h>
 
-// The line for what a parcel was made of; owned by the caller.
-char *copy_stream_head(const struct tar_stream *parcel, const char *path);
+// The line for what a tar stream was made of; owned by the caller.
+char *copy_stream_head(const struct tar_stream *tar, const char *path);
 
 // Writes all of it to fd.
 int copy_stream_send(const char *path, int fd, struct error *err);

@@ -34,7 +34,7 @@ struct tar_stream {
 };
 
 struct tar_stream_reader {
-	const struct tar_stream *parcel;
+	const struct tar_stream *tar;
 	const struct entry *entry; // the one that was read last; NULL: none
 	struct str head;           // its head, once it was asked for
 	int fd;                    // its file, or -1
@@ -165,42 +165,42 @@ struct tar_stream *tar_stream_new(const char *path, const char *skip, const atom
 	return NULL;
 }
 
-void tar_stream_free(struct tar_stream *parcel)
+void tar_stream_free(struct tar_stream *tar)
 {
-	if (!parcel)
+	if (!tar)
 		return;
-	for (size_t i = 0; i < parcel->count; i++) {
-		free(parcel->entries[i].name);
-		free(parcel->entries[i].link);
+	for (size_t i = 0; i < tar->count; i++) {
+		free(tar->entries[i].name);
+		free(tar->entries[i].link);
 	}
-	free(parcel->entries);
-	free(parcel->path);
-	if (parcel->root >= 0)
-		close(parcel->root);
-	free(parcel);
+	free(tar->entries);
+	free(tar->path);
+	if (tar->root >= 0)
+		close(tar->root);
+	free(tar);
 }
 
-uint64_t tar_stream_size(const struct tar_stream *parcel)
+uint64_t tar_stream_size(const struct tar_stream *tar)
 {
-	return parcel->size;
+	return tar->size;
 }
 
-bool tar_stream_is_archive(const struct tar_stream *parcel)
+bool tar_stream_is_archive(const struct tar_stream *tar)
 {
-	return parcel->archive;
+	return tar->archive;
 }
 
-mode_t tar_stream_mode(const struct tar_stream *parcel)
+mode_t tar_stream_mode(const struct tar_stream *tar)
 {
-	return parcel->archive ? 0755 : parcel->entries[0].mode & 0777;
+	return tar->archive ? 0755 : tar->entries[0].mode & 0777;
 }
 
 // --- reading ------------------------------------------------------------------
 
-struct tar_stream_reader *tar_stream_open(const struct tar_stream *parcel)
+struct tar_stream_reader *tar_stream_open(const struct tar_stream *tar)
 {
 	struct tar_stream_reader *r = mem_alloc(sizeof *r);
-	r->parcel = parcel;
+	r->tar = tar;
 	r->fd = -1;
 	return r;
 }
@@ -246,22 +246,22 @@ static int check_same(const struct tar_stream_reader *r, struct error *err)
 	struct stat st;
 	const struct entry *e = r->entry;
 	if (fstat(r->fd, &st) < 0)
-		return refuse(r->parcel, e->name, NULL, err);
+		return refuse(r->tar, e->name, NULL, err);
 	if (S_ISREG(st.st_mode) && st.st_dev == e->dev && st.st_ino == e->ino && (uint64_t)st.st_size == e->size &&
 		st.st_mtim.tv_sec == e->changed.tv_sec && st.st_mtim.tv_nsec == e->changed.tv_nsec)
 		return 0;
-	return refuse(r->parcel, e->name, "has changed while it was sent", err);
+	return refuse(r->tar, e->name, "has changed while it was sent", err);
 }
 
 static int open_file(struct tar_stream_reader *r, struct error *err)
 {
 	if (r->fd >= 0)
 		return 0;
-	r->fd = openat(r->parcel->root, r->entry->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	r->fd = openat(r->tar->root, r->entry->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (r->fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
-		return refuse(r->parcel, r->entry->name, "is not there any more", err);
+		return refuse(r->tar, r->entry->name, "is not there any more", err);
 	if (r->fd < 0)
-		return refuse(r->parcel, r->entry->name, NULL, err);
+		return refuse(r->tar, r->entry->name, NULL, err);
 	posix_fadvise(r->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	return check_same(r, err);
 }
@@ -274,9 +274,9 @@ static ssize_t read_file(struct tar_stream_reader *r, uint64_t at, char *buf, si
 	uint64_t rest = r->entry->size - at;
 	ssize_t n = pread(r->fd, buf, size < rest ? size : (size_t)rest, (off_t)at);
 	if (n < 0)
-		return refuse(r->parcel, r->entry->name, NULL, err);
+		return refuse(r->tar, r->entry->name, NULL, err);
 	if (n == 0)
-		return refuse(r->parcel, r->entry->name, "has become shorter while it was sent", err);
+		return refuse(r->tar, r->entry->name, "has become shorter while it was sent", err);
 	return check_same(r, err) < 0 ? -1 : n;
 }
 
@@ -291,7 +291,7 @@ static ssize_t read_head(struct tar_stream_reader *r, uint64_t at, char *buf, si
 
 static ssize_t read_piece(struct tar_stream_reader *r, uint64_t offset, char *buf, size_t size, struct error *err)
 {
-	const struct tar_stream *p = r->parcel;
+	const struct tar_stream *p = r->tar;
 	const struct entry *e =
 		r->entry && r->entry->offset <= offset && offset < r->entry->offset + r->entry->head + r->entry->size
 			? r->entry
@@ -314,7 +314,7 @@ static ssize_t read_piece(struct tar_stream_reader *r, uint64_t offset, char *bu
 ssize_t tar_stream_read(struct tar_stream_reader *reader, uint64_t offset, void *buf, size_t size, struct error *err)
 {
 	size_t done = 0;
-	while (done < size && offset < reader->parcel->size) {
+	while (done < size && offset < reader->tar->size) {
 		ssize_t n = read_piece(reader, offset, (char *)buf + done, size - done, err);
 		if (n < 0)
 			return -1;

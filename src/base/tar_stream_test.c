@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-static char root[] = "/tmp/parcel-test-XXXXXX";
+static char root[] = "/tmp/tar-test-XXXXXX";
 
 static char *at(const char *name)
 {
@@ -29,7 +29,7 @@ static void put(const char *name, const char *text, size_t len)
 static int make(void **state)
 {
 	static char big[100000];
-	strcpy(root, "/tmp/parcel-test-XXXXXX");
+	strcpy(root, "/tmp/tar-test-XXXXXX");
 	assert_non_null(mkdtemp(root));
 	autofree char *tree = at("tree"), *deep = at("tree/sub"), *skip = at("tree/skip"), *link = at("tree/sub/link");
 	assert_int_equal(mkdir(tree, 0700) | mkdir(deep, 0755) | mkdir(skip, 0755) | symlink("../../away", link), 0);

@@ -57,7 +57,7 @@ struct copy {
 	bool up; // to the nodes
 	struct live_target target;
 	size_t first, count;
-	struct tar_stream *parcel;
+	struct tar_stream *tar;
 	char *head;
 	struct part *parts;
 	struct loop *loop;
@@ -85,7 +85,7 @@ static void on_draw(void *data)
 	for (size_t i = 0; i < c->count; i++)
 		sum += c->parts[i].bytes;
 	autofree char *done = str_bytes((double)sum),
-		      *all = c->parcel ? str_bytes((double)tar_stream_size(c->parcel) * (double)c->count) : NULL;
+		      *all = c->tar ? str_bytes((double)tar_stream_size(c->tar) * (double)c->count) : NULL;
 	fprintf(stderr, "\r%s%s%s, %zu of %zu nodes done\033[K", done, all ? " of " : "", all ? all : "",
 		c->count - c->left, c->count);
 	c->shown = true;
@@ -110,7 +110,7 @@ static void send_more(struct part *p)
 			client_write(p->command, bytes, (size_t)n);
 		p->at += (uint64_t)n;
 		p->bytes = p->at;
-		if (p->at == tar_stream_size(c->parcel)) {
+		if (p->at == tar_stream_size(c->tar)) {
 			p->ended = true;
 			client_end_input(p->command);
 		}
@@ -227,7 +227,7 @@ static void on_welcome(void *data)
 		if (c->up) {
 			client_write(p->command, c->head, strlen(c->head));
 			send_more(p);
-			if (tar_stream_size(c->parcel) == 0) {
+			if (tar_stream_size(c->tar) == 0) {
 				p->ended = true;
 				client_end_input(p->command);
 			}
@@ -286,12 +286,12 @@ static int prepare(struct copy *c, struct error *err)
 	c->parts = mem_alloc(c->count * sizeof *c->parts);
 	for (size_t i = 0; i < c->count; i++)
 		c->parts[i] = (struct part){.copy = c, .node = c->first + i, .child_fd = -1};
-	if (c->up && !(c->parcel = tar_stream_new(c->local, NULL, NULL, err)))
+	if (c->up && !(c->tar = tar_stream_new(c->local, NULL, NULL, err)))
 		return error_wrap(err, "cp");
-	c->head = c->up ? copy_stream_head(c->parcel, c->local) : NULL;
+	c->head = c->up ? copy_stream_head(c->tar, c->local) : NULL;
 	for (size_t i = 0; i < c->count; i++)
 		if (c->up)
-			c->parts[i].reader = tar_stream_open(c->parcel);
+			c->parts[i].reader = tar_stream_open(c->tar);
 		else if (start_child(&c->parts[i], err) < 0)
 			return -1;
 	return 0;
@@ -332,7 +332,7 @@ static int finish(struct copy *c, int rc, struct error *err)
 		str_fini(&p->out);
 		str_fini(&p->said);
 	}
-	tar_stream_free(c->parcel);
+	tar_stream_free(c->tar);
 	free(c->parts);
 	free(c->head);
 	return rc;

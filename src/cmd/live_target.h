@@ -1,4 +1,4 @@
-// What a command is aimed at: a run that goes on, or a cluster that is kept up.
+// What a command is aimed at: a run that goes on, or a persistent cluster.
 // It starts a cluster's controller again when that is gone; it makes no node.
 #ifndef CMD_LIVE_TARGET_H
 #define CMD_LIVE_TARGET_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 struct live_target {
-	bool cluster; // a cluster that is kept up
+	bool cluster; // a persistent cluster
 	struct run *run;
 	json_t *control, *plan; // of its controller
 	size_t nodes;

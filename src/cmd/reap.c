@@ -93,7 +93,7 @@ static bool is_lost(const struct run *run)
 	return !lives && !has_ended(run) && !(unknown && is_young(run));
 }
 
-// Is that a kept cluster that can still be brought back? One of another MUSTER_CLUSTERS is known by its identity.
+// Is that a persistent cluster that can still be brought back? One of another MUSTER_CLUSTERS is known by its identity.
 static bool is_spared(const struct reap *r, const char *label, const char *run_dir)
 {
 	autofree char *identity = fs_join(run_dir, "identity.json");

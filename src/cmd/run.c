@@ -68,7 +68,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 	return 1;
 }
 
-// On a cluster that is kept up, whose controller is started again if it is gone.
+// On a persistent cluster, whose controller is started again if it is gone.
 static int place(const struct options *o, struct job *job, struct error *err)
 {
 	struct live_target t;

@@ -23,7 +23,7 @@ static int follow(const struct start_and_follow_options *o, const struct control
 	struct viewer_options options = {.json = o->json,
 		.quiet = o->quiet,
 		.owner = true,
-		.until = o->controller.persistent ? "holding" : NULL,
+		.until = o->controller.persistent ? "ready" : NULL,
 		.left = &left,
 		.controller = process->pid,
 		.started = process->started};

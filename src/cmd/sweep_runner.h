@@ -1,4 +1,4 @@
-// The convoy: the runs of a sweep on their way, some at a time, each a `muster run` of its own, and what is seen of
+// The runs of a sweep, while they go on, some at a time, each a `muster run` of its own, and what is seen of
 // them meanwhile. It decides neither what is run nor in which order: the trials do.
 #ifndef CMD_SWEEP_RUNNER_H
 #define CMD_SWEEP_RUNNER_H

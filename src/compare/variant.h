@@ -45,7 +45,7 @@ struct variant {
 	double mean, init, overhead;
 };
 
-// A side without runs, to which others can be added. plan and sets (may be NULL) are kept.
+// A variant without runs, to which others can be added. plan and sets (may be NULL) are kept.
 struct variant variant_make(const char *name, json_t *plan, json_t *sets);
 void variant_fini(struct variant *s);
 

@@ -26,7 +26,7 @@ static void cancel(struct lifecycle *c, const char *signal, const char *said, co
 	c->cancels++;
 	c->cancelled = true;
 	lifecycle_record(c, event_make("signal", "s:s?, s:s", "signal", signal, "why", said));
-	if (c->state == STATE_HOLDING)
+	if (c->state == STATE_READY)
 		lifecycle_set_outcome(c, "ok", 0, NULL); // it was to go down one day
 	lifecycle_set_outcome(c, "cancelled", ERROR_CANCELLED, why);
 	bool at_once = interrupt_rule(c->cancels) == INTERRUPT_AT_ONCE;

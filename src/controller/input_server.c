@@ -17,12 +17,12 @@
 
 enum item_state { UNSEEN, LOOKING, READY, FAILED };
 
-// An input. While LOOKING its parcel, its error and its commit are the thread's.
+// An input. While LOOKING its tar stream stream, its error and its commit are the thread's.
 struct item {
 	struct input_server *input_server;
 	struct plan_input input;
 	enum item_state state;
-	struct tar_stream *parcel;
+	struct tar_stream *tar;
 	struct error err;
 	char commit[GIT_FETCH_COMMIT];
 	double began;
@@ -84,7 +84,7 @@ static void *look(void *data)
 	struct input_server *s = item->input_server;
 	autofree char *dir = is_git(item) ? fetch_dir(s, item) : NULL;
 	if (!dir || fetch(item, dir) == 0)
-		item->parcel = tar_stream_new(dir ? dir : item->input.from, s->skip, &s->cancelled, &item->err);
+		item->tar = tar_stream_new(dir ? dir : item->input.from, s->skip, &s->cancelled, &item->err);
 	item->through = true;
 	eventfd_write(s->signal, 1);
 	return NULL;
@@ -107,7 +107,7 @@ static void refuse(struct input_server *s, size_t node, const char *why)
 static void answer(struct input_server *s, size_t node)
 {
 	struct customer *c = &s->customers[node];
-	const struct tar_stream *p = c->item->parcel;
+	const struct tar_stream *p = c->item->tar;
 	if (c->item->state == FAILED) {
 		refuse(s, node, c->item->err.text);
 		return;
@@ -140,7 +140,7 @@ static void say_fetched(struct item *item)
 static void finish(struct item *item)
 {
 	struct input_server *s = item->input_server;
-	item->state = item->parcel ? READY : FAILED;
+	item->state = item->tar ? READY : FAILED;
 	say_fetched(item);
 	for (size_t i = 0; i < s->ncustomers; i++)
 		if (s->customers[i].item == item)
@@ -297,7 +297,7 @@ void input_server_free(struct input_server *s)
 	if (!s)
 		return;
 	for (size_t i = 0; i < s->nitems; i++)
-		tar_stream_free(s->items[i].parcel);
+		tar_stream_free(s->items[i].tar);
 	json_decref(s->plan);
 	free(s->items);
 	free(s->customers);

@@ -54,7 +54,7 @@ static void on_limit(void *data)
 
 static void setup(struct world *w)
 {
-	*w = (struct world){.root = "/tmp/supply-test-XXXXXX"};
+	*w = (struct world){.root = "/tmp/input-server-test-XXXXXX"};
 	assert_non_null(mkdtemp(w->root));
 	w->file = fs_join(w->root, "file");
 	assert_int_equal(fs_write(w->file, "0123456789", 10, 0600, NULL), 0);

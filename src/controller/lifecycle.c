@@ -91,7 +91,7 @@ static void on_worker_up(int result, const struct error *err, void *data)
 {
 	struct lifecycle *c = data;
 	c->up_done = true;
-	if (result < 0 && c->state == STATE_HOLDING) {
+	if (result < 0 && c->state == STATE_READY) {
 		lifecycle_record(c, event_make("warn", "s:s", "why", err->text));
 		lifecycle_phase_end(c, "bring-up");
 		persistent_cluster_failed(c->persistent, err->text);
@@ -120,11 +120,11 @@ static void act_up(struct lifecycle *c)
 	worker_thread_start(c->worker, bring_up, on_worker_up, c);
 }
 
-static void act_hold(struct lifecycle *c)
+static void act_ready(struct lifecycle *c)
 {
 	loop_timer_cancel(c->deadline);
 	lifecycle_phase_end(c, "bring-up");
-	persistent_cluster_held(c->persistent);
+	persistent_cluster_ready(c->persistent);
 }
 
 static void act_drain(struct lifecycle *c)
@@ -289,7 +289,7 @@ static void act_receipt(struct lifecycle *c)
 
 static void (*const actions[])(struct lifecycle *c) = {
 	[ACTION_UP] = act_up,
-	[ACTION_HOLD] = act_hold,
+	[ACTION_READY] = act_ready,
 	[ACTION_DRAIN] = act_drain,
 	[ACTION_LAUNCH] = act_launch,
 	[ACTION_STOP] = act_stop,
@@ -339,7 +339,7 @@ static void lose_node(struct lifecycle *c, size_t node, const char *why)
 	c->away_since[node] = 0;
 	autofree char *text = mem_printf("node %zu is lost: %s", node, why);
 	lifecycle_record(c, event_make("lost", "s:i, s:s", "node", (int)node, "why", why));
-	if (c->state == STATE_HOLDING) { // it can be brought back
+	if (c->state == STATE_READY) { // it can be brought back
 		membership_set_gone(&c->membership, node, false);
 		membership_set_hello(&c->membership, node, false);
 		n->away = false;
@@ -376,7 +376,7 @@ static void on_deadline(void *data)
 {
 	struct lifecycle *c = data;
 	size_t first = 0, missing = membership_missing(&c->membership, &first);
-	if (c->state == STATE_HOLDING && !c->up_done) { // the executor has a deadline too, and knows more
+	if (c->state == STATE_READY && !c->up_done) { // the executor has a deadline too, and knows more
 		loop_timer_set(c->deadline, look_again);
 		return;
 	}
@@ -384,7 +384,7 @@ static void on_deadline(void *data)
 	autofree char *why =
 		mem_printf("%zu of %zu nodes did not say hello within %g s; the first is node %zu%s%s", missing,
 			c->membership.nnodes, plan_deadline(c->plan), first, host ? " on host " : "", host ? host : "");
-	if (c->state == STATE_HOLDING) {
+	if (c->state == STATE_READY) {
 		lifecycle_record(c, event_make("warn", "s:s", "why", why));
 		lifecycle_phase_end(c, "bring-up");
 		persistent_cluster_failed(c->persistent, why);
@@ -485,7 +485,7 @@ static void on_cluster_dispatch(enum happening happening, void *data)
 static bool is_cluster_up(void *data)
 {
 	const struct lifecycle *c = data;
-	return c->state == STATE_HOLDING;
+	return c->state == STATE_READY;
 }
 
 static bool is_executor_busy(void *data)

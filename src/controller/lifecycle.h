@@ -1,5 +1,5 @@
-// The course of a run: its state, its record, and what each step of the state table does. Private to src/controller.
-// It hears nobody: controller hears signals, hearing hears nodes, and both say here what happened.
+// The lifecycle of a run: its state, its record, and what each step of the state table does. Private to src/controller.
+// It listens to nobody: controller reads signals, node_events what nodes say, and both report here.
 #ifndef CONTROLLER_LIFECYCLE_H
 #define CONTROLLER_LIFECYCLE_H
 
@@ -71,7 +71,7 @@ void lifecycle_record(struct lifecycle *c, json_t *event); // into the record; t
 void lifecycle_phase_begin(struct lifecycle *c, const char *name);
 void lifecycle_phase_end(struct lifecycle *c, const char *name); // says nothing of a phase that does not go on
 double lifecycle_seconds_since(const struct lifecycle *c, const char *name); // seconds since a phase began
-void lifecycle_on_write_error(const char *why, void *data); // the record cannot be written; data is the course
+void lifecycle_on_write_error(const char *why, void *data); // the record cannot be written; data is the lifecycle
 
 void lifecycle_set_outcome(struct lifecycle *c, const char *outcome, int exit, const char *why); // the first one counts
 void lifecycle_override_outcome(struct lifecycle *c, const char *outcome, int exit,
@@ -80,7 +80,7 @@ void lifecycle_fail(struct lifecycle *c, const char *outcome, int exit, const ch
 void lifecycle_fail_attempt(
 	struct lifecycle *c, const char *why); // the ranks failed; they are started again if the job says so
 
-void lifecycle_on_executor_event(json_t *event, void *data); // takes the event; data is the course
+void lifecycle_on_executor_event(json_t *event, void *data); // takes the event; data is the lifecycle
 
 double lifecycle_cores(const struct lifecycle *c); // of the largest node that has said hello
 

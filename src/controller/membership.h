@@ -1,4 +1,4 @@
-// The roster: which nodes are there, which ranks run, which phase the run as a whole is in, which fences are open.
+// Membership: which nodes are there, which ranks run, which phase the run as a whole is in, which fences are open.
 // No I/O and no decisions: it counts and answers. An event of one node costs the same however many nodes there are.
 #ifndef CONTROLLER_MEMBERSHIP_H
 #define CONTROLLER_MEMBERSHIP_H
@@ -52,7 +52,7 @@ struct membership {
 void membership_init(struct membership *r, const json_t *plan);
 void membership_fini(struct membership *r);
 void membership_resize(
-	struct membership *r, size_t nodes); // of a roster without ranks: from now on there are so many nodes
+	struct membership *r, size_t nodes); // of a membership without ranks: from now on there are so many nodes
 
 void membership_set_hello(struct membership *r, size_t node, bool hello);
 void membership_set_gone(struct membership *r, size_t node, bool gone);

@@ -40,7 +40,7 @@ static void on_hello(size_t node, json_t *hello, bool again, void *data)
 	n->away = false;
 	if (c->persistent)
 		persistent_cluster_node_back(c->persistent, node);
-	if (c->state == STATE_HOLDING)
+	if (c->state == STATE_READY)
 		persistent_cluster_check(c->persistent);
 	else if (c->state == STATE_STARTING && membership_all_hello(&c->membership))
 		lifecycle_dispatch(c, c->persistent ? HAPPENS_ALL_UP : HAPPENS_ALL_HELLO, NULL);
@@ -307,8 +307,8 @@ static void on_request(struct conn *client, const json_t *msg, void *data)
 		persistent_cluster_request(c->persistent, client, msg);
 		return;
 	}
-	autojson json_t *answer = mem_json("{s:O, s:s}", "msg", json_object_get(msg, "msg"), "error",
-		"this is a run, not a cluster that is kept up");
+	autojson json_t *answer = mem_json(
+		"{s:O, s:s}", "msg", json_object_get(msg, "msg"), "error", "this is a run, not a persistent cluster");
 	conn_send(client, answer);
 }
 

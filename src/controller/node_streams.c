@@ -45,16 +45,16 @@ struct node_streams *node_streams_new(
 	return in;
 }
 
-void node_streams_free(struct node_streams *inbox)
+void node_streams_free(struct node_streams *ns)
 {
-	if (!inbox)
+	if (!ns)
 		return;
-	for (size_t i = 0; i < inbox->nstreams; i++)
-		free(inbox->streams[i].path);
-	free(inbox->streams);
-	str_fini(&inbox->line);
-	mem_cleanup_fd(&inbox->fd);
-	free(inbox);
+	for (size_t i = 0; i < ns->nstreams; i++)
+		free(ns->streams[i].path);
+	free(ns->streams);
+	str_fini(&ns->line);
+	mem_cleanup_fd(&ns->fd);
+	free(ns);
 }
 
 // --- streams ------------------------------------------------------------------
@@ -113,11 +113,11 @@ static void advance(struct node_streams *in, struct stream *s, size_t len)
 	in->missing += is_short(s);
 }
 
-json_t *node_streams_acks(struct node_streams *inbox, bool all)
+json_t *node_streams_acks(struct node_streams *ns, bool all)
 {
 	json_t *streams = json_object();
-	for (size_t i = 0; i < inbox->nstreams; i++) {
-		struct stream *s = &inbox->streams[i];
+	for (size_t i = 0; i < ns->nstreams; i++) {
+		struct stream *s = &ns->streams[i];
 		if (s->have == s->acked && !all)
 			continue;
 		s->acked = s->have;
@@ -128,9 +128,9 @@ json_t *node_streams_acks(struct node_streams *inbox, bool all)
 	return streams;
 }
 
-bool node_streams_is_complete(const struct node_streams *inbox)
+bool node_streams_is_complete(const struct node_streams *ns)
 {
-	return inbox->left && inbox->missing == 0;
+	return ns->left && ns->missing == 0;
 }
 
 // --- files that come back -------------------------------------------------------
@@ -319,13 +319,13 @@ static int store(struct node_streams *in, struct stream *s, const void *bytes, s
 		       : run_output(in->run, in->first + s->id - stream_ranks, bytes, len, err);
 }
 
-int node_streams_take(struct node_streams *inbox, uint32_t stream, uint64_t offset, const void *bytes, size_t len,
+int node_streams_take(struct node_streams *ns, uint32_t stream, uint64_t offset, const void *bytes, size_t len,
 	size_t *fresh, struct error *err)
 {
 	*fresh = 0;
-	struct stream *s = find_stream(inbox, stream);
-	if (!s && (stream == stream_events || is_rank(inbox, stream)))
-		s = add_stream(inbox, stream);
+	struct stream *s = find_stream(ns, stream);
+	if (!s && (stream == stream_events || is_rank(ns, stream)))
+		s = add_stream(ns, stream);
 	if (!s || offset > s->have)
 		return error_set(err, ERROR_SYSTEM, "bytes for a stream or an offset nobody announced");
 	uint64_t known = s->have - offset; // sent again after a broken line
@@ -336,13 +336,13 @@ int node_streams_take(struct node_streams *inbox, uint32_t stream, uint64_t offs
 	if (s->total != UINT64_MAX && *fresh > s->total - s->have)
 		return error_set(err, ERROR_SYSTEM, "more bytes than were announced");
 	if (stream == stream_events) {
-		int rc = split_events(inbox, bytes, *fresh, err);
-		advance(inbox, find_stream(inbox, stream), *fresh); // an event may have added streams, and moved them
+		int rc = split_events(ns, bytes, *fresh, err);
+		advance(ns, find_stream(ns, stream), *fresh); // an event may have added streams, and moved them
 		return rc;
 	}
 	struct error why = {0};
-	if (!s->broken && store(inbox, s, bytes, *fresh, &why) < 0)
-		break_stream(inbox, s, &why);
-	advance(inbox, s, *fresh);
+	if (!s->broken && store(ns, s, bytes, *fresh, &why) < 0)
+		break_stream(ns, s, &why);
+	advance(ns, s, *fresh);
 	return 0;
 }

@@ -26,17 +26,17 @@ struct node_streams_ops {
 // The node has count ranks, the first of them is rank number first of the run. run, ops and data are borrowed.
 struct node_streams *node_streams_new(
 	struct run *run, size_t node, size_t first, size_t count, const struct node_streams_ops *ops, void *data);
-void node_streams_free(struct node_streams *inbox); // takes NULL
+void node_streams_free(struct node_streams *ns); // takes NULL
 
 // Bytes of a stream from an offset on; what is known already is passed over. *fresh: how many were new. -1 and err when
 // nobody announced them.
-int node_streams_take(struct node_streams *inbox, uint32_t stream, uint64_t offset, const void *bytes, size_t len,
+int node_streams_take(struct node_streams *ns, uint32_t stream, uint64_t offset, const void *bytes, size_t len,
 	size_t *fresh, struct error *err);
 
 // {stream: offset} of all streams, or of those that have come further since the last call; owned by the caller.
-json_t *node_streams_acks(struct node_streams *inbox, bool all);
+json_t *node_streams_acks(struct node_streams *ns, bool all);
 
 // Its last event has come, and all bytes that it and the announced files speak of.
-bool node_streams_is_complete(const struct node_streams *inbox);
+bool node_streams_is_complete(const struct node_streams *ns);
 
 #endif

@@ -20,7 +20,7 @@ enum { FILES = 1 << 20 };
 struct world {
 	char top[32];
 	struct run *run;
-	struct node_streams *inbox;
+	struct node_streams *ns;
 	uint64_t said; // bytes of events so far
 	size_t events, bad, troubles;
 	char why[300];
@@ -50,12 +50,12 @@ static const struct node_streams_ops ops = {on_event, on_bad, on_trouble};
 static int set_up(void **state)
 {
 	struct world *w = mem_alloc(sizeof *w);
-	strcpy(w->top, "inbox-test-XXXXXX");
+	strcpy(w->top, "node-streams-test-XXXXXX");
 	assert_non_null(mkdtemp(w->top));
 	autojson json_t *plan = json_object();
 	w->run = run_create(w->top, "test", NULL, 0, plan, NULL);
 	assert_non_null(w->run);
-	w->inbox = node_streams_new(w->run, 1, 2, 2, &ops, w);
+	w->ns = node_streams_new(w->run, 1, 2, 2, &ops, w);
 	*state = w;
 	return 0;
 }
@@ -63,7 +63,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct world *w = *state;
-	node_streams_free(w->inbox);
+	node_streams_free(w->ns);
 	run_free(w->run);
 	assert_int_equal(fs_remove(w->top, NULL), 0);
 	free(w);
@@ -74,7 +74,7 @@ static void take(struct world *w, uint32_t stream, uint64_t offset, const char *
 {
 	struct error err = {0};
 	size_t got;
-	assert_int_equal(node_streams_take(w->inbox, stream, offset, text, strlen(text), &got, &err), 0);
+	assert_int_equal(node_streams_take(w->ns, stream, offset, text, strlen(text), &got, &err), 0);
 	assert_int_equal(got, fresh);
 }
 
@@ -82,7 +82,7 @@ static void refuse(struct world *w, uint32_t stream, uint64_t offset, const char
 {
 	struct error err = {0};
 	size_t got;
-	assert_int_equal(node_streams_take(w->inbox, stream, offset, text, strlen(text), &got, &err), -1);
+	assert_int_equal(node_streams_take(w->ns, stream, offset, text, strlen(text), &got, &err), -1);
 	assert_true(err.text[0]);
 }
 
@@ -121,10 +121,10 @@ static void test_output_is_kept_once(void **state)
 	refuse(w, 1, UINT64_MAX, "far away");
 	refuse(w, 3, 0, "no rank of this node");
 	refuse(w, FILES, 0, "no such file");
-	autojson json_t *acks = node_streams_acks(w->inbox, false);
+	autojson json_t *acks = node_streams_acks(w->ns, false);
 	assert_int_equal(json_integer_value(json_object_get(acks, "1")), 11);
 	assert_int_equal(json_object_size(acks), 2);
-	autojson json_t *again = node_streams_acks(w->inbox, false);
+	autojson json_t *again = node_streams_acks(w->ns, false);
 	assert_int_equal(json_object_size(again), 0);
 }
 
@@ -168,13 +168,13 @@ static void test_files_come_back(void **state)
 	say(w, "output", "\"node\":1,\"path\":\"empty\",\"bytes\":0,\"stream\":1048578,\"mode\":420,\"ok\":true");
 	say(w, "left", "\"node\":1,\"streams\":{\"1\":2}");
 	take(w, 1, 0, "hi", 2);
-	assert_false(node_streams_is_complete(w->inbox));
+	assert_false(node_streams_is_complete(w->ns));
 	take(w, FILES + 1, 0, "abc", 3); // in turns
 	take(w, FILES, 0, "12", 2);
 	take(w, FILES + 1, 3, "def", 3);
-	assert_false(node_streams_is_complete(w->inbox));
+	assert_false(node_streams_is_complete(w->ns));
 	take(w, FILES, 2, "34", 2);
-	assert_true(node_streams_is_complete(w->inbox));
+	assert_true(node_streams_is_complete(w->ns));
 	refuse(w, FILES, 4, "more than it said");
 	expect_file(w, "outputs/node-1/a/b.txt", "abcdef");
 	expect_file(w, "outputs/node-1/c.txt", "1234");
@@ -186,7 +186,7 @@ static void test_files_stay_inside(void **state)
 {
 	struct world *w = *state;
 	static const char *const bad[] = {"\"path\":\"../x\",\"bytes\":0,\"stream\":1048577",
-		"\"path\":\"/tmp/inbox-x\",\"bytes\":0,\"stream\":1048577",
+		"\"path\":\"/tmp/node-streams-x\",\"bytes\":0,\"stream\":1048577",
 		"\"path\":\"a/../../x\",\"bytes\":0,\"stream\":1048577", "\"path\":\"\",\"bytes\":0,\"stream\":1048577",
 		"\"bytes\":0,\"stream\":1048577", "\"path\":\"x\",\"bytes\":-1,\"stream\":1048577",
 		"\"path\":\"x\",\"bytes\":0,\"stream\":0", "\"path\":\"x\",\"bytes\":0,\"stream\":1",
@@ -219,9 +219,9 @@ static void test_a_stream_is_announced_once(void **state)
 	assert_int_equal(w->bad, 1);
 	take(w, FILES + 1, 0, "ab", 2);
 	say(w, "left", "\"node\":1,\"streams\":{}");
-	assert_false(node_streams_is_complete(w->inbox));
+	assert_false(node_streams_is_complete(w->ns));
 	say(w, "output", "\"node\":1,\"stream\":1048577,\"ok\":false,\"why\":\"it became shorter\"");
-	assert_true(node_streams_is_complete(w->inbox));
+	assert_true(node_streams_is_complete(w->ns));
 	refuse(w, FILES + 1, 2, "cd");
 }
 
@@ -234,12 +234,12 @@ static void test_absurd_farewells(void **state)
 		autofree char *members = mem_printf("\"node\":1,\"streams\":%s", bad[i]);
 		say(w, "left", members);
 		assert_int_equal(w->bad, i + 1);
-		assert_false(node_streams_is_complete(w->inbox));
+		assert_false(node_streams_is_complete(w->ns));
 	}
 	say(w, "left", "\"node\":1,\"streams\":{\"1\":0,\"2\":0}");
-	assert_true(node_streams_is_complete(w->inbox));
+	assert_true(node_streams_is_complete(w->ns));
 	say(w, "left", "\"node\":1,\"streams\":{\"1\":9223372036854775807}");
-	assert_true(node_streams_is_complete(w->inbox));
+	assert_true(node_streams_is_complete(w->ns));
 }
 
 // A disk that is full must not keep a node from leaving: it would send the same bytes for ever.
@@ -253,7 +253,7 @@ static void test_what_cannot_be_written_is_told_once_and_dropped(void **state)
 	take(w, FILES + 1, 0, "ab", 2);
 	take(w, FILES + 1, 2, "cd", 2);
 	assert_int_equal(w->troubles, 1);
-	assert_true(node_streams_is_complete(w->inbox));
+	assert_true(node_streams_is_complete(w->ns));
 }
 
 static void test_many_files(void **state)
@@ -268,7 +268,7 @@ static void test_many_files(void **state)
 	for (uint32_t half = 0; half < 2; half++)
 		for (uint32_t i = 1; i <= 3000; i++)
 			take(w, FILES + i, half, "x", 1);
-	assert_true(node_streams_is_complete(w->inbox));
+	assert_true(node_streams_is_complete(w->ns));
 	assert_int_equal(w->troubles, 0);
 	expect_file(w, "outputs/node-1/f2999", "xx");
 }
@@ -282,7 +282,7 @@ static void test_a_line_without_end(void **state)
 	size_t fresh;
 	int rc = 0;
 	for (uint64_t at = 0; rc == 0 && at < 16; at++)
-		rc = node_streams_take(w->inbox, 0, at << 20, piece, 1 << 20, &fresh, &err);
+		rc = node_streams_take(w->ns, 0, at << 20, piece, 1 << 20, &fresh, &err);
 	assert_int_equal(rc, -1);
 	assert_non_null(strstr(err.text, "too long"));
 }

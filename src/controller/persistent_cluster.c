@@ -304,7 +304,7 @@ static void begin_job(struct persistent_cluster *k, struct conn *client, const j
 
 static void ask_to_clean(struct persistent_cluster *k, struct job *job, size_t node)
 {
-	autojson json_t *argv = mem_json("[s, s, s]", "muster-agent", "sweep", job->run);
+	autojson json_t *argv = mem_json("[s, s, s]", "muster-agent", "reap", job->run);
 	job_cleanup_ask(&job->cleanup, node, server_errand(k->server, node, argv));
 }
 
@@ -487,7 +487,7 @@ void persistent_cluster_failed(struct persistent_cluster *k, const char *why)
 	answer_waiter(k, why);
 }
 
-void persistent_cluster_held(struct persistent_cluster *k)
+void persistent_cluster_ready(struct persistent_cluster *k)
 {
 	answer_waiter(k, NULL);
 }

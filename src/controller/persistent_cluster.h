@@ -69,7 +69,7 @@ void persistent_cluster_check(
 	struct persistent_cluster *k); // nodes came or went, or the executor is through: is what was asked for done?
 void persistent_cluster_failed(
 	struct persistent_cluster *k, const char *why);      // the executor failed, or nodes did not come in time
-void persistent_cluster_held(struct persistent_cluster *k);  // all nodes are up
+void persistent_cluster_ready(struct persistent_cluster *k); // all nodes are up
 void persistent_cluster_drain(struct persistent_cluster *k); // ends the jobs that are on it
 
 #endif

@@ -240,7 +240,7 @@ static void test_grows(void **state)
 	assert_null(fake_last_to_client(1)); // answered when they are up
 	ask_resize(w, 2, 3);
 	check_refused(2, "changed");
-	persistent_cluster_held(w->k);
+	persistent_cluster_ready(w->k);
 	check_granted(1);
 	assert_int_equal(json_integer_value(json_object_get(fake_last_to_client(1), "nodes")), 4);
 }

@@ -21,7 +21,7 @@ static void test_attempts(void **state)
 
 static void test_only_while_ranks_run(void **state)
 {
-	static const enum state others[] = {STATE_PLANNED, STATE_STARTING, STATE_HOLDING, STATE_STOPPING, STATE_DONE};
+	static const enum state others[] = {STATE_PLANNED, STATE_STARTING, STATE_READY, STATE_STOPPING, STATE_DONE};
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
 		assert_false(retry_allows(&(struct retry){.state = others[i], .attempt = 1, .retries = 9}));
 	assert_false(retry_allows(

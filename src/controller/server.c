@@ -31,7 +31,7 @@ struct member {
 	size_t node, first, nranks;
 	struct conn *conn;
 	bool seen, complete, due; // due: an acknowledgement
-	struct node_streams *inbox;
+	struct node_streams *streams;
 	size_t since_ack;
 };
 
@@ -64,7 +64,7 @@ static void set_conn(struct member *m, struct conn *conn)
 
 static void send_ack(struct member *m, bool welcome)
 {
-	autojson json_t *streams = node_streams_acks(m->inbox, welcome);
+	autojson json_t *streams = node_streams_acks(m->streams, welcome);
 	m->since_ack = 0;
 	m->due = false;
 	if (!m->conn || (!welcome && json_object_size(streams) == 0))
@@ -115,7 +115,7 @@ static void note_received(struct member *m, size_t len)
 
 static void check_complete(struct member *m)
 {
-	if (m->complete || !node_streams_is_complete(m->inbox))
+	if (m->complete || !node_streams_is_complete(m->streams))
 		return;
 	m->complete = true;
 	send_ack(m, false);
@@ -191,7 +191,7 @@ static void on_node_bytes(struct conn *conn, uint32_t id, uint64_t offset, const
 	}
 	struct error err = {0};
 	size_t fresh;
-	if (node_streams_take(m->inbox, id, offset, bytes, len, &fresh, &err) < 0) {
+	if (node_streams_take(m->streams, id, offset, bytes, len, &fresh, &err) < 0) {
 		conn_close(conn, err.text);
 		return;
 	}
@@ -427,13 +427,13 @@ static struct member *member_new(struct server *s, size_t node, size_t first, si
 {
 	struct member *m = mem_alloc(sizeof *m);
 	*m = (struct member){.server = s, .node = node, .first = first, .nranks = nranks};
-	m->inbox = node_streams_new(s->run, node, first, nranks, &node_streams_ops, m);
+	m->streams = node_streams_new(s->run, node, first, nranks, &node_streams_ops, m);
 	return m;
 }
 
 static void member_free(struct member *m)
 {
-	node_streams_free(m->inbox);
+	node_streams_free(m->streams);
 	free(m);
 }
 

@@ -3,14 +3,14 @@
 #ifndef CONTROLLER_STATE_TABLE_H
 #define CONTROLLER_STATE_TABLE_H
 
-enum state { STATE_PLANNED, STATE_STARTING, STATE_HOLDING, STATE_RUNNING, STATE_STOPPING, STATE_DONE };
+enum state { STATE_PLANNED, STATE_STARTING, STATE_READY, STATE_RUNNING, STATE_STOPPING, STATE_DONE };
 
 enum happening {
 	HAPPENS_GO,        // the run directory is there, the controller listens
 	HAPPENS_ALL_HELLO, // every node of the plan has said hello
-	HAPPENS_ALL_UP,    // the same, of a cluster that is kept up
-	HAPPENS_RESUME,    // a controller takes over a cluster that is kept up from one that died
-	HAPPENS_RESIZE,    // a cluster that is kept up is to have other nodes, or its own again
+	HAPPENS_ALL_UP,    // the same, of a persistent cluster
+	HAPPENS_RESUME,    // a controller takes over a persistent cluster from one that died
+	HAPPENS_RESIZE,    // a persistent cluster is to have other nodes, or its own again
 	HAPPENS_DRAINED,   // it is to go down, and no job is on it any more
 	HAPPENS_ALL_DONE,  // every rank that decides has ended well
 	HAPPENS_ENOUGH,    // the job asked to stop when so much was seen
@@ -25,8 +25,8 @@ enum happening {
 enum action {
 	ACTION_NONE,
 	ACTION_UP,      // executor up
-	ACTION_HOLD,    // tell who waits for it
-	ACTION_DRAIN,   // end the jobs on a kept cluster
+	ACTION_READY,   // tell who waits for it
+	ACTION_DRAIN,   // end the jobs on a persistent cluster
 	ACTION_LAUNCH,  // launch to every node
 	ACTION_STOP,    // bye to every node: end the ranks, bring what is to be brought, go
 	ACTION_DOWN,    // executor down, whatever the nodes do

@@ -35,17 +35,17 @@ static void test_good_run(void **state)
 
 // It stays up whatever fails, changes when asked, and goes down by a word only, after the jobs on it; or at once by a
 // second one.
-static void test_kept_cluster(void **state)
+static void test_persistent_cluster(void **state)
 {
 	enum state s = after(STATE_PLANNED, HAPPENS_GO, ACTION_UP);
-	s = after(s, HAPPENS_ALL_UP, ACTION_HOLD);
-	assert_int_equal(s, STATE_HOLDING);
-	assert_int_equal(after(STATE_PLANNED, HAPPENS_RESUME, ACTION_UP), STATE_HOLDING);
+	s = after(s, HAPPENS_ALL_UP, ACTION_READY);
+	assert_int_equal(s, STATE_READY);
+	assert_int_equal(after(STATE_PLANNED, HAPPENS_RESUME, ACTION_UP), STATE_READY);
 	s = after(s, HAPPENS_FAIL, ACTION_NONE);
 	s = after(s, HAPPENS_RESIZE, ACTION_UP);
-	s = after(s, HAPPENS_ALL_UP, ACTION_HOLD);
+	s = after(s, HAPPENS_ALL_UP, ACTION_READY);
 	s = after(s, HAPPENS_CANCEL, ACTION_DRAIN);
-	assert_int_equal(s, STATE_HOLDING);
+	assert_int_equal(s, STATE_READY);
 	assert_int_equal(after(s, HAPPENS_HURRY, ACTION_DOWN), STATE_STOPPING);
 	s = after(s, HAPPENS_DRAINED, ACTION_STOP);
 	assert_int_equal(s, STATE_STOPPING);
@@ -55,8 +55,8 @@ static void test_kept_cluster(void **state)
 static void test_every_state_can_stop(void **state)
 {
 	for (enum state s = STATE_PLANNED; s < STATE_STOPPING; s++) {
-		if (s == STATE_HOLDING)
-			continue; // see test_kept_cluster
+		if (s == STATE_READY)
+			continue; // see test_persistent_cluster
 		assert_int_equal(state_table_find(s, HAPPENS_FAIL)->next, STATE_STOPPING);
 		assert_int_equal(state_table_find(s, HAPPENS_CANCEL)->next, STATE_STOPPING);
 	}
@@ -84,7 +84,7 @@ static void test_done_only_when_gone(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good_run), cmocka_unit_test(test_kept_cluster),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good_run), cmocka_unit_test(test_persistent_cluster),
 		cmocka_unit_test(test_every_state_can_stop), cmocka_unit_test(test_stopping_never_goes_back),
 		cmocka_unit_test(test_done_only_when_gone)};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,15 +88,15 @@ static json_t *host_config(const struct rank_container *box)
 	return host;
 }
 
-// Its environment says whose it is, so that who sweeps up without the engine finds it too.
+// Its environment says whose it is, so that who reaps without the engine finds it too.
 static json_t *body_of(const struct rank_container *box, const char *user)
 {
 	autofree char *run = mem_printf("MUSTER_RUN=%s", box->label);
 	json_t *labels = label_make(box->label, NULL);
 	json_object_set_new(labels, "muster.node", json_string(box->node));
 	return mem_json("{s:s, s:s, s:[s], s:[s, s], s:[s], s:o, s:{s:[s]}, s:o}", "Image", box->image, "User", user,
-		"Entrypoint", AGENT, "Cmd", "inside", box->socket, "Env", run, "Labels", labels, "Healthcheck", "Test",
-		"NONE", "HostConfig", host_config(box));
+		"Entrypoint", AGENT, "Cmd", "container-init", box->socket, "Env", run, "Labels", labels, "Healthcheck",
+		"Test", "NONE", "HostConfig", host_config(box));
 }
 
 char *rank_container_make(struct engine *e, const struct rank_container *box, struct error *err)

@@ -16,7 +16,8 @@ struct rank_container {
 	const char *label; // of the run
 	const char *node;  // its number
 	const char *image;
-	const char *program; // the agent's executable: the first process is it, with the arguments "inside" and socket
+	const char *program; // the agent's executable: the first process is it, with the arguments "container-init" and
+			     // socket
 	const char *socket;
 	const json_t *dirs;    // of the node, which are there under the same names: an array of texts
 	const json_t *volumes; // as in job/plan.h; may be NULL

@@ -28,31 +28,31 @@
 // that the job is over when the line closes.
 
 enum { CHUNK = 16 * 1024 };
-static const double redial_after = 0.2, leave_within = 5, sweep_within = 20, farewell_within = 1;
+static const double redial_after = 0.2, leave_within = 5, reap_within = 20, farewell_within = 1;
 
-struct live_view;
+struct attachment;
 
 // A bridge on a node, or (fd -1) the command that removes what a job left there.
 struct stream {
 	struct stream *next, **at; // at: what points to it
-	struct live_view *live;
+	struct attachment *attachment;
 	size_t node;
 	struct loop_watch *watch; // our end of the pair
 	struct client_command *command;
 	struct str out; // from the node, not yet written
-	bool paused, sweeps;
+	bool paused, reaps;
 };
 
 // What the tunnels' thread asks for.
 struct wish {
 	size_t node;
 	int fd;
-	bool sweeps;
+	bool reaps;
 };
 
 enum answer { NO_ANSWER, GRANTED, REFUSED };
 
-struct live_view {
+struct attachment {
 	const char *label;
 	struct run *cluster;
 	struct tunnels *tunnels;
@@ -78,7 +78,7 @@ struct live_view {
 	json_t *nodes; // what the cluster said of them
 	char *why;
 	bool *dirty; // by node: an agent was started and has not been seen to end well
-	size_t sweeping;
+	size_t reaping;
 };
 
 // --- streams ------------------------------------------------------------------
@@ -120,7 +120,7 @@ static bool flush(struct stream *s)
 static void on_bytes(bool error, const void *bytes, size_t len, void *data)
 {
 	struct stream *s = data;
-	if (error || s->sweeps) {
+	if (error || s->reaps) {
 		client_taken(s->command, len);
 		return;
 	}
@@ -153,26 +153,26 @@ static void on_room(void *data)
 	loop_watch_pause(s->watch, false);
 }
 
-static void set_dirty(struct live_view *l, size_t node, bool dirty)
+static void set_dirty(struct attachment *a, size_t node, bool dirty)
 {
-	pthread_mutex_lock(&l->lock);
-	l->dirty[node] = dirty;
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&a->lock);
+	a->dirty[node] = dirty;
+	pthread_mutex_unlock(&a->lock);
 }
 
 // Status 0 of a bridge: the agent has ended and nothing of it is there.
 static void on_end(int status, const char *why, void *data)
 {
 	struct stream *s = data;
-	struct live_view *l = s->live;
+	struct attachment *a = s->attachment;
 	s->command = NULL;
 	if (status == 0)
-		set_dirty(l, s->node, false);
-	if (s->sweeps) {
-		pthread_mutex_lock(&l->lock);
-		l->sweeping--;
-		pthread_cond_broadcast(&l->changed);
-		pthread_mutex_unlock(&l->lock);
+		set_dirty(a, s->node, false);
+	if (s->reaps) {
+		pthread_mutex_lock(&a->lock);
+		a->reaping--;
+		pthread_cond_broadcast(&a->changed);
+		pthread_mutex_unlock(&a->lock);
 	} else
 		flush(s);
 	stream_free(s);
@@ -190,76 +190,76 @@ static void on_pair(enum loop_event event, void *data)
 	stream_free(s);
 }
 
-static void grant(struct live_view *l, const struct wish *wish)
+static void grant(struct attachment *a, const struct wish *wish)
 {
-	autojson json_t *argv = wish->sweeps ? mem_json("[s, s, s]", "muster-agent", "sweep", l->label)
-					     : mem_json("[s, s]", "muster-agent", "bridge");
+	autojson json_t *argv = wish->reaps ? mem_json("[s, s, s]", "muster-agent", "reap", a->label)
+					    : mem_json("[s, s]", "muster-agent", "bridge");
 	struct client_what what = {.node = wish->node, .argv = argv, .agent = true};
 	struct stream *s = mem_alloc(sizeof *s);
 	*s = (struct stream){
-		.next = l->streams, .at = &l->streams, .live = l, .node = wish->node, .sweeps = wish->sweeps};
+		.next = a->streams, .at = &a->streams, .attachment = a, .node = wish->node, .reaps = wish->reaps};
 	if (s->next)
 		s->next->at = &s->next;
-	l->streams = s;
-	if (!wish->sweeps)
-		s->watch = loop_watch(l->loop, wish->fd, on_pair, s);
-	set_dirty(l, wish->node, true);
-	s->command = client_run(l->client, &what, &command_ops, s);
-	if (wish->sweeps)
+	a->streams = s;
+	if (!wish->reaps)
+		s->watch = loop_watch(a->loop, wish->fd, on_pair, s);
+	set_dirty(a, wish->node, true);
+	s->command = client_run(a->client, &what, &command_ops, s);
+	if (wish->reaps)
 		client_end_input(s->command);
 }
 
 // --- the line to the cluster ----------------------------------------------------
 
-static void refuse(struct live_view *l, enum answer answer, const char *why)
+static void refuse(struct attachment *a, enum answer answer, const char *why)
 {
-	pthread_mutex_lock(&l->lock);
-	if (l->answer == NO_ANSWER) {
-		l->answer = answer;
-		l->why = mem_strdup(why);
-		pthread_cond_broadcast(&l->changed);
+	pthread_mutex_lock(&a->lock);
+	if (a->answer == NO_ANSWER) {
+		a->answer = answer;
+		a->why = mem_strdup(why);
+		pthread_cond_broadcast(&a->changed);
 	}
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&a->lock);
 }
 
 static void on_welcome(void *data)
 {
-	struct live_view *l = data;
-	client_request(l->client, l->request);
+	struct attachment *a = data;
+	client_request(a->client, a->request);
 }
 
 static void on_answer(const json_t *msg, void *data)
 {
-	struct live_view *l = data;
+	struct attachment *a = data;
 	const char *why = json_string_value(json_object_get(msg, "error"));
-	if (l->leaving) {
-		loop_stop(l->loop);
+	if (a->leaving) {
+		loop_stop(a->loop);
 		return;
 	}
 	if (why) {
-		refuse(l, REFUSED, why);
-		if (!l->welcome)
+		refuse(a, REFUSED, why);
+		if (!a->welcome)
 			loop_timer_set(
-				l->redial, redial_after); // a controller that has just taken over may have no nodes yet
+				a->redial, redial_after); // a controller that has just taken over may have no nodes yet
 		return;
 	}
-	l->welcome = true;
-	pthread_mutex_lock(&l->lock);
-	if (l->answer == NO_ANSWER) {
-		l->answer = GRANTED;
-		l->nodes = json_deep_copy(json_object_get(msg, "nodes"));
-		pthread_cond_broadcast(&l->changed);
+	a->welcome = true;
+	pthread_mutex_lock(&a->lock);
+	if (a->answer == NO_ANSWER) {
+		a->answer = GRANTED;
+		a->nodes = json_deep_copy(json_object_get(msg, "nodes"));
+		pthread_cond_broadcast(&a->changed);
 	}
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&a->lock);
 }
 
 static void on_close(const char *why, void *data)
 {
-	struct live_view *l = data;
-	l->welcome = false;
-	client_free(steal(l->client));
-	refuse(l, REFUSED, why);
-	loop_timer_set(l->redial, redial_after);
+	struct attachment *a = data;
+	a->welcome = false;
+	client_free(steal(a->client));
+	refuse(a, REFUSED, why);
+	loop_timer_set(a->redial, redial_after);
 }
 
 static const struct client_ops client_ops = {on_welcome, on_answer, on_close};
@@ -267,76 +267,76 @@ static const struct client_ops client_ops = {on_welcome, on_answer, on_close};
 // The controller may have been killed and another one taken over since.
 static void on_redial(void *data)
 {
-	struct live_view *l = data;
+	struct attachment *a = data;
 	struct error err = {0};
 	autojson json_t *control = NULL;
-	if (l->leaving) {
-		loop_stop(l->loop);
+	if (a->leaving) {
+		loop_stop(a->loop);
 		return;
 	}
-	if (l->client)
-		client_request(l->client, l->request);
-	else if (!run_alive(l->cluster, &control))
+	if (a->client)
+		client_request(a->client, a->request);
+	else if (!run_alive(a->cluster, &control))
 		error_set(&err, ERROR_SYSTEM, "the controller of the cluster is gone");
 	else
-		l->client = client_dial(l->loop, control, &client_ops, l, &err);
-	if (l->client)
+		a->client = client_dial(a->loop, control, &client_ops, a, &err);
+	if (a->client)
 		return;
-	refuse(l, REFUSED, err.text);
-	loop_timer_set(l->redial, redial_after);
+	refuse(a, REFUSED, err.text);
+	loop_timer_set(a->redial, redial_after);
 }
 
 // A line that closes without this word is that of a controller that was killed: then the cluster removes what the job
 // left.
-static void say_farewell(struct live_view *l)
+static void say_farewell(struct attachment *a)
 {
-	l->leaving = true;
+	a->leaving = true;
 	autojson json_t *msg = mem_json("{s:s, s:b}", "msg", "job", "done", 1);
-	if (l->welcome)
-		client_request(l->client, msg);
-	loop_timer_set(l->redial, l->welcome ? farewell_within : 0);
+	if (a->welcome)
+		client_request(a->client, msg);
+	loop_timer_set(a->redial, a->welcome ? farewell_within : 0);
 }
 
 static void on_wake(enum loop_event event, void *data)
 {
-	struct live_view *l = data;
+	struct attachment *a = data;
 	eventfd_t count;
-	eventfd_read(l->signal, &count);
-	pthread_mutex_lock(&l->lock);
-	struct wish *wishes = steal(l->wishes);
-	size_t n = l->nwishes;
-	bool stopping = l->stopping;
-	l->nwishes = 0;
-	pthread_mutex_unlock(&l->lock);
+	eventfd_read(a->signal, &count);
+	pthread_mutex_lock(&a->lock);
+	struct wish *wishes = steal(a->wishes);
+	size_t n = a->nwishes;
+	bool stopping = a->stopping;
+	a->nwishes = 0;
+	pthread_mutex_unlock(&a->lock);
 	for (size_t i = 0; i < n; i++)
-		if (l->welcome)
-			grant(l, &wishes[i]);
+		if (a->welcome)
+			grant(a, &wishes[i]);
 		else if (wishes[i].fd >= 0)
 			close(wishes[i].fd); // the tunnel tries again
 	free(wishes);
 	if (stopping)
-		say_farewell(l);
+		say_farewell(a);
 }
 
 static void *run(void *data)
 {
-	struct live_view *l = data;
-	on_redial(l);
-	loop_run(l->loop);
-	while (l->streams)
-		stream_free(l->streams);
-	loop_timer_free(l->redial);
-	client_free(steal(l->client));
+	struct attachment *a = data;
+	on_redial(a);
+	loop_run(a->loop);
+	while (a->streams)
+		stream_free(a->streams);
+	loop_timer_free(a->redial);
+	client_free(steal(a->client));
 	return NULL;
 }
 
-static void wish(struct live_view *l, size_t node, int fd, bool sweeps)
+static void wish(struct attachment *a, size_t node, int fd, bool reaps)
 {
-	pthread_mutex_lock(&l->lock);
-	l->wishes = mem_resize(l->wishes, (l->nwishes + 1) * sizeof *l->wishes);
-	l->wishes[l->nwishes++] = (struct wish){node, fd, sweeps};
-	pthread_mutex_unlock(&l->lock);
-	eventfd_write(l->signal, 1);
+	pthread_mutex_lock(&a->lock);
+	a->wishes = mem_resize(a->wishes, (a->nwishes + 1) * sizeof *a->wishes);
+	a->wishes[a->nwishes++] = (struct wish){node, fd, reaps};
+	pthread_mutex_unlock(&a->lock);
+	eventfd_write(a->signal, 1);
 }
 
 static int open_stream(size_t node, void *data, struct error *err)
@@ -353,11 +353,11 @@ static const struct tunnel_ops tunnel_ops = {.open = open_stream};
 
 // --- up -------------------------------------------------------------------------
 
-static int live_check(const json_t *plan, struct error *err)
+static int attachment_check(const json_t *plan, struct error *err)
 {
 	const char *name = plan_cluster(plan);
 	if (!name)
-		return error_set(err, ERROR_USAGE, "a job runs on a cluster that is kept up by `muster run --on NAME`");
+		return error_set(err, ERROR_USAGE, "a job runs on a persistent cluster by `muster run --on NAME`");
 	struct run *cluster = clusters_open(name, err);
 	autojson json_t *there = cluster ? clusters_plan(cluster, err) : NULL;
 	run_free(cluster);
@@ -390,192 +390,192 @@ static int live_check(const json_t *plan, struct error *err)
 	return 0;
 }
 
-static void live_free(struct live_view *l)
+static void attachment_free(struct attachment *a)
 {
-	if (l->loop)
-		loop_free(l->loop);
+	if (a->loop)
+		loop_free(a->loop);
 	else
-		mem_cleanup_fd(&l->signal);
-	for (size_t i = 0; i < l->nwishes; i++)
-		mem_cleanup_fd(&l->wishes[i].fd);
-	free(l->wishes);
-	run_free(l->cluster);
-	json_decref(l->request);
-	json_decref(l->nodes);
-	free(l->why);
-	free(l->dirty);
-	pthread_mutex_destroy(&l->lock);
-	pthread_cond_destroy(&l->changed);
-	free(l);
+		mem_cleanup_fd(&a->signal);
+	for (size_t i = 0; i < a->nwishes; i++)
+		mem_cleanup_fd(&a->wishes[i].fd);
+	free(a->wishes);
+	run_free(a->cluster);
+	json_decref(a->request);
+	json_decref(a->nodes);
+	free(a->why);
+	free(a->dirty);
+	pthread_mutex_destroy(&a->lock);
+	pthread_cond_destroy(&a->changed);
+	free(a);
 }
 
-static struct live_view *live_new(const struct cluster *c, struct error *err)
+static struct attachment *attachment_new(const struct cluster *c, struct error *err)
 {
-	struct live_view *l = mem_alloc(sizeof *l);
-	*l = (struct live_view){.label = c->label, .count = plan_nodes(c->plan), .signal = -1};
+	struct attachment *a = mem_alloc(sizeof *a);
+	*a = (struct attachment){.label = c->label, .count = plan_nodes(c->plan), .signal = -1};
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->changed, &attr);
-	pthread_mutex_init(&l->lock, NULL);
-	l->dirty = mem_alloc((l->count + 1) * sizeof *l->dirty);
-	l->request = mem_json("{s:s, s:s, s:s, s:i, s:I, s:i, s:b}", "msg", "job", "run", c->label, "run_dir",
+	pthread_cond_init(&a->changed, &attr);
+	pthread_mutex_init(&a->lock, NULL);
+	a->dirty = mem_alloc((a->count + 1) * sizeof *a->dirty);
+	a->request = mem_json("{s:s, s:s, s:s, s:i, s:I, s:i, s:b}", "msg", "job", "run", c->label, "run_dir",
 		c->run_dir ? c->run_dir : "", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()),
-		"nodes", (int)l->count, "share", plan_shares(c->plan));
-	l->cluster = clusters_open(plan_cluster(c->plan), err);
-	l->loop = l->cluster ? loop_new(0, err) : NULL;
-	if (l->loop && (l->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+		"nodes", (int)a->count, "share", plan_shares(c->plan));
+	a->cluster = clusters_open(plan_cluster(c->plan), err);
+	a->loop = a->cluster ? loop_new(0, err) : NULL;
+	if (a->loop && (a->signal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		error_errno(err, "cannot make an event descriptor");
-	if (l->signal < 0) {
-		live_free(l);
+	if (a->signal < 0) {
+		attachment_free(a);
 		return NULL;
 	}
-	l->wake = loop_watch(l->loop, l->signal, on_wake, l);
-	l->redial = loop_timer_new(l->loop, on_redial, l);
-	return l;
+	a->wake = loop_watch(a->loop, a->signal, on_wake, a);
+	a->redial = loop_timer_new(a->loop, on_redial, a);
+	return a;
 }
 
 // Until done says so; false when the time is over or *cancelled. Called and returns with the lock held.
 static bool wait_until(
-	struct live_view *l, bool (*done)(const struct live_view *l), double seconds, const atomic_bool *cancelled)
+	struct attachment *a, bool (*done)(const struct attachment *a), double seconds, const atomic_bool *cancelled)
 {
 	double end = clock_mono() + seconds;
-	while (!done(l) && clock_mono() < end && !(cancelled && *cancelled)) {
+	while (!done(a) && clock_mono() < end && !(cancelled && *cancelled)) {
 		double next = clock_mono() + 0.1;
 		struct timespec until = {
 			.tv_sec = (time_t)next, .tv_nsec = (long)((next - (double)(time_t)next) * 1e9)};
-		pthread_cond_timedwait(&l->changed, &l->lock, &until);
+		pthread_cond_timedwait(&a->changed, &a->lock, &until);
 	}
-	return done(l);
+	return done(a);
 }
 
-static bool has_answer(const struct live_view *l)
+static bool has_answer(const struct attachment *a)
 {
-	return l->answer != NO_ANSWER;
+	return a->answer != NO_ANSWER;
 }
 
-static bool has_swept(const struct live_view *l)
+static bool has_reaped(const struct attachment *a)
 {
-	return l->sweeping == 0;
+	return a->reaping == 0;
 }
 
 // Signals are the controller's, on its own thread.
-static int start_thread(struct live_view *l, struct error *err)
+static int start_thread(struct attachment *a, struct error *err)
 {
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	int failed = pthread_create(&l->thread, NULL, run, l);
+	int failed = pthread_create(&a->thread, NULL, run, a);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (failed)
 		return error_set(err, ERROR_SYSTEM, "cannot start a thread: %s", strerror(failed));
-	l->started = true;
+	a->started = true;
 	return 0;
 }
 
-static int join_cluster(struct live_view *l, const struct cluster *c, struct error *err)
+static int join_cluster(struct attachment *a, const struct cluster *c, struct error *err)
 {
-	if (start_thread(l, err) < 0)
+	if (start_thread(a, err) < 0)
 		return -1;
-	pthread_mutex_lock(&l->lock);
-	wait_until(l, has_answer, plan_deadline(c->plan), c->cancelled);
+	pthread_mutex_lock(&a->lock);
+	wait_until(a, has_answer, plan_deadline(c->plan), c->cancelled);
 	int rc = 0;
-	if (l->answer == REFUSED)
-		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': %s", plan_cluster(c->plan), l->why);
-	else if (l->answer == NO_ANSWER)
+	if (a->answer == REFUSED)
+		rc = error_set(err, ERROR_SYSTEM, "cluster '%s': %s", plan_cluster(c->plan), a->why);
+	else if (a->answer == NO_ANSWER)
 		rc = error_set(
 			err, ERROR_SYSTEM, "cluster '%s': its controller does not answer", plan_cluster(c->plan));
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&a->lock);
 	return rc;
 }
 
-static json_t *config_of(const struct live_view *l, const struct cluster *c, size_t node)
+static json_t *config_of(const struct attachment *a, const struct cluster *c, size_t node)
 {
-	const json_t *there = json_array_get(l->nodes, node);
+	const json_t *there = json_array_get(a->nodes, node);
 	autofree char *token = c->token(c, node);
 	json_t *config = mem_json("{s:s, s:i, s:i, s:s, s:s, s:O, s:O}", "run", c->label, "node", (int)node, "nodes",
-		(int)l->count, "token", token, "fingerprint", c->fingerprint, "address",
+		(int)a->count, "token", token, "fingerprint", c->fingerprint, "address",
 		json_object_get(there, "address"), "name", json_object_get(there, "name"));
 	plan_add_lease(c->plan, config);
 	json_object_set(config, "cgroups", json_object_get(there, "cgroups"));
 	return config;
 }
 
-static int open_tunnels(struct live_view *l, const struct cluster *c, struct error *err)
+static int open_tunnels(struct attachment *a, const struct cluster *c, struct error *err)
 {
 	struct tunnel_options options = {
-		.url = c->url, .count = l->count, .at_once = l->count, .ops = &tunnel_ops, .data = l};
-	l->tunnels = tunnel_start(&options, err);
-	if (!l->tunnels)
+		.url = c->url, .count = a->count, .at_once = a->count, .ops = &tunnel_ops, .data = a};
+	a->tunnels = tunnel_start(&options, err);
+	if (!a->tunnels)
 		return -1;
-	for (size_t i = 0; i < l->count; i++)
-		tunnel_open(l->tunnels, i, config_of(l, c, i));
+	for (size_t i = 0; i < a->count; i++)
+		tunnel_open(a->tunnels, i, config_of(a, c, i));
 	size_t node;
-	if (tunnel_wait(l->tunnels, plan_deadline(c->plan), c->cancelled, &node, err) == 0)
+	if (tunnel_wait(a->tunnels, plan_deadline(c->plan), c->cancelled, &node, err) == 0)
 		return 0;
-	return node < l->count ? error_wrap(err, "node %zu", node) : -1;
+	return node < a->count ? error_wrap(err, "node %zu", node) : -1;
 }
 
-static int live_up(struct cluster *c, struct error *err)
+static int attachment_up(struct cluster *c, struct error *err)
 {
 	if (c->state)
 		return 0; // its tunnels open themselves again
-	struct live_view *l = live_new(c, err);
-	if (!l)
+	struct attachment *a = attachment_new(c, err);
+	if (!a)
 		return -1;
-	c->state = l;
-	return join_cluster(l, c, err) < 0 ? -1 : open_tunnels(l, c, err);
+	c->state = a;
+	return join_cluster(a, c, err) < 0 ? -1 : open_tunnels(a, c, err);
 }
 
 // --- down and left ----------------------------------------------------------------
 
 // Where an agent was not seen to end by itself, what carries the label is removed by force.
-static void sweep(struct live_view *l)
+static void reap(struct attachment *a)
 {
-	pthread_mutex_lock(&l->lock);
-	for (size_t i = 0; i < l->count; i++)
-		l->sweeping += l->dirty[i];
-	size_t wanted = l->sweeping;
-	bool *dirty = mem_alloc((l->count + 1) * sizeof *dirty);
-	memcpy(dirty, l->dirty, l->count * sizeof *dirty);
-	pthread_mutex_unlock(&l->lock);
-	for (size_t i = 0; i < l->count; i++)
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < a->count; i++)
+		a->reaping += a->dirty[i];
+	size_t wanted = a->reaping;
+	bool *dirty = mem_alloc((a->count + 1) * sizeof *dirty);
+	memcpy(dirty, a->dirty, a->count * sizeof *dirty);
+	pthread_mutex_unlock(&a->lock);
+	for (size_t i = 0; i < a->count; i++)
 		if (dirty[i])
-			wish(l, i, -1, true);
+			wish(a, i, -1, true);
 	free(dirty);
-	pthread_mutex_lock(&l->lock);
+	pthread_mutex_lock(&a->lock);
 	if (wanted)
-		wait_until(l, has_swept, sweep_within, NULL);
-	pthread_mutex_unlock(&l->lock);
+		wait_until(a, has_reaped, reap_within, NULL);
+	pthread_mutex_unlock(&a->lock);
 }
 
-static void stop_thread(struct live_view *l)
+static void stop_thread(struct attachment *a)
 {
-	pthread_mutex_lock(&l->lock);
-	l->stopping = true;
-	pthread_mutex_unlock(&l->lock);
-	eventfd_write(l->signal, 1);
-	pthread_join(l->thread, NULL);
+	pthread_mutex_lock(&a->lock);
+	a->stopping = true;
+	pthread_mutex_unlock(&a->lock);
+	eventfd_write(a->signal, 1);
+	pthread_join(a->thread, NULL);
 }
 
-static int live_down(struct cluster *c, struct error *err)
+static int attachment_down(struct cluster *c, struct error *err)
 {
-	struct live_view *l = c->state;
-	if (!l)
+	struct attachment *a = c->state;
+	if (!a)
 		return 0; // the nodes' own lease ends what a killed controller leaves there
-	tunnel_stop(steal(l->tunnels), leave_within);
+	tunnel_stop(steal(a->tunnels), leave_within);
 	size_t left = 0, first = 0;
-	if (l->started) {
-		sweep(l);
-		stop_thread(l);
+	if (a->started) {
+		reap(a);
+		stop_thread(a);
 	}
-	for (size_t i = l->count; i-- > 0;)
-		if (l->dirty[i]) {
+	for (size_t i = a->count; i-- > 0;)
+		if (a->dirty[i]) {
 			left++;
 			first = i;
 		}
 	c->state = NULL;
-	live_free(l);
+	attachment_free(a);
 	if (!left)
 		return 0;
 	return error_set(err, ERROR_SYSTEM,
@@ -584,15 +584,15 @@ static int live_down(struct cluster *c, struct error *err)
 		left, first);
 }
 
-static int live_left(struct cluster *c, json_t *found, struct error *err)
+static int attachment_left(struct cluster *c, json_t *found, struct error *err)
 {
-	return 0; // on the nodes of a cluster, which answers for them: see live_down
+	return 0; // on the nodes of a cluster, which answers for them: see attachment_down
 }
 
 const struct executor executor_attached = {
 	.traits = &executor_traits_attached,
-	.check = live_check,
-	.up = live_up,
-	.down = live_down,
-	.left = live_left,
+	.check = attachment_check,
+	.up = attachment_up,
+	.down = attachment_down,
+	.left = attachment_left,
 };

@@ -1,4 +1,4 @@
-// The executor of a job that runs on a cluster that is kept up: its nodes are there already, and an agent of the job's
+// The executor of a job that runs on a persistent cluster: its nodes are there already, and an agent of the job's
 // own is started on each. It makes no node and removes none. It is no row of executors[]: `muster run --on` chooses it,
 // no job file can.
 #ifndef EXEC_ATTACHED_H

@@ -156,7 +156,7 @@ static json_t *container_of(const struct work *w, const struct plan_node *node)
 	json_t *labels = label_make(w->c->label, w->c->run_dir);
 	json_object_set_new(labels, "muster.node", json_string(number));
 	json_t *body = mem_json("{s:s, s:s, s:s, s:[s], s:[s, s], s:o, s:o, s:{s:[s]}, s:{s:{s:{s:[s, s]}}}}", "Image",
-		image, "Hostname", node->name, "User", "0:0", "Entrypoint", AGENT, "Cmd", "hold", alone, "Labels",
+		image, "Hostname", node->name, "User", "0:0", "Entrypoint", AGENT, "Cmd", "pause", alone, "Labels",
 		labels, "HostConfig", host_config(w, node), "Healthcheck", "Test", "NONE", "NetworkingConfig",
 		"EndpointsConfig", w->network, "Aliases", node->name, second);
 	return body;
@@ -307,8 +307,8 @@ static size_t node_of(const struct cluster *c, const json_t *item)
 	return name && str_starts(name, prefix) ? strtoul(name + strlen(prefix), NULL, 10) : SIZE_MAX;
 }
 
-// What a process before this one made, of a kept cluster whose controller was killed: what runs and is wanted is kept,
-// the rest goes.
+// What a process before this one made, of a persistent cluster whose controller was killed: what runs and is wanted is
+// kept, the rest goes.
 static int adopt(struct work *w, struct error *err)
 {
 	struct docker *d = w->d;

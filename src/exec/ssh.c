@@ -63,9 +63,10 @@ static const char bridge_script[] =
 	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; umask \"$u\"; exec \"$a\" bridge; fi; "
 	"echo; echo \"the agent does not run on this $(uname -sm), or did not arrive whole in $w: $r\"; exit 11";
 
-// Arguments: SHA-256 twice, "sweep" or "list", label. Where there is no agent there was never a node.
-static const char sweep_script[] = "for d in " PLACES "; do " PLACE "if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then "
-				   "exec \"$d/agent-%s\" %s %s; fi; done; echo; echo muster-swept";
+// Arguments: SHA-256 twice, "reap" or "list", label. Where there is no agent there was never a node.
+static const char leftovers_script[] =
+	"for d in " PLACES "; do " PLACE "if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then "
+	"exec \"$d/agent-%s\" %s %s; fi; done; echo; echo muster-done";
 
 struct host {
 	json_t *where;
@@ -81,7 +82,7 @@ struct host {
 struct work {
 	struct cluster *cluster;
 	struct host *hosts;
-	size_t count; // of hosts; those of a kept cluster may be more than it has nodes
+	size_t count; // of hosts; those of a persistent cluster may be more than it has nodes
 	struct tunnels *tunnels;
 	char *agent; // its path
 	char sum[CRYPTO_HEX];
@@ -248,7 +249,7 @@ static int write_intent(const struct work *w, struct error *err)
 	return intent_log_save(intent, err);
 }
 
-// What a process before this one wrote down, of a kept cluster whose controller was killed.
+// What a process before this one wrote down, of a persistent cluster whose controller was killed.
 static void inherit(struct work *w)
 {
 	autojson json_t *intents = intent_log_find(w->cluster->label);
@@ -354,10 +355,10 @@ static int ssh_up(struct cluster *c, struct error *err)
 
 // --- down and left ----------------------------------------------------------
 
-static char *sweep_command(const json_t *intent, const char *what)
+static char *leftovers_command(const json_t *intent, const char *what)
 {
 	const char *sum = json_string_value(json_object_get(intent, "agent"));
-	return mem_printf(sweep_script, sum, sum, what, json_string_value(json_object_get(intent, "label")));
+	return mem_printf(leftovers_script, sum, sum, what, json_string_value(json_object_get(intent, "label")));
 }
 
 static bool is_cut(const struct work *w, const json_t *where)
@@ -369,12 +370,12 @@ static bool is_cut(const struct work *w, const json_t *where)
 }
 
 // Cleans the hosts of an intent and strikes out those that are clean. w: what this process knows of them, or NULL.
-static int sweep_hosts(json_t *intent, const struct work *w, struct error *err)
+static int reap_hosts(json_t *intent, const struct work *w, struct error *err)
 {
 	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array(), *silent = json_array();
 	size_t count = json_array_size(hosts);
 	struct ssh_fanout *all = ssh_fanout_list(hosts, CONNECT);
-	autofree char *script = sweep_command(intent, "sweep");
+	autofree char *script = leftovers_command(intent, "reap");
 	for (size_t i = 0; i < count; i++)
 		all[i].connect = is_cut(w, all[i].host) ? CONNECT_AGAIN : CONNECT;
 	ssh_fanout_run(all, count, script, at_once(intent));
@@ -431,7 +432,7 @@ static int ssh_down(struct cluster *c, struct error *err)
 			continue;
 		if (w)
 			strike_clean(intent, w);
-		rc |= sweep_hosts(intent, w, rc ? NULL : err);
+		rc |= reap_hosts(intent, w, rc ? NULL : err);
 	}
 	work_free(w);
 	return rc;
@@ -494,7 +495,7 @@ static void list_hosts(json_t *found, const json_t *intent)
 	autojson json_t *hosts = note_silent(found, intent);
 	size_t count = json_array_size(hosts);
 	struct ssh_fanout *all = ssh_fanout_list(hosts, CONNECT);
-	autofree char *script = sweep_command(intent, "list");
+	autofree char *script = leftovers_command(intent, "list");
 	ssh_fanout_run(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {
 		autofree char *name = ssh_process_name(all[i].host);

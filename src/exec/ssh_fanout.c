@@ -34,7 +34,7 @@ static void finish(struct ssh_fanout *e, double seconds)
 	size_t len;
 	int status = ssh_process_end(&e->ssh, seconds, &e->words);
 	e->text = fs_read_all(e->out, &len);
-	e->done = status == 0 && strstr(e->text, "muster-swept");
+	e->done = status == 0 && strstr(e->text, "muster-done");
 	e->silent = status == 255;
 	const char *last = strstr(e->text, "muster-trouble ");
 	if (!e->done && last) {

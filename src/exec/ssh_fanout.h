@@ -1,5 +1,5 @@
-// Errands: one script on many hosts, by ssh, a few at a time.
-// It does not know what the script is for, but that one which went well says "muster-swept", and trouble
+// Fan-out: one script on many hosts, by ssh, a few at a time.
+// It does not know what the script is for, but that one which went well says "muster-done", and trouble
 // "muster-trouble WHY" (helper/leftovers.h).
 #ifndef EXEC_SSH_FANOUT_H
 #define EXEC_SSH_FANOUT_H

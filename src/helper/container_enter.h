@@ -1,6 +1,6 @@
-// A rank that runs in a container, as the agent sees it: `muster-agent enter SOCKET`, a process in the rank's place
-// that has whoever is inside (helper/container_init.h) start it with its own descriptors, hands signals on to it, and
-// ends as it ended. Its output does not pass through here: the rank writes to the agent itself.
+// A rank that runs in a container, as the agent sees it: `muster-agent container-enter SOCKET`, a process in the rank's
+// place that has whoever is inside (helper/container_init.h) start it with its own descriptors, hands signals on to it,
+// and ends as it ended. Its output does not pass through here: the rank writes to the agent itself.
 #ifndef HELPER_CONTAINER_ENTER_H
 #define HELPER_CONTAINER_ENTER_H
 

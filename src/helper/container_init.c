@@ -32,7 +32,7 @@ struct guest {
 	double end; // when what it left running is killed; 0: it runs
 };
 
-struct inside {
+struct container_init {
 	struct guest *guests;
 	size_t count;
 	int agent, signals;
@@ -174,7 +174,7 @@ static void listen_to(struct guest *g)
 
 // --- what ends --------------------------------------------------------------------
 
-static void sweep_up(struct inside *in)
+static void reap_children(struct container_init *in)
 {
 	int status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
@@ -189,7 +189,7 @@ static void sweep_up(struct inside *in)
 }
 
 // Milliseconds until the next one is over, or -1.
-static int drop_lingering(struct inside *in)
+static int drop_lingering(struct container_init *in)
 {
 	double now = clock_mono(), next = -1;
 	for (size_t i = 0; i < in->count;) {
@@ -209,7 +209,7 @@ static int drop_lingering(struct inside *in)
 // --- the process ------------------------------------------------------------------
 
 // False when the agent is gone.
-static bool take_guest(struct inside *in)
+static bool take_guest(struct container_init *in)
 {
 	int line, count = receive(in->agent, &line, 1);
 	if (count < 1)
@@ -219,7 +219,7 @@ static bool take_guest(struct inside *in)
 	return true;
 }
 
-static bool turn(struct inside *in)
+static bool turn(struct container_init *in)
 {
 	int wait = drop_lingering(in);
 	autofree struct pollfd *fds = mem_alloc((in->count + 2) * sizeof *fds);
@@ -235,14 +235,14 @@ static bool turn(struct inside *in)
 	struct signalfd_siginfo info;
 	if (fds[1].revents && read(in->signals, &info, sizeof info) == sizeof info && info.ssi_signo != SIGCHLD)
 		return false;
-	sweep_up(in);
+	reap_children(in);
 	return !fds[0].revents || take_guest(in);
 }
 
 int container_init_main(const char *socket)
 {
 	struct error err = {0};
-	struct inside in = {.agent = unix_socket_connect(socket, &err)};
+	struct container_init in = {.agent = unix_socket_connect(socket, &err)};
 	if (in.agent < 0) {
 		dprintf(2, "muster-agent: %s\n", err.text);
 		return err.code;

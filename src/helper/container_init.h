@@ -1,5 +1,5 @@
-// The first process of a container that ranks run in, `muster-agent inside SOCKET`: starts what it is given
-// (helper/container_enter.h) and sweeps up what has ended. It is nobody's server: the agent of its node gives it each
+// The first process of a container that ranks run in, `muster-agent container-init SOCKET`: starts what it is given
+// (helper/container_enter.h) and reaps what has ended. It is nobody's server: the agent of its node gives it each
 // line, over the one it makes itself, and when that one ends the container does.
 #ifndef HELPER_CONTAINER_INIT_H
 #define HELPER_CONTAINER_INIT_H

@@ -20,20 +20,20 @@ static int look(const char *label, json_t *found, struct error *err)
 	return rank_container_list(label, found, err);
 }
 
-int leftovers_main(const char *label, bool sweep)
+int leftovers_main(const char *label, bool reap)
 {
 	struct error err = {0};
 	autojson json_t *found = json_array();
 	size_t i;
 	json_t *item;
 	putchar('\n'); // ends what the login shell may have said
-	if (sweep ? clean(label, &err) : look(label, found, &err)) {
+	if (reap ? clean(label, &err) : look(label, found, &err)) {
 		printf("muster-trouble %s\n", err.text);
 		return err.code;
 	}
 	json_array_foreach (found, i, item)
 		printf("muster-left %s %s\n", json_string_value(json_object_get(item, "what")),
 			json_string_value(json_object_get(item, "id")));
-	puts("muster-swept");
+	puts("muster-done");
 	return 0;
 }

@@ -1,5 +1,5 @@
 // Fields: a table of keys and types fills a struct from YAML, and gives errors, the schema and the reference from the
-// same rows. It knows no particular key; job.c and site.c hold the tables.
+// same rows. It knows no particular key; job.c and site_file.c have the tables.
 #ifndef JOB_FIELD_H
 #define JOB_FIELD_H
 

@@ -160,7 +160,7 @@ struct job {
 	int preflight;
 	struct field_objects actions; // of struct job_action; only of a cluster file
 	int share;                    // with on: beside other jobs
-	char *on;                     // the kept cluster it runs on, or NULL; see job_on
+	char *on;                     // the persistent cluster it runs on, or NULL; see job_on
 	struct yaml *tree;            // what it was read from: the places in errors
 	char **sources;               // the names that places point to
 	size_t nsources;
@@ -179,8 +179,8 @@ struct job *job_parse_cluster(
 	const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err);
 void job_free(struct job *job);
 
-// It runs on the kept cluster of that name, which has so many nodes: all of them unless it says how many. -1 and err
-// when it wants more. share: also while other jobs are there.
+// It runs on the persistent cluster of that name, which has so many nodes: all of them unless it says how many. -1 and
+// err when it wants more. share: also while other jobs are there.
 int job_on(struct job *job, const char *cluster, size_t nodes, int share, struct error *err);
 
 // The table of keys, for the schema and the reference.

@@ -338,8 +338,8 @@ static double site_seconds(const json_t *site, const char *name, double fallback
 	return json_is_number(value) ? json_number_value(value) : fallback;
 }
 
-// kept: the lease of a cluster that is kept up outlasts its controller; it has no ranks to give time to.
-static int add_times(const struct build *b, json_t *plan, const json_t *site, bool kept)
+// persistent: the lease of a persistent cluster outlasts its controller; it has no ranks to give time to.
+static int add_times(const struct build *b, json_t *plan, const json_t *site, bool persistent)
 {
 	const struct job_run *run = &b->job->run;
 	double heartbeat = site_seconds(site, "heartbeat", HEARTBEAT_PERIOD), lease = b->job->cluster.lease;
@@ -347,17 +347,18 @@ static int add_times(const struct build *b, json_t *plan, const json_t *site, bo
 		return yaml_error(yaml_find(cluster_node(b), "lease"), b->err,
 			"found a lease of %g s, expected more than the heartbeat of %g s", lease, heartbeat);
 	if (lease < 0)
-		lease = kept ? HEARTBEAT_LEASE_PERSISTENT
-			     : site_seconds(site, "lease",
-				       b->launch.mode == JOB_MPI ? heartbeat_lease_mpi(heartbeat) : HEARTBEAT_LEASE);
+		lease = persistent
+				? HEARTBEAT_LEASE_PERSISTENT
+				: site_seconds(site, "lease",
+					  b->launch.mode == JOB_MPI ? heartbeat_lease_mpi(heartbeat) : HEARTBEAT_LEASE);
 	if (heartbeat >= lease)
 		return error_set(b->err, ERROR_USAGE,
 			"%s: found a heartbeat of %g s and a lease of %g s, expected a longer lease",
 			json_text_or(site, "place", "site file"), heartbeat, lease);
 	json_object_set_new(plan, "timeout", mem_number(run->timeout));
 	json_object_set_new(plan, "retries", json_integer(run->retries));
-	json_object_set_new(
-		plan, "grace", mem_number(run->grace >= 0 && !kept ? run->grace : site_seconds(site, "grace", 5)));
+	json_object_set_new(plan, "grace",
+		mem_number(run->grace >= 0 && !persistent ? run->grace : site_seconds(site, "grace", 5)));
 	json_object_set_new(plan, "deadline", mem_number(site_seconds(site, "deadline", 60)));
 	json_object_set_new(plan, "heartbeat", mem_number(heartbeat_period(heartbeat, lease)));
 	json_object_set_new(plan, "lease", mem_number(lease));
@@ -411,7 +412,7 @@ json_t *plan_make(const struct job *job, const json_t *site, const char *dir, st
 	return make_plan(&b, site);
 }
 
-// --- clusters that are kept up --------------------------------------------------------
+// --- persistent clusters --------------------------------------------------------
 
 // The words as they are: an action's placeholders are filled when it is run.
 static json_t *make_action(const struct job_action *action)

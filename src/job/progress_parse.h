@@ -1,4 +1,4 @@
-// Tally: how far a line of output says that its program is, over all epochs.
+// Progress: how far a line of output says that its program is, over all epochs.
 // It knows no times; whoever reads the lines does.
 #ifndef JOB_PROGRESS_PARSE_H
 #define JOB_PROGRESS_PARSE_H

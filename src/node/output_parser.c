@@ -35,7 +35,7 @@ struct heads {
 	size_t seen, stride; // since the last event; every stride-th of them is kept
 	size_t piece;        // the last one came with
 	double total, epoch; // NAN, 0: not known
-	struct progress_parse tally;
+	struct progress_parse progress;
 	double told;   // when the last event was made
 	double since;  // when the first output came; 0: none
 	bool found;    // a line has matched, or it was said that none does
@@ -195,7 +195,7 @@ static void say_progress(struct output_parser *s, size_t local, const struct wan
 {
 	struct heads *h = &s->ranks[local].heads;
 	struct progress_parse_head head;
-	if (!progress_parse_line(&h->tally, w->pattern, s->total, &head))
+	if (!progress_parse_line(&h->progress, w->pattern, s->total, &head))
 		return;
 	if (s->now == 0)
 		s->now = s->offset + clock_mono();

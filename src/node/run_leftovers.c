@@ -182,7 +182,7 @@ static int remove_all(struct remains *r, struct error *err)
 	int rc = kill_all(r, err);
 	size_t i;
 	json_t *item;
-	// An agent that ended by itself was not swept, but may be the caller's child.
+	// An agent that ended by itself was not reaped, but may be the caller's child.
 	json_array_foreach (r->agents, i, item)
 		waitpid((pid_t)json_integer_value(json_object_get(item, "pid")), NULL, WNOHANG);
 	json_array_foreach (r->groups, i, item)

@@ -26,7 +26,7 @@ static pid_t start(const char *script, const char *word)
 
 static char *unique(const char *name)
 {
-	return mem_printf("MUSTER_RUN=sweep-%d-%s", (int)getpid(), name);
+	return mem_printf("MUSTER_RUN=reap-%d-%s", (int)getpid(), name);
 }
 
 static size_t count(const char *word)

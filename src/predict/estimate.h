@@ -65,7 +65,7 @@ struct estimate {
 // expected: of a program that pauses once in so many turns as were seen, more than a third look like that.
 //
 // The mean of the others is what was seen of their time by their number, whatever number of them each line stands for;
-// longrun.h says its error.
+// series_forecast.h says its error.
 struct estimate estimate_make(const struct estimate_input *input);
 
 // The doubt of the lowest bit set in doubts as words a user reads; NULL when there is none.

@@ -42,7 +42,7 @@ struct head {
 struct reader {
 	struct regex *progress[PROGRESS_MAX], *stamps[countof(stamp_forms)], *took[countof(took_forms)], *bar;
 	size_t nprogress;
-	struct progress_parse tally;
+	struct progress_parse counter;
 	double total, begun, last;
 	double stamp_grain, took_grain; // the finest that was seen
 	struct head *heads;
@@ -138,7 +138,7 @@ static void add_head(struct reader *r, struct head h)
 static bool read_head(struct reader *r, struct regex *p, struct head *h)
 {
 	struct progress_parse_head head;
-	if (!progress_parse_line(&r->tally, p, r->total, &head))
+	if (!progress_parse_line(&r->counter, p, r->total, &head))
 		return false;
 	if (head.anew)
 		r->count = 0;

@@ -219,7 +219,7 @@ static void resize(struct reading *r, size_t nodes)
 
 static void on_state(struct reading *r, const json_t *event)
 {
-	if (json_is(event, "to", "holding"))
+	if (json_is(event, "to", "ready"))
 		r->state = "up";
 	else if (json_is(event, "to", "stopping"))
 		r->state = "going down";

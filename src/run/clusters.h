@@ -1,4 +1,4 @@
-// Clusters that are kept up: where each has its run directory, and what that says of it.
+// Persistent clusters: where each has its run directory, and what that says of it.
 // It speaks to no controller and starts none.
 //
 //   BASE/NAME/ID/   BASE is $MUSTER_CLUSTERS, else ${XDG_STATE_HOME:-~/.local/state}/muster/clusters (0700). ID/ is a

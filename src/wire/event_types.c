@@ -12,7 +12,7 @@ const struct event_type event_types[] = {
 	{"image", C, false, "name step seconds ok",
 		"An image is pulled or built: `step` says how far it is; the last event has `seconds` and `ok`."},
 	{"state", C, false, "from to why",
-		"The run changed its state: planned, starting, holding (a persistent cluster is up), running, "
+		"The run changed its state: planned, starting, ready (a persistent cluster is up), running, "
 		"stopping, done."},
 	{"phase", C | A, false, "name edge seconds node attempt",
 		"A phase begins or ends: `edge` is `begin` or `end`, `seconds` is set at the end. `node` and `attempt` "

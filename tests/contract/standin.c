@@ -4,8 +4,8 @@
 // hello: the file $STANDIN_DIR/hello-RUN-K with the configuration line and what the agent found around it. $STANDIN_DIR
 // is /standin where nobody says otherwise, a volume of a container. Files there say how it is to behave: "fails" holds
 // the number of a node whose agent ends at once, "speaks" what every agent says before it ends, "runs" the script of
-// the child. As a bridge, a broom, a container's first process and where it makes control groups it is the real one:
-// what ssh and docker bring to a node is one program.
+// the child. As a bridge, what reaps leftovers, a container's first process and where it makes control groups it is the
+// real one: what ssh and docker bring to a node is one program.
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
@@ -106,7 +106,8 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		return strcmp(argv[1], "bridge") ? digest() : bridge_main();
 	if (argc == 3)
-		return strcmp(argv[1], "hold") ? leftovers_main(argv[2], *argv[1] == 's') : pause_main(atof(argv[2]));
+		return strcmp(argv[1], "pause") ? leftovers_main(argv[2], !strcmp(argv[1], "reap"))
+						: pause_main(atof(argv[2]));
 	autofree char *words = wish("speaks");
 	if (words) {
 		puts(words);

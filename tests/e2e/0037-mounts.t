@@ -130,6 +130,6 @@ wait_for 20 begun
 ok "mounted there" there
 kill -9 "$(pid_in "$FARM"/h0/nodes/*/node-0/agent.json)"
 start_finished 30
-nok "its agent is killed: the host is swept" there
+nok "its agent is killed: the host is reaped" there
 nok "with the directories" test -e "$SCRATCH/mnt"
 done_testing

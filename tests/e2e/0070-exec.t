@@ -44,7 +44,7 @@ for node in 0 1; do touch "$MUSTER_NODES_DIR/$(basename "$(run_dir)")/node-$node
 ok "the run ends" wait_for 20 event_seen end
 is "well" "$(outcome)" ok
 
-# A retry sweeps the node: the command ends, the agent does not go mad over it.
+# A retry cleans the node up: the command ends, the agent does not go mad over it.
 cat >again.yaml <<'J'
 name: again
 cluster: {nodes: 1}

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A kept cluster of containers: jobs on it, commands in it, more and fewer nodes, an agent that is killed, an engine that is restarted, down while a
+# A persistent cluster of containers: jobs on it, commands in it, more and fewer nodes, an agent that is killed, an engine that is restarted, down while a
 # job runs; what is not wanted any more is removed at once.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/engine.sh"

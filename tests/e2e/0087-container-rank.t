@@ -160,7 +160,7 @@ curl -sS --max-time 20 --unix-socket "$ENGINE_DIR/docker.sock" -H 'Content-Type:
 	-d '{"Image": "tools:1", "Cmd": ["/bin/sh"], "Labels": {"muster.run": "left-over"}}' "http://engine/containers/create"
 agent=$(dirname "$MUSTER")/muster-agent
 like "an agent finds it by its label" "$("$agent" list left-over)" "muster-left container $(json_value made.json 'e["Id"][:12]')"
-like "and removes it" "$("$agent" sweep left-over)" "muster-swept"
+like "and removes it" "$("$agent" reap left-over)" "muster-done"
 ok "nothing is in the engine" engine_is_empty
 
 # --- images -------------------------------------------------------------------
@@ -270,7 +270,7 @@ cluster: {nodes: 2}
 J
 muster up lab.yaml
 muster run ends.yaml --on lab --set 'run.command=echo {rank}; id -u'
-status_is "on a cluster that is kept" 0
+status_is "on a persistent cluster" 0
 is "in a container" "$(output 1 | tr '\n' ' ')" "1 $(id -u) "
 ok "nothing is in the engine" engine_is_empty
 muster down lab

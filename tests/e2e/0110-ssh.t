@@ -129,7 +129,7 @@ nok "a killed controller leaves nodes" hosts_are_clean
 python3 -c 'import signal, socket; s = socket.socket(socket.AF_UNIX); s.bind("mute"); s.listen(); signal.pause()' &
 mute=$!
 wait_for 10 test -S mute
-env -u MUSTER_E2E MUSTER_NODES_DIR="$FARM/h0/nodes" DOCKER_HOST="unix://$PWD/mute" timeout 20 "$(dirname "$MUSTER")/muster-agent" sweep "$(basename "$dir")" >/dev/null &
+env -u MUSTER_E2E MUSTER_NODES_DIR="$FARM/h0/nodes" DOCKER_HOST="unix://$PWD/mute" timeout 20 "$(dirname "$MUSTER")/muster-agent" reap "$(basename "$dir")" >/dev/null &
 mute_sweep=$!
 ok "a host whose Docker Engine does not answer is cleaned" wait_for 10 test ! -e "$FARM/h0/nodes/$(basename "$dir")"
 kill $mute_sweep $mute
