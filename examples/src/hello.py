@@ -1,4 +1,4 @@
-"""Says what torch.distributed would read. Edit it while the containers run: they see the change at once."""
+"""Prints the variables that torch.distributed reads. Edits are visible in the containers at once."""
 import os
 
 names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
