@@ -175,4 +175,20 @@ check "no line of the sources is longer than 120 columns" "$(
 )"
 check "shell scripts pass shellcheck" "$(findings shellcheck --external-sources --format=gcc <<<"$scripts")"
 
+
+# One way to write the same thing.
+check "texts are compared with == 0 and != 0, never with !" "$(
+	xargs grep -nE '![a-z]*(strcmp|strncmp|memcmp|strcasecmp|strncasecmp)\(' /dev/null <<<"$c_files"
+)"
+check "whole numbers are enumerators, not macros" "$(
+	grep '^src/.*\.c$' <<<"$c_files" | xargs grep -nE '^#define [A-Z_]+ +[0-9]+u?( |$)' /dev/null
+)"
+check "every header has the include guard FOLDER_NAME_H" "$(
+	grep '\.h$' <<<"$c_files" | while read -r file; do
+		folder=${file%/*}
+		guard=$(tr 'a-z-' 'A-Z_' <<<"${folder##*/}_$(basename "$file" .h)_H")
+		grep -qx "#ifndef $guard" "$file" || echo "$file: no guard $guard"
+	done
+)"
+
 echo "1..$count"

@@ -33,7 +33,7 @@ static bool has_word(const char *list, const char *word, const char *seps)
 	size_t len = strlen(word);
 	for (const char *at = list; *at;) {
 		size_t n = strcspn(at, seps);
-		if (n == len && !memcmp(at, word, len))
+		if (n == len && memcmp(at, word, len) == 0)
 			return true;
 		at += n;
 		at += strspn(at, seps);
@@ -107,7 +107,7 @@ static bool mount_words(char *text, char **root, char **mount, char **type, char
 static char *below_mount(const char *prefix, const char *root, const char *mount, const char *path)
 {
 	size_t len = strcmp(root, "/") ? strlen(root) : 0;
-	if (strncmp(path, root, len) || (path[len] && path[len] != '/') || strstr(path, "/.."))
+	if (strncmp(path, root, len) != 0 || (path[len] && path[len] != '/') || strstr(path, "/.."))
 		return NULL;
 	const char *rest = strcmp(path + len, "/") ? path + len : "";
 	return mem_printf("%s%s%s", prefix, mount, rest);
@@ -132,8 +132,8 @@ static bool hierarchy_find(
 		autofree char *copy = mem_strndup(line, len);
 		char *root = NULL, *mount = NULL, *type = NULL, *super = NULL;
 		if (mount_words(copy, &root, &mount, &type, &super) &&
-			(controller ? !strcmp(type, "cgroup") && has_word(super, controller, ",")
-				    : !strcmp(type, "cgroup2"))) {
+			(controller ? strcmp(type, "cgroup") == 0 && has_word(super, controller, ",")
+				    : strcmp(type, "cgroup2") == 0)) {
 			char *dir = below_mount(prefix, root, mount, path);
 			if (dir) {
 				*h = (struct hierarchy){mem_printf("%s%s", prefix, mount), dir, !controller};
@@ -378,7 +378,7 @@ static long read_count(const char *dir, const char *file, const char *name)
 	autofree char *text = read_file(dir, file);
 	size_t len = strlen(name);
 	for (const char *line = text; *line;) {
-		if (!strncmp(line, name, len) && line[len] == ' ')
+		if (strncmp(line, name, len) == 0 && line[len] == ' ')
 			return strtol(line + len, NULL, 10);
 		line += strcspn(line, "\n");
 		line += *line == '\n';
@@ -431,7 +431,7 @@ json_t *cgroup_below(const char *dir)
 	json_t *names = json_array();
 	DIR *d = opendir(dir);
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (e->d_type == DT_DIR && strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+		if (e->d_type == DT_DIR && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			json_array_append_new(names, json_string(e->d_name));
 	if (d)
 		closedir(d);

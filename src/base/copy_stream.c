@@ -27,7 +27,8 @@ static char *name_of(const char *path)
 		len--;
 	autofree char *bare = mem_strndup(path, len);
 	const char *last = strrchr(bare, '/') ? strrchr(bare, '/') + 1 : bare;
-	const char *name = !*last || !strcmp(last, ".") || !strcmp(last, "..") ? (slash ? slash + 1 : "") : last;
+	const char *name =
+		!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0 ? (slash ? slash + 1 : "") : last;
 	return str_utf8_clean(name, strlen(name));
 }
 

@@ -527,7 +527,7 @@ static int send_request(
 		service->host ? service->host : "localhost");
 	if (r->type)
 		str_printf(&head, "Content-Type: %s\r\n", r->type);
-	if (r->type || strcmp(r->method, "GET"))
+	if (r->type || strcmp(r->method, "GET") != 0)
 		str_printf(&head, "Content-Length: %llu\r\n",
 			r->file > 0 ? (unsigned long long)st.st_size : (unsigned long long)r->len);
 	str_puts(&head, r->upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "Connection: close\r\n\r\n");

@@ -52,7 +52,7 @@ static int add_directory(struct crypto_hash *hash, const char *dir, const char *
 	for (int i = 0; i < count; i++) {
 		const char *name = list[i]->d_name;
 		autofree char *inner = *below ? mem_printf("%s/%s", below, name) : mem_strdup(name);
-		if (rc == 0 && strcmp(name, ".") && strcmp(name, ".."))
+		if (rc == 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
 			rc = add_entry(hash, dir, inner, depth, err);
 		free(list[i]);
 	}

@@ -48,7 +48,7 @@ static char *find_set(const struct placeholders *scope, const char *name)
 	size_t len = strlen(name);
 	for (size_t i = scope->sets->count; i-- > 0;) { // the last one counts
 		const char *set = scope->sets->items[i];
-		if (strncmp(set, name, len) || set[len] != '=')
+		if (strncmp(set, name, len) != 0 || set[len] != '=')
 			continue;
 		for (size_t k = 0; k <= i; k++)
 			scope->used[k] = scope->used[k] ||

@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 #define LITTLE_DISK (1ull << 30)
-#define SPARE_FILES 64 // descriptors the controller needs beside one for each node
-#define FEW_NODES 100  // fewer than this is worth a warning
-#define PATIENCE 5.0   // seconds for a program to tell its version
+enum { SPARE_FILES = 64 };          // descriptors the controller needs beside one for each node
+enum { FEW_NODES = 100 };           // fewer than this is worth a warning
+static const double patience = 5.0; // seconds for a program to tell its version
 #define LOCAL "local executor"
 #define DOCKER "docker executor"
 #define LAUNCH "launch modes"
@@ -105,7 +105,7 @@ static bool is_static(const char *path)
 {
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
 	Elf64_Ehdr head;
-	if (fd < 0 || read(fd, &head, sizeof head) != sizeof head || memcmp(head.e_ident, ELFMAG, SELFMAG) ||
+	if (fd < 0 || read(fd, &head, sizeof head) != sizeof head || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
 		head.e_ident[EI_CLASS] != ELFCLASS64)
 		return false;
 	for (size_t i = 0; i < head.e_phnum; i++) {
@@ -216,7 +216,7 @@ static void check_engine(json_t *checks)
 
 // --- programs ---------------------------------------------------------------
 
-// What a program prints on its standard output within PATIENCE, owned by the caller; NULL when it is not there or
+// What a program prints on its standard output within patience, owned by the caller; NULL when it is not there or
 // fails.
 static char *output_of(char *const *argv)
 {
@@ -231,7 +231,7 @@ static char *output_of(char *const *argv)
 		return NULL;
 	close(steal_fd(&out));
 	autostr struct str text = {0};
-	double end = clock_mono() + PATIENCE;
+	double end = clock_mono() + patience;
 	for (ssize_t n = 1; n > 0;) {
 		char chunk[4096];
 		struct pollfd wait = {.fd = in, .events = POLLIN};
@@ -335,7 +335,7 @@ static void print_checks(const json_t *checks, bool works)
 	size_t i;
 	json_t *check;
 	json_array_foreach (checks, i, check) {
-		if (strcmp(group, json_text(check, "group"))) {
+		if (strcmp(group, json_text(check, "group")) != 0) {
 			printf("%s%s\n", *group ? "\n" : "", json_text(check, "group"));
 			group = json_text(check, "group");
 		}
@@ -369,8 +369,8 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	size_t i;
 	json_t *check;
 	json_array_foreach (checks, i, check)
-		works = works && (strcmp(json_text(check, "group"), LOCAL) ||
-					 strcmp(json_text(check, "state"), states[MISSING]));
+		works = works && (strcmp(json_text(check, "group"), LOCAL) != 0 ||
+					 strcmp(json_text(check, "state"), states[MISSING]) != 0);
 	if (json) {
 		autojson json_t *tree =
 			mem_json("{s:b, s:O, s:o}", "ok", works, "checks", checks, "executors", executor_names());

@@ -37,7 +37,7 @@ static const json_t *check_of(const json_t *tree, const char *name)
 	size_t i;
 	json_t *check;
 	json_array_foreach (json_object_get(tree, "checks"), i, check)
-		if (!strcmp(json_string_value(json_object_get(check, "name")), name))
+		if (strcmp(json_string_value(json_object_get(check, "name")), name) == 0)
 			return check;
 	return NULL;
 }

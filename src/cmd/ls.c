@@ -109,7 +109,7 @@ static void print_nodes(const json_t *c, struct str *out)
 		text_table_take(&g, mem_printf("%zu", i));
 		text_table_add(&g, json_text(node, "state"));
 		text_table_add(&g, address);
-		text_table_add(&g, name && address && strcmp(name, address) ? name : NULL);
+		text_table_add(&g, name && address && strcmp(name, address) != 0 ? name : NULL);
 	}
 	text_table_print(&g, out, "  ");
 }

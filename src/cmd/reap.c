@@ -23,9 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TAIL 65536    // bytes of the event log in which the end event is, when there is one
-#define YOUNG 10      // seconds a run may be without a controller before it counts as lost
-#define PATIENCE 10.0 // seconds for a killed controller to be gone
+enum { TAIL = 65536 };               // bytes of the event log in which the end event is, when there is one
+enum { YOUNG = 10 };                 // seconds a run may be without a controller before it counts as lost
+static const double patience = 10.0; // seconds for a killed controller to be gone
 
 static const struct options_usage usage = {
 	.arguments = "[RUN]...",
@@ -119,7 +119,7 @@ static struct run *find_run(const struct reap *r, const char *label, const json_
 	json_array_foreach (found, i, item)
 		if (!run && *json_text_or(item, "run_dir", ""))
 			run = run_open(r->runs, json_text_or(item, "run_dir", ""), NULL);
-	if (run && !strcmp(run->id, label))
+	if (run && strcmp(run->id, label) == 0)
 		return run;
 	run_free(run);
 	return NULL;
@@ -141,7 +141,7 @@ static int kill_controller(const json_t *controller, struct error *err)
 		return 0;
 	if (kill(pid, SIGKILL))
 		return error_errno(err, "cannot kill the controller, process %d", (int)pid);
-	for (double end = clock_mono() + PATIENCE; proc_alive(pid, started); poll(NULL, 0, 5))
+	for (double end = clock_mono() + patience; proc_alive(pid, started); poll(NULL, 0, 5))
 		if (clock_mono() > end)
 			return error_set(err, ERROR_SYSTEM, "the controller, process %d, cannot be killed", (int)pid);
 	return 0;
@@ -222,8 +222,8 @@ static bool holds(const json_t *items, const json_t *wanted)
 	size_t i;
 	json_t *item;
 	json_array_foreach (items, i, item)
-		if (!strcmp(json_text_or(item, "what", ""), json_text_or(wanted, "what", "")) &&
-			!strcmp(json_text_or(item, "id", ""), json_text_or(wanted, "id", "")))
+		if (strcmp(json_text_or(item, "what", ""), json_text_or(wanted, "what", "")) == 0 &&
+			strcmp(json_text_or(item, "id", ""), json_text_or(wanted, "id", "")) == 0)
 			return true;
 	return false;
 }
@@ -382,7 +382,7 @@ static void print_things(const struct reap *r)
 	size_t i;
 	json_t *item;
 	json_array_foreach (r->gone, i, item) {
-		bool record = !strcmp(json_text_or(item, "what", ""), "record");
+		bool record = strcmp(json_text_or(item, "what", ""), "record") == 0;
 		const char *verb = r->dry ? (record ? "would close" : "would remove") : record ? "closed" : "removed";
 		printf("%s: %s %s %s\n", json_text_or(item, "run", ""), verb, json_text_or(item, "what", ""),
 			json_text_or(item, "id", ""));

@@ -91,7 +91,7 @@ static int use_tcp(struct engine *e, const char *text, struct error *err)
 	e->host = mem_strndup(text, len);
 	char *end = (char *)rest;
 	long port = *rest == ':' ? strtol(rest + 1, &end, 10) : tls ? 2376 : 2375;
-	if (!len || (*end && strcmp(end, "/")) || port < 1 || port > 65535)
+	if (!len || (*end && strcmp(end, "/") != 0) || port < 1 || port > 65535)
 		return error_set(err, ERROR_USAGE, "found '%s' in DOCKER_HOST, expected tcp://HOST:PORT", e->place);
 	e->service.port = (int)port;
 	return 0;

@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define QUIET 3600.0 // seconds a step of a build or a layer of a pull may take without a word
+static const double quiet = 3600.0; // seconds a step of a build or a layer of a pull may take without a word
 #define IGNORE_MAX (1 << 20)
-#define TELL_EVERY 1.0 // seconds, for what is told many times a second
+static const double tell_every = 1.0; // seconds, for what is told many times a second
 
 enum { LAST_LINES = 8 };
 
@@ -56,7 +56,7 @@ static int on_pull(const json_t *line, void *data, struct error *err)
 	if (json_object_get(line, "error"))
 		return error_set(err, ERROR_SYSTEM, "the engine says: %.600s", json_text_or(line, "error", ""));
 	double now = clock_mono();
-	if (now - p->told < TELL_EVERY)
+	if (now - p->told < tell_every)
 		return 0;
 	p->told = now;
 	const json_t *detail = json_object_get(line, "progressDetail");
@@ -100,7 +100,7 @@ int image_ensure(const struct image_work *work, const char *name, struct error *
 	struct pull p = {.work = work, .name = name, .told = since};
 	struct engine_ask pull = {.method = "POST",
 		.path = create,
-		.idle = QUIET,
+		.idle = quiet,
 		.cancelled = work->cancelled,
 		.on_line = on_pull,
 		.data = &p};
@@ -127,7 +127,8 @@ struct packing {
 // The Dockerfile and the .dockerignore themselves are always sent: the engine reads them.
 static bool is_out(const struct packing *p, const char *name)
 {
-	return dockerignore_match(p->ignore, name) && strcmp(name, p->dockerfile) && strcmp(name, ".dockerignore");
+	return dockerignore_match(p->ignore, name) && strcmp(name, p->dockerfile) != 0 &&
+	       strcmp(name, ".dockerignore") != 0;
 }
 
 static int pack_dir(struct packing *p, const char *below, struct error *err);
@@ -161,7 +162,7 @@ static int pack_dir(struct packing *p, const char *below, struct error *err)
 	char **names = NULL;
 	size_t count = 0;
 	for (struct dirent *e; (e = readdir(d));) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		names = mem_resize(names, (count + 1) * sizeof *names);
 		names[count++] = *below ? mem_printf("%s/%s", below, e->d_name) : mem_strdup(e->d_name);
@@ -300,7 +301,7 @@ char *image_build(const struct image_work *work, const char *name, const struct 
 	struct engine_ask ask = {.method = "POST",
 		.path = path,
 		.file = tar,
-		.idle = QUIET,
+		.idle = quiet,
 		.cancelled = work->cancelled,
 		.on_line = on_build,
 		.data = &b};

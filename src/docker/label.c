@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE 20.0 // seconds for what is being removed to be gone
+static const double patience = 20.0; // seconds for what is being removed to be gone
 
 enum { AT_ONCE = 8 };
 
@@ -45,7 +45,7 @@ static bool is_live(const json_t *labels, json_t **controller)
 	int pid = 0;
 	unsigned long long started = 0;
 	*controller = NULL;
-	if (strcmp(json_text_or(labels, "muster.machine", ""), machine) ||
+	if (strcmp(json_text_or(labels, "muster.machine", ""), machine) != 0 ||
 		sscanf(json_text_or(labels, "muster.controller", ""), "%d %llu", &pid, &started) != 2)
 		return true;
 	*controller = mem_json("{s:i, s:I}", "pid", pid, "started", (json_int_t)started);
@@ -58,8 +58,8 @@ json_t *label_find(struct engine *e, const char *what, const char *label, struct
 	autojson json_t *filters = mem_json("{s:[s]}", "label", word);
 	autofree char *text = json_dumps(filters, JSON_COMPACT);
 	autofree char *quoted = engine_quote(text);
-	autofree char *path = !strcmp(what, "containers") ? mem_printf("/containers/json?all=1&filters=%s", quoted)
-							  : mem_printf("/%s?filters=%s", what, quoted);
+	autofree char *path = strcmp(what, "containers") == 0 ? mem_printf("/containers/json?all=1&filters=%s", quoted)
+							      : mem_printf("/%s?filters=%s", what, quoted);
 	json_t *list = NULL;
 	if (engine_do(e, "GET", path, NULL, &list, err))
 		return NULL;
@@ -71,11 +71,11 @@ json_t *label_find(struct engine *e, const char *what, const char *label, struct
 
 int label_remove(struct engine *e, const char *what, const char *id, struct error *err)
 {
-	autofree char *path = mem_printf("/%s/%s%s", what, id, !strcmp(what, "containers") ? "?force=1&v=1" : "");
+	autofree char *path = mem_printf("/%s/%s%s", what, id, strcmp(what, "containers") == 0 ? "?force=1&v=1" : "");
 	// 409: somebody else removes it just now. 403: a network whose last container is on its way out.
-	for (double end = clock_mono() + PATIENCE;; poll(NULL, 0, 20)) {
+	for (double end = clock_mono() + patience;; poll(NULL, 0, 20)) {
 		int status = engine_ask(
-			e, &(struct engine_ask){.method = "DELETE", .path = path, .idle = PATIENCE}, NULL, err);
+			e, &(struct engine_ask){.method = "DELETE", .path = path, .idle = patience}, NULL, err);
 		if (status == 404 || (status >= 0 && status < 400))
 			return 0;
 		if ((status != 409 && status != 403) || clock_mono() > end)

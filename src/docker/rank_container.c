@@ -133,7 +133,7 @@ int rank_container_remove(struct engine *e, const char *label, const char *node,
 	size_t i;
 	json_t *item;
 	json_array_foreach (found, i, item)
-		if (!node || !strcmp(json_text_or(json_object_get(item, "Labels"), "muster.node", ""), node))
+		if (!node || strcmp(json_text_or(json_object_get(item, "Labels"), "muster.node", ""), node) == 0)
 			rc |= label_remove(e, "containers", json_text_or(item, "Id", ""), rc ? NULL : err);
 	return rc ? -1 : 0;
 }

@@ -26,10 +26,10 @@
 #define HOME "/.muster" // in a container: the agent, its directory, live inputs
 #define AGENT HOME "/agent"
 #define GROUPS "/sys/fs/cgroup/cgroup.procs:/sys/fs/cgroup/memory/cgroup.procs" // of version 2 and 1, in a container
-#define CPUS_LEAST 0.01 // less the kernel's scheduler does not count
-#define SHM (1 << 30)   // of /dev/shm; the engine's 64 MiB are too little for MPI and data loaders
-#define PATIENCE 20.0   // seconds for an engine that is being restarted, and for what is being removed
-#define GOODBYE 2.0     // seconds for the last lines of the agents
+static const double cpus_least = 0.01; // less the kernel's scheduler does not count
+#define SHM (1 << 30)                  // of /dev/shm; the engine's 64 MiB are too little for MPI and data loaders
+static const double patience = 20.0;   // seconds for an engine that is being restarted, and for what is being removed
+static const double goodbye = 2.0;     // seconds for the last lines of the agents
 #define NODE_FILES                                                                                                     \
 	5 // the exec's connection, a pair to the tunnel, the way to the controller and the controller's end of it
 
@@ -72,9 +72,9 @@ static int check_node(const json_t *plan, size_t k, struct error *err)
 		return error_set(err, ERROR_USAGE,
 			"'%s' has no image, expected 'cluster.image' or 'cluster.build' for the docker executor",
 			node.name);
-	if (node.cpus > 0 && node.cpus < CPUS_LEAST)
+	if (node.cpus > 0 && node.cpus < cpus_least)
 		return error_set(err, ERROR_USAGE, "a limit of %g cpus, expected at least %g for the docker executor",
-			node.cpus, CPUS_LEAST);
+			node.cpus, cpus_least);
 	return 0;
 }
 
@@ -253,7 +253,7 @@ static json_t *find_running(const struct work *w, struct error *err)
 	size_t i;
 	json_t *item;
 	json_array_foreach (found, i, item)
-		if (!strcmp(json_text_or(item, "State", ""), "running"))
+		if (strcmp(json_text_or(item, "State", ""), "running") == 0)
 			json_object_set_new(running, json_text_or(item, "Id", ""), json_true());
 	return running;
 }
@@ -317,7 +317,7 @@ static int adopt(struct work *w, struct error *err)
 	json_t *item;
 	json_array_foreach (found, i, item) {
 		size_t k = node_of(w->c, item);
-		if (k < d->count && !d->places[k]->id && !strcmp(json_text_or(item, "State", ""), "running"))
+		if (k < d->count && !d->places[k]->id && strcmp(json_text_or(item, "State", ""), "running") == 0)
 			d->places[k]->id = mem_strdup(json_text_or(item, "Id", ""));
 		else if (label_remove(d->engine, "containers", json_text_or(item, "Id", ""), err))
 			return -1;
@@ -513,7 +513,7 @@ static struct engine *meet(const struct cluster *c, bool *absent, struct error *
 	struct engine *e = engine_open(err);
 	const struct docker *d = c->state;
 	// One that was there a moment ago may be about to come back.
-	for (double end = clock_mono() + PATIENCE; !e && d && d->engine && clock_mono() < end; poll(NULL, 0, 100))
+	for (double end = clock_mono() + patience; !e && d && d->engine && clock_mono() < end; poll(NULL, 0, 100))
 		e = engine_open(err);
 	*absent = !e && !c->plan && !engine_is_named();
 	return e;
@@ -523,7 +523,7 @@ static int docker_down(struct cluster *c, struct error *err)
 {
 	struct docker *d = c->state;
 	for (struct batch *b = d ? d->batches : NULL; b; b = b->next)
-		tunnel_stop(steal(b->tunnels), GOODBYE);
+		tunnel_stop(steal(b->tunnels), goodbye);
 	bool absent;
 	struct engine *e = meet(c, &absent, err);
 	docker_free(d);

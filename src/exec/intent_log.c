@@ -41,7 +41,7 @@ static void add(json_t *found, const char *dir, const char *label)
 	autofree char *text = fs_read(path, INTENT_MAX, &len, NULL);
 	json_t *intent = text ? json_loadb(text, len, 0, NULL) : NULL;
 	const char *name = json_string_value(json_object_get(intent, "label"));
-	if (name && !strcmp(name, label))
+	if (name && strcmp(name, label) == 0)
 		json_array_append(found, intent);
 	json_decref(intent);
 }

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ANSWER_SECONDS 60 // for the agent to read its configuration, when the plan has no deadline
+enum { ANSWER_SECONDS = 60 }; // for the agent to read its configuration, when the plan has no deadline
 
 // --- what is asked for ------------------------------------------------------
 

@@ -23,15 +23,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define AT_ONCE 32   // hosts, when the plan does not say
-#define CONNECT 20.0 // seconds for a first connection
+enum { AT_ONCE = 32 };                       // hosts, when the plan does not say
+static const double connect_patience = 20.0; // seconds for a first connection
 #define CONNECT_AGAIN                                                                                                  \
 	3.0 // for one that is to come back: a new try is sooner through than an old one; and where the last one was in
 	    // vain
-#define TRIES 3     // of a first connection that a busy sshd threw away
-#define LEAVING 5.0 // seconds for agents that were told to go
+enum { TRIES = 3 };                       // of a first connection that a busy sshd threw away
+static const double leave_patience = 5.0; // seconds for agents that were told to go
 #define AGENT_MAX (256u << 20)
-#define CPUS_LEAST 0.001 // as of local
+static const double cpus_least = 0.001; // as of local
 #define NODE_FILES                                                                                                     \
 	8 // the socket to ssh and its process, what it says, the way to the controller and the controller's end of it
 
@@ -102,9 +102,9 @@ static int ssh_check(const json_t *plan, struct error *err)
 		if (!node.host.host)
 			return error_set(err, ERROR_USAGE,
 				"node %zu has no host, expected `cluster.hosts` or `cluster.inventory` to name one", i);
-		if (node.cpus > 0 && node.cpus < CPUS_LEAST)
+		if (node.cpus > 0 && node.cpus < cpus_least)
 			return error_set(err, ERROR_USAGE, "a limit of %g cpus is too small, expected at least %g",
-				node.cpus, CPUS_LEAST);
+				node.cpus, cpus_least);
 	}
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
@@ -173,7 +173,8 @@ static int open_bridge(size_t node, void *data, struct error *err)
 	autoclose int theirs = ends[0], ours = ends[1];
 	h->clean = false;
 	h->tries++;
-	if (ssh_process_start(&h->ssh, h->where, w->script, theirs, theirs, h->ready ? CONNECT_AGAIN : CONNECT, err))
+	if (ssh_process_start(
+		    &h->ssh, h->where, w->script, theirs, theirs, h->ready ? CONNECT_AGAIN : connect_patience, err))
 		return -1;
 	return steal_fd(&ours);
 }
@@ -218,7 +219,7 @@ static void work_free(struct work *w)
 {
 	if (!w)
 		return;
-	tunnel_stop(w->tunnels, LEAVING);
+	tunnel_stop(w->tunnels, leave_patience);
 	for (size_t k = 0; k < w->count; k++)
 		json_decref(w->hosts[k].where);
 	free(w->hosts);
@@ -317,7 +318,7 @@ static json_t *make_config(struct cluster *c, size_t k)
 // The agents of nodes that are not wanted any more have been told to go: where they have, nothing is left.
 static void leave_hosts(struct work *w, size_t wanted)
 {
-	double end = clock_mono() + LEAVING;
+	double end = clock_mono() + leave_patience;
 	for (size_t k = wanted; k < w->count; k++) {
 		struct host *h = &w->hosts[k];
 		double left = end - clock_mono();
@@ -374,10 +375,10 @@ static int reap_hosts(json_t *intent, const struct work *w, struct error *err)
 {
 	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array(), *silent = json_array();
 	size_t count = json_array_size(hosts);
-	struct ssh_fanout *all = ssh_fanout_list(hosts, CONNECT);
+	struct ssh_fanout *all = ssh_fanout_list(hosts, connect_patience);
 	autofree char *script = leftovers_command(intent, "reap");
 	for (size_t i = 0; i < count; i++)
-		all[i].connect = is_cut(w, all[i].host) ? CONNECT_AGAIN : CONNECT;
+		all[i].connect = is_cut(w, all[i].host) ? CONNECT_AGAIN : connect_patience;
 	ssh_fanout_run(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {
 		if (!all[i].done) {
@@ -422,7 +423,7 @@ static int ssh_down(struct cluster *c, struct error *err)
 {
 	struct work *w = steal(c->state);
 	if (w)
-		tunnel_stop(steal(w->tunnels), LEAVING);
+		tunnel_stop(steal(w->tunnels), leave_patience);
 	autojson json_t *intents = intent_log_find(c->label);
 	int rc = 0;
 	size_t i;
@@ -494,7 +495,7 @@ static void list_hosts(json_t *found, const json_t *intent)
 {
 	autojson json_t *hosts = note_silent(found, intent);
 	size_t count = json_array_size(hosts);
-	struct ssh_fanout *all = ssh_fanout_list(hosts, CONNECT);
+	struct ssh_fanout *all = ssh_fanout_list(hosts, connect_patience);
 	autofree char *script = leftovers_command(intent, "list");
 	ssh_fanout_run(all, count, script, at_once(intent));
 	for (size_t i = 0; i < count; i++) {

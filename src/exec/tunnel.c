@@ -189,9 +189,9 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 			answer(u, bytes, len);
 		else if (*line)
 			error_set(&u->err, ERROR_SYSTEM, "%s", line);
-	} else if (!strcmp(word, "config"))
+	} else if (strcmp(word, "config") == 0)
 		send_config(u);
-	else if (!strcmp(word, "ready")) {
+	else if (strcmp(word, "ready") == 0) {
 		u->ready = true;
 		u->reach = TUNNEL_READY;
 		u->err = (struct error){0};

@@ -43,7 +43,7 @@ static void echo(const char *path)
 		int fd = dial(path);
 		char bytes[4096];
 		for (ssize_t n; fd >= 0 && (n = read(fd, bytes, sizeof bytes)) > 0;) {
-			if (n >= 3 && !memcmp(bytes, "bye", 3))
+			if (n >= 3 && memcmp(bytes, "bye", 3) == 0)
 				return;
 			fs_write_fd(fd, bytes, (size_t)n, NULL);
 		}
@@ -259,7 +259,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 2)
 		return bridge_main();
-	if (getenv("MUSTER_RUN") && !strcmp(getenv("MUSTER_RUN"), "r"))
+	if (getenv("MUSTER_RUN") && strcmp(getenv("MUSTER_RUN"), "r") == 0)
 		return be_an_agent();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(starts_carries_and_clears_away),

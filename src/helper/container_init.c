@@ -113,7 +113,7 @@ static pid_t spawn(const json_t *rank, const int *fds, int count, struct error *
 		.keep = keep,
 		.group = true};
 	pid_t pid = *argv ? proc_spawn(&options, NULL, err) : error_set(err, ERROR_USAGE, "there is nothing to run");
-	if (pid < 0 && *argv && !strcmp(*argv, "/bin/sh") && access(*argv, F_OK))
+	if (pid < 0 && *argv && strcmp(*argv, "/bin/sh") == 0 && access(*argv, F_OK))
 		error_set(err, ERROR_JOB,
 			"the image has no '/bin/sh', which a 'command' given as a text needs: give it as a list");
 	free_list(argv);

@@ -67,7 +67,7 @@ static int add_context(const struct job_build *build, const json_t *made, json_t
 {
 	json_t *inputs = json_object_get(plan, "inputs");
 	for (size_t i = 0; i < plan_inputs(plan); i++)
-		if (!strcmp(plan_input(plan, i).path, CONTEXT_PATH))
+		if (strcmp(plan_input(plan, i).path, CONTEXT_PATH) == 0)
 			return yaml_error(build->place.node, err,
 				"found the path '" CONTEXT_PATH
 				"' of inputs[%zu], expected another one: what the image is built from comes there",

@@ -28,7 +28,7 @@ const struct executor_traits *executor_traits_find(const char *name, struct erro
 	autostr struct str known = {0};
 	for (size_t i = 0; executor_traits_all[i]; i++) {
 		names[i] = executor_traits_all[i]->name;
-		if (!strcmp(names[i], name))
+		if (strcmp(names[i], name) == 0)
 			return executor_traits_all[i];
 		str_printf(&known, "%s%s", i ? ", " : "", names[i]);
 	}

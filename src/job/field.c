@@ -107,7 +107,7 @@ static int read_bool(const struct reading *r)
 {
 	static const char *const words[] = {"false", "False", "FALSE", "true", "True", "TRUE"};
 	for (size_t i = 0; r->node->kind == YAML_SCALAR && r->node->plain && i < countof(words); i++) {
-		if (!strcmp(words[i], r->node->text)) {
+		if (strcmp(words[i], r->node->text) == 0) {
 			*(int *)r->slot = i > 2;
 			return 0;
 		}
@@ -128,7 +128,7 @@ static int read_choice(const struct reading *r)
 {
 	const char *const *names = r->field->choices;
 	for (int i = 0; r->node->kind == YAML_SCALAR && names[i]; i++) {
-		if (!strcmp(names[i], r->node->text)) {
+		if (strcmp(names[i], r->node->text) == 0) {
 			*(int *)r->slot = i;
 			return 0;
 		}
@@ -278,7 +278,7 @@ static int read_objects(const struct reading *r)
 const struct field *field_find(const struct field_shape *shape, const char *key)
 {
 	for (const struct field *f = shape->fields; f->key; f++)
-		if (!strcmp(f->key, key))
+		if (strcmp(f->key, key) == 0)
 			return f;
 	return NULL;
 }

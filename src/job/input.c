@@ -124,9 +124,9 @@ static char *input_path(const struct base *b, const struct job_input *input, con
 {
 	const struct yaml *node = yaml_find(input->place.node, input->path ? "path" : "from");
 	autofree char *path = input->path ? clean_path(input->path) : mem_strdup(input->unpack ? "." : base);
-	if (!strcmp(path, ".") && input->unpack)
+	if (strcmp(path, ".") == 0 && input->unpack)
 		return steal(path);
-	if (strcmp(path, ".") && fs_is_inside(path))
+	if (strcmp(path, ".") != 0 && fs_is_inside(path))
 		return steal(path);
 	autofree char *quoted = yaml_quote(input->path ? input->path : input->from);
 	yaml_error(node, b->err,
@@ -188,7 +188,7 @@ static int check_path(const struct base *b, const json_t *before, const json_t *
 	json_array_foreach (before, i, other) {
 		bool both = json_is_true(json_object_get(input, "unpack")) &&
 			    json_is_true(json_object_get(other, "unpack"));
-		if (both || strcmp(path, json_string_value(json_object_get(other, "path"))))
+		if (both || strcmp(path, json_string_value(json_object_get(other, "path"))) != 0)
 			continue;
 		return yaml_error(node, b->err,
 			"found the path '%s', which is that of inputs[%zu], too, expected a 'path' of its own", path,

@@ -169,9 +169,9 @@ static int section_line(struct inventory *v, const char *text, int line, char **
 	*group = mem_strndup(text + 1, (size_t)(end - text - 1));
 	char *colon = strchr(*group, ':');
 	*section = HOSTS;
-	if (colon && !strcmp(colon, ":children"))
+	if (colon && strcmp(colon, ":children") == 0)
 		*section = CHILDREN;
-	else if (colon && !strcmp(colon, ":vars"))
+	else if (colon && strcmp(colon, ":vars") == 0)
 		*section = VARS;
 	else if (colon)
 		return complain(v, line, "expected :children or :vars, found", colon);
@@ -261,9 +261,9 @@ static int yaml_group(struct inventory *v, const char *name, const struct yaml *
 	for (size_t i = 0; node->kind == YAML_MAP && i < node->count; i++) {
 		const struct yaml_entry *e = &node->entries[i];
 		int rc = 0;
-		if (!strcmp(e->key, "vars"))
+		if (strcmp(e->key, "vars") == 0)
 			rc = yaml_vars(v, e->value, json_object_get(group, "vars"));
-		else if (!strcmp(e->key, "hosts") || !strcmp(e->key, "children"))
+		else if (strcmp(e->key, "hosts") == 0 || strcmp(e->key, "children") == 0)
 			rc = yaml_members(v, name, e->value, *e->key == 'h');
 		else
 			rc = yaml_error_at(e->value->file, e->line, e->column, v->err,
@@ -354,7 +354,7 @@ static int depth_of(const struct inventory *v, const char *group)
 		return depth;
 	depth = 1;
 	json_object_foreach (part_of(v->groups, group, "parents"), name, value)
-		if (strcmp(name, "all")) {
+		if (strcmp(name, "all") != 0) {
 			int above = depth_of(v, name);
 			depth = above + 1 > depth ? above + 1 : depth;
 		}
@@ -397,7 +397,7 @@ static json_t *merge_groups(const struct inventory *v, json_t *groups)
 	autofree struct rank *ranks = mem_alloc((json_object_size(above) + 1) * sizeof *ranks);
 	size_t count = 0;
 	json_object_foreach (above, name, value)
-		if (strcmp(name, "all"))
+		if (strcmp(name, "all") != 0)
 			ranks[count++] = (struct rank){name, depth_of(v, name)};
 	qsort(ranks, count, sizeof *ranks, by_depth);
 	for (size_t i = 0; i < count; i++)
@@ -554,7 +554,7 @@ static json_t *make_list(const struct inventory *v, json_t *names)
 static json_t *choose(const struct inventory *v, const char *group)
 {
 	autojson json_t *names = json_object(), *seen = json_object();
-	if (!group || !strcmp(group, "all"))
+	if (!group || strcmp(group, "all") == 0)
 		json_object_update(names, v->hosts);
 	else if (!json_object_get(v->groups, group)) {
 		error_set(v->err, ERROR_USAGE, "%s: found no group '%s'", v->file, group);

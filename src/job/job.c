@@ -548,7 +548,7 @@ static int check(struct job *job, const struct field_shape *as, struct error *er
 	const struct job_metric *metrics = job->metrics.items;
 	for (size_t i = 0; i < job->metrics.count; i++)
 		for (size_t k = 0; k < i; k++)
-			if (!strcmp(metrics[i].name, metrics[k].name))
+			if (strcmp(metrics[i].name, metrics[k].name) == 0)
 				return yaml_error(yaml_find(metrics[i].place.node, "name"), err,
 					"found the metric '%s' a second time, expected each name once",
 					metrics[i].name);

@@ -11,7 +11,7 @@ enum { MAX_PS_RANKS = 1000 };
 static const struct launch_role *find_role(const struct launch *launch, const char *name)
 {
 	for (size_t i = 0; i < launch->nroles; i++)
-		if (!strcmp(launch->roles[i].name, name))
+		if (strcmp(launch->roles[i].name, name) == 0)
 			return &launch->roles[i];
 	return NULL;
 }

@@ -12,11 +12,11 @@
 
 static char *look_up(const char *name, long index, void *data, struct error *err)
 {
-	if (!strcmp(name, "rank"))
+	if (strcmp(name, "rank") == 0)
 		return mem_strdup("7");
-	if (!strcmp(name, "braces"))
+	if (strcmp(name, "braces") == 0)
 		return mem_strdup("{rank}");
-	if (!strcmp(name, "local_rank"))
+	if (strcmp(name, "local_rank") == 0)
 		return mem_strdup("");
 	if (strcmp(name, "addr") != 0)
 		return NULL;

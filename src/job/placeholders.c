@@ -20,7 +20,7 @@ static char *check_index(const char *name, long index, size_t count, const char 
 static char *look_up_list(const struct placeholders *scope, const char *name, long index, struct error *err)
 {
 	const struct launch *launch = scope->launch;
-	bool port = !strcmp(name, "port");
+	bool port = strcmp(name, "port") == 0;
 	if (port)
 		*scope->ports = true;
 	if (index >= 0)
@@ -37,15 +37,15 @@ static char *look_up_rank(const struct placeholders *scope, const char *name, bo
 	const struct launch *launch = scope->launch;
 	size_t rank = (size_t)scope->rank;
 	*known = true;
-	if (!strcmp(name, "rank"))
+	if (strcmp(name, "rank") == 0)
 		return mem_printf("%zu", rank);
-	if (!strcmp(name, "local_rank"))
+	if (strcmp(name, "local_rank") == 0)
 		return mem_printf("%zu", rank % launch->procs);
-	if (!strcmp(name, "node"))
+	if (strcmp(name, "node") == 0)
 		return mem_printf("%zu", rank / launch->procs);
-	if (!strcmp(name, "role"))
+	if (strcmp(name, "role") == 0)
 		return mem_strdup(scope->role->name);
-	if (!strcmp(name, "index"))
+	if (strcmp(name, "index") == 0)
 		return mem_printf("%zu", rank - scope->role->first * launch->procs);
 	*known = false;
 	return NULL;
@@ -54,7 +54,7 @@ static char *look_up_rank(const struct placeholders *scope, const char *name, bo
 static bool is_one_of(const char *name, const char *const *names)
 {
 	for (; *names; names++)
-		if (!strcmp(*names, name))
+		if (strcmp(*names, name) == 0)
 			return true;
 	return false;
 }
@@ -65,7 +65,7 @@ static char *look_up(const char *name, long index, void *data, struct error *err
 	static const char *const of_run[] = {"nodes", "size", NULL};
 	static const char *const live[] = {"data", "out", "hosts", "hostfile", NULL};
 	const struct placeholders *scope = data;
-	if (!strcmp(name, "addr") || !strcmp(name, "port"))
+	if (strcmp(name, "addr") == 0 || strcmp(name, "port") == 0)
 		return look_up_list(scope, name, index, err);
 	bool mine = is_one_of(name, of_rank);
 	if (!mine && !is_one_of(name, of_run) && !is_one_of(name, live))
@@ -76,14 +76,14 @@ static char *look_up(const char *name, long index, void *data, struct error *err
 		return NULL;
 	}
 	if (mine && scope->rank < 0) {
-		if (!strcmp(name, "rank") || !strcmp(name, "local_rank"))
+		if (strcmp(name, "rank") == 0 || strcmp(name, "local_rank") == 0)
 			error_set(err, ERROR_USAGE, "found {%s}, expected {node}: a setup command belongs to no rank",
 				name);
 		return NULL; // plan_slice knows the node
 	}
 	if (mine)
 		return look_up_rank(scope, name, &mine);
-	if (!strcmp(name, "nodes"))
+	if (strcmp(name, "nodes") == 0)
 		return mem_printf("%zu", scope->launch->nodes);
 	return strcmp(name, "size") ? NULL : mem_printf("%zu", scope->launch->size);
 }

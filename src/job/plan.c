@@ -431,9 +431,9 @@ json_t *plan_resize(const json_t *plan, size_t nodes)
 static char *look_up_node(const char *name, long index, void *data, struct error *err)
 {
 	const json_t *node = data;
-	if (!strcmp(name, "addr") && index < 0)
+	if (strcmp(name, "addr") == 0 && index < 0)
 		return mem_printf("{addr[%lld]}", (long long)json_integer_value(json_object_get(node, "node")));
-	if (strcmp(name, "node") && strcmp(name, "role") && strcmp(name, "index"))
+	if (strcmp(name, "node") != 0 && strcmp(name, "role") != 0 && strcmp(name, "index") != 0)
 		return NULL;
 	const json_t *value = json_object_get(node, name);
 	return json_is_string(value) ? mem_strdup(json_string_value(value))

@@ -149,7 +149,7 @@ static bool decides(const struct build *b, size_t role)
 	if (from && from->decides >= 0)
 		return from->decides;
 	if (b->launch.mode == JOB_PS)
-		return !strcmp(b->launch.roles[role].name, "worker");
+		return strcmp(b->launch.roles[role].name, "worker") == 0;
 	for (size_t i = 0; from && i < b->launch.nroles; i++)
 		if (job_role(b, i)->decides > 0)
 			return false;

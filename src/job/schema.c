@@ -98,7 +98,7 @@ static json_t *value_schema(const struct field *field)
 static json_t *fallback_value(const struct field *field)
 {
 	if (field->type == FIELD_BOOL)
-		return json_boolean(!strcmp(field->fallback, "true"));
+		return json_boolean(strcmp(field->fallback, "true") == 0);
 	if (field->type == FIELD_INT || field->type == FIELD_SECONDS)
 		return json_loads(field->fallback, JSON_DECODE_ANY, NULL);
 	return json_string(field->fallback);

@@ -45,7 +45,7 @@ int units_seconds(const char *text, double *value, struct error *err)
 	for (t = text; take_number(&t, &number); from++) {
 		size_t len = strspn(t, "dhms"), i;
 		for (i = from; i < nunits; i++)
-			if (strlen(units[i].name) == len && !strncmp(units[i].name, t, len))
+			if (strlen(units[i].name) == len && strncmp(units[i].name, t, len) == 0)
 				break;
 		if (i == nunits)
 			break;
@@ -89,7 +89,7 @@ int units_bytes(const char *text, long long *value, struct error *err)
 		number *= take_exponent(&text);
 		for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
 			double bytes = floor(number * units[i].bytes);
-			if (strcmp(units[i].name, text) || !(bytes >= 1 && bytes <= 0x1p60))
+			if (strcmp(units[i].name, text) != 0 || !(bytes >= 1 && bytes <= 0x1p60))
 				continue;
 			*value = (long long)bytes;
 			return 0;
@@ -104,7 +104,7 @@ int units_cpus(const char *text, double *value, struct error *err)
 {
 	double number;
 	if (take_number(&text, &number)) {
-		bool milli = !strcmp(text, "m");
+		bool milli = strcmp(text, "m") == 0;
 		double thousandths = milli ? number : number * 1000;
 		double rounded = round(thousandths);
 		if ((milli || !*text) && rounded >= 1 && rounded <= 1e9 && fabs(thousandths - rounded) < 1e-6) {

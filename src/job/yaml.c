@@ -186,7 +186,7 @@ bool yaml_is_null(const struct yaml *node)
 	if (node->kind != YAML_SCALAR || !node->plain)
 		return false;
 	const char *t = node->text;
-	return !*t || !strcmp(t, "~") || !strcmp(t, "null") || !strcmp(t, "Null") || !strcmp(t, "NULL");
+	return !*t || strcmp(t, "~") == 0 || strcmp(t, "null") == 0 || strcmp(t, "Null") == 0 || strcmp(t, "NULL") == 0;
 }
 
 struct yaml *yaml_new(const char *text, const char *file, int line, int column)
@@ -229,7 +229,7 @@ void yaml_remove(struct yaml *map, const char *key)
 static struct yaml_entry *find_entry(const struct yaml *map, const char *key)
 {
 	for (size_t i = 0; map->kind == YAML_MAP && i < map->count; i++)
-		if (!strcmp(map->entries[i].key, key))
+		if (strcmp(map->entries[i].key, key) == 0)
 			return &map->entries[i];
 	return NULL;
 }
@@ -398,7 +398,7 @@ static struct yaml *read_alias(struct reader *r, const yaml_event_t *event, int 
 static int check_tag(struct reader *r, const yaml_char_t *tag, enum yaml_kind kind, yaml_mark_t mark)
 {
 	static const char *const known[] = {YAML_STR_TAG, YAML_SEQ_TAG, YAML_MAP_TAG};
-	if (!tag || !strcmp((const char *)tag, "!") || !strcmp((const char *)tag, known[kind]))
+	if (!tag || strcmp((const char *)tag, "!") == 0 || strcmp((const char *)tag, known[kind]) == 0)
 		return 0;
 	autofree char *what = mem_printf("found the tag '%.60s', expected none", (const char *)tag);
 	return fail_at(r, mark, what);

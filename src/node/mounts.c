@@ -51,7 +51,7 @@ static long find_mount(const char *path, char **what)
 		if (sscanf(line, "%ld %*s %*s %*s %4095s", &id, at) != 2)
 			continue;
 		unescape(at);
-		if (strcmp(at, path))
+		if (strcmp(at, path) != 0)
 			continue;
 		found = id;
 		const char *end = strstr(line, " - ");

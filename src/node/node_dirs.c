@@ -15,7 +15,7 @@
 
 #define RECORD "run.json"
 #define RECORD_MAX (8u << 20)
-#define YOUNG 10 // seconds
+enum { YOUNG = 10 }; // seconds
 
 static const char *chosen(void)
 {
@@ -140,7 +140,7 @@ static void find_below(json_t *found, const char *base, const char *label)
 		return;
 	DIR *d = opendir(base);
 	for (struct dirent *e; d && (e = readdir(d));) {
-		if (e->d_name[0] == '.' || (label && strcmp(label, e->d_name)))
+		if (e->d_name[0] == '.' || (label && strcmp(label, e->d_name) != 0))
 			continue;
 		autofree char *dir = fs_join(base, e->d_name);
 		if (!check_ours(dir, NULL))
@@ -156,7 +156,7 @@ json_t *node_dirs_find(const char *label)
 	autofree char *base = node_dirs_base();
 	autofree char *other = default_base(NULL);
 	find_below(found, base, label);
-	if (!chosen() && strcmp(base, other))
+	if (!chosen() && strcmp(base, other) != 0)
 		find_below(found, other, label);
 	return found;
 }

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define PATIENCE 10.0 // seconds for what was killed to be gone
-#define UNBLOCKS 8    // seconds for what waits for a server after that
+static const double patience = 10.0; // seconds for what was killed to be gone
+enum { UNBLOCKS = 8 };               // seconds for what waits for a server after that
 
 // The agents a run's directory knows of: [{"pid", "started"}]. They carry the label too, but an agent may keep its
 // environment to itself.
@@ -66,7 +66,7 @@ static void add_group(struct remains *r, const char *path)
 	autofree char *label = NULL;
 	pid_t pid;
 	unsigned long long started;
-	if (!slash || !run_cgroup_parse(slash + 1, &label, &pid, &started) || strcmp(label, r->label))
+	if (!slash || !run_cgroup_parse(slash + 1, &label, &pid, &started) || strcmp(label, r->label) != 0)
 		return;
 	json_add_once(r->groups, path);
 	r->live = r->live || proc_alive(pid, started);
@@ -170,7 +170,7 @@ static bool unblock(const struct remains *r)
 // What waits for the server of a mount cannot be killed until its requests are given up, which may make it send others.
 static int kill_all(const struct remains *r, struct error *err)
 {
-	int rc = run_processes_kill(r->word, r->agents, PATIENCE, err);
+	int rc = run_processes_kill(r->word, r->agents, patience, err);
 	for (int i = 0; rc && i < UNBLOCKS && unblock(r); i++)
 		rc = run_processes_kill(r->word, r->agents, 1, err);
 	return rc;
@@ -186,7 +186,7 @@ static int remove_all(struct remains *r, struct error *err)
 	json_array_foreach (r->agents, i, item)
 		waitpid((pid_t)json_integer_value(json_object_get(item, "pid")), NULL, WNOHANG);
 	json_array_foreach (r->groups, i, item)
-		rc |= run_cgroup_remove(json_string_value(item), PATIENCE, rc ? NULL : err);
+		rc |= run_cgroup_remove(json_string_value(item), patience, rc ? NULL : err);
 	json_array_foreach (r->dirs, i, item)
 		rc |= remove_dir(json_string_value(item), rc ? NULL : err);
 	return rc ? -1 : 0;

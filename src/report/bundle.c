@@ -100,7 +100,7 @@ static int list_files(const char *dir, const char *below, json_t *files, struct 
 		struct stat st;
 		autofree char *name = *below ? mem_printf("%s/%s", below, e->d_name) : mem_strdup(e->d_name),
 			      *file = fs_join(dir, name);
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(name, "control.json"))
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(name, "control.json") == 0)
 			continue;
 		if (lstat(file, &st) < 0)
 			rc = errno == ENOENT ? 0 : error_errno(err, "cannot read %s", file);

@@ -16,7 +16,7 @@
 enum { LINE_MAX_BYTES = 4 << 20, DEPTH_MAX = 32 };
 
 // Year 5138: what is later is a mistake, and nobody need guard against it when it becomes a date.
-#define TS_END 1e11
+static const double ts_end = 1e11;
 
 // --- making -----------------------------------------------------------------
 
@@ -197,7 +197,7 @@ json_t *event_parse(const char *line, size_t len, struct error *err)
 		return NULL;
 	}
 	const json_t *ts = json_object_get(event, "ts");
-	if (!json_is_number(ts) || !(json_number_value(ts) >= 0 && json_number_value(ts) < TS_END)) {
+	if (!json_is_number(ts) || !(json_number_value(ts) >= 0 && json_number_value(ts) < ts_end)) {
 		error_set(err, ERROR_SYSTEM, "an event without 'ts', a number of seconds since 1970");
 		return NULL;
 	}

@@ -105,7 +105,7 @@ static const struct kind kinds[] = {
 static const struct kind *find_kind(const char *name)
 {
 	for (size_t i = 0; i < countof(kinds); i++)
-		if (!strcmp(kinds[i].name, name))
+		if (strcmp(kinds[i].name, name) == 0)
 			return &kinds[i];
 	fail_msg("no row of kinds[] is for the executor '%s'", name);
 	return NULL;
@@ -226,7 +226,7 @@ static pid_t process(const json_t *h, const char *name)
 		char space[64] = "";
 		autofree char *proc = mem_printf("/proc/%s", e->d_name), *link = mem_printf("%s/ns/pid", proc);
 		if (isdigit((unsigned char)*e->d_name) && readlink(link, space, sizeof space - 1) > 0 &&
-			!strcmp(space, json_string_value(json_object_get(h, "space"))) &&
+			strcmp(space, json_string_value(json_object_get(h, "space"))) == 0 &&
 			inner_pid(proc) == member(h, name))
 			found = atoi(e->d_name);
 	}
@@ -254,7 +254,7 @@ static size_t count_live(const struct fixture *f, bool live)
 	json_t *item;
 	json_array_foreach (found, i, item)
 		count += json_is_true(json_object_get(item, "live")) == live &&
-			 !strcmp(json_string_value(json_object_get(item, "run")), f->label);
+			 strcmp(json_string_value(json_object_get(item, "run")), f->label) == 0;
 	return count;
 }
 
@@ -668,7 +668,7 @@ static void unknown_name(void **state)
 static bool is_wanted(const char *name, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
-		if (!strcmp(name, argv[i]))
+		if (strcmp(name, argv[i]) == 0)
 			return true;
 	return false;
 }

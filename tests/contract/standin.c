@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	if (argc == 2)
 		return strcmp(argv[1], "bridge") ? digest() : bridge_main();
 	if (argc == 3)
-		return strcmp(argv[1], "pause") ? leftovers_main(argv[2], !strcmp(argv[1], "reap"))
+		return strcmp(argv[1], "pause") ? leftovers_main(argv[2], strcmp(argv[1], "reap") == 0)
 						: pause_main(atof(argv[2]));
 	autofree char *words = wish("speaks");
 	if (words) {

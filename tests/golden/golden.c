@@ -46,7 +46,7 @@ static void compare(const char *name, const char *path, const char *text)
 		return;
 	}
 	autofree char *expected = fs_read(path, 64 << 20, NULL, &err);
-	bool ok = expected && !strcmp(expected, text);
+	bool ok = expected && strcmp(expected, text) == 0;
 	report(name, ok);
 	if (!ok)
 		show_diff(path, text);
@@ -186,7 +186,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	const char *wish = getenv("MUSTER_GOLDEN_UPDATE");
-	update = wish && !strcmp(wish, "1");
+	update = wish && strcmp(wish, "1") == 0;
 	check_jobs(argv[1]);
 	check_schema(argv[2]);
 	check_reference(argv[2]);

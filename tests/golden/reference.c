@@ -12,7 +12,7 @@ enum { SHAPES_MAX = 100, COLUMNS = 100 };
 
 static const struct field_shape *find_shape(const struct field_shape *top, const char *path)
 {
-	if (!strcmp(path, "top"))
+	if (strcmp(path, "top") == 0)
 		return top;
 	autofree char *key = mem_strndup(path, strcspn(path, "."));
 	const struct field *field = field_find(top, key);

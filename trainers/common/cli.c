@@ -69,7 +69,7 @@ static int choice(const struct cli *cli, const struct cli_row *r, const char *te
 {
 	char all[512] = "";
 	for (int i = 0; r->names[i]; i++) {
-		if (!strcmp(text, r->names[i]))
+		if (strcmp(text, r->names[i]) == 0)
 			return i;
 		size_t at = strlen(all);
 		snprintf(all + at, sizeof all - at, "%s%s", i == 0 ? "" : r->names[i + 1] ? ", " : " or ", r->names[i]);

@@ -1,6 +1,7 @@
 // A trainer's command line from a table: one row per option, from which parsing and --help follow.
 // Not a program's own checks of how its options go together, nor defaults that depend on the machine.
-#pragma once
+#ifndef COMMON_CLI_H
+#define COMMON_CLI_H
 #include <stddef.h>
 
 enum cli_kind { CLI_NUMBER, CLI_REAL, CLI_TEXT, CLI_CHOICE, CLI_FLAG, CLI_HELP };
@@ -27,3 +28,5 @@ void cli_parse(const struct cli *cli, void *into, int argc, char **argv);
 
 // Prints "PROGRAM: text; see PROGRAM --help" to stderr and exits 2. Text as for printf.
 void cli_usage(const struct cli *cli, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
+
+#endif

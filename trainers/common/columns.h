@@ -5,7 +5,8 @@
 // out, one row for each coarse pixel in the order of PyTorch's weights, [channel][y][x], patches times weights are the
 // coarse side; the coarse side times weights are patches that add up to the fine side; and the transposed coarse side
 // times patches is the gradient. Weights are used as they are.
-#pragma once
+#ifndef COMMON_COLUMNS_H
+#define COMMON_COLUMNS_H
 #include "common/kernels.h"
 #include "common/winograd.h"
 
@@ -32,3 +33,5 @@ void columns_to_fine(const struct columns *c, int n, const float *weights, const
 // Adds the weights' gradient to GRADS.
 void columns_gradient(const struct columns *c, int n, const struct kernels_source *fine,
 	const struct kernels_source *coarse, float *grads, float *scratch);
+
+#endif

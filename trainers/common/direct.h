@@ -1,6 +1,7 @@
 // A convolution or a transposed one of any shape, on oneDNN.
 // Not batch norm and activation, and not Winograd's way (winograd.h).
-#pragma once
+#ifndef COMMON_DIRECT_H
+#define COMMON_DIRECT_H
 #include "common/op.h"
 
 #include <stdbool.h>
@@ -31,3 +32,5 @@ void direct_forward(struct direct *d, const float *in, float *out);
 // From the gradient on OUT to the one on IN, and to the weights', which it adds to in PyTorch's order.
 void direct_backward_data(struct direct *d, const float *out, float *in);
 void direct_backward_weights(struct direct *d, const float *in, const float *out, float *grads);
+
+#endif

@@ -1,6 +1,7 @@
 // What flows between two layers, as the layers see it from inside; the working memory beside it.
 // Not for users of layers (layer.h).
-#pragma once
+#ifndef COMMON_EDGE_H
+#define COMMON_EDGE_H
 #include "common/kernels.h"
 #include "common/layer.h"
 #include "common/op.h"
@@ -61,3 +62,5 @@ void edge_gradient_done(struct layer_edge *e, int n, int chunks, int what);
 // How the next layer reads the value, and the one before the gradient.
 struct kernels_source edge_value(const struct layer_edge *e);
 struct kernels_source edge_gradient(const struct layer_edge *e);
+
+#endif

@@ -1,6 +1,7 @@
 // Reads images from IDX files, gzipped or not: the format of MNIST and Fashion-MNIST.
 // Not a data set: which images belong together, and in which order they are used, is the caller's affair.
-#pragma once
+#ifndef COMMON_IDX_H
+#define COMMON_IDX_H
 #include "common/image.h"
 
 // One file of images. Dies with the path and the reason when it is not exactly that.
@@ -30,3 +31,5 @@ void idx_close(struct idx_reader *r);
 
 // From directory DIR the labels of the split: COUNT bytes, each below LIMIT, or it dies. Caller frees.
 uint8_t *idx_labels_dir(const char *dir, int test, size_t count, unsigned limit);
+
+#endif

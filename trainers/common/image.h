@@ -1,6 +1,7 @@
 // A set of decoded images of one size, 8 bits a sample, and the decoders of PNG and JPEG files.
 // Not a file format of data sets (idx, cifar, folder make such sets) and not floating point (the trainer converts).
-#pragma once
+#ifndef COMMON_IMAGE_H
+#define COMMON_IMAGE_H
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,3 +23,5 @@ void images_fini(struct images *set);
 // IMAGE_MAX_PIXELS.
 #define IMAGE_MAX_PIXELS (1 << 27)
 struct images image_load(const char *path);
+
+#endif

@@ -1,7 +1,8 @@
 // The inner loops of the layers, compiled once for each instruction set and picked when the program starts.
 // Not oneDNN's kernels (op.h) and not the order they are called in (winograd.h, layer.h): no threads, no memory of
 // their own.
-#pragma once
+#ifndef COMMON_KERNELS_H
+#define COMMON_KERNELS_H
 #include <stddef.h>
 
 // Channels are kept side by side ("NHWC"), LD floats from pixel to pixel. LD is a multiple of KERNELS_ALIGN wherever
@@ -62,3 +63,5 @@ struct kernels {
 
 // The best for this processor.
 const struct kernels *kernels_pick(void);
+
+#endif

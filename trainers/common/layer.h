@@ -7,7 +7,8 @@
 // whoever reads the edge next applies it and the activation on the way. Backward likewise: what comes back is the
 // gradient after batch norm, multiplied with the activation's slope as it is written, with each channel's two sums;
 // batch norm's own backward is three numbers a channel, applied by whoever reads that gradient.
-#pragma once
+#ifndef COMMON_LAYER_H
+#define COMMON_LAYER_H
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -95,3 +96,5 @@ const char *layer_way_name(const struct layer *layer);
 
 // The instructions that matrix products use here, in words.
 const char *layer_isa(void);
+
+#endif

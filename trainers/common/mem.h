@@ -1,6 +1,7 @@
 // Memory that is there or the trainer dies.
 // Not an arena and not a pool; what is from new, floats and grow goes back with free().
-#pragma once
+#ifndef COMMON_MEM_H
+#define COMMON_MEM_H
 #include <stddef.h>
 
 // COUNT objects of SIZE bytes, zeroed. Dies when there is no memory or the product overflows. Caller frees.
@@ -16,3 +17,5 @@ void *mem_grow(void *old, size_t count, size_t size);
 // them. Memory is taken when it is first written. Dies as mem_new does. Goes back with mem_unmap, which takes NULL.
 float *mem_map(size_t count);
 void mem_unmap(float *floats, size_t count);
+
+#endif

@@ -1,6 +1,7 @@
 // A chain of layers over one flat block of parameters; the loss and the optimiser that go with it.
 // Not a graph and not a framework: no shape is inferred, nothing is recorded, one forward then its backward.
-#pragma once
+#ifndef COMMON_NN_H
+#define COMMON_NN_H
 #include "common/layer.h"
 
 #include <stdbool.h>
@@ -60,3 +61,5 @@ void nn_adam_fini(struct nn_adam *adam);
 
 // One step of PARAMS along GRADS, both of adam->count floats.
 void nn_adam_step(struct nn_adam *adam, float *params, const float *grads);
+
+#endif

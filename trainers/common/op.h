@@ -1,6 +1,7 @@
 // oneDNN's primitives as the layers use them: an operation on named memories, and a port where two layouts meet.
 // Not layers: nothing but op.c, direct.c and layer.c knows oneDNN.
-#pragma once
+#ifndef COMMON_OP_H
+#define COMMON_OP_H
 #include "common/die.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -90,3 +91,5 @@ const char *op_isa(void);
 
 // X[0..COUNT) becomes its hyperbolic tangent.
 void op_tanh(struct op_device *d, float *x, size_t count);
+
+#endif

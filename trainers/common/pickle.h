@@ -1,7 +1,8 @@
 // Reads what Python pickled, of the few kinds that CIFAR-10's files hold: dictionaries, lists, numbers, strings, byte
 // arrays of numpy. Not an unpickler: it never calls or imports anything; a name it does not know makes a value without
 // meaning, an opcode it does not know ends it.
-#pragma once
+#ifndef COMMON_PICKLE_H
+#define COMMON_PICKLE_H
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,3 +25,5 @@ void pickle_free(struct pickle *p);
 // The byte array under KEY (text or bytes) of the dictionary that was pickled. Dies when there is none, or its shape
 // and its bytes disagree.
 void pickle_find_array(const struct pickle *p, const char *key, struct pickle_array *out);
+
+#endif

@@ -1,6 +1,7 @@
 // What a trainer knows of the run it is in: the MUSTER_* environment, and metrics as JSON lines to MUSTER_METRICS_FD.
 // Not MPI and not sockets: how ranks talk to each other is each trainer's own affair.
-#pragma once
+#ifndef COMMON_RANK_H
+#define COMMON_RANK_H
 #include <stddef.h>
 
 struct rank {
@@ -18,3 +19,5 @@ void rank_check(const struct rank *r, const char *library, int found_rank, int f
 // Writes {"name":NAME,"value":VALUE,"step":STEP} and a newline as one write; a value that is no number is null. NAME
 // needs no quoting. Does nothing when nobody listens; dies when the descriptor cannot be written.
 void rank_metric(const struct rank *r, const char *name, double value, long step);
+
+#endif

@@ -1,6 +1,7 @@
 // Random numbers that are the same on every machine and every rank for the same seed.
 // Not for secrets.
-#pragma once
+#ifndef COMMON_RNG_H
+#define COMMON_RNG_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,3 +29,5 @@ void rng_fill_normal(struct rng *r, float *out, size_t count, double mean, doubl
 
 // Puts INDEX[0..COUNT) into random order (Fisher-Yates from the end).
 void rng_shuffle(struct rng *r, uint32_t *index, size_t count);
+
+#endif

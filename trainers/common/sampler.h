@@ -1,6 +1,7 @@
 // Which image each rank sees when: one shuffle per epoch that all ranks agree on, dealt out in turn.
 // Not a data loader: it gives numbers, not images.
-#pragma once
+#ifndef COMMON_SAMPLER_H
+#define COMMON_SAMPLER_H
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,3 +24,5 @@ void sampler_epoch(struct sampler *s, uint64_t epoch);
 
 // Batches of BATCH in an epoch; the last may be smaller.
 size_t sampler_batches(const struct sampler *s, size_t batch);
+
+#endif

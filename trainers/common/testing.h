@@ -1,6 +1,7 @@
 // What the trainers' unit tests share: that something dies, with which words; scratch files.
 // Not part of any trainer.
-#pragma once
+#ifndef COMMON_TESTING_H
+#define COMMON_TESTING_H
 #include <stddef.h>
 
 // Runs F(ARG) in a child. Fails the test unless it dies (exit 1) with WORDS in its message.
@@ -13,3 +14,5 @@ void testing_remove(char *folder);
 // FOLDER/NAME; the second also writes SIZE bytes there. Caller frees the path.
 char *testing_path(const char *folder, const char *name);
 char *testing_file(const char *folder, const char *name, const void *data, size_t size);
+
+#endif

@@ -38,7 +38,8 @@
 //
 // The price is rounding: A and B have entries up to 8, so errors against exact arithmetic are some 1e-6 of the values'
 // size.
-#pragma once
+#ifndef COMMON_WINOGRAD_H
+#define COMMON_WINOGRAD_H
 #include "common/kernels.h"
 
 #include <stdbool.h>
@@ -90,3 +91,5 @@ void winograd_to_fine(struct winograd *w, int n, const struct kernels_source *co
 void winograd_accumulate(struct winograd *w, int n, const struct kernels_source *fine,
 	const struct kernels_source *coarse, float *scratch);
 void winograd_read_gradient(struct winograd *w, float *plain);
+
+#endif

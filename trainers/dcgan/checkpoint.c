@@ -140,7 +140,7 @@ static void read_start(const char *path, FILE *file, struct start *start)
 	if (fstat(fileno(file), &st) < 0)
 		die("%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode) || fread(start, 1, sizeof *start, file) != sizeof *start ||
-		memcmp(start->magic, magic, sizeof magic))
+		memcmp(start->magic, magic, sizeof magic) != 0)
 		die("%s: not a checkpoint: expected a file of at least %zu bytes that begins with 'dcgan-c'", path,
 			sizeof *start);
 	if (start->version != VERSION)

@@ -1,6 +1,7 @@
 // The state of a training in one file: what it goes on from as if it had never stopped, or generates images from.
 // Not when one is written or who reads it (dcgan.c), and not initial weights made elsewhere (init.h).
-#pragma once
+#ifndef DCGAN_CHECKPOINT_H
+#define DCGAN_CHECKPOINT_H
 #include "dcgan/net.h"
 
 #include <stdint.h>
@@ -56,3 +57,5 @@ void checkpoint_restore(const struct checkpoint *c, struct net *generator, struc
 
 // The generator's parameters, as long as C.
 const float *checkpoint_generator(const struct checkpoint *c);
+
+#endif

@@ -1,6 +1,7 @@
 // The training images of a data set, decoded once, handed out as batches of floats.
 // Not the order they come in (common/sampler.h) and not the file formats (common/idx.h, cifar.h, folder.h).
-#pragma once
+#ifndef DCGAN_DATA_H
+#define DCGAN_DATA_H
 #include "common/image.h"
 #include "common/resize.h"
 #include "dcgan/options.h"
@@ -22,3 +23,5 @@ uint32_t data_digest(const struct data *d);
 
 // The images INDEX[0..COUNT) as COUNT x size x size x channels floats in [-1, 1].
 void data_batch(struct data *d, const uint32_t *index, int count, float *out);
+
+#endif

@@ -1,6 +1,7 @@
 // Images from a checkpoint, as PNG files.
 // Not the pictures that a training shows of itself (dcgan.c).
-#pragma once
+#ifndef DCGAN_GENERATE_H
+#define DCGAN_GENERATE_H
 #include "dcgan/group.h"
 #include "dcgan/options.h"
 
@@ -8,3 +9,5 @@
 // the work. Image N depends on the checkpoint, the seed and N alone: batches are full, of the training's size, because
 // batch norm is part of the network. Dies when there is no checkpoint.
 void generate(const struct options *o, const struct group *g);
+
+#endif

@@ -1,6 +1,7 @@
 // The ranks that train together: MPI, all of it. Works without any mpiexec, as a group of one.
 // Not the environment muster sets (common/rank.h), which it only compares with.
-#pragma once
+#ifndef DCGAN_GROUP_H
+#define DCGAN_GROUP_H
 #include <stddef.h>
 
 struct group {
@@ -28,3 +29,5 @@ void group_broadcast_bytes(const struct group *g, void *x, size_t size);
 
 // Waits until all ranks are here.
 void group_wait(const struct group *g);
+
+#endif

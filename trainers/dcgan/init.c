@@ -20,7 +20,7 @@ void init_load(struct init *i, const char *path, size_t generator, size_t discri
 		die("%s: %s", path, strerror(errno));
 	char head[8];
 	uint64_t count[3];
-	if (fread(head, 1, 8, file) != 8 || memcmp(head, magic, 8) || fread(count, 8, 3, file) != 3)
+	if (fread(head, 1, 8, file) != 8 || memcmp(head, magic, 8) != 0 || fread(count, 8, 3, file) != 3)
 		die("%s: not a file of initial weights", path);
 	if (count[0] != generator || count[1] != discriminator)
 		die("%s: has %llu and %llu parameters, the networks have %zu and %zu: is it for another image size or "

@@ -1,6 +1,7 @@
 // Initial weights and noise from a file, so that a training can be compared with another program's.
 // Not a checkpoint: no optimiser state, no position.
-#pragma once
+#ifndef DCGAN_INIT_H
+#define DCGAN_INIT_H
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,3 +25,5 @@ const float *init_discriminator(const struct init *i);
 
 // The noise from float OFFSET on. Dies when the file has fewer than OFFSET + COUNT.
 const float *init_noise(const struct init *i, size_t offset, size_t count);
+
+#endif

@@ -1,6 +1,7 @@
 // The two networks of DCGAN (Radford, Metz, Chintala 2015): which layers, which initial weights, one flat block each.
 // Not how a layer computes (common/layer.h) and not the training loop (dcgan.c).
-#pragma once
+#ifndef DCGAN_NET_H
+#define DCGAN_NET_H
 #include "common/nn.h"
 #include "common/rng.h"
 
@@ -28,3 +29,5 @@ void net_fini(struct net *net);
 
 // Weights from N(0, 0.02), batch norm's gamma from N(1, 0.02), its beta 0.
 void net_randomize(struct net *net, struct rng *rng);
+
+#endif

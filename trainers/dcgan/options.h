@@ -1,6 +1,7 @@
 // The command line of dcgan: one row per option, from which parsing and --help follow.
 // Not defaults that depend on the machine: 0 threads means "decide later".
-#pragma once
+#ifndef DCGAN_OPTIONS_H
+#define DCGAN_OPTIONS_H
 #include "common/layer.h"
 
 #include <stdbool.h>
@@ -21,3 +22,5 @@ struct options {
 // Reads the command line. On --help prints it and exits 0; on anything wrong prints one line that says what and
 // exits 2. The strings are argv's.
 void options_parse(struct options *o, int argc, char **argv);
+
+#endif

@@ -39,7 +39,7 @@ static void add_host(char ***list, uint32_t *count, const char *what, const char
 	if (*count == JOB_MAX_TASKS)
 		wrong("%s: more than %d", what, JOB_MAX_TASKS);
 	for (uint32_t i = 0; i < *count; i++)
-		if (!strcmp((*list)[i], host))
+		if (strcmp((*list)[i], host) == 0)
 			wrong("%s: '%s' stands there twice", what, host);
 	*list = mem_grow(*list, *count + 1, sizeof **list);
 	char *copy = mem_new(strlen(host) + 1, 1);
@@ -87,7 +87,7 @@ static void add_config_hosts(char ***list, uint32_t *count, json_t *config, cons
 // A chief is the first worker.
 static int is_chief(const char *name)
 {
-	return !strcmp(name, "chief") || !strcmp(name, "master");
+	return strcmp(name, "chief") == 0 || strcmp(name, "master") == 0;
 }
 
 // ---- one thing after the other
@@ -102,7 +102,7 @@ static long read_index(const char *name, const char *text)
 	long n = strtol(digits, &end, 10);
 	if (*digits < '0' || *digits > '9' || *end || errno || n >= JOB_MAX_TASKS)
 		wrong("environment: %s is '%s', expected %s", name, text,
-			!strcmp(name, "POD_NAME") ? "NAME-NUMBER" : "a number");
+			strcmp(name, "POD_NAME") == 0 ? "NAME-NUMBER" : "a number");
 	return n;
 }
 
@@ -155,7 +155,7 @@ static long find_index(const struct cluster_words *words, json_t *config)
 	size_t chiefs = json_array_size(json_object_get(json_object_get(config, "cluster"), "chief")) +
 			json_array_size(json_object_get(json_object_get(config, "cluster"), "master"));
 	const char *type = json_string_value(json_object_get(task, "type"));
-	return (long)json_integer_value(index) + (type && !strcmp(type, "worker") ? (long)chiefs : 0);
+	return (long)json_integer_value(index) + (type && strcmp(type, "worker") == 0 ? (long)chiefs : 0);
 }
 
 static void check(struct cluster *c, const char *role, long index)
@@ -168,9 +168,9 @@ static void check(struct cluster *c, const char *role, long index)
 		wrong("%u parameter servers, expected at most %d", c->ps_count, NET_ROWS);
 	if (!role)
 		wrong("is this a parameter server or a worker? --job_name, JOB_NAME or TF_CONFIG says it");
-	if (!strcmp(role, "ps"))
+	if (strcmp(role, "ps") == 0)
 		c->role = CLUSTER_PS;
-	else if (!strcmp(role, "worker") || is_chief(role))
+	else if (strcmp(role, "worker") == 0 || is_chief(role))
 		c->role = CLUSTER_WORKER;
 	else
 		wrong("the job name is '%s', expected ps or worker", role);

@@ -1,6 +1,7 @@
 // Images of 28 x 28 bytes with their labels, inflated only as far as they are used, and the order in which training
 // uses them. Not the file format (common/idx.h).
-#pragma once
+#ifndef MNIST_DATA_H
+#define MNIST_DATA_H
 #include "common/idx.h"
 
 #include <stddef.h>
@@ -35,3 +36,5 @@ void data_order_fini(struct data_order *o);
 
 // The image that is used POSITION-th, from 0.
 size_t data_order_at(struct data_order *o, uint64_t position);
+
+#endif

@@ -1,6 +1,7 @@
 // A worker's batches: which images are in its N-th, loaded into the network.
 // Not the order of all images (data.h).
-#pragma once
+#ifndef MNIST_FEED_H
+#define MNIST_FEED_H
 #include "mnist/data.h"
 #include "mnist/net.h"
 
@@ -20,3 +21,5 @@ void feed_fini(struct feed *f);
 // Loads batch NUMBER, from 0. The order of all images is dealt out in turn: the batches NUMBER of all workers are
 // together what one worker alone would take as its batch NUMBER were it as large as theirs together.
 void feed_load(struct feed *f, uint64_t number, struct net *net);
+
+#endif

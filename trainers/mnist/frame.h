@@ -1,7 +1,8 @@
 // What workers and servers say to each other: one frame is one message of the transport. Makes them, and checks every
 // one that came from outside before anybody believes it. Not the conversation: who says what when is in worker.h and
 // server.h.
-#pragma once
+#ifndef MNIST_FRAME_H
+#define MNIST_FRAME_H
 #include "mnist/job.h"
 #include "mnist/packet.h"
 
@@ -85,3 +86,5 @@ struct packet *frame_new_params(const struct frame_head *head, size_t floats, fl
 // PUSH of a shard with ROWS rows, of which HAS(ARG, i) are there: the caller fills them in at *OUT, WIDTH floats each.
 struct packet *frame_new_push(const struct frame_head *head, size_t rows, size_t width,
 	int (*has)(const void *arg, size_t row), const void *arg, float **out);
+
+#endif

@@ -1,6 +1,7 @@
 // What all workers of one training agree on and tell each server, and how the parameters are dealt out to the servers.
 // Not where the processes are (cluster.h) and not a process's own options (options.h).
-#pragma once
+#ifndef MNIST_JOB_H
+#define MNIST_JOB_H
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,3 +28,5 @@ size_t job_first_row(const struct job *job, uint32_t shard);
 // How many those are, and how many floats.
 size_t job_rows(const struct job *job, uint32_t shard);
 size_t job_floats(const struct job *job, uint32_t shard);
+
+#endif

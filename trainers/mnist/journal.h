@@ -1,6 +1,7 @@
 // What a run says: the lines of its log, as such jobs have always written them, and its metrics.
 // Not a log of frames: those modules say what they have to say through journal_say.
-#pragma once
+#ifndef MNIST_JOURNAL_H
+#define MNIST_JOURNAL_H
 #include "common/rank.h"
 #include "mnist/model.h"
 
@@ -27,3 +28,5 @@ void journal_step(struct journal *j, uint64_t local, uint64_t global, double los
 
 // The score after GLOBAL steps: a line, and the metrics test_accuracy and test_loss.
 void journal_score(struct journal *j, struct model_score score, uint64_t global);
+
+#endif

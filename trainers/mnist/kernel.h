@@ -1,6 +1,7 @@
 // The arithmetic of a training step, written for vectors and compiled for several kinds of processor; the best one is
 // chosen at run time. Not a linear algebra library: two operations, with the shapes that mnist needs.
-#pragma once
+#ifndef MNIST_KERNEL_H
+#define MNIST_KERNEL_H
 #include <stddef.h>
 
 #define KERNEL_MIN_WIDTH 16 // floats in a row, at the least
@@ -43,3 +44,5 @@ const struct kernel *kernel_find(int n);
 
 // Fills in RATE, SCALE and the constants for step T (from 1) with learning rate RATE; weight 1, nothing ahead.
 void kernel_adam_set(struct kernel_adam *a, double rate, double t);
+
+#endif

@@ -1,6 +1,7 @@
 // A trained network: how good it is on the test images, and the file it is written to.
 // Not its training.
-#pragma once
+#ifndef MNIST_MODEL_H
+#define MNIST_MODEL_H
 #include "mnist/data.h"
 
 struct model_score {
@@ -14,3 +15,5 @@ struct model_score model_test(const float *const *rows, size_t hidden, struct da
 // Writes DIR/mnist.model, beside and renamed: "mnist-1\n", two 64-bit numbers (hidden units, global steps), then
 // floats, all little endian: weights [784][hidden], biases [hidden], weights [hidden][10], biases [10].
 void model_save(const char *dir, const float *const *rows, size_t hidden, uint64_t steps);
+
+#endif

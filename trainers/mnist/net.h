@@ -1,7 +1,8 @@
 // The network: 784 pixels, one hidden layer with ReLU, 10 classes with softmax and cross entropy; its loss and its
 // gradient for one batch. Not the optimiser (kernel.h) and not who keeps the parameters: they are given as rows that
 // lie anywhere.
-#pragma once
+#ifndef MNIST_NET_H
+#define MNIST_NET_H
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,3 +47,5 @@ int net_has_row(const struct net *net, size_t row);
 
 // After net_backward: the gradient's rows from FIRST to before LAST that net_has_row, one after the other, into OUT.
 void net_gradient(struct net *net, size_t first, size_t last, float *out);
+
+#endif

@@ -1,6 +1,7 @@
 // The command line of mnist.
 // Not the cluster (cluster.h), which may be given by the environment as well.
-#pragma once
+#ifndef MNIST_OPTIONS_H
+#define MNIST_OPTIONS_H
 #include <stdbool.h>
 
 struct options {
@@ -15,3 +16,5 @@ struct options {
 // Reads the command line. On --help prints it and exits 0; on anything wrong prints one line that says what and
 // exits 2. The strings are argv's.
 void options_parse(struct options *o, int argc, char **argv);
+
+#endif

@@ -1,6 +1,7 @@
 // A block of bytes that several hold at the same time, such as a frame that is being sent and may have to be sent
 // again. Not a frame: it has no idea what is in it.
-#pragma once
+#ifndef MNIST_PACKET_H
+#define MNIST_PACKET_H
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -17,3 +18,5 @@ struct packet *packet_new(size_t size);
 // One holder more; returns P. One less: the last one releases it. NULL is allowed.
 struct packet *packet_hold(struct packet *p);
 void packet_drop(struct packet *p);
+
+#endif

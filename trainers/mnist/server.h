@@ -11,7 +11,8 @@
 //   same direction as there are
 //   other workers at work (after Hakimi, Barkai, Gabel and Schuster 2019, and for Adam Guan, Yin, Li and Lu 2019).
 // Where one worker is at work, N is 0 and nobody else is, so both change nothing. Synchronous training has neither.
-#pragma once
+#ifndef MNIST_SERVER_H
+#define MNIST_SERVER_H
 #include "mnist/frame.h"
 #include "mnist/state.h"
 
@@ -49,3 +50,5 @@ int server_finished(const struct server *s);
 uint64_t server_step(const struct server *s);
 uint64_t server_late(const struct server *s);
 int server_over(const struct server *s);
+
+#endif

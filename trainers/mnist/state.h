@@ -2,7 +2,8 @@
 // it twice. A step is computed from one half into the other, then one word says which half is true. So a server killed
 // at any instruction comes back with exactly the steps it had made, and making a step costs no copy. Not safe against
 // the machine going down: what was not written to the disk then is lost, and such a file is refused.
-#pragma once
+#ifndef MNIST_STATE_H
+#define MNIST_STATE_H
 #include "mnist/job.h"
 
 #include <stdatomic.h>
@@ -54,3 +55,5 @@ void state_commit(struct state *s);
 
 // The training is over: nothing is to be found next time.
 void state_remove(struct state *s);
+
+#endif

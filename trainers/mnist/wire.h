@@ -1,6 +1,7 @@
 // Frames between processes: ZeroMQ, by TCP, or by a Unix socket when both are on one host. A lost peer is dialled again
 // by itself. Not what is in the frames. Nothing here authenticates anybody: whoever reaches the port is heard.
-#pragma once
+#ifndef MNIST_WIRE_H
+#define MNIST_WIRE_H
 #include "mnist/packet.h"
 #include "mnist/server.h"
 
@@ -28,3 +29,5 @@ struct packet *wire_take_server(struct wire *w, struct server_peer *peer);
 // Take PACKET and send it, or lose it when the other is not there.
 void wire_send_server(struct wire *w, uint32_t shard, struct packet *packet);
 void wire_send_worker(struct wire *w, const struct server_peer *peer, struct packet *packet);
+
+#endif

@@ -1,6 +1,7 @@
 // A worker's side of the conversation with all its servers: joins, asks for parameters, hands gradients in, and asks
 // again when nobody answers. Frames in, frames out. Not the transport (wire.h) and not the arithmetic (net.h).
-#pragma once
+#ifndef MNIST_WORKER_H
+#define MNIST_WORKER_H
 #include "mnist/frame.h"
 
 // How it reaches the world. SEND takes the packet.
@@ -49,3 +50,5 @@ void worker_push(struct worker *w, uint32_t shard, struct packet *packet, double
 // Says goodbye to all servers. Over when all have answered or a few seconds have passed.
 void worker_leave(struct worker *w, double now);
 int worker_gone(const struct worker *w, double now);
+
+#endif
