@@ -286,7 +286,7 @@ static void set(json_t *env, const char *name, const char *value)
 // Do the ranks of this machine outnumber what it has to run them?
 static bool is_crowded(const struct node *node, size_t rank)
 {
-	double cpus = plan_node(node->plan, node->id).cpus;
+	double cpus = plan_own_node(node->plan).cpus;
 	size_t here = 0;
 	for (size_t i = 0; i < node->size; i++)
 		here += node->machines[i] == node->machines[rank];

@@ -63,7 +63,7 @@ void node_fail(struct node *node, long rank, const char *why)
 
 const char *node_host_name(const struct node *node)
 {
-	const char *name = plan_own_host(node->plan).host;
+	const char *name = plan_own_node(node->plan).host.host;
 	return name ? name : node->name;
 }
 

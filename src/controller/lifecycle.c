@@ -151,7 +151,6 @@ static struct conn_message *peers_of(struct lifecycle *c)
 void lifecycle_send_launch(struct lifecycle *c, size_t node)
 {
 	autojson json_t *slice = plan_slice(c->plan, node);
-	json_object_del(slice, "nodes"); // as long as the run is wide, and of no use to one of them
 	autojson json_t *msg = mem_json("{s:s, s:i, s:O, s:s, s:b, s:s}", "msg", "launch", "attempt", (int)c->attempt,
 		"plan", slice, "nonce", c->nonce, "preflight_only", c->options->preflight_only, "why",
 		c->stop_why ? c->stop_why : "");

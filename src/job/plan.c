@@ -224,6 +224,11 @@ json_t *plan_limit(double limit)
 	return limit > 0 ? mem_number(limit) : json_null();
 }
 
+struct plan_node plan_own_node(const json_t *slice)
+{
+	return plan_node(slice, 0);
+}
+
 size_t plan_ranks(const json_t *plan)
 {
 	return json_count(plan, "ranks");
@@ -260,11 +265,6 @@ size_t plan_hosts(const json_t *plan)
 json_t *plan_host_json(const json_t *plan, size_t k)
 {
 	return k < plan_nodes(plan) ? json_object_get(item_of(plan, "nodes", k), "host") : item_of(plan, "hosts", k);
-}
-
-struct plan_host plan_own_host(const json_t *slice)
-{
-	return plan_host_read(json_object_get(slice, "host"));
 }
 
 // --- inputs and setup steps ---------------------------------------------------
@@ -454,16 +454,13 @@ json_t *plan_slice(const json_t *plan, size_t node)
 		// Names are the user's words, not texts with placeholders.
 		autojson json_t *name = json_incref(json_object_get(step, "name"));
 		json_object_del(step, "name");
-		placeholder_expand_tree(
-			step, 0, look_up_node, json_array_get(json_object_get(plan, "nodes"), node), NULL);
+		placeholder_expand_tree(step, 0, look_up_node, item_of(plan, "nodes", node), NULL);
 		json_object_set(step, "name", name);
 	}
 	json_object_set_new(slice, "ranks", own);
 	json_object_set_new(slice, "setup", setup);
 	json_object_set_new(slice, "node", json_integer((json_int_t)node));
-	json_t *host = json_object_get(json_array_get(json_object_get(plan, "nodes"), node), "host");
-	if (host)
-		json_object_set(slice, "host", host);
+	json_object_set_new(slice, "nodes", mem_json("[O]", item_of(plan, "nodes", node)));
 	return slice;
 }
 

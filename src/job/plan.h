@@ -55,8 +55,8 @@
 //   actions      {"install": [{"name": "...", "argv": [...], "once": false}, ...]}
 //   hosts        ? [{"host": "..."}, ...]; node K is on the K-th of them, however many nodes it has at the moment
 //
-// What one node is sent is a slice: the plan with its own ranks only, the setup steps as they are on this node, "node",
-// its number, and "host", its host where it has one.
+// What one node is sent is a slice: the plan with its own node and ranks only, the setup steps as they are on this
+// node, and "node", its number.
 //
 // Texts may still hold the placeholders that only a live node can fill: {data} {out} {addr[K]} {port} {port[R]} {hosts}
 // {hostfile}.
@@ -152,8 +152,9 @@ struct plan_rank {
 	const json_t *argv, *env;
 };
 
-size_t plan_nodes(const json_t *plan);
+size_t plan_nodes(const json_t *plan); // 1 in a slice
 struct plan_node plan_node(const json_t *plan, size_t k);
+struct plan_node plan_own_node(const json_t *slice);
 json_t *plan_limit(double limit); // of cpus or memory, as in the plan: null for 0; owned by the caller
 
 size_t plan_ranks(const json_t *plan); // how many it holds: all, or those of the node in a slice
@@ -165,7 +166,6 @@ bool plan_names_hosts(const json_t *plan);
 size_t plan_hosts(const json_t *plan);                // those it names, else one for each node
 json_t *plan_host_json(const json_t *plan, size_t k); // of node k, also of one that the cluster does not have yet
 struct plan_host plan_host_read(const json_t *host);
-struct plan_host plan_own_host(const json_t *slice); // of the slice's node
 
 // --- inputs and setup steps ---------------------------------------------------
 

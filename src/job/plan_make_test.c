@@ -187,7 +187,8 @@ static void test_slice(void **state)
 	autofree char *before = json_dumps(plan, 0);
 	autojson json_t *slice = plan_slice(plan, 2);
 	assert_int_equal(json_integer_value(json_object_get(slice, "node")), 2);
-	assert_int_equal(plan_nodes(slice), 3);
+	assert_int_equal(plan_nodes(slice), 1);
+	assert_string_equal(plan_own_node(slice).name, "node-2");
 	assert_int_equal(plan_size(slice), 6);
 	const json_t *ranks = json_object_get(slice, "ranks");
 	assert_int_equal(json_array_size(ranks), 2);

@@ -133,7 +133,7 @@ static void test_hosts(void **state)
 	assert_int_equal(plan_hosts(named), 2);
 	assert_string_equal(plan_host_read(plan_host_json(named, 1)).host, "b");
 	autojson json_t *slice = plan_slice(plan, 1);
-	assert_string_equal(plan_own_host(slice).host, "a");
+	assert_string_equal(plan_own_node(slice).host.host, "a");
 }
 
 static void test_inputs(void **state)

@@ -78,6 +78,15 @@ is "nothing in /dev/shm" "$(ls /dev/shm)" "$shm"
 muster run ring.yaml --set cluster.nodes=1 --set run.procs_per_node=1 --set run.mpi=openmpi
 is "alone" "$(output 0 | head -n 1)" "rank 0 of 1 sum 0 from 0"
 is "because the job says so" "$(events 'e["why"] if e["type"] == "mpi" else None')" "the job says so"
+idle='run.command="echo idle $OMPI_MCA_mpi_yield_when_idle; exec {data}/ring"'
+muster run ring.yaml --set cluster.nodes=1 --set run.procs_per_node=1 --set run.mpi=openmpi --set "$idle" --set cluster.cpus=500m
+if [ "$status" = 3 ] && [[ $err =~ cgroup|control\ group ]]; then
+	skip "a rank on half a CPU" "control groups cannot be written here"
+else
+	is "a rank on half a CPU yields when it is idle" "$(output 0 | head -n 1)" "idle 1"
+fi
+muster run ring.yaml --set cluster.nodes=1 --set run.procs_per_node=1 --set run.mpi=openmpi --set "$idle"
+is "one without a limit does not" "$(output 0 | head -n 1)" "idle"
 muster run ring.yaml --set cluster.nodes=4 --set 'run.command="exec {data}/ring"' --set run.procs_per_node=1
 is "four nodes, by a shell" "$(output 3 | head -n 1)" "rank 3 of 4 sum 6 from 2"
 
