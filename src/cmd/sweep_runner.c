@@ -264,7 +264,6 @@ static int spawn(struct runner *s, struct active *a, json_t *sets, struct error 
 	size_t count = json_array_size(sets), n = 0;
 	autofree char *self = realpath("/proc/self/exe", NULL);
 	autofree char **argv = mem_alloc((2 * count + 12) * sizeof *argv);
-	int out[2], says[2];
 	argv[n++] = self ? self : "/proc/self/exe"; // another muster may have been put in its place meanwhile
 	argv[n++] = "run";
 	argv[n++] = "--json";
@@ -283,17 +282,22 @@ static int spawn(struct runner *s, struct active *a, json_t *sets, struct error 
 		argv[n++] = (char *)json_string_value(json_array_get(sets, i));
 	}
 	argv[n++] = (char *)s->options->job;
-	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(says, O_CLOEXEC) < 0)
+	int out[2], said[2];
+	if (pipe2(out, O_CLOEXEC) < 0)
 		return error_errno(err, "cannot make a pipe");
+	autoclose int from_out = out[0], to_out = out[1];
+	if (pipe2(said, O_CLOEXEC) < 0)
+		return error_errno(err, "cannot make a pipe");
+	autoclose int from_err = said[0], to_err = said[1];
 	a->pid = proc_spawn(
 		&(struct proc_options){
-			.argv = argv, .in = -1, .out = out[1], .err = says[1], .group = true, .die_with_parent = true},
+			.argv = argv, .in = -1, .out = to_out, .err = to_err, .group = true, .die_with_parent = true},
 		NULL, err);
-	close(out[1]);
-	close(says[1]);
-	a->out = out[0];
-	a->err = says[0];
-	return a->pid < 0 ? -1 : 0;
+	if (a->pid < 0)
+		return -1;
+	a->out = steal_fd(&from_out);
+	a->err = steal_fd(&from_err);
+	return 0;
 }
 
 static int begin(struct runner *s, size_t trial, struct error *err)
@@ -417,15 +421,12 @@ static int run_all(struct runner *s, struct error *err)
 {
 	size_t next = sweep_record_next(s->record, 0);
 	while (s->nactive || (!s->stopping && next < sweep_record_count(s->record))) {
+		while (!interrupted && !s->stopping && !s->trouble.text[0] && s->nactive < s->at_once &&
+			next < sweep_record_count(s->record))
+			if (begin(s, next, &s->trouble) == 0)
+				next = sweep_record_next(s->record, next + 1);
 		if (interrupted || (s->trouble.text[0] && !s->stopping))
-			stop(s);
-		while (!s->stopping && s->nactive < s->at_once && next < sweep_record_count(s->record)) {
-			if (begin(s, next, err) < 0) {
-				stop(s);
-				return -1;
-			}
-			next = sweep_record_next(s->record, next + 1);
-		}
+			stop(s); // those that go on are ended first
 		if (s->nactive)
 			wait_some(s);
 	}

@@ -185,9 +185,12 @@ static char *read_complaint(int fd)
 static int start_agent(struct bridge *b, struct error *err)
 {
 	int in[2], out[2];
-	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+	if (pipe2(in, O_CLOEXEC))
 		return error_errno(err, "cannot make a pipe for the agent");
-	autoclose int theirs = in[0], to = in[1], from = out[0], said = out[1];
+	autoclose int theirs = in[0], to = in[1];
+	if (pipe2(out, O_CLOEXEC))
+		return error_errno(err, "cannot make a pipe for the agent");
+	autoclose int from = out[0], said = out[1];
 	autofree char *program = proc_program();
 	setenv("MUSTER_RUN", json_text(b->config, "run"), 1);
 	char *argv[] = {program, NULL};

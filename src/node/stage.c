@@ -68,7 +68,13 @@ static void *teller_main(void *data)
 
 static void teller_start(struct teller *t)
 {
-	t->started = pipe2(t->stop, O_CLOEXEC) == 0 && pthread_create(&t->thread, NULL, teller_main, t) == 0;
+	if (pipe2(t->stop, O_CLOEXEC) < 0)
+		return;
+	t->started = pthread_create(&t->thread, NULL, teller_main, t) == 0;
+	if (t->started)
+		return;
+	close(t->stop[0]);
+	close(t->stop[1]);
 }
 
 static void teller_stop(struct teller *t)
