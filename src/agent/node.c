@@ -48,7 +48,7 @@ void node_phase(struct node *node, const char *name)
 		say_phase(node, event_make("phase", "s:s, s:s", "name", name, "edge", "begin"));
 }
 
-void node_fail(struct node *node, long rank, const char *why)
+static void say_fail(struct node *node, long rank, bool named, const char *why)
 {
 	if (node->failed)
 		return;
@@ -58,7 +58,19 @@ void node_fail(struct node *node, long rank, const char *why)
 	add_attempt(node, event);
 	if (rank >= 0)
 		json_object_set_new(event, "rank", json_integer(rank));
+	if (named)
+		json_object_set_new(event, "named", json_true());
 	node_event(node, event);
+}
+
+void node_fail(struct node *node, long rank, const char *why)
+{
+	say_fail(node, rank, false, why);
+}
+
+void node_fail_named(struct node *node, const char *why)
+{
+	say_fail(node, -1, true, why);
 }
 
 const char *node_host_name(const struct node *node)

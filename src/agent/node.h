@@ -76,6 +76,8 @@ void node_phase(struct node *node, const char *name); // ends the phase that is 
 
 // Says what is fatal; rank < 0 when it is nobody's. Only the first one counts.
 void node_fail(struct node *node, long rank, const char *why);
+// The same for a text that says itself which nodes it is about.
+void node_fail_named(struct node *node, const char *why);
 
 // As the user calls this node's host, where there is such a name.
 const char *node_host_name(const struct node *node);

@@ -109,7 +109,7 @@ static void judge_row(struct node *node, const json_t *row)
 	autofree char *failure = NULL, *warning = NULL;
 	preflight_verdict_row(row, &failure, &warning);
 	if (failure)
-		node_fail(node, -1, failure);
+		node_fail_named(node, failure);
 	if (warning)
 		node_event(node, event_make("warn", "s:s", "why", warning));
 }
@@ -123,7 +123,7 @@ static void say_preflight(struct node *node, json_t *line)
 		judge_row(node, row);
 	autofree char *why = preflight_verdict_room(line, node->id, node->dir);
 	if (why)
-		node_fail(node, -1, why);
+		node_fail_named(node, why);
 }
 
 // The peers that did not answer and have other addresses: a row that is judged later.
@@ -169,7 +169,7 @@ static void judge_exit(struct node *node, int status)
 	if (!stopped(node) && status != 0) {
 		autofree char *why =
 			mem_printf("the preflight check of node %zu ended with status %d", node->id, status);
-		node_fail(node, -1, why);
+		node_fail_named(node, why);
 	}
 }
 
@@ -331,7 +331,7 @@ static bool settle_address(struct node *node, const json_t *number, const json_t
 	const char *address = node_address_choose(offered, k, all, &why, &who, &err);
 	if (!address) {
 		if (who == node->id)
-			node_fail(node, -1, err.text);
+			node_fail_named(node, err.text);
 		return false;
 	}
 	if (strcmp(address, first) == 0)

@@ -1,6 +1,7 @@
 #include "controller/node_events.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "controller/budget.h"
 #include "job/plan.h"
@@ -118,8 +119,8 @@ static void on_node_fail(struct lifecycle *c, size_t node, const json_t *event)
 	autofree char *who = json_is_integer(rank)
 				     ? mem_printf("rank %d on node %zu", (int)json_integer_value(rank), node)
 				     : mem_printf("node %zu", node);
-	autofree char *text = why && strncmp(why, "node ", 5) == 0 ? mem_strdup(why)
-								   : mem_printf("%s: %s", who, why ? why : "unknown");
+	autofree char *text =
+		why && json_flag(event, "named") ? mem_strdup(why) : mem_printf("%s: %s", who, why ? why : "unknown");
 	const char *phase = json_string_value(json_object_get(event, "phase"));
 	if (phase && strcmp(phase, "run") == 0)
 		lifecycle_fail_attempt(c, text);

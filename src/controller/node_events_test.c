@@ -89,6 +89,27 @@ static void test_failure_names_its_node(void **state)
 	check_why(w, "failed", "node 1: no such file");
 }
 
+// Who is meant is a member of the event: the words of a text decide nothing.
+static void test_failure_that_names_nodes_itself(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	fake_run_event(w, 1,
+		event_make("fail", "s:s, s:s, s:b, s:i", "phase", "preflight", "why", "the clocks of 0 and 1 differ",
+			"named", 1, "attempt", (int)w->c.attempt));
+	check_why(w, "failed", "the clocks of 0 and 1 differ");
+}
+
+static void test_failure_that_only_looks_as_if_it_named_nodes(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	node_fails(w, 1, "setup", "node modules are missing");
+	check_why(w, "failed", "node 1: node modules are missing");
+}
+
 static void test_killed_rank(void **state)
 {
 	struct fake_run *w = *state;
@@ -195,6 +216,10 @@ int main(void)
 			test_fence_is_answered_when_all_have_come, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_phases_of_the_run, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_failure_names_its_node, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_failure_that_names_nodes_itself, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_failure_that_only_looks_as_if_it_named_nodes, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_killed_rank, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_rank_beyond_the_run, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_preflight_only, fake_run_set_up, fake_run_tear_down),

@@ -274,7 +274,8 @@ static enum event_text_kind tell_warn(struct event_text *s, const json_t *event,
 
 static enum event_text_kind tell_fail(struct event_text *s, const json_t *event, struct str *out)
 {
-	autofree char *from = who(event);
+	bool named = json_is_true(json_object_get(event, "named"));
+	autofree char *from = named ? mem_strdup("") : who(event);
 	str_puts(out, "failed");
 	if (has(event, "phase"))
 		str_printf(out, " in %s", text(event, "phase"));

@@ -52,7 +52,9 @@ const struct event_type event_types[] = {
 		"The node "
 		"is complete when all its streams have reached these offsets."},
 	{"warn", C | A, false, "why", "Something is wrong, and the run goes on."},
-	{"fail", C | A, false, "phase why node rank attempt", "A fatal error. The first one is why the run failed."},
+	{"fail", C | A, false, "phase why node rank attempt named",
+		"A fatal error. The first one is why the run failed. `named`: `why` itself says which nodes it is "
+		"about."},
 	{"refused", C, false, "peer why", "A connection without valid credentials was refused."},
 	{"signal", C, false, "signal why", "A signal was sent to all ranks."},
 	{"retry", C, false, "attempt why", "The ranks are started again; `attempt` counts from 2."},
