@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "job/plan.h"
+#include "node/oom_kills.h"
 #include "node/sampler.h"
 #include "wire/event.h"
 
@@ -50,7 +51,8 @@ struct local_ranks {
 	struct loop_timer *grace;
 	bool killed;     // the grace is over
 	const char *why; // they were told to stop
-	long oom_kills;  // in the node's control groups, as far as they are accounted for
+	struct oom_kills oom_kills;
+	long oom_warned; // so many of them were warned of
 	void (*on_end)(struct node *node);
 };
 
@@ -176,30 +178,47 @@ static void check_end(struct node *node)
 	on_end(node);
 }
 
-static long oom_kills(const struct node *node)
+static long count_oom_kills(const struct node *node)
 {
 	const char *groups = node->cgroups ? node->cgroups : node->limited;
 	return groups ? cgroup_oom_kills(groups) : 0;
 }
 
-// Why a rank has ended, as far as its status does not say it. A shell whose child was killed ends like any other, so it
-// is not the signal that tells, but that the kernel has killed somebody in the node since.
-static const char *why_ended(struct node *node, int status)
+// A program may fail because a process that it started was killed, and end as it likes. That is no proof, so it is only
+// said that there was a kill.
+static void warn_of_oom_kills(struct node *node, size_t rank)
 {
 	struct local_ranks *t = node->local_ranks;
-	long kills = oom_kills(node);
-	if (t->why || status == 0 || kills <= t->oom_kills)
+	if (!oom_kills_are_open(&t->oom_kills) || t->oom_kills.seen <= t->oom_warned)
+		return;
+	t->oom_warned = t->oom_kills.seen;
+	autofree char *why =
+		mem_printf("shortly before rank %zu failed, the kernel killed a process of this node because "
+			   "memory ran out",
+			rank);
+	node_event(node, event_make("warn", "s:s", "why", why));
+}
+
+// Why a rank has ended, as far as its status does not say it.
+static const char *why_ended(struct member *m, int status, int sig)
+{
+	struct local_ranks *t = m->node->local_ranks;
+	if (t->why || status == 0)
 		return t->why;
-	t->oom_kills = kills;
-	return "out of memory";
+	oom_kills_see(&t->oom_kills, count_oom_kills(m->node), clock_mono());
+	if (oom_kills_explain(&t->oom_kills, status, sig))
+		return "out of memory";
+	warn_of_oom_kills(m->node, m->number);
+	return NULL;
 }
 
 static void say_exit(struct member *m, int status, int sig)
 {
 	struct node *node = m->node;
+	const char *why = why_ended(m, status, sig);
 	json_t *event = event_make("exit", "s:i, s:o, s:o, s:s?, s:f, s:i, s:o", "rank", (int)m->number, "status",
-		number_or_null(status, status >= 0), "signal", number_or_null(sig, sig > 0), "why",
-		why_ended(node, status), "seconds", clock_mono() - m->started, "attempt", (int)node->attempt, "last",
+		number_or_null(status, status >= 0), "signal", number_or_null(sig, sig > 0), "why", why, "seconds",
+		clock_mono() - m->started, "attempt", (int)node->attempt, "last",
 		output_parser_last(node->local_ranks->scan, m->local));
 	node_event(node, event);
 }
@@ -351,7 +370,7 @@ void local_ranks_start(struct node *node)
 	t->count = plan_ranks(node->plan);
 	t->members = mem_alloc(t->count * sizeof *t->members);
 	t->grace = loop_timer_new(node->loop, on_grace, node);
-	t->oom_kills = oom_kills(node);
+	t->oom_kills = oom_kills_start(count_oom_kills(node));
 	struct error err = {0};
 	t->scan = output_parser_new(node->plan, t->count, say_metric, node, &err);
 	if (!t->scan) {
@@ -440,6 +459,7 @@ void local_ranks_sample(struct node *node)
 		if (t->members[i].running && (pid = pid_of(&t->members[i])))
 			ranks[n++] = (struct sample_rank){.rank = t->members[i].number, .pid = pid};
 	check_families(node);
+	oom_kills_see(&t->oom_kills, count_oom_kills(node), clock_mono());
 	output_parser_watch(t->scan);
 	json_t *event = n ? sampler_take(t->sampler, ranks, n)
 			  : NULL; // in a container it may take a moment until they are seen

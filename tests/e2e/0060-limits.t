@@ -48,4 +48,21 @@ status_is "more memory than allowed" 1
 like "why: rank and memory" "$(why)" "rank 1.*(memory|9|KILL|137)"
 like "why: it was the memory" "$(why)" "out of memory"
 like "what it printed before is kept" "$(output 1)" before
+
+# another rank's process is killed, and that rank goes on: who fails later is not said to have been out of memory
+cat >blame.yaml <<'J'
+name: blame
+cluster: {nodes: 1, memory: 64Mi}
+run:
+  procs_per_node: 2
+  command: |
+    if [ {rank} = 1 ]; then head -c 500000000 /dev/zero | tail; echo $? >killed.tmp; mv killed.tmp killed; exec sleep 1000; fi
+    while [ ! -e killed ]; do sleep 0.05; done
+    cat killed; exit 3
+J
+muster run blame.yaml
+status_is "a rank fails beside one whose process was killed" 1
+is "the process was killed" "$(output 0)" 137
+is "it is not blamed on the memory" "$(why)" "rank 0 on node 0 exited with status 3"
+like "but said that there was a kill" "$(events 'e["why"] if e["type"] == "warn" else None')" "before rank 0 failed, the kernel killed a process of this node"
 done_testing
