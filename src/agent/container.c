@@ -95,8 +95,8 @@ static int meet(struct work *w, struct engine *e, const char *id, struct error *
 		if (fds[0].revents)
 			w->inside = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
 		else if (some == 0 && (clock_mono() > end || !rank_container_runs(e, id)))
-			return error_set(err, ERROR_SYSTEM,
-				"its first process, the agent's program, has ended or does not answer");
+			return error_set(
+				err, ERROR_SYSTEM, "its first process (muster-agent) ended or does not answer");
 	}
 	struct ucred who = {0};
 	socklen_t len = sizeof who;
@@ -113,7 +113,7 @@ static int limit(const struct work *w, struct error *err)
 		autofree char *file = mem_strndup(list, len);
 		autoclose int fd = open(file, O_WRONLY | O_CLOEXEC);
 		if (fd < 0 || dprintf(fd, "%d", (int)w->first) < 0)
-			return error_errno(err, "the node's limits cannot be set for it: cannot write to '%s'", file);
+			return error_errno(err, "cannot set the node's limits: cannot write to '%s'", file);
 		list += len;
 	}
 	return 0;
@@ -145,8 +145,8 @@ static int serve(const struct work *w, struct error *err)
 		if (fds[0].revents)
 			return 0;
 		if (fds[1].revents)
-			return error_set(err, ERROR_JOB,
-				"it has ended: somebody has removed or killed it, or stopped the engine");
+			return error_set(
+				err, ERROR_JOB, "it ended: it was removed or killed, or the engine was stopped");
 		if (fds[2].revents)
 			hand_over(w);
 	}
@@ -267,7 +267,7 @@ json_t *container_enter(const struct node *node, const json_t *argv, const json_
 	autofree char *text = json_dumps(rank, JSON_COMPACT), *program = proc_program(), *socket = socket_of(node);
 	autoclose int fd = memfd_create("rank", MFD_CLOEXEC);
 	if (fd < 0 || fs_write_fd(fd, text, strlen(text), err) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
-		error_errno(err, "cannot write down the rank");
+		error_errno(err, "cannot write the rank's description");
 		return NULL;
 	}
 	*in = steal_fd(&fd);

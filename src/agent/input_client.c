@@ -126,7 +126,7 @@ void input_client_message(struct input_client *in, const json_t *msg)
 		return;
 	}
 	if (!json_is_integer(size) || json_integer_value(size) < 0 || !json_is_integer(mode)) {
-		fail(in, "the controller's answer cannot be understood");
+		fail(in, "invalid answer from the controller");
 		return;
 	}
 	if (in->told) // the line was new; an input is the same for the whole run
@@ -144,7 +144,7 @@ void input_client_bytes(struct input_client *in, uint32_t stream, uint64_t offse
 	if (!in->wanted || !in->watch || stream != UPLINK_INPUTS + in->input)
 		return;
 	if (!in->told || offset != in->have || len > in->size - in->have || len > in->until - in->have) {
-		fail(in, "the controller sends what was not asked for");
+		fail(in, "the controller sent data that was not requested");
 		return;
 	}
 	in->have += len;

@@ -97,7 +97,7 @@ static void pmi_reply(size_t local, const char *lines, size_t len, void *data)
 	struct node *node = data;
 	struct member *m = &node->local_ranks->members[local];
 	if (m->pmi && write(loop_watch_fd(m->pmi), lines, len) != (ssize_t)len && m->running)
-		node_fail(node, (long)m->number, "it does not read the answers to its PMI questions");
+		node_fail(node, (long)m->number, "it does not read the answers to its PMI requests");
 }
 
 static void on_pmi_fence(struct node *node, const json_t *all, void *data)
@@ -229,7 +229,7 @@ static void on_exit_of(int status, int sig, void *data)
 	struct local_ranks *t = m->node->local_ranks;
 	if (!t->why && m->node->mpi == MPI_FAMILY_MPICH && !m->spoke && status == 0)
 		node_event(m->node, event_make("warn", "s:i, s:s", "rank", (int)m->number, "why",
-					    "it ended without ever asking for its place (PMI): is it an MPI program of "
+					    "it ended without a PMI request: is it an MPI program of "
 					    "the MPICH family?"));
 	output_parser_end(t->scan, m->local);
 	m->running = false;
@@ -325,12 +325,11 @@ static int on_mpirun_rank(struct node *node, size_t rank, const json_t *env, str
 	struct local_ranks *t = node->local_ranks;
 	size_t first = t->members[0].number;
 	if (rank < first || rank - first >= t->count)
-		return error_set(err, ERROR_SYSTEM, "Open MPI wants rank %zu on node %zu, where it does not belong",
+		return error_set(err, ERROR_SYSTEM, "Open MPI started rank %zu on node %zu, which is the wrong node",
 			rank, node->id);
 	struct member *m = &t->members[rank - first];
 	if (m->rank || t->why)
-		return error_set(
-			err, ERROR_SYSTEM, "rank %zu has been started before, or must not be started any more", rank);
+		return error_set(err, ERROR_SYSTEM, "rank %zu was already started, or must not start any more", rank);
 	start_or_fail(m, env);
 	return 0;
 }

@@ -125,7 +125,7 @@ static enum mpi_family guess(struct node *node, char **why)
 {
 	autojson json_t *argv = NULL, *env = NULL;
 	if (first_rank(node, &argv, &env) < 0) {
-		*why = mem_strdup("the command cannot be known yet");
+		*why = mem_strdup("the command is not known yet");
 		return MPI_FAMILY_MPICH;
 	}
 	const char *path = search_path(env);
@@ -137,10 +137,9 @@ static enum mpi_family guess(struct node *node, char **why)
 	}
 	family = mpirun && mpi_detect_program(mpirun) == MPI_FAMILY_OPENMPI ? MPI_FAMILY_OPENMPI : MPI_FAMILY_MPICH;
 	if (family == MPI_FAMILY_OPENMPI)
-		*why = mem_printf("the command does not show its library, and '%s' is Open MPI's", mpirun);
+		*why = mem_printf("the library of the command is unknown, and '%s' is Open MPI's", mpirun);
 	else
-		*why = mem_strdup(
-			"the command does not show its library, and no 'mpirun' of Open MPI is in the search path");
+		*why = mem_strdup("the library of the command is unknown, and PATH has no mpirun of Open MPI");
 	return family;
 }
 
@@ -167,9 +166,9 @@ static int need_mpirun(struct node *node)
 		node->mpirun = find_mpirun(search_path(env));
 	if (node->mpirun)
 		return 0;
-	autofree char *why = mem_printf("the program needs Open MPI's mpirun, but node %zu has neither mpirun, "
-					"mpirun.openmpi, orterun nor prterun "
-					"of Open MPI in its search path ('run.mpi: mpich' does without)",
+	autofree char *why = mem_printf("the program needs Open MPI's mpirun, but node %zu has none of mpirun, "
+					"mpirun.openmpi, orterun or prterun "
+					"of Open MPI in PATH ('run.mpi: mpich' does not need it)",
 		node->id);
 	node_fail(node, -1, why);
 	return -1;
@@ -228,11 +227,11 @@ void mpi_settle(struct node *node, void (*on_settled)(struct node *node))
 		return;
 	}
 	if (strcmp(asked, "mpich") == 0) {
-		settle(node, MPI_FAMILY_MPICH, "the job says so", on_settled);
+		settle(node, MPI_FAMILY_MPICH, "set in the job", on_settled);
 		return;
 	}
 	bool open = strcmp(asked, "openmpi") == 0;
-	autofree char *why = open ? mem_strdup("the job says so") : NULL;
+	autofree char *why = open ? mem_strdup("set in the job") : NULL;
 	enum mpi_family family = open ? MPI_FAMILY_OPENMPI : guess(node, &why);
 	autofree char *net = family == MPI_FAMILY_OPENMPI ? own_net(node) : NULL;
 	json_t *brings = net || node->id == 0 ? mem_json("{s:s?}", "net", net) : json_null();

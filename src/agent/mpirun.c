@@ -126,8 +126,7 @@ static void answer(struct guest *g, json_t *what)
 	autofree char *text = json_dumps(tree, JSON_COMPACT);
 	autofree char *line = mem_printf("%s\n", text);
 	if (g->watch && send(loop_watch_fd(g->watch), line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		trouble(g->mpirun, g->rank,
-			mem_printf("its place in Open MPI's job takes no answer: %s", strerror(errno)), false);
+		trouble(g->mpirun, g->rank, mem_printf("cannot answer its request: %s", strerror(errno)), false);
 	g->rank = -1;
 	dismiss(g);
 }
@@ -199,7 +198,7 @@ static void listen_to(struct guest *g, const char *line, size_t len)
 static void on_gone(struct guest *g)
 {
 	if (g->rank >= 0)
-		trouble(g->mpirun, g->rank, mem_strdup("Open MPI has given it up"), false);
+		trouble(g->mpirun, g->rank, mem_strdup("Open MPI gave it up"), false);
 	dismiss(g);
 }
 
@@ -433,7 +432,7 @@ static int begin(struct mpirun *m, struct error *err)
 	int fd = unix_socket_listen(path, err);
 	m->listener = fd < 0 ? NULL : loop_watch(node->loop, fd, on_guests, m);
 	if (!m->listener)
-		return fd < 0 ? -1 : error_set(err, ERROR_SYSTEM, "there is no room to watch one more socket");
+		return fd < 0 ? -1 : error_set(err, ERROR_SYSTEM, "cannot watch one more socket");
 	loop_timer_set(m->deadline, plan_deadline(node->plan));
 	if (node->id == 0)
 		return start_mpirun(m, err);

@@ -167,7 +167,7 @@ static void warn_of_once(struct node *node)
 	for (size_t i = 0; i < plan_inputs(node->plan); i++) {
 		struct plan_input input = plan_input(node->plan, i);
 		autofree char *why = mem_printf(
-			"input '%s' says 'once', but the nodes share no directory: each has a copy of its own",
+			"input '%s' has 'once', but the nodes share no directory: each node gets its own copy",
 			input.name);
 		if (node->id == 0 && !node->shared && input.once)
 			node_event(node, event_make("warn", "s:s", "why", why));

@@ -273,7 +273,7 @@ struct rank *rank_start(struct loop *loop, const struct rank_options *options, s
 	r->exit = loop_watch(loop, pidfd, on_exit_ready, r);
 	if (r->output && r->exit)
 		return r;
-	error_set(err, ERROR_SYSTEM, "there is no room to watch one more process");
+	error_set(err, ERROR_SYSTEM, "cannot watch one more process");
 	rank_free(r);
 	return NULL;
 }

@@ -102,7 +102,7 @@ static void fail_ended(struct node *node, bool begun, int status, int sig)
 	struct plan_step step = step_now(node);
 	autofree char *how =
 		mem_printf("%s%s: %s", begun || !setup_step_needs_root(&step) ? "" : "needs root, and sudo ", end,
-			words.len ? words.text : "it said nothing");
+			words.len ? words.text : "it printed nothing");
 	fail_step(node, how);
 }
 

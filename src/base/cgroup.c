@@ -215,7 +215,7 @@ static bool place_v2(struct cgroup_place *place, const struct hierarchy *h)
 			place->why[0] = 0;
 			return true;
 		}
-		snprintf(place->why, sizeof place->why, "'%.150s' holds processes and can therefore not hand out %s",
+		snprintf(place->why, sizeof place->why, "'%.150s' holds processes and therefore cannot delegate %s",
 			dir, place->controller);
 	} while (go_up(dir, h->mount));
 	return false;

@@ -109,7 +109,7 @@ static json_t *read_head(int fd, struct error *err)
 		json_is_integer(json_object_get(head, "mode")))
 		return head;
 	json_decref(head);
-	error_set(err, ERROR_SYSTEM, "the other side does not say what it sends");
+	error_set(err, ERROR_SYSTEM, "the other side did not send a header");
 	return NULL;
 }
 
@@ -146,7 +146,7 @@ static int receive_file(struct incoming *in, const char *path, mode_t mode, stru
 		return error_errno(err, "cannot create '%s'", part);
 	int rc = write_all(in, fd, err);
 	if (rc == 0 && (fchmod(fd, mode & 0777) < 0 || rename(part, path) < 0))
-		rc = error_errno(err, "cannot put '%s' in its place", path);
+		rc = error_errno(err, "cannot move '%s' into place", path);
 	if (rc < 0)
 		unlink(part);
 	return rc;

@@ -304,10 +304,10 @@ static int handshake_error(SSL *ssl, int rc, const char *host, struct error *err
 			X509_verify_cert_error_string(verdict));
 	}
 	if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE)
-		return error_set(err, ERROR_SYSTEM, "'%s' does not answer in TLS", host);
+		return error_set(err, ERROR_SYSTEM, "'%s' does not answer with TLS", host);
 	if (what == SSL_ERROR_SYSCALL && saved) {
 		errno = saved;
-		return error_errno(err, "cannot speak TLS with '%s'", host);
+		return error_errno(err, "cannot establish TLS with '%s'", host);
 	}
 	return openssl_error(err, "speak TLS with it");
 }

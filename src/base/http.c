@@ -85,7 +85,7 @@ static int fill(struct http_stream *s, struct error *err)
 		if (s->cancelled && *s->cancelled)
 			return error_set(err, ERROR_CANCELLED, "cancelled");
 		if (!s->cancelled || clock_mono() >= end)
-			return error_set(err, ERROR_SYSTEM, "nothing has come for %g s", s->idle);
+			return error_set(err, ERROR_SYSTEM, "no data for %g s", s->idle);
 	}
 }
 
@@ -128,7 +128,7 @@ static char *read_line(struct http_stream *s, size_t *left, struct error *err)
 		char *from = s->bytes + s->at, *nl = memchr(from, '\n', s->end - s->at);
 		size_t len = nl ? (size_t)(nl - from) : s->end - s->at;
 		if (len > *left || memchr(from, '\0', len)) {
-			error_set(err, ERROR_SYSTEM, "the answer is no HTTP, or its header is longer than %d bytes",
+			error_set(err, ERROR_SYSTEM, "the answer is not HTTP, or its header is longer than %d bytes",
 				HEADERS_MAX);
 			return NULL;
 		}
@@ -252,7 +252,7 @@ static int read_status(struct http_stream *s, size_t *left, int *status, struct 
 	const char *digits = line + strlen("HTTP/1.x ");
 	bool ours = str_starts(line, "HTTP/1.0 ") || str_starts(line, "HTTP/1.1 ");
 	if (!ours || strspn(digits, "0123456789") != 3 || (digits[3] && digits[3] != ' ') || *digits == '0')
-		return error_set(err, ERROR_SYSTEM, "the answer is no HTTP");
+		return error_set(err, ERROR_SYSTEM, "the answer is not HTTP");
 	*status = atoi(digits);
 	return 0;
 }
@@ -389,14 +389,14 @@ static const char *find_bundle(struct error *err)
 	if (named && *named) {
 		if (fs_exists(named))
 			return named;
-		error_set(err, ERROR_SYSTEM, "there is no '%s', which SSL_CERT_FILE names", named);
+		error_set(err, ERROR_SYSTEM, "SSL_CERT_FILE names '%s', which does not exist", named);
 		return NULL;
 	}
 	for (size_t i = 0; i < countof(files); i++)
 		if (fs_exists(files[i]))
 			return files[i];
-	error_set(err, ERROR_SYSTEM,
-		"this machine has no certificates to trust (%s, for example); SSL_CERT_FILE may name some", files[0]);
+	error_set(err, ERROR_SYSTEM, "this machine has no trusted certificates (such as %s); set SSL_CERT_FILE",
+		files[0]);
 	return NULL;
 }
 

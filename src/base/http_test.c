@@ -227,7 +227,7 @@ static void what_goes_wrong_is_said(void **state)
 	refuse(&s, "/torn", "it ended after 9 of 100 bytes");
 	refuse(&s, "/chunked-torn", "it ended early");
 	refuse(&s, "/chunked-hex", "a chunk of the answer has the size '0x5'");
-	refuse(&s, "/long-status", "the answer is no HTTP");
+	refuse(&s, "/long-status", "the answer is not HTTP");
 	refuse(&s, "/interim-2000000", "more than 1000 interim answers");
 	refuse(&s, "/gone", "");
 	refuse(&s, "/garbage", "");

@@ -259,7 +259,7 @@ static int open_file(struct tar_stream_reader *r, struct error *err)
 		return 0;
 	r->fd = openat(r->tar->root, r->entry->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (r->fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
-		return refuse(r->tar, r->entry->name, "is not there any more", err);
+		return refuse(r->tar, r->entry->name, "has disappeared", err);
 	if (r->fd < 0)
 		return refuse(r->tar, r->entry->name, NULL, err);
 	posix_fadvise(r->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -276,7 +276,7 @@ static ssize_t read_file(struct tar_stream_reader *r, uint64_t at, char *buf, si
 	if (n < 0)
 		return refuse(r->tar, r->entry->name, NULL, err);
 	if (n == 0)
-		return refuse(r->tar, r->entry->name, "has become shorter while it was sent", err);
+		return refuse(r->tar, r->entry->name, "was truncated while it was sent", err);
 	return check_same(r, err) < 0 ? -1 : n;
 }
 

@@ -126,8 +126,8 @@ static void what_changes_is_named(void **state)
 	} cases[] = {
 		{"echo more >>%s/tree/sub/big", "big' has changed"},
 		{"touch -d 2001-01-01 %s/tree/sub/big", "big' has changed"},
-		{"rm %s/tree/sub/big", "big' is not there any more"},
-		{"cd %s/tree/sub && rm big && ln -s ../one big", "big' is not there any more"},
+		{"rm %s/tree/sub/big", "big' has disappeared"},
+		{"cd %s/tree/sub && rm big && ln -s ../one big", "big' has disappeared"},
 		{"cd %s/tree/sub && cp -p big other && mv other big", "big' has changed"},
 	};
 	for (size_t i = 0; i < countof(cases); i++) {

@@ -339,7 +339,7 @@ static void test_detach(void **state)
 	read_until(s, &s->said, "run job");
 	kill(s->viewer, SIGINT);
 	assert_int_equal(end_viewer(s), 0);
-	autofree char *expected = mem_printf("the run goes on; `muster attach %s` comes back to it\n", s->run->id);
+	autofree char *expected = mem_printf("the run continues; `muster attach %s` follows it again\n", s->run->id);
 	assert_has(&s->said, expected);
 	assert_true(kill(s->controller, 0) == 0);
 }

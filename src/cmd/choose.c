@@ -105,8 +105,9 @@ static int none_fits(const struct wish *w, const json_t *tree, bool more, struct
 	if (!isnan(w->deadline)) {
 		autofree char *limit = str_seconds(w->deadline), *time = str_seconds(whole(fast, 0)),
 			      *most = str_seconds(whole(fast, 2));
-		str_printf(&text, "no cluster is sure to do it in %s%s: the nearest is %s with %s, %s at most (95 %%)",
-			limit, isnan(w->budget) ? "" : " within the budget", json_text(fast, "name"), time, most);
+		str_printf(&text,
+			"no cluster is certain to finish in %s%s: the nearest is %s with %s, at most %s (95 %%)", limit,
+			isnan(w->budget) ? "" : " within the budget", json_text(fast, "name"), time, most);
 		if (whole(fast, 0) <= w->deadline)
 			str_puts(&text, "; more repeats or iterations would make it surer");
 	}

@@ -8,7 +8,7 @@
 static const struct options_usage usage = {
 	.arguments = "[RUN]",
 	.most = 1,
-	.about = "Packs a run that has ended (default: the latest) into one file, a capsule: job file, plan, checksums "
+	.about = "Packs a run that has ended (default: the latest) into one file, a bundle: job file, plan, checksums "
 		 "of the inputs, versions, description of the machines, logs, metrics and outputs. `muster rerun` "
 		 "repeats the run." OPTIONS_ABOUT_RUN,
 };
@@ -18,7 +18,7 @@ int cmd_export(int argc, char **argv, struct error *err)
 	const char *runs = NULL, *out = NULL;
 	const struct option_row rows[] = {
 		OPTIONS_RUNS(&runs),
-		{"out", 'o', "FILE", "file to write (default: ID.capsule.tar)", &out},
+		{"out", 'o', "FILE", "file to write (default: ID.bundle.tar)", &out},
 		{0},
 	};
 	int first = options_parse(argc, argv, &usage, rows, err);
@@ -27,7 +27,7 @@ int cmd_export(int argc, char **argv, struct error *err)
 	struct run *run = run_open(runs, argv[first], err);
 	if (!run)
 		return -1;
-	autofree char *path = out ? mem_strdup(out) : mem_printf("%s.capsule.tar", run->id);
+	autofree char *path = out ? mem_strdup(out) : mem_printf("%s.bundle.tar", run->id);
 	int rc = bundle_write(run, path, err);
 	if (rc == 0)
 		puts(path);

@@ -157,7 +157,7 @@ static void print_text(const json_t *results)
 			str_printf(&out,
 				"%s: how many iterations the whole run has is not known; say it with --total\n", name);
 		json_array_foreach (json_object_get(p, "doubts"), k, doubt)
-			str_printf(&out, "%s: not to be trusted: %s\n", name, json_string_value(doubt));
+			str_printf(&out, "%s: not reliable: %s\n", name, json_string_value(doubt));
 	}
 	fputs(out.text, stdout);
 }

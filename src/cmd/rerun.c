@@ -102,10 +102,10 @@ static int do_again(const struct run *then, const json_t *before, const char *ru
 }
 
 static const struct options_usage usage = {
-	.arguments = "CAPSULE",
+	.arguments = "BUNDLE",
 	.least = 1,
 	.most = 1,
-	.about = "Repeats the run of a capsule (a file that `muster export` wrote), exactly as its plan says, and "
+	.about = "Repeats the run of a bundle (a file that `muster export` wrote), exactly as its plan says, and "
 		 "compares: outcome, times, inputs, version, machines.",
 };
 

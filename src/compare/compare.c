@@ -58,7 +58,7 @@ int compare_add(struct compare *c, const struct run *run, const char *name, cons
 	json_error_t why;
 	autojson json_t *plan = text ? json_loadb(text, len, 0, &why) : NULL;
 	if (text && !json_is_object(plan))
-		return error_set(err, ERROR_USAGE, "%s is no plan: %s", path, why.text);
+		return error_set(err, ERROR_USAGE, "%s is not a plan: %s", path, why.text);
 	return plan ? variant_add(side_of(c, name, plan, sets), run, plan, err) : -1;
 }
 
@@ -293,11 +293,11 @@ static json_t *describe_side(const struct variant *s, const struct variant *leas
 static char *verdict_of(const struct variant *x, const struct variant *y, struct variant_range ratio, bool repeated)
 {
 	if (isnan(ratio.low))
-		return mem_strdup("one run says nothing of how much the next differs");
+		return mem_strdup("a single run gives no estimate of the variation");
 	if (ratio.low <= 1 && ratio.high >= 1)
 		return mem_strdup("no difference");
 	return mem_printf("%s %s %.2f times as fast%s", ratio.value > 1 ? y->name : x->name, repeated ? "is" : "was",
-		fmax(ratio.value, 1 / ratio.value), repeated ? "" : ", but nothing was repeated");
+		fmax(ratio.value, 1 / ratio.value), repeated ? "" : ", from single runs");
 }
 
 // The ratio of two times. Their errors are taken for independent.

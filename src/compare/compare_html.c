@@ -138,7 +138,8 @@ static void put_front(struct str *h, const json_t *tree, const json_t *rows, str
 	}
 	qsort(points, n, sizeof *points, by_time);
 	autofree char *y = mem_printf("cost%s%s", currency ? ", " : "", currency ? currency : "");
-	plot_plane(h, "Time and cost", "Numbers as in the lists. Joined: those that no other cluster beats in both.",
+	plot_plane(h, "Time and cost",
+		"Numbers as in the lists. The line joins the clusters that no other beats in both time and cost.",
 		"time of the whole run, s", y, false, points, n);
 }
 
@@ -217,7 +218,7 @@ static void put_pairs(struct str *h, const json_t *tree, const json_t *rows)
 	const json_t *pair, *pairs = json_object_get(tree, "pairs");
 	if (!json_array_size(pairs))
 		return;
-	str_puts(h, "<section><h2>Which differ</h2>");
+	str_puts(h, "<section><h2>Pairs of clusters</h2>");
 	html_open_table(h, heads);
 	json_array_foreach (pairs, i, pair) {
 		if (i >= HTML_ROWS)
@@ -241,7 +242,7 @@ static void put_notes(struct str *h, const json_t *tree)
 	autofree char *notes = compare_table_notes(tree);
 	if (!*notes)
 		return;
-	str_puts(h, "<section><h2>To be known</h2>");
+	str_puts(h, "<section><h2>Notes</h2>");
 	for (const char *line = notes; *line;) {
 		size_t len = strcspn(line, "\n");
 		autofree char *text = mem_strndup(line, len);

@@ -71,11 +71,11 @@ char *compare_table_formula(const json_t *model)
 	for (size_t i = 0; i < countof(names); i++)
 		if (json_number(model, names[i]) > 0)
 			str_printf(&s, forms[i], s.len ? " + " : "", json_number(model, names[i]));
-	str_printf(&s, ", from %.0f numbers of nodes, ", json_number(model, "points"));
+	str_printf(&s, ", fitted to %.0f node counts, ", json_number(model, "points"));
 	if (json_has(model, "error"))
-		str_printf(&s, "at most %.2g %% off them", 100 * json_number(model, "error"));
+		str_printf(&s, "error at most %.2g %%", 100 * json_number(model, "error"));
 	else
-		str_puts(&s, "through all of them: how far off it is between and beyond is not known");
+		str_puts(&s, "exact at these points, its error elsewhere is unknown");
 	return str_steal(&s);
 }
 
@@ -114,9 +114,9 @@ static void add_expected(struct str *out, const json_t *row)
 		return;
 	autofree char *time = seconds_text(part(e, "time", 0)), *low = seconds_text(part(e, "low", 0)),
 		      *high = seconds_text(part(e, "high", 0)), *is = seconds_text(part(row, "seconds", 0));
-	str_printf(out, "%s: foretold %s (%s to %s)", json_text(row, "name"), time, low, high);
+	str_printf(out, "%s: predicted %s (%s to %s)", json_text(row, "name"), time, low, high);
 	if (isnan(off))
-		str_puts(out, "; it did not come to its end");
+		str_puts(out, "; the run did not finish");
 	else
 		str_printf(out, ", took %s: %.1f %% %s%s", is, fabs(100 * off), off < 0 ? "less" : "more",
 			!json_has(e, "held")                       ? ""
@@ -125,7 +125,7 @@ static void add_expected(struct str *out, const json_t *row)
 	autofree char *said = json_has(e, "cost") ? prices_text(part(e, "cost", 0)) : NULL;
 	autofree char *cost = isnan(part(row, "cost", 0)) ? NULL : prices_text(part(row, "cost", 0));
 	if (said && cost && !isnan(off))
-		str_printf(out, "; cost %s, was to be %s", cost, said);
+		str_printf(out, "; cost %s, predicted %s", cost, said);
 	str_puts(out, "\n");
 }
 
@@ -151,12 +151,12 @@ static void add_doubt(struct str *out, const json_t *rows, size_t first, const j
 		timed += json_is(row, "kind", "predicted");
 	}
 	if (n > 1 && n == timed)
-		str_puts(out, "all that are predicted");
+		str_puts(out, "all predictions");
 	else
 		json_array_foreach (rows, i, row)
 			if (has_doubt(row, doubt))
 				str_printf(out, "%s%s", i > first ? "; " : "", json_text(row, "name"));
-	str_printf(out, ": trust it less: %s\n", json_string_value(doubt));
+	str_printf(out, ": less reliable: %s\n", json_string_value(doubt));
 }
 
 static void add_failures(struct str *out, const json_t *row)
@@ -182,9 +182,8 @@ static void add_unpriced(struct str *out, const json_t *tree)
 			continue;
 		const char *executor = json_text(row, "executor"), *type = json_text(row, "type");
 		if (!n++)
-			str_printf(out, "%s says no price for %s%s%s: its cost is left out\n",
-				json_text(tree, "prices"), executor ? executor : "it", type ? " " : "",
-				type ? type : "");
+			str_printf(out, "%s has no price for %s%s%s: its cost is omitted\n", json_text(tree, "prices"),
+				executor ? executor : "it", type ? " " : "", type ? type : "");
 	}
 }
 

@@ -32,7 +32,7 @@ static json_t *load(const char *dir, struct error *err)
 	json_error_t why;
 	json_t *tree = text ? json_loadb(text, len, 0, &why) : NULL;
 	if (text && !json_is_array(json_object_get(tree, "trials"))) {
-		error_set(err, ERROR_SYSTEM, "%s is no record of a sweep", path);
+		error_set(err, ERROR_SYSTEM, "%s is not a sweep record", path);
 		json_decref(tree);
 		return NULL;
 	}
@@ -79,7 +79,7 @@ static int take_lock(struct sweep_record *t, struct error *err)
 	if (flock(t->lock, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
-		return error_set(err, ERROR_USAGE, "the sweep %s is being run by another process", t->id);
+		return error_set(err, ERROR_USAGE, "another process is running sweep %s", t->id);
 	return error_errno(err, "cannot lock %s", path);
 }
 
@@ -178,7 +178,7 @@ static const char *pick(const json_t *ids, const char *name, const char *runs, s
 	if (!name || strcmp(name, "latest") == 0) {
 		found = json_string_value(json_array_get(ids, 0));
 		if (!found)
-			error_set(err, ERROR_USAGE, "no sweep below %s/sweeps", runs);
+			error_set(err, ERROR_USAGE, "no sweep in %s/sweeps", runs);
 		return found;
 	}
 	json_array_foreach (ids, i, id) {
@@ -195,8 +195,8 @@ static const char *pick(const json_t *ids, const char *name, const char *runs, s
 	if (count)
 		error_set(err, ERROR_USAGE, "%zu sweeps begin with '%s'", count, name);
 	else
-		error_set(err, ERROR_USAGE,
-			"no sweep '%s' below %s/sweeps: expected an id, the beginning of one, or 'latest'", name, runs);
+		error_set(err, ERROR_USAGE, "no sweep '%s' in %s/sweeps: expected an id, a prefix of one, or 'latest'",
+			name, runs);
 	return NULL;
 }
 

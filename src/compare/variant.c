@@ -203,7 +203,7 @@ static struct variant_trial judge(struct variant *s, const json_t *report, const
 	t.mean = isnan(mean) ? t.seconds.value : mean;
 	t.failed |= isnan(t.seconds.value);
 	if (runs && !t.failed)
-		keep_doubt(s, "a run of it has not ended yet");
+		keep_doubt(s, "one of its runs has not ended");
 	return t;
 }
 
@@ -220,9 +220,9 @@ static void keep_failure(struct variant *s, const char *id, const char *outcome,
 static const char *failure_of(const json_t *report)
 {
 	if (json_is(report, "outcome", "ok"))
-		return "it does not say what the whole takes";
+		return "the number of iterations of the whole run is unknown";
 	if (json_is(report, "outcome", "running"))
-		return "it has not shown enough iterations yet";
+		return "too few iterations so far";
 	return json_text(report, "why");
 }
 
@@ -267,7 +267,7 @@ void variant_add_lost(struct variant *s, const char *id, const char *why)
 			.mean = NAN,
 			.overhead = NAN},
 		id);
-	keep_failure(s, id, id ? "lost" : "not begun", why);
+	keep_failure(s, id, id ? "lost" : "not started", why);
 }
 
 // --- several repeats of one cluster ---------------------------------------------

@@ -22,12 +22,12 @@ static int check_cost(const json_t *plan, double most, double least, struct erro
 	double begun = prices_cost(prices, plan, 1, 1), whole = prices_cost(prices, plan, least, 0);
 	if (isnan(begun))
 		return error_set(err, ERROR_USAGE,
-			"budget.max_cost is %g, but what these nodes cost is not known: expected a file of prices "
-			"(--prices, $MUSTER_PRICES or prices.yaml) that says it",
+			"budget.max_cost is %g, but the price of these nodes is unknown: expected a price file "
+			"(--prices, $MUSTER_PRICES or prices.yaml) that lists it",
 			most);
 	if (begun > most)
-		return error_set(err, ERROR_USAGE, "budget.max_cost is %g, but the least that these nodes cost is %g",
-			most, begun);
+		return error_set(
+			err, ERROR_USAGE, "budget.max_cost is %g, but these nodes cost at least %g", most, begun);
 	if (whole > most)
 		return error_set(err, ERROR_USAGE,
 			"budget.max_cost is %g, but the run is expected to cost at least %g (expected.low)", most,
@@ -80,7 +80,7 @@ char *budget_text(const json_t *plan, double cores)
 	struct plan_budget budget = plan_budget(plan);
 	double end = budget_end(plan, cores);
 	autofree char *time = str_seconds(end), *most = prices_text(budget.max_cost);
-	return end < budget.max_time ? mem_printf("%s, which is what %s pays for", time, most) : mem_strdup(time);
+	return end < budget.max_time ? mem_printf("%s, which %s pays for", time, most) : mem_strdup(time);
 }
 
 char *budget_judge(const json_t *plan, const struct estimate_input *seen, double gone, double cores)
@@ -93,5 +93,5 @@ char *budget_judge(const json_t *plan, const struct estimate_input *seen, double
 		return NULL;
 	autofree char *needs = str_seconds(gone + e.total), *least = str_seconds(gone + e.total_low),
 		      *has = budget_text(plan, cores);
-	return mem_printf("over budget: it will take %s (%s at least), and may take %s", needs, least, has);
+	return mem_printf("over budget: predicted %s (at least %s), allowed %s", needs, least, has);
 }

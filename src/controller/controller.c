@@ -31,7 +31,7 @@ static void cancel(struct lifecycle *c, const char *signal, const char *said, co
 	lifecycle_set_outcome(c, "cancelled", ERROR_CANCELLED, why);
 	bool at_once = interrupt_rule(c->cancels) == INTERRUPT_AT_ONCE;
 	if (at_once && c->state == STATE_STOPPING && !c->down_wanted)
-		lifecycle_override_outcome(c, "cancelled", ERROR_CANCELLED, "cancelled before all outputs were there");
+		lifecycle_override_outcome(c, "cancelled", ERROR_CANCELLED, "cancelled before all outputs had arrived");
 	if (!c->stop_why)
 		c->stop_why = "cancelled";
 	lifecycle_dispatch(c, HAPPENS_CANCEL, "cancelled");
@@ -45,7 +45,7 @@ static void on_signal(enum loop_event event, void *data)
 	struct interrupt interrupt;
 	while (interrupt_next(loop_watch_fd(c->signals), &interrupt))
 		cancel(c, interrupt.signal, c->cancels ? "cancelled: at once" : "cancelled: stopping gently",
-			interrupt.cluster_down ? "cancelled: the cluster it was on goes down" : "cancelled");
+			interrupt.cluster_down ? "cancelled: its cluster is being taken down" : "cancelled");
 }
 
 static void on_leash(enum loop_event event, void *data)
@@ -57,7 +57,7 @@ static void on_leash(enum loop_event event, void *data)
 		loop_unwatch(c->leash);
 	c->leash = NULL;
 	if (!free_to_go && c->cancels == 0)
-		cancel(c, NULL, "cancelled: who watched it was killed", "cancelled");
+		cancel(c, NULL, "cancelled: the process that watched it was killed", "cancelled");
 }
 
 static char *make_token(const struct cluster *cluster, size_t node)

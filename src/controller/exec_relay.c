@@ -104,7 +104,7 @@ void exec_relay_from_client(struct exec_relay *relay, struct conn *client, json_
 		struct conn *node = find((size_t)number, data);
 		if (!node || !json_is_array(json_object_get(msg, "argv"))) {
 			autofree char *why = node ? mem_strdup("there is no command to run")
-						  : mem_printf("node %lld is not there now", (long long)number);
+						  : mem_printf("node %lld is not connected", (long long)number);
 			tell_error(client, own, why);
 			return;
 		}
@@ -143,7 +143,7 @@ void exec_relay_node_bytes(struct exec_relay *relay, struct conn *node, uint32_t
 	if (!s)
 		return;
 	if (conn_queued(s->client) > client_queue_max)
-		conn_close(s->client, "it does not read what it asked for");
+		conn_close(s->client, "the receiver does not read");
 	else
 		conn_send_bytes(s->client, (stream & (shell_streams | shell_errors)) | s->number, 0, bytes, len);
 }
@@ -157,7 +157,7 @@ void exec_relay_gone(struct exec_relay *relay, struct conn *conn)
 		drop(relay, s);
 	}
 	while ((s = look_up(&key, &relay->by_node, same_node))) {
-		tell_error(s->client, s->number, "the line to the node was broken");
+		tell_error(s->client, s->number, "the connection to the node broke");
 		drop(relay, s);
 	}
 }

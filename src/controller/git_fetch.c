@@ -117,7 +117,7 @@ static int fail(const char *from, const struct str *said, struct error *err)
 		}
 	for (char *c = all; *c; c++)
 		*c = *c == '\n' ? ';' : *c;
-	return error_set(err, ERROR_JOB, "git cannot fetch '%s': %s", from, *start ? start : "it did not say why");
+	return error_set(err, ERROR_JOB, "git cannot fetch '%s': %s", from, *start ? start : "no reason given");
 }
 
 static bool is_commit(const char *ref)

@@ -114,7 +114,7 @@ static void answer(struct input_server *s, size_t node)
 	}
 	if (c->at > tar_stream_size(p)) {
 		forget(c);
-		s->ops->on_bad(node, "it asks for an input from behind its end on", s->data);
+		s->ops->on_bad(node, "request for an input beyond its end", s->data);
 		return;
 	}
 	c->reader = tar_stream_open(p);
@@ -168,7 +168,7 @@ static void start_looking(struct item *item)
 	item->began = clock_mono();
 	if (pthread_create(&item->thread, NULL, look, item) == 0)
 		return;
-	error_set(&item->err, ERROR_SYSTEM, "there is no thread to be had");
+	error_set(&item->err, ERROR_SYSTEM, "cannot start a thread");
 	item->state = FAILED;
 }
 
@@ -197,7 +197,7 @@ void input_server_ask(struct input_server *s, size_t node, const json_t *msg)
 	if (s->stopped)
 		return;
 	if (!item) {
-		s->ops->on_bad(node, "it asks for an input that is not one of its plan", s->data);
+		s->ops->on_bad(node, "request for an input that is not in its plan", s->data);
 		return;
 	}
 	if (!json_object_get(msg, "from")) { // more room for what it asked for before

@@ -406,7 +406,7 @@ static void on_spent(void *data)
 {
 	struct lifecycle *c = data;
 	autofree char *has = budget_text(c->plan, lifecycle_cores(c)),
-		      *why = mem_printf("over budget: it has taken all it may, %s", has);
+		      *why = mem_printf("over budget: reached the limit, %s", has);
 	if (c->state != STATE_RUNNING)
 		return;
 	lifecycle_record(c, event_make("fail", "s:s, s:s", "phase", "run", "why", why));
@@ -417,7 +417,7 @@ static void on_spent(void *data)
 static void on_silence(void *data)
 {
 	struct lifecycle *c = data;
-	static const char why[] = "a node did not leave in time; what it had not sent yet is lost";
+	static const char why[] = "a node did not leave in time; unsent data is lost";
 	lifecycle_record(c, event_make("warn", "s:s", "why", why));
 	lifecycle_override_outcome(c, "lost", ERROR_SYSTEM, why);
 	lifecycle_dispatch(c, HAPPENS_ALL_LEFT, NULL);
@@ -438,7 +438,7 @@ static void on_watch(void *data)
 		if (c->machine && machine && strcmp(machine, c->machine) == 0 && !proc_alive(pid, started))
 			lose_node(c, i, "its agent was killed");
 		else if (heartbeat_lease_left(plan_lease(c->plan), c->away_since[i], clock_mono()) <= 0)
-			lose_node(c, i, "its agent could not be reached any more");
+			lose_node(c, i, "its agent is unreachable");
 		else
 			some = true;
 	}

@@ -151,7 +151,7 @@ static void on_left(struct lifecycle *c, size_t node, const json_t *event)
 		if (!text)
 			continue;
 		json_object_set_new(c->unmatched, text, json_integer(before + 1));
-		autofree char *why = mem_printf("no file matches the output '%s'", text);
+		autofree char *why = mem_printf("no file matches the output pattern '%s'", text);
 		if ((size_t)before + 1 == c->membership.nnodes)
 			lifecycle_record(c, event_make("warn", "s:s", "why", why));
 	}
@@ -181,7 +181,7 @@ static void say_enough(struct lifecycle *c, long leader)
 	json_object_update(said, more);
 	json_decref(more);
 	lifecycle_record(c, said);
-	c->stop_why = "enough iterations were seen";
+	c->stop_why = "the stop condition of the job is met";
 	lifecycle_set_outcome(c, "ok", 0, c->stop_why);
 	lifecycle_dispatch(c, HAPPENS_ENOUGH, c->stop_why);
 }
@@ -284,9 +284,8 @@ static void on_refused(const char *peer, const char *why, void *data)
 {
 	struct lifecycle *c = data;
 	if (c->refused++ < REFUSED_MAX)
-		lifecycle_record(
-			c, event_make("refused", "s:s, s:s", "peer", peer, "why",
-				   c->refused < REFUSED_MAX ? why : "and more, which are not logged any more"));
+		lifecycle_record(c, event_make("refused", "s:s, s:s", "peer", peer, "why",
+					    c->refused < REFUSED_MAX ? why : "more refusals are not logged"));
 }
 
 static void on_activity(void *data)

@@ -55,7 +55,7 @@ struct persistent_cluster *persistent_cluster_new(const struct persistent_cluste
 	autoclose int lock = open(options->run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0) {
 		if (lock >= 0 && errno == EWOULDBLOCK)
-			error_set(err, ERROR_USAGE, "the cluster has a controller already");
+			error_set(err, ERROR_USAGE, "the cluster already has a controller");
 		else
 			error_errno(err, "cannot lock '%s'", options->run->dir);
 		return NULL;
@@ -124,7 +124,7 @@ static struct server *serve_again(
 	options->port = (int)json_integer_value(json_object_get(k->identity, "port"));
 	struct server *server = server_new(loop, options, err);
 	if (!server)
-		error_wrap(err, "another program has the port of the cluster");
+		error_wrap(err, "another program uses the port of the cluster");
 	return server;
 }
 
@@ -233,14 +233,14 @@ static char *why_not(const struct persistent_cluster *k, size_t nodes, bool shar
 	if (k->draining || !is_up(k))
 		return mem_strdup("the cluster is not up");
 	if (k->resizing)
-		return mem_strdup("the cluster's nodes are just being changed");
+		return mem_strdup("the nodes of the cluster are being changed");
 	if (nodes < 1 || nodes > r->nnodes)
 		return mem_printf("the job wants %zu nodes and the cluster has %zu", nodes, r->nnodes);
 	for (size_t i = 0; i < nodes; i++)
 		if (!server_connected(k->server, i))
-			return mem_printf("node %zu is not there; `muster up NAME` brings it back", i);
+			return mem_printf("node %zu is missing; `muster up NAME` restores it", i);
 	if (k->jobs && !share)
-		return mem_printf("run %s is on it; wait for it, or say --share to run beside it", k->jobs->run);
+		return mem_printf("run %s uses it; wait for it, or use --share to run beside it", k->jobs->run);
 	return NULL;
 }
 
@@ -435,7 +435,7 @@ static bool extra_are_there(const struct persistent_cluster *k)
 static void on_late(void *data)
 {
 	struct persistent_cluster *k = data;
-	record(k, event_make("warn", "s:s", "why", "a node that is not wanted any more did not leave in time"));
+	record(k, event_make("warn", "s:s", "why", "a removed node did not leave in time"));
 	go_on(k);
 }
 
@@ -446,17 +446,17 @@ static void resize(struct persistent_cluster *k, struct conn *client, const json
 	autofree char *why = NULL;
 	if (wanted < 0 || nodes > plan_room(k->options.plan))
 		why = mem_printf("found %lld nodes, expected 1 to %zu%s", (long long)wanted, plan_room(k->options.plan),
-			plan_names_hosts(k->options.plan) ? ": so many hosts has the file it was made from" : "");
+			plan_names_hosts(k->options.plan) ? ", the number of hosts in its file" : "");
 	else if (!is_up(k) || k->draining)
 		why = mem_strdup("the cluster is not up");
 	else if (wanted == 0 && !k->waiter && (k->resizing || is_busy(k))) {
 		k->waiter = client; // what goes on is just that
 		return;
 	} else if (k->resizing || is_busy(k))
-		why = mem_strdup("the cluster's nodes are just being changed");
+		why = mem_strdup("the nodes of the cluster are being changed");
 	for (struct job *job = k->jobs; job && !why; job = job->next)
 		if (job->nodes > nodes)
-			why = mem_printf("run %s is on %zu nodes; wait for it, or cancel it", job->run, job->nodes);
+			why = mem_printf("run %s uses %zu nodes; wait for it or cancel it", job->run, job->nodes);
 	if (why) {
 		refuse(client, "resize", why);
 		return;
@@ -500,7 +500,7 @@ void persistent_cluster_request(struct persistent_cluster *k, struct conn *clien
 	else if (strcmp(kind, "resize") == 0)
 		resize(k, client, msg);
 	else
-		refuse(client, "unknown", "the controller does not know this request");
+		refuse(client, "unknown", "unknown request");
 }
 
 void persistent_cluster_start(struct persistent_cluster *k, struct loop *loop)

@@ -352,7 +352,7 @@ static void welcome_node(struct server *s, struct conn *conn, json_t *hello, siz
 	receive_as(s, conn, &node_ops, m);
 	conn_limit(conn, MESSAGE_MAX);
 	if (old)
-		conn_close(old, "the node has dialled again");
+		conn_close(old, "the node connected again");
 	send_ack(m, true);
 	s->ops->on_hello(node, hello, again, s->data);
 }
@@ -377,7 +377,7 @@ static void on_stranger_text(struct conn *conn, json_t *msg, void *data)
 		return;
 	}
 	if (!kind || strcmp(kind, "hello") != 0)
-		refuse(s, conn, "it did not begin with hello");
+		refuse(s, conn, "the first message is not hello");
 	else if (!run || strcmp(run, s->run->id) != 0)
 		refuse(s, conn, "a hello for another run");
 	else if (node < 0 || (size_t)node >= s->nmembers || !token_is_of_node(s->secret, (size_t)node, token))
@@ -400,7 +400,7 @@ static void on_stranger_open(struct conn *conn, void *data)
 	s->strangers++;
 	conn_expire(conn, hello_within);
 	if (s->strangers > s->nmembers + strangers_spare)
-		refuse(s, conn, "too many have not said who they are");
+		refuse(s, conn, "too many connections without hello");
 }
 
 static void on_stranger_close(struct conn *conn, const char *why, void *data)
@@ -408,7 +408,7 @@ static void on_stranger_close(struct conn *conn, const char *why, void *data)
 	struct server *s = data;
 	s->strangers--;
 	if (!s->stopped)
-		s->ops->on_refused(conn_peer(conn), "it said no hello", s->data);
+		s->ops->on_refused(conn_peer(conn), "no hello in time", s->data);
 }
 
 static const struct conn_ops stranger_ops = {
@@ -418,7 +418,7 @@ static void on_stillborn(const char *peer, void *data)
 {
 	struct server *s = data;
 	if (!s->stopped)
-		s->ops->on_refused(peer, "it does not speak our protocol", s->data);
+		s->ops->on_refused(peer, "not muster's protocol", s->data);
 }
 
 // --- life -------------------------------------------------------------------------
@@ -495,7 +495,7 @@ static void dismiss(struct member *m, const char *why)
 void server_resize(struct server *s, size_t count)
 {
 	for (size_t i = count; i < s->nmembers; i++) {
-		dismiss(s->members[i], "the cluster has become smaller");
+		dismiss(s->members[i], "the cluster was scaled down");
 		member_free(s->members[i]);
 	}
 	s->members = mem_resize(s->members, count * sizeof *s->members);

@@ -138,7 +138,7 @@ static int pack_one(struct packing *p, const char *name, struct error *err)
 	autofree char *path = fs_join(p->root, name);
 	struct stat st;
 	if (lstat(path, &st))
-		return error_errno(err, "cannot look at '%s'", path);
+		return error_errno(err, "cannot examine '%s'", path);
 	bool out = is_out(p, name);
 	if (S_ISSOCK(st.st_mode) || (out && !(S_ISDIR(st.st_mode) && p->returns)))
 		return 0;

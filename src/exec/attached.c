@@ -277,7 +277,7 @@ static void on_redial(void *data)
 	if (a->client)
 		client_request(a->client, a->request);
 	else if (!run_alive(a->cluster, &control))
-		error_set(&err, ERROR_SYSTEM, "the controller of the cluster is gone");
+		error_set(&err, ERROR_SYSTEM, "the controller of the cluster was killed");
 	else
 		a->client = client_dial(a->loop, control, &client_ops, a, &err);
 	if (a->client)
@@ -371,7 +371,7 @@ static int attachment_check(const json_t *plan, struct error *err)
 		return -1;
 	if (plan_has_container(plan) && executor->nodes_are_containers)
 		return error_set(err, ERROR_USAGE,
-			"'run.container' on the cluster '%s', whose nodes are containers already: its image is "
+			"found 'run.container', but the nodes of the cluster '%s' are containers: its image is "
 			"'cluster.image' of its file",
 			name);
 	for (size_t i = 0; i < plan_nodes(plan); i++) {
@@ -383,7 +383,7 @@ static int attachment_check(const json_t *plan, struct error *err)
 		for (size_t k = 0; k < countof(limits); k++)
 			if (limits[k].wanted > 0 && (limits[k].given <= 0 || limits[k].given > limits[k].wanted))
 				return error_set(err, ERROR_USAGE,
-					"the job limits `%s` of node %zu to %g and the cluster '%s' does not: its "
+					"the job limits `%s` of node %zu to %g, but the cluster '%s' does not: "
 					"limits are set when it is brought up",
 					limits[k].name, i, limits[k].wanted, name);
 	}
@@ -579,8 +579,8 @@ static int attachment_down(struct cluster *c, struct error *err)
 	if (!left)
 		return 0;
 	return error_set(err, ERROR_SYSTEM,
-		"what the job left on %zu nodes of the cluster, the first of them node %zu, could not be removed; its "
-		"agents end when their lease is over",
+		"cannot remove what the job left on %zu nodes of the cluster (first: node %zu); the job's "
+		"agents end when their lease expires",
 		left, first);
 }
 

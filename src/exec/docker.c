@@ -88,8 +88,8 @@ static int docker_check(const json_t *plan, struct error *err)
 	for (size_t i = 0; remote && i < plan_inputs(plan); i++)
 		if (plan_input(plan, i).kind == PLAN_INPUT_LIVE)
 			return error_set(err, ERROR_USAGE,
-				"the input '%s' is live, and the engine at %s does not see this machine's files: leave "
-				"'live' out, and it is copied",
+				"the input '%s' is live, and the engine at %s does not see this machine's files; "
+				"it is copied without 'live'",
 				plan_input(plan, i).name, host);
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
@@ -217,7 +217,7 @@ static int add_node(size_t i, void *data, struct error *err)
 {
 	struct work *w = data;
 	if (w->c->cancelled && *w->c->cancelled)
-		return error_set(err, ERROR_CANCELLED, "cancelled while the containers were made");
+		return error_set(err, ERROR_CANCELLED, "cancelled while the containers were created");
 	struct place *p = &w->batch->places[i];
 	if (p->id)
 		return 0;

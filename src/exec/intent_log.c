@@ -19,7 +19,7 @@ static char *base(struct error *err)
 	if (home && *home)
 		return mem_printf("%s/.local/state/muster/ssh", home);
 	error_set(err, ERROR_SYSTEM,
-		"neither HOME nor XDG_STATE_HOME is set, expected one: what is made on other hosts is written down "
+		"neither HOME nor XDG_STATE_HOME is set, expected one: what muster creates on other hosts is recorded "
 		"below it");
 	return NULL;
 }

@@ -203,13 +203,13 @@ static char *last_words(const char *dir)
 	char *text = fs_read(path, 65536, NULL, NULL);
 	if (text)
 		text[strcspn(text, "\n")] = 0;
-	return text && *text ? text : (free(text), mem_strdup("it said nothing"));
+	return text && *text ? text : (free(text), mem_strdup("it printed nothing"));
 }
 
 static int agent_died(const struct work *w, struct error *err)
 {
 	autofree char *words = last_words(w->dir);
-	return error_set(err, ERROR_SYSTEM, "the agent ended before it had read its configuration: %s", words);
+	return error_set(err, ERROR_SYSTEM, "the agent ended before reading its configuration: %s", words);
 }
 
 // Has the agent read all that was sent? 1 yes, 0 not yet, -1 it never will.
@@ -230,7 +230,7 @@ static int wait_for_agent(const struct work *w, int fd, short events, double end
 	if (w->cluster->cancelled && *w->cluster->cancelled)
 		return error_set(err, ERROR_CANCELLED, "cancelled while the agents were started");
 	if (clock_mono() > end)
-		return error_set(err, ERROR_SYSTEM, "the agent has not read its configuration in time");
+		return error_set(err, ERROR_SYSTEM, "the agent did not read its configuration in time");
 	struct pollfd wait = {.fd = fd, .events = events};
 	poll(&wait, 1, events ? 100 : 1);
 	return 0;

@@ -52,7 +52,8 @@ static const char bridge_script[] =
 	"mkdir -p \"$d\" 2>/dev/null; t=$d/new-$$; if [ -O \"$d\" ] && : 2>/dev/null >\"$t\"; then "
 	"if head -c %zu /dev/zero 2>/dev/null >\"$t\" && chmod 700 \"$t\" && [ -x \"$t\" ]; then w=$d; break; fi; rm "
 	"-f \"$t\"; fi; rmdir \"$d\" 2>/dev/null; done; "
-	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that can be written, has room and can be run "
+	"if [ -z \"$w\" ]; then echo; echo \"no directory for the agent that is writable, has space and allows "
+	"execution "
 	"from: tried\" " PLACES "; exit 11; fi; "
 	"c() { rm -f \"$t\"; }; trap c EXIT; echo; "
 	"if command -v gzip >/dev/null 2>&1; then echo muster-agent wanted gzip; read n; head -c \"$n\" | gzip -dc "
@@ -61,7 +62,7 @@ static const char bridge_script[] =
 	"s=%s; r=$(\"$t\" digest 2>&1); a=$w/agent-$s; if [ \"$r\" = \"$s\" ]; then trap - EXIT; "
 	"ln \"$t\" \"$a\" 2>/dev/null || [ -x \"$a\" ] || mv -f \"$t\" \"$a\"; rm -f \"$t\"; "
 	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; umask \"$u\"; exec \"$a\" bridge; fi; "
-	"echo; echo \"the agent does not run on this $(uname -sm), or did not arrive whole in $w: $r\"; exit 11";
+	"echo; echo \"the agent does not run on this $(uname -sm), or was not copied completely to $w: $r\"; exit 11";
 
 // Arguments: SHA-256 twice, "reap" or "list", label. Where there is no agent there was never a node.
 static const char leftovers_script[] =
@@ -113,7 +114,7 @@ static int ssh_check(const json_t *plan, struct error *err)
 		return error_errno(err, "cannot run the agent '%s'", agent);
 	const char *path = getenv("PATH");
 	autofree char *program = fs_which("ssh", path ? path : "/usr/bin:/bin");
-	return program ? 0 : error_set(err, ERROR_SYSTEM, "there is no `ssh` in PATH, expected OpenSSH's client");
+	return program ? 0 : error_set(err, ERROR_SYSTEM, "`ssh` is not in PATH, expected OpenSSH's client");
 }
 
 // --- the way to a bridge ------------------------------------------------------
@@ -202,7 +203,7 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	if (started && words && *words && (!spoken || !*err->text))
 		error_set(err, ERROR_SYSTEM, "%s", words);
 	else if (started && !spoken && !*err->text)
-		error_set(err, ERROR_SYSTEM, "ssh ended with status %d and said nothing", status);
+		error_set(err, ERROR_SYSTEM, "ssh ended with status %d and printed nothing", status);
 	if (reach == TUNNEL_READY && status == 11 && w->cluster->say)
 		w->cluster->say(
 			w->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", "its agent was killed"));
@@ -384,7 +385,7 @@ static int reap_hosts(json_t *intent, const struct work *w, struct error *err)
 		if (!all[i].done) {
 			autofree char *name = ssh_process_name(all[i].host);
 			if (!json_array_size(stay))
-				error_set(err, ERROR_SYSTEM, "host '%s' cannot be cleaned: %s", name,
+				error_set(err, ERROR_SYSTEM, "cannot clean up host '%s': %s", name,
 					all[i].words && *all[i].words ? all[i].words : "no answer in time");
 			json_array_append(stay, (json_t *)all[i].host);
 			if (all[i].silent)

@@ -62,8 +62,8 @@ static char *last_words(int fd)
 	if (!strstr(clean, "Host key verification failed"))
 		return steal(clean);
 	if (strstr(all, "IDENTIFICATION HAS CHANGED"))
-		return mem_printf("%s: the host shows another key than the known one", clean);
-	return mem_printf("%s: its key is not known; connect once with `ssh` and look at it", clean);
+		return mem_printf("%s: the host key differs from the known one", clean);
+	return mem_printf("%s: the host key is unknown; connect once with `ssh` and verify it", clean);
 }
 
 int ssh_process_end(struct ssh_process *s, double seconds, char **words)

@@ -250,7 +250,8 @@ static void talk(struct tunnels *t, struct tunnel *u)
 		return;
 	if (u->in.len)
 		error_set(&u->err, ERROR_SYSTEM, "%s",
-			n > 0 ? "it says too much without saying that it is muster's bridge" : u->in.text);
+			n > 0 ? "the login shell printed 64 KiB before the bridge's greeting: check its start-up files"
+			      : u->in.text);
 	shut(t, u);
 }
 
@@ -439,7 +440,7 @@ static int parse_url(const char *url, struct sockaddr_in *a, struct error *err)
 	*a = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(colon ? (uint16_t)atoi(colon + 1) : 0)};
 	if (inet_pton(AF_INET, host, &a->sin_addr) != 1)
 		return error_set(
-			err, ERROR_SYSTEM, "'%s' is no address of a controller, expected wss://ADDRESS:PORT", url);
+			err, ERROR_SYSTEM, "'%s' is not a controller address, expected wss://ADDRESS:PORT", url);
 	return 0;
 }
 
@@ -551,7 +552,7 @@ static int look(struct tunnels *t, double end, const atomic_bool *cancelled, siz
 	if (u->state == CLOSED) {
 		if (err)
 			*err = u->err;
-		return err && !*err->text ? error_set(err, ERROR_SYSTEM, "the connection was closed without a word")
+		return err && !*err->text ? error_set(err, ERROR_SYSTEM, "the connection was closed without a message")
 					  : -1;
 	}
 	if (clock_mono() > end)

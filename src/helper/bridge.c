@@ -76,7 +76,7 @@ static json_t *read_config(struct error *err)
 			continue;
 		if ((rc > 0 && n <= 0) || clock_mono() > end || line.len > CONFIG_MAX) {
 			error_set(err, ERROR_USAGE,
-				"expected the configuration of a node on standard input, one JSON object in a line");
+				"expected the configuration of a node on standard input, one JSON object on one line");
 			return NULL;
 		}
 		if (n > 0)
@@ -87,7 +87,7 @@ static json_t *read_config(struct error *err)
 		json_is_integer(json_object_get(config, "node")))
 		return config;
 	json_decref(config);
-	error_set(err, ERROR_USAGE, "the configuration is no JSON object with 'run' and 'node'");
+	error_set(err, ERROR_USAGE, "the configuration is not a JSON object with 'run' and 'node'");
 	return NULL;
 }
 
@@ -118,7 +118,7 @@ static int make_node_dir(struct bridge *b, struct error *err)
 		autojson json_t *record =
 			mem_json("{s:O, s:b}", "label", json_object_get(b->config, "run"), "remote", 1);
 		if (!fs_is_inside(json_text(b->config, "run")) || strchr(json_text(b->config, "run"), '/'))
-			return error_set(err, ERROR_USAGE, "'%s' is no run's id", json_text(b->config, "run"));
+			return error_set(err, ERROR_USAGE, "'%s' is not a run id", json_text(b->config, "run"));
 		b->run_dir = node_dirs_make(json_text(b->config, "run"), record, err);
 		if (!b->run_dir)
 			return -1;

@@ -29,7 +29,7 @@ static int complete(int *count, struct error *err)
 	autojson json_t *rank = json_loadfd(0, 0, NULL);
 	json_t *env = json_object_get(rank, "env");
 	if (!json_is_object(env))
-		return error_set(err, ERROR_USAGE, "standard input holds no rank");
+		return error_set(err, ERROR_USAGE, "standard input has no rank's description");
 	for (size_t i = 0; i < countof(named); i++)
 		if (getenv(named[i])) {
 			json_object_set_new(env, named[i], json_string(getenv(named[i])));
@@ -38,7 +38,7 @@ static int complete(int *count, struct error *err)
 	autofree char *text = json_dumps(rank, JSON_COMPACT);
 	autoclose int fd = memfd_create("rank", MFD_CLOEXEC);
 	if (fd < 0 || fs_write_fd(fd, text, strlen(text), err) < 0)
-		return error_errno(err, "cannot write down the rank");
+		return error_errno(err, "cannot write the rank's description");
 	return steal_fd(&fd);
 }
 

@@ -133,7 +133,8 @@ static void start(struct guest *g, const int *fds, int count)
 {
 	struct error err = {0};
 	autojson json_t *rank = lseek(fds[0], 0, SEEK_SET) == 0 ? json_loadfd(fds[0], 0, NULL) : NULL;
-	g->pid = rank ? spawn(rank, fds, count, &err) : error_set(&err, ERROR_SYSTEM, "the rank cannot be read");
+	g->pid = rank ? spawn(rank, fds, count, &err)
+		      : error_set(&err, ERROR_SYSTEM, "cannot read the rank's description");
 	if (g->pid > 0)
 		return;
 	struct container_enter_end end = {0};

@@ -48,7 +48,7 @@ static char *why_done(struct engine *e, const json_t *step)
 	const char *image = plan_container(step).image;
 	autofree char *id = image ? NULL : built(json_text(step, "node_dir"));
 	if (id)
-		return mem_strdup("another node of this run has built it on this machine");
+		return mem_strdup("another node of this run built it on this machine");
 	struct image_work work = {.engine = e};
 	return image && image_is_there(&work, image, NULL) > 0 ? mem_printf("'%s' is there", image) : NULL;
 }

@@ -39,7 +39,7 @@ static int ask(const json_t *question, int gone, struct error *err)
 	const char *path = getenv(OPENMPI_SHIM_SOCKET);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); // where whoever started us is gone there is nobody to answer to
 	if (!path)
-		return error_set(err, ERROR_USAGE, "%s is not set: this is for mpirun to start, in a run of muster",
+		return error_set(err, ERROR_USAGE, "%s is not set: only mpirun starts this, in a run of muster",
 			OPENMPI_SHIM_SOCKET);
 	autoclose int fd = unix_socket_connect(path, err);
 	if (fd < 0)
@@ -56,7 +56,7 @@ static int ask(const json_t *question, int gone, struct error *err)
 	const char *error = json_string_value(json_object_get(tree, "error"));
 	const json_t *status = json_object_get(tree, "status");
 	if (error || !json_is_integer(status))
-		return error_set(err, ERROR_SYSTEM, "%s", error ? error : "the agent's answer is not to be understood");
+		return error_set(err, ERROR_SYSTEM, "%s", error ? error : "invalid answer from the agent");
 	return (int)json_integer_value(status) & 255;
 }
 
@@ -69,7 +69,7 @@ int openmpi_shim_rsh(int argc, char **argv, struct error *err)
 		str_printf(&command, "%s%s", i > 1 ? " " : "", argv[i]);
 	autojson json_t *question = json_pack("{s:s, s:s}", "host", argv[0], "command", command.text);
 	if (!question)
-		return error_set(err, ERROR_USAGE, "rsh: the command is no UTF-8 text");
+		return error_set(err, ERROR_USAGE, "rsh: the command is not UTF-8 text");
 	return ask(question, RSH_FAILED, err);
 }
 

@@ -34,7 +34,7 @@ static char *why_left_alone(const json_t *step)
 	autofree char *what = mounts_find(to);
 	if (!what || mounts_shared(json_text(step, "node_dir"), to))
 		return NULL;
-	return mem_printf("'%s' has %s mounted already", to, what);
+	return mem_printf("'%s' already has %s mounted", to, what);
 }
 
 bool setup_step_needs_root(const struct plan_step *step)
@@ -101,7 +101,7 @@ static int make_mount(const json_t *step)
 	if (mounts_note(dir, to, &err) < 0)
 		return fail(&err);
 	if (what)
-		dprintf(1, "'%s' has %s mounted already, by another node of this run\n", to, what);
+		dprintf(1, "'%s' already has %s mounted, by another node of this run\n", to, what);
 	else
 		status = mount_it(&mount);
 	return status == 0 && mounts_done(dir, to, &err) < 0 ? fail(&err) : status;
@@ -259,7 +259,7 @@ int setup_step_main(const char *file)
 	autofree char *text = fs_read(file, FILE_BYTES, NULL, &err);
 	autojson json_t *step = text ? json_loads(text, 0, NULL) : NULL;
 	if (text && !step)
-		error_set(&err, ERROR_SYSTEM, "'%s' holds no step", file);
+		error_set(&err, ERROR_SYSTEM, "'%s' does not contain a setup step", file);
 	signal(SIGPIPE, SIG_IGN);
 	int status = step ? begin(step, file, &err) : -1;
 	return status < 0 ? fail(&err) : status;

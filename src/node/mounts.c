@@ -185,7 +185,7 @@ int mounts_done(const char *dir, const char *to, struct error *err)
 	autojson json_t *notes = read_notes(dir);
 	long id = find_mount(path, NULL);
 	if (id < 0)
-		return error_set(err, ERROR_SYSTEM, "'%s' is mounted, but not to be found", path);
+		return error_set(err, ERROR_SYSTEM, "'%s' is mounted, but cannot be found", path);
 	json_object_set_new(note_of(notes, path), "id", json_integer(id));
 	return save_notes(dir, notes, err);
 }
@@ -289,7 +289,7 @@ int mounts_clean(const char *dir, const char *program, struct error *err)
 	autofree char *path = fs_join(dir, "mounts.json");
 	if (!fs_exists(path) || run_agent("unmount", dir, program, err) == 0)
 		return 0;
-	return error_wrap(err, "what is noted in '%s' cannot be unmounted", path);
+	return error_wrap(err, "cannot unmount what '%s' lists", path);
 }
 
 bool mounts_unblock(const char *dir, const char *program)

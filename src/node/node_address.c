@@ -128,7 +128,7 @@ static bool all_reach(const json_t *tried, size_t node, const char *address, siz
 static const char *reason(const json_t *tried, size_t who, size_t node)
 {
 	const char *why = json_string_value(found_by(tried, who, "why", node));
-	return why ? why : "it has not said why";
+	return why ? why : "no reason given";
 }
 
 const char *node_address_choose(

@@ -40,7 +40,7 @@ static int check_ours(const char *path, struct error *err)
 {
 	struct stat st;
 	if (lstat(path, &st))
-		return error_errno(err, "cannot look at '%s'", path);
+		return error_errno(err, "cannot examine '%s'", path);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ERROR_SYSTEM, "'%s' is %s, expected a directory", path,
 			S_ISLNK(st.st_mode) ? "a symbolic link" : "a file");

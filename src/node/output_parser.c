@@ -256,7 +256,7 @@ static void say_nothing_matches(struct output_parser *s, size_t local, const cha
 	autofree char *pattern =
 		json_array_size(patterns) == 1
 			? mem_printf("the progress pattern '%s'", json_string_value(json_array_get(patterns, 0)))
-			: mem_strdup("a known form of progress (set 'progress' in the job file)");
+			: mem_strdup("a known progress format (set 'progress' in the job file)");
 	autofree char *why = mem_printf(
 		"no line %s matches %s; the nearest is: %s", when, pattern, h->nearest ? h->nearest : "none at all");
 	h->found = true;

@@ -421,7 +421,7 @@ static void listen_to(struct preflight *p, struct row *row)
 	row->have += (size_t)got;
 	// The first wrong byte tells: a stranger may say less than an answer and wait.
 	if (row->step == ASKED && memcmp(row->in, p->answer, row->have < TOKEN ? row->have : TOKEN) != 0) {
-		fail_row(p, row, "something that is not of this run answers there");
+		fail_row(p, row, "a program that is not part of this run answers there");
 		return;
 	}
 	if (row->have < want)
@@ -461,7 +461,7 @@ static void give_up(struct preflight *p)
 		if (!row->where)
 			set_where(row, row->peer->address);
 		autofree char *why = mem_printf(row->step == CONNECTING
-							? "no connection within %g s: its packets or ours are dropped"
+							? "no connection within %g s: packets are dropped"
 							: "it accepts the connection but does not answer within %g s",
 			round((row->deadline - row->since) * 10) / 10);
 		fail_row(p, row, why);

@@ -239,7 +239,7 @@ static void strangers_are_told_apart(void **state)
 	autojson json_t *event = result(&w, 0);
 	assert_true(clock_mono() - before < 5);
 	assert_why(row_of(event, 1), "it accepts the connection and closes it without an answer");
-	assert_why(row_of(event, 2), "something that is not of this run answers there");
+	assert_why(row_of(event, 2), "a program that is not part of this run answers there");
 	assert_why(row_of(event, 3), "it accepts the connection but does not answer within 1 s");
 	kill(echo, SIGKILL);
 	waitpid(echo, NULL, 0);

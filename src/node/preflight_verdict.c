@@ -19,7 +19,7 @@ void preflight_verdict_row(const json_t *row, char **failure, char **warning)
 	if (!json_flag(row, "ok"))
 		*failure = mem_strdup(why ? why : "a node cannot be reached");
 	else if (json_is_number(offset) && fabs(json_number_value(offset)) > clock_max + latency)
-		*warning = mem_printf("the clock of node %d is %+.3f s off ours",
+		*warning = mem_printf("the clock of node %d differs by %+.3f s",
 			(int)json_integer_value(json_object_get(row, "to")), json_number_value(offset));
 }
 

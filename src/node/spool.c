@@ -187,7 +187,7 @@ size_t spool_next(struct spool *spool, uint64_t *offset, void *buf, size_t size)
 		return fail(spool, strerror(errno));
 	ssize_t n = pread(spool->fd, buf, size, (off_t)spool->sent);
 	if (n <= 0)
-		return fail(spool, n < 0 ? strerror(errno) : "it became shorter while it was read");
+		return fail(spool, n < 0 ? strerror(errno) : "it was truncated while being read");
 	*offset = spool->sent;
 	spool->sent += (uint64_t)n;
 	if (spool->path && spool->sent == spool->end) // many files, few descriptors

@@ -140,7 +140,7 @@ static int receive_head(struct input *in, struct stage_head *head, struct error 
 	in->left = sizeof *head;
 	while (in->left)
 		if (receive((char *)head + sizeof *head - in->left, (size_t)in->left, in) < 0)
-			return error_errno(err, "'%s' does not come", in->from);
+			return error_errno(err, "'%s' did not arrive", in->from);
 	in->left = head->size;
 	in->bytes = 0;
 	in->total = head->size;
@@ -166,7 +166,7 @@ static int receive_file(struct input *in, mode_t mode, struct error *err)
 	if (rc < 0)
 		return error_wrap(err, "'%s'", in->fresh);
 	if (n < 0)
-		return error_errno(err, "'%s' does not come", in->from);
+		return error_errno(err, "'%s' did not arrive", in->from);
 	return fchmod(fd, mode | 0200) < 0 || close(steal_fd(&fd)) < 0
 		       ? error_errno(err, "cannot write '%s'", in->fresh)
 		       : 0;
@@ -187,7 +187,7 @@ static int receive_directory(struct input *in, struct error *err)
 	ssize_t n;
 	while ((n = receive(rest, sizeof rest, in)) > 0)
 		;
-	return n < 0 ? error_errno(err, "'%s' does not come", in->from) : 0;
+	return n < 0 ? error_errno(err, "'%s' did not arrive", in->from) : 0;
 }
 
 static int receive_input(struct input *in, struct error *err)
@@ -265,7 +265,7 @@ static int point(const struct input *in, const char *data_dir, struct error *err
 static int stage(struct input *in, const char *data_dir, struct error *err)
 {
 	if (!fs_is_inside(in->path))
-		return error_set(err, ERROR_JOB, "the path '%s' leads out of the data directory", in->path);
+		return error_set(err, ERROR_JOB, "the path '%s' points outside the data directory", in->path);
 	if (in->live)
 		return point(in, data_dir, err);
 	autofree char *file = NULL;

@@ -521,10 +521,10 @@ struct estimate estimate_make(const struct estimate_input *in)
 
 const char *estimate_doubt(unsigned doubts)
 {
-	static const char *const words[] = {"too few iterations to judge their spread",
-		"iterations grow longer or shorter", "iterations are of two kinds, or the machine is sometimes slower",
-		"rare long iterations without a rule: too few seen to know how many come",
-		"no end of an epoch has been seen", "no iteration has been seen"};
+	static const char *const words[] = {"too few iterations to judge their spread", "iteration times drift",
+		"iterations are of two kinds, or the machine is sometimes slower",
+		"rare long iterations without a pattern: too few seen to predict how many follow",
+		"no epoch has ended yet", "no iteration has ended yet"};
 	for (size_t i = 0; i < countof(words); i++)
 		if (doubts & 1u << i)
 			return words[i];

@@ -325,8 +325,8 @@ static int judge(struct reader *r, const char *path, struct logfile *found, stru
 	     barred = !stamped && all_have(r, offsetof(struct head, bar));
 	if (!stamped && !barred && !all_have(r, offsetof(struct head, took)))
 		return error_set(err, ERROR_USAGE,
-			"%s: its %zu lines of iterations have neither a time stamp nor say what an iteration took",
-			path, r->count);
+			"%s: its %zu iteration lines have neither a time stamp nor the time of an iteration", path,
+			r->count);
 	bool elapsed = !stamped && !barred && is_elapsed(r);
 	double grain = barred ? 1 : stamped ? r->stamp_grain : r->took_grain;
 	*found = (struct logfile){.lines = r->lines,
@@ -351,7 +351,7 @@ int logfile_read(const char *path, const char *pattern, double total, struct ite
 		rc = read_file(&r, path, err);
 	if (rc == 0 && r.count == 0)
 		rc = error_set(err, ERROR_USAGE,
-			"%s: none of its %zu lines is one of an iteration%s%s%s; say with --pattern how they look",
+			"%s: none of its %zu lines reports an iteration%s%s%s; describe such lines with --pattern",
 			path, r.lines, r.nearest ? ", such as '" : "", r.nearest ? r.nearest : "",
 			r.nearest ? "'" : "");
 	if (rc == 0)

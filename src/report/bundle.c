@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 enum { DESCRIPTION_BYTES = 256 << 20 };
-static const char description[] = "capsule.json";
+static const char description[] = "bundle.json";
 
 // --- what it says ---------------------------------------------------------------
 
@@ -55,7 +55,7 @@ json_t *bundle_describe(const struct run *run, struct error *err)
 	autojson json_t *report = report_make(run, err);
 	if (!report)
 		return NULL;
-	return mem_json("{s:i, s:s, s:O?, s:f, s:O?, s:O?, s:o, s:o}", "capsule", 1, "id", run->id, "muster",
+	return mem_json("{s:i, s:s, s:O?, s:f, s:O?, s:O?, s:o, s:o}", "bundle", 1, "id", run->id, "muster",
 		json_object_get(report, "version"), "exported", clock_wall(), "outcome",
 		json_object_get(report, "outcome"), "seconds", json_object_get(report, "seconds"), "machines",
 		machines_of(report), "inputs", inputs_of(report));
@@ -115,7 +115,7 @@ static int list_files(const char *dir, const char *below, json_t *files, struct 
 
 static int add_description(struct archives_writer *w, const json_t *tree, const char *id, struct error *err)
 {
-	char path[] = "/tmp/muster-capsule-XXXXXX";
+	char path[] = "/tmp/muster-bundle-XXXXXX";
 	autoclose int fd = mkostemp(path, O_CLOEXEC);
 	autofree char *text = json_dumps(tree, JSON_INDENT(1)), *name = mem_printf("%s/%s", id, description);
 	if (fd < 0)
@@ -155,7 +155,7 @@ int bundle_write(const struct run *run, const char *path, struct error *err)
 		return -1;
 	if (json_is(tree, "outcome", "running"))
 		return error_set(
-			err, ERROR_USAGE, "the run %s still goes on; a capsule is of a run that is over", run->id);
+			err, ERROR_USAGE, "run %s has not ended; only a run that has ended can be exported", run->id);
 	if (list_files(run->dir, "", files, err) < 0)
 		return -1;
 	json_object_set(tree, "files", files);
@@ -191,7 +191,7 @@ static char *find_id(const char *dir, struct error *err)
 	if (count == 1)
 		return id;
 	free(id);
-	error_set(err, ERROR_USAGE, "it holds %zu directories, expected one", count);
+	error_set(err, ERROR_USAGE, "it contains %zu directories, expected one", count);
 	return NULL;
 }
 
@@ -201,10 +201,9 @@ static int check_link(const char *path, const json_t *file, struct error *err)
 	autofree char *now = link_text(path, err);
 	if (!now)
 		return -1;
-	return strcmp(now, target) == 0
-		       ? 0
-		       : error_set(err, ERROR_USAGE, "%s is not as it was written: it is a link to %s, expected %s",
-				 json_text(file, "path"), now, target);
+	return strcmp(now, target) == 0 ? 0
+					: error_set(err, ERROR_USAGE, "%s was changed: it links to %s, expected %s",
+						  json_text(file, "path"), now, target);
 }
 
 static int check_file(const char *dir, const json_t *file, struct error *err)
@@ -221,8 +220,7 @@ static int check_file(const char *dir, const json_t *file, struct error *err)
 		return -1;
 	return strcmp(now, sum) == 0
 		       ? 0
-		       : error_set(err, ERROR_USAGE, "%s is not as it was written: its sha256 is %s, expected %s", text,
-				 now, sum);
+		       : error_set(err, ERROR_USAGE, "%s was changed: its sha256 is %s, expected %s", text, now, sum);
 }
 
 // What stands on its list is as it was written, and what does the run is on it: nothing was put in, taken out or
@@ -240,7 +238,7 @@ static int check_files(const char *dir, const json_t *tree, struct error *err)
 	}
 	for (i = 0; i < countof(needed); i++)
 		if (!json_object_get(listed, needed[i]))
-			return error_set(err, ERROR_USAGE, "its list of files is without %s", needed[i]);
+			return error_set(err, ERROR_USAGE, "its list of files does not contain %s", needed[i]);
 	if (list_files(dir, "", there, err) < 0)
 		return -1;
 	json_array_foreach (there, i, file)
@@ -258,8 +256,8 @@ static json_t *read_description(const char *dir, struct error *err)
 	autojson json_t *tree = text ? json_loadb(text, len, 0, NULL) : NULL;
 	if (!text)
 		return NULL;
-	if (json_number(tree, "capsule") != 1 || !json_is(tree, "id", id)) {
-		error_set(err, ERROR_USAGE, "its capsule.json is of another kind");
+	if (json_number(tree, "bundle") != 1 || !json_is(tree, "id", id)) {
+		error_set(err, ERROR_USAGE, "its bundle.json has an unknown format");
 		return NULL;
 	}
 	return check_files(below, tree, err) < 0 ? NULL : steal(tree);
@@ -269,7 +267,7 @@ json_t *bundle_open(const char *path, const char *dir, struct error *err)
 {
 	json_t *tree = archives_unpack(path, dir, NULL, NULL, NULL, err) < 0 ? NULL : read_description(dir, err);
 	if (!tree) {
-		error_wrap(err, "%s is no capsule", path);
+		error_wrap(err, "%s is not a bundle", path);
 		if (err)
 			err->code = ERROR_USAGE;
 	}
@@ -299,7 +297,7 @@ static void compare_inputs(const json_t *then, const json_t *now, json_t *list)
 				       (json_has(a, "tree") && !is_same(a, b, "tree")) ||
 				       (json_has(a, "commit") && !is_same(a, b, "commit"));
 			if (differs && is_same(a, b, "node") && is_same(a, b, "name"))
-				note(list, mem_printf("the input %s of node %.0f is another one", json_text(a, "name"),
+				note(list, mem_printf("input %s of node %.0f differs", json_text(a, "name"),
 						   json_number(a, "node")));
 		}
 }

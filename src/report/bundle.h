@@ -1,8 +1,8 @@
-// A capsule: a run in one file: job, plan, what it was given, said and left behind, what it ran on, so that it can be
+// A bundle: a run in one file: job, plan, what it was given, said and left behind, what it ran on, so that it can be
 // done again and compared. It runs nothing.
 //
-//   A tar archive of ID/ with capsule.json first:
-//   {"capsule": 1, "id", "muster", "exported", "outcome", "seconds", "machines": [facts of each node], "inputs":
+//   A tar archive of ID/ with bundle.json first:
+//   {"bundle": 1, "id", "muster", "exported", "outcome", "seconds", "machines": [facts of each node], "inputs":
 //       [{"node", "name", "from", "sha256", "bytes",
 //    "commit"}], "files": [{"path", "bytes", "sha256"} or {"path", "link"}]}
 //   Paths and links are written as base/path_text.h says.
@@ -14,19 +14,19 @@
 
 #include <jansson.h>
 
-// Writes the capsule of a run that is over to path, beside and renamed.
+// Writes the bundle of a run that is over to path, beside and renamed.
 int bundle_write(const struct run *run, const char *path, struct error *err);
 
-// Unpacks the capsule at path below dir (which must exist) and checks every file against its sum. The tree of
-// capsule.json, owned by the caller; the run's directory is dir/ID. NULL and err when it is no capsule, or not as it
+// Unpacks the bundle at path below dir (which must exist) and checks every file against its sum. The tree of
+// bundle.json, owned by the caller; the run's directory is dir/ID. NULL and err when it is not a bundle, or not as it
 // was written.
 json_t *bundle_open(const char *path, const char *dir, struct error *err);
 
-// What is not as it was then: an array of texts about inputs, the version and machines, of two trees like capsule.json.
+// What is not as it was then: an array of texts about inputs, the version and machines, of two trees like bundle.json.
 // Owned by the caller.
 json_t *bundle_differences(const json_t *then, const json_t *now);
 
-// The tree of capsule.json of a run directory, without "files". Owned by the caller; NULL and err.
+// The tree of bundle.json of a run directory, without "files". Owned by the caller; NULL and err.
 json_t *bundle_describe(const struct run *run, struct error *err);
 
 #endif

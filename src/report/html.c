@@ -95,8 +95,8 @@ char *html_estimate(const json_t *report)
 	autofree char *whole = str_seconds(json_number_value(json_array_get(total, 0))),
 		      *low = str_seconds(json_number_value(json_array_get(total, 1))),
 		      *high = str_seconds(json_number_value(json_array_get(total, 2)));
-	return mem_printf("the whole takes %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole, low, high,
-		json_number(estimate, "gone"), json_number(estimate, "turns"),
+	return mem_printf("whole run predicted to take %s (%s to %s): %.0f of %.0f iterations seen, %.4g s each", whole,
+		low, high, json_number(estimate, "gone"), json_number(estimate, "turns"),
 		json_number_value(json_array_get(turn, 0)));
 }
 

@@ -26,8 +26,8 @@ static char *why_lost(const json_t *control)
 {
 	long long pid = json_integer_value(json_object_get(control, "pid"));
 	if (pid)
-		return mem_printf("its controller (pid %lld) is gone; `muster reap` removes what it left", pid);
-	return mem_strdup("its controller is gone; `muster reap` removes what it left");
+		return mem_printf("its controller (pid %lld) was killed; `muster reap` removes what it left", pid);
+	return mem_strdup("its controller was killed; `muster reap` removes what it left");
 }
 
 // A controller that is just beginning has not said yet that it is there.

@@ -102,7 +102,7 @@ static void put_estimate(struct str *h, const json_t *report)
 	html_escape(h, text);
 	str_puts(h, "</p>");
 	json_array_foreach (json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt) {
-		str_puts(h, "<p>Not to be trusted: ");
+		str_puts(h, "<p>Not reliable: ");
 		html_escape(h, json_string_value(doubt));
 		str_puts(h, "</p>");
 	}
@@ -155,7 +155,7 @@ static void put_tiles(struct str *h, const json_t *report)
 	tile(h, "Total", html_seconds(report, "seconds"));
 	tile(h, "Mean over nodes", html_seconds(report, "mean_seconds"));
 	tile(h, "Mean iteration", iteration_text(report));
-	tile(h, "Ranks that ended well", mem_printf("%zu of %zu", ok, json_array_size(ranks)));
+	tile(h, "Ranks succeeded", mem_printf("%zu of %zu", ok, json_array_size(ranks)));
 	if (json_array_size(outputs))
 		tile(h, "Outputs",
 			mem_printf("%zu file%s, %s", json_array_size(outputs), json_array_size(outputs) == 1 ? "" : "s",

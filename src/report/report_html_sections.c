@@ -467,11 +467,11 @@ static void put_receipt(struct str *h, const json_t *report)
 	if (!json_array_size(left)) {
 		str_puts(h, "<p>");
 		html_badge(h, "ok");
-		str_puts(h, " After the cluster was taken down its executor was asked what is left: "
+		str_puts(h, " After teardown the executor reports what is left: "
 			    "nothing.</p></section>\n");
 		return;
 	}
-	str_puts(h, "<p>After the cluster was taken down its executor still found:</p>");
+	str_puts(h, "<p>After teardown the executor still found:</p>");
 	html_open_table(h, heads);
 	json_array_foreach (left, k, item) {
 		if (k >= HTML_ROWS)
@@ -499,6 +499,6 @@ void report_html_sections_trouble(struct str *h, const json_t *report)
 	put_notes(h, report, "warnings", "Warnings");
 	put_notes(h, report, "retries", "Retries");
 	put_notes(h, report, "signals", "Signals sent to the ranks");
-	put_notes(h, report, "refused", "Refused at the controller's door");
+	put_notes(h, report, "refused", "Refused connections");
 	put_receipt(h, report);
 }

@@ -53,7 +53,7 @@ static void put_estimate(struct str *out, const json_t *report)
 	size_t k;
 	json_t *doubt;
 	json_array_foreach (json_object_get(json_object_get(report, "estimate"), "doubts"), k, doubt) {
-		autofree char *text = mem_printf("not to be trusted: %s", json_string_value(doubt));
+		autofree char *text = mem_printf("not reliable: %s", json_string_value(doubt));
 		field(out, "", text);
 	}
 }
@@ -272,7 +272,7 @@ static void put_notes(struct str *out, const json_t *report)
 		str_printf(out, "  and %zu more warnings\n", count - NOTES_MAX);
 	size_t left = json_count(json_object_get(report, "receipt"), "left");
 	autofree char *things =
-		mem_printf("%zu thing%s still there, see `muster reap`", left, left == 1 ? " is" : "s are");
+		mem_printf("%zu item%s left behind, see `muster reap`", left, left == 1 ? " is" : "s are");
 	if (json_has(report, "receipt"))
 		field(out, "receipt", left ? things : "nothing is left");
 }

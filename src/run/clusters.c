@@ -31,7 +31,7 @@ char *clusters_base(struct error *err)
 	if (home && *home == '/')
 		return mem_printf("%s/.local/state/muster/clusters", home);
 	error_set(err, ERROR_USAGE,
-		"there is no place for clusters that stay up: HOME is not set; set it, or MUSTER_CLUSTERS to a "
+		"no directory for persistent clusters: HOME is not set; set it, or set MUSTER_CLUSTERS to a "
 		"directory");
 	return NULL;
 }
@@ -50,12 +50,12 @@ static int check_base(const char *base, struct error *err)
 	if (fs_mkdirs(base, 0700, err) < 0)
 		return -1;
 	if (stat(base, &st) < 0)
-		return error_errno(err, "cannot look at '%s'", base);
+		return error_errno(err, "cannot examine '%s'", base);
 	if (st.st_uid != geteuid())
 		return error_set(err, ERROR_SYSTEM, "'%s' belongs to user %u, expected %u", base, (unsigned)st.st_uid,
 			(unsigned)geteuid());
 	if (st.st_mode & 077 && chmod(base, 0700) < 0)
-		return error_errno(err, "cannot keep others out of '%s'", base);
+		return error_errno(err, "cannot restrict access to '%s'", base);
 	return 0;
 }
 
@@ -68,7 +68,7 @@ struct run *clusters_create(const char *name, const char *text, size_t len, cons
 	if (mkdir(dir, 0700) < 0) {
 		if (errno == EEXIST)
 			error_set(err, ERROR_USAGE,
-				"there is a cluster '%s' already; `muster ls` shows it, `muster down %s` ends it", name,
+				"cluster '%s' already exists; `muster ls` shows it, `muster down %s` removes it", name,
 				name);
 		else
 			error_errno(err, "cannot make '%s'", dir);
@@ -184,7 +184,7 @@ json_t *clusters_plan(const struct run *run, struct error *err)
 	autofree char *text = fs_read(path, PLAN_MAX, NULL, err);
 	json_t *plan = text ? json_loads(text, 0, NULL) : NULL;
 	if (text && !plan)
-		error_set(err, ERROR_SYSTEM, "'%s' is no plan", path);
+		error_set(err, ERROR_SYSTEM, "'%s' is not a plan", path);
 	return plan;
 }
 

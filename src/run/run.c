@@ -146,7 +146,7 @@ static int fill(struct run *run, const char *job_text, size_t job_len, const jso
 		return -1;
 	autofree char *text = json_dumps(plan, JSON_INDENT(1) | JSON_REAL_PRECISION(16));
 	if (!text)
-		return error_set(err, ERROR_SYSTEM, "the plan is no JSON object");
+		return error_set(err, ERROR_SYSTEM, "the plan is not a JSON object");
 	autofree char *file = run_path(run, "plan.json");
 	if (fs_write(file, text, strlen(text), 0644, err) < 0)
 		return -1;
@@ -385,7 +385,7 @@ static struct run *open_dir(const char *path, struct error *err)
 	}
 	autofree char *log = fs_join(dir, log_names[0]);
 	if (!fs_exists(log)) {
-		error_set(err, ERROR_USAGE, "%s is no run: it has no %s", path, log_names[0]);
+		error_set(err, ERROR_USAGE, "%s is not a run: it has no %s", path, log_names[0]);
 		return NULL;
 	}
 	struct run *run = mem_alloc(sizeof(*run));
@@ -406,14 +406,13 @@ static const char *find_prefix(const json_t *list, const char *prefix, const cha
 			found = id;
 	}
 	if (count > 1) {
-		error_set(err, ERROR_USAGE, "'%s' is the beginning of %zu runs below %s, the newest is %s", prefix,
-			count, runs, found);
+		error_set(err, ERROR_USAGE, "'%s' is a prefix of %zu runs in %s, the newest is %s", prefix, count, runs,
+			found);
 		return NULL;
 	}
 	if (!count)
 		error_set(err, ERROR_USAGE,
-			"no run '%s' below %s: expected an id, the beginning of one, a directory or 'latest'", prefix,
-			runs);
+			"no run '%s' in %s: expected an id, a prefix of one, a directory or 'latest'", prefix, runs);
 	return found;
 }
 
@@ -426,7 +425,7 @@ struct run *run_open(const char *runs, const char *name, struct error *err)
 	if (!name || strcmp(name, "latest") == 0) {
 		id = json_string_value(json_array_get(list, 0));
 		if (!id)
-			error_set(err, ERROR_USAGE, "there are no runs below %s", runs);
+			error_set(err, ERROR_USAGE, "there are no runs in %s", runs);
 	} else {
 		autofree char *path = fs_join(runs, name);
 		if (*name && fs_exists(path))

@@ -79,8 +79,8 @@ static void tell_phase_end(struct event_text *s, const char *name, double second
 		if (s->failed)
 			str_printf(out, "preflight: %zu of %zu checks failed", s->failed, s->pairs);
 		else
-			str_printf(out, "preflight: every node reaches every other, the slowest answer took %.2f ms",
-				s->latency * 1000);
+			str_printf(
+				out, "preflight: all nodes reach each other, slowest reply %.2f ms", s->latency * 1000);
 	} else if (strcmp(name, "collect") == 0 && s->files) {
 		autofree char *files = event_text_count(s->files, "file");
 		autofree char *bytes = str_bytes(s->bytes);
@@ -147,8 +147,8 @@ static enum event_text_kind tell_mpi(struct event_text *s, const json_t *event, 
 
 static enum event_text_kind tell_address(struct event_text *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "node %lld is spoken to at %s, not at %s: %s", integer(event, "node"), text(event, "address"),
-		text(event, "instead"), text(event, "why"));
+	str_printf(out, "node %lld uses the address %s instead of %s: %s", integer(event, "node"),
+		text(event, "address"), text(event, "instead"), text(event, "why"));
 	return EVENT_TEXT_NEWS;
 }
 

@@ -73,7 +73,7 @@ static int hand_range(
 		uint64_t left = end - tail->start;
 		ssize_t n = read_at(fd, block, left < BLOCK ? (size_t)left : BLOCK, tail->start);
 		if (n <= 0)
-			return n < 0 ? error_errno(f->err, "cannot read what was printed") : FOLLOW_DONE;
+			return n < 0 ? error_errno(f->err, "cannot read the output") : FOLLOW_DONE;
 		tail->start += (uint64_t)n;
 		int rc = hand(f, rank, block, (size_t)n);
 		if (rc)
@@ -90,7 +90,7 @@ static int read_open(
 {
 	struct stat st;
 	if (fstat(fd, &st) < 0)
-		return error_errno(f->err, "cannot read what was printed");
+		return error_errno(f->err, "cannot read the output");
 	uint64_t size = (uint64_t)st.st_size, begin = tail->start;
 	while (tail->scanned < size) {
 		if (tail->start - begin >= most)
@@ -98,7 +98,7 @@ static int read_open(
 		ssize_t n = read_at(fd, block, size - tail->scanned < BLOCK ? (size_t)(size - tail->scanned) : BLOCK,
 			tail->scanned);
 		if (n <= 0)
-			return n < 0 ? error_errno(f->err, "cannot read what was printed") : FOLLOW_DONE;
+			return n < 0 ? error_errno(f->err, "cannot read the output") : FOLLOW_DONE;
 		const char *newline = memrchr(block, '\n', (size_t)n);
 		if (!newline) {
 			tail->scanned += (uint64_t)n;

@@ -328,7 +328,7 @@ static void test_leave(void **state)
 	play_until(s, "node 1");
 	assert_int_equal(write(s->terminal.fd, "\003", 1), 1);
 	assert_int_equal(end_viewer(s), 0);
-	assert_non_null(strstr(screen(s), "the run goes on; `muster attach job-"));
+	assert_non_null(strstr(screen(s), "the run continues; `muster attach job-"));
 	assert_null(strstr(screen(s), "node 1"));
 	assert_int_equal(kill(s->controller, 0), 0);
 }

@@ -282,7 +282,7 @@ static int lost(const struct viewer *v, struct error *err)
 	if (v->pidfd < 0) {
 		autofree char *when = last_sign(v->run);
 		return error_set(err, ERROR_SYSTEM,
-			"the run %s cannot be attached to: its controller %swas killed, its last sign of life is of "
+			"cannot attach to run %s: its controller %swas killed, last active at "
 			"%s; `muster reap` "
 			"removes what it left",
 			id, which, when);
@@ -365,7 +365,7 @@ static int follow_run(struct viewer *v, struct error *err)
 	set_calls(v);
 	v->follow = follow_open(v->run, &v->calls, err);
 	if (v->follow && v->live && !v->options->owner && follow_skip(v->follow, EARLIER)) {
-		autofree char *line = mem_printf("what was printed before is not shown (muster logs %s)", v->run->id);
+		autofree char *line = mem_printf("earlier output is not shown (muster logs %s)", v->run->id);
 		say(v, EVENT_TEXT_NEWS, line);
 	}
 	int rc = v->follow ? watch(v, err) : -1;
@@ -382,7 +382,7 @@ static int follow_run(struct viewer *v, struct error *err)
 	if (rc == 0 && v->options->left)
 		*v->options->left = true;
 	if (rc == 0 && !v->options->json && !v->reached) {
-		autofree char *line = mem_printf("the run goes on; `muster attach %s` comes back to it", v->run->id);
+		autofree char *line = mem_printf("the run continues; `muster attach %s` follows it again", v->run->id);
 		say(v, EVENT_TEXT_NEWS, line);
 	}
 	return rc;

@@ -114,7 +114,7 @@ static void on_silence(void *data)
 	} else if (recv(lws_get_socket_fd(conn->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 		loop_timer_set(conn->silent, look_again);
 	else {
-		autofree char *why = mem_printf("nothing was heard for %g s", most);
+		autofree char *why = mem_printf("silent for %g s", most);
 		refuse(conn, why);
 		shutdown(lws_get_socket_fd(conn->wsi), SHUT_RDWR);
 	}
@@ -147,7 +147,7 @@ static int on_text_piece(struct conn *conn, const void *in, size_t len, bool las
 	if (conn->text.size > TEXT_LIMIT)
 		str_fini(&conn->text);
 	if (!json_is_object(msg))
-		return refuse(conn, "a message is no JSON object");
+		return refuse(conn, "a message is not a JSON object");
 	conn->ops->on_text(conn, msg, conn->data);
 	return 0;
 }
@@ -360,7 +360,7 @@ static int on_established(struct conn *conn, struct lws *wsi)
 {
 	conn->wsi = wsi;
 	if (conn->fingerprint && !crypto_peer_matches(lws_get_ssl(wsi), conn->fingerprint))
-		return refuse(conn, "the controller's certificate is not the one that was announced");
+		return refuse(conn, "the controller's certificate does not match the fingerprint");
 	conn->open = true;
 	conn->heard = clock_mono();
 	loop_timer_set(conn->silent, conn->heartbeat);
@@ -504,7 +504,7 @@ static int parse_url(const char *url, char **host, int *port, struct error *err)
 	long n = colon ? strtol(colon + 1, &end, 10) : 0;
 	if (!str_starts(url, "wss://") || colon <= url + 6 || *end || n < 1 || n > 65535)
 		return error_set(err, ERROR_USAGE,
-			"'%s' is no address of a controller; expected wss://HOST:PORT or unix:PATH", url);
+			"'%s' is not a controller address; expected wss://HOST:PORT or unix:PATH", url);
 	*host = mem_strndup(url + 6, (size_t)(colon - url - 6));
 	*port = (int)n;
 	return 0;
@@ -546,7 +546,7 @@ struct conn *conn_dial(struct loop *loop, const char *url, const char *fingerpri
 	struct lws *wsi = lws_client_connect_via_info(&info);
 	conn->dialling = false;
 	if (!wsi) {
-		error_set(err, ERROR_SYSTEM, "cannot dial %s: %s", url,
+		error_set(err, ERROR_SYSTEM, "cannot connect to %s: %s", url,
 			conn->close_why ? conn->close_why : "no connection");
 		conn_free(conn);
 		return NULL;

@@ -189,11 +189,11 @@ json_t *event_parse(const char *line, size_t len, struct error *err)
 	json_error_t why;
 	autojson json_t *event = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
 	if (!event) {
-		error_set(err, ERROR_SYSTEM, "an event that is no JSON: %s at byte %d", why.text, why.position);
+		error_set(err, ERROR_SYSTEM, "an event that is not JSON: %s at byte %d", why.text, why.position);
 		return NULL;
 	}
 	if (!json_is_object(event)) {
-		error_set(err, ERROR_SYSTEM, "an event that is no object");
+		error_set(err, ERROR_SYSTEM, "an event that is not an object");
 		return NULL;
 	}
 	const json_t *ts = json_object_get(event, "ts");

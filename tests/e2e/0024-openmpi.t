@@ -77,7 +77,7 @@ is "nothing in /dev/shm" "$(ls /dev/shm)" "$shm"
 
 muster run ring.yaml --set cluster.nodes=1 --set run.procs_per_node=1 --set run.mpi=openmpi
 is "alone" "$(output 0 | head -n 1)" "rank 0 of 1 sum 0 from 0"
-is "because the job says so" "$(events 'e["why"] if e["type"] == "mpi" else None')" "the job says so"
+is "because the job says so" "$(events 'e["why"] if e["type"] == "mpi" else None')" "set in the job"
 idle='run.command="echo idle $OMPI_MCA_mpi_yield_when_idle; exec {data}/ring"'
 muster run ring.yaml --set cluster.nodes=1 --set run.procs_per_node=1 --set run.mpi=openmpi --set "$idle" --set cluster.cpus=500m
 if [ "$status" = 3 ] && [[ $err =~ cgroup|control\ group ]]; then
@@ -105,7 +105,7 @@ like "what Open MPI says of it is kept" "$(cat "$(run_dir)/outputs/node-0/mpirun
 
 muster run ring.yaml --set 'run.command=["{data}/ring", leave]'
 status_is "a rank that leaves without MPI_Finalize" 1
-like "is found" "$(why)" "rank 1|mpirun|given it up"
+like "is found" "$(why)" "rank 1|mpirun|gave it up"
 
 muster run ring.yaml --set "run.command=[\"{data}/ring\", once, $SCRATCH/once]" --set run.retries=1
 status_is "a second attempt" 0
@@ -131,8 +131,8 @@ for who in rank mpirun daemon; do
 	status_is "$who killed: the run fails" 1
 	case $who in
 	rank) like "rank killed: says which" "$(why)" "rank 3 on node 1 was killed by signal 9" ;;
-	mpirun) like "mpirun killed: says so" "$(why)" "mpirun was killed by signal 9|given it up" ;;
-	daemon) like "daemon killed: says so" "$(why)" "daemon was killed by signal 9|mpirun ended|given it up" ;;
+	mpirun) like "mpirun killed: says so" "$(why)" "mpirun was killed by signal 9|gave it up" ;;
+	daemon) like "daemon killed: says so" "$(why)" "daemon was killed by signal 9|mpirun ended|gave it up" ;;
 	esac
 	at_most "$who killed: seconds until every rank has ended" "$(until_all_ended "$moment")" 1.5
 	nothing_is_left "$who killed: nothing is left"
@@ -151,7 +151,7 @@ is "cancel: the outcome" "$(outcome)" cancelled
 mkdir empty
 muster run ring.yaml --set run.env.PATH="$PWD/empty"
 status_is "no mpirun" 1
-like "is said" "$(why)" "needs Open MPI's mpirun, but node 0 has neither"
+like "is said" "$(why)" "needs Open MPI's mpirun, but node 0 has none of"
 printf '#!/bin/sh\necho "no luck today" >&2; exit 4\n' >empty/mpirun.openmpi
 chmod +x empty/mpirun.openmpi
 muster run ring.yaml --set run.env.PATH="$PWD/empty" --set run.mpi=openmpi

@@ -36,7 +36,7 @@ J
 muster run job.yaml
 status_is "two mounts on two nodes" 0
 is "with their options" "$(output 0) $(output 1)" $'hello\ntmpfs\n711 hello\ntmpfs\n711'
-is "each is made once, and shared" "$(cat "$(run_dir)"/outputs/node-*/setup.log | grep -c "mounted already, by another node of this run")" 2
+is "each is made once, and shared" "$(cat "$(run_dir)"/outputs/node-*/setup.log | grep -c "mounted, by another node of this run")" 2
 like "a step of its own, with a name" "$err" "setup 'mount mine on $SCRATCH/mnt/a b/c' done .*setup 'the sources' done"
 ok "unmounted in the end, and the directories are gone" untouched
 is "what was mounted is as it was" "$(ls "$SCRATCH/src")" word
@@ -51,7 +51,7 @@ run: {command: "grep -c $SCRATCH/there /proc/self/mountinfo"}
 J
 muster run there.yaml
 is "what is mounted is left alone" "$status $(output 0)" "0 1"
-like "and it is said" "$err" "skipped: '$SCRATCH/there' has theirs \(tmpfs\) mounted already"
+like "and it is said" "$err" "skipped: '$SCRATCH/there' already has theirs \(tmpfs\) mounted"
 ok "in the end too" mounted "$SCRATCH/there"
 umount "$SCRATCH/there"
 rmdir "$SCRATCH/there"

@@ -60,7 +60,7 @@ ok "a long job" wait_for 20 runs 2
 muster down lab
 status_is "it goes" 0
 start_finished 20
-is "and the job with it" "$status $(why)" "130 cancelled: the cluster it was on goes down"
+is "and the job with it" "$status $(why)" "130 cancelled: its cluster is being taken down"
 ok "the engine is empty" engine_is_empty
 
 done_testing

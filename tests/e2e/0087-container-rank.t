@@ -184,7 +184,7 @@ J
 muster run build.yaml
 status_is "an image is built" 0
 is "with its arguments, and without what is left out" "$(output 1 | tr '\n' ' ')" "{fresh} /context/Dockerfile /context/in "
-is "once, and the other node has it" "$(cat "$(run_dir)"/outputs/node-*/setup.log | grep -cE '^(Step 4/5|another node of this run has built)')" 2
+is "once, and the other node has it" "$(cat "$(run_dir)"/outputs/node-*/setup.log | grep -cE '^(Step 4/5|another node of this run built)')" 2
 like "the step has a time" "$(events 'str(e["seconds"]) if e["type"] == "setup" else None' | tr '\n' ' ')" "^[0-9.]+ [0-9.]+ $"
 echo 'RUN echo last words; no-such-program 2>/dev/null' >>context/Dockerfile
 muster run build.yaml --set cluster.nodes=1

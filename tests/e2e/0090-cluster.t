@@ -29,7 +29,7 @@ is "ls as JSON" "$(echo "$out" >ls.json; json_value ls.json '[c["name"] + " " + 
 is "the directory is private" "$(stat -c %a "$MUSTER_CLUSTERS" "$MUSTER_CLUSTERS/lab" "$(cluster_dir)/identity.json" "$(cluster_dir)/control.json" | tr '\n' ' ')" "700 700 600 600 "
 muster up lab.yaml
 status_is "the name is taken" 2
-like "and says so" "$err" "there is a cluster 'lab' already"
+like "and says so" "$err" "cluster 'lab' already exists"
 muster up job/lab.yaml
 status_is "a file that is not there" 2
 printf 'cluster: {nodes: 2}\nrun: {command: "true"}\n' >job.yaml

@@ -63,12 +63,12 @@ first=$(run_dir)
 ok "ls shows it" ls_says 'lab +busy'
 muster run hello.yaml --on lab
 status_is "a second one is refused" 3
-like "by name" "$err" "run $(basename "$first") is on it; .*--share"
+like "by name" "$err" "run $(basename "$first") uses it; .*--share"
 muster run hello.yaml --on lab --share
 status_is "unless shared" 0
 muster scale lab 1
 status_is "scale would take its nodes away" 3
-like "and says so" "$err" "run long-.* is on 2 nodes"
+like "and says so" "$err" "run long-.* uses 2 nodes"
 
 # the cluster's controller is killed under it, and brought back: the job goes on
 kill_and_wait "$(controller)"
@@ -163,6 +163,6 @@ status_is "down" 0
 like "says what it cancels" "$err" "run long-.* is on it and is cancelled"
 start_finished 20
 status_is "the job is cancelled" 130
-is "with the reason" "$(why)" "cancelled: the cluster it was on goes down"
+is "with the reason" "$(why)" "cancelled: its cluster is being taken down"
 ok "and its outputs" test -s "$(run_dir)/outputs/node-0/kept.txt"
 done_testing

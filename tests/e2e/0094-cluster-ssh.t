@@ -71,7 +71,7 @@ is "cp from all" "$status $(cat both/node-*/two | tr '\n' ' ')" "0 two two "
 
 muster scale lab 5
 is "more hosts than there are" "$status" 3
-like "is refused with their number" "$err" "found 5 nodes, expected 1 to 4: so many hosts"
+like "is refused with their number" "$err" "found 5 nodes, expected 1 to 4, the number of hosts"
 muster scale lab 4
 status_is "scale up" 0
 is "two hosts more are written down" "$(listed)" "h0 h1 h2 h3"
@@ -150,7 +150,7 @@ ok "a last job" wait_for 20 runs 2
 muster down lab
 status_is "down" 0
 start_finished 20
-is "the job is cancelled" "$status $(why)" "130 cancelled: the cluster it was on goes down"
+is "the job is cancelled" "$status $(why)" "130 cancelled: its cluster is being taken down"
 ok "nothing is left on the hosts" hosts_are_clean
 
 "$MUSTER" up -q lab.yaml

@@ -19,12 +19,12 @@ muster run turns.yaml --set stop.iterations=10
 status_is "a run that stops when enough was seen" 0
 events=$(run_dir)/events.jsonl report=$(run_dir)/report.json
 is "it says that it has" "$(json_lines "$events" '(e["seen"] >= 8, e["gone"] >= 11, e["gone"] < 40) if e["type"] == "enough" else None')" "[true, true, true]"
-is "it ends well" "$(json_value "$report" '(e["outcome"], e["why"])')" '["ok", "enough iterations were seen"]'
+is "it ends well" "$(json_value "$report" '(e["outcome"], e["why"])')" '["ok", "the stop condition of the job is met"]'
 is "the whole run would take 0.3 and 40 times 0.05 s" "$(json_value "$report" '(lambda t: t[1] <= t[0] <= t[2] and 2.2 < t[0] < 4)(e["estimate"]["total"])')" true
 
 muster report
-like "the report says it in words" "$out" 'estimate +the whole takes .* iterations seen'
-like "so does its page" "$(cat "$(run_dir)/report.html")" '<h2>Estimate</h2><p>enough iterations were seen; the whole takes .* iterations seen'
+like "the report says it in words" "$out" 'estimate +whole run predicted to take .* iterations seen'
+like "so does its page" "$(cat "$(run_dir)/report.html")" '<h2>Estimate</h2><p>the stop condition of the job is met; whole run predicted to take .* iterations seen'
 
 muster run turns.yaml --set stop.within=40% --set progress.total=4000
 status_is "a run that stops when the time is known well enough" 0
@@ -41,7 +41,7 @@ J
 muster run steady.yaml --set stop.within=5%
 status_is "a steady program that stops when its time is known" 0
 cp "$(run_dir)/report.json" foretold.json
-is "stops early" "$(json_value foretold.json '(e["why"], 10 <= e["estimate"]["gone"] < 120)')" '["enough iterations were seen", true]'
+is "stops early" "$(json_value foretold.json '(e["why"], 10 <= e["estimate"]["gone"] < 120)')" '["the stop condition of the job is met", true]'
 is "and knows it within that" "$(json_value foretold.json '(lambda t: max(t[2] - t[0], t[0] - t[1]) <= 0.05 * t[0])(e["estimate"]["total"])')" true
 muster run steady.yaml
 actual=$(json_value "$(run_dir)/report.json" 'e["estimate"]["total"][0]')

@@ -69,7 +69,7 @@ status_is "a total that is none" 2
 echo 'loss 7' >nothing.log
 muster predict nothing.log
 status_is "no line of an iteration" 2
-like "is said with a line that is there" "$err" "nothing.log: none of its 1 lines is one of an iteration, such as 'loss 7'; say with --pattern"
+like "is said with a line that is there" "$err" "nothing.log: none of its 1 lines reports an iteration, such as 'loss 7'; describe such lines with --pattern"
 for i in 1 2 3 4 5 6; do echo "step $i/40 time: 0.00"; done >still.log
 muster predict still.log
 status_is "iterations that took no time" 0

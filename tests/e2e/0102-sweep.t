@@ -35,7 +35,7 @@ is "only the bad ones failed" "$(json_value "$sweep/sweep.json" 'sorted(set((t["
 	'[[0, "ok"], [1, "failed"], [2, "ok"], [3, "ok"]]'
 like "with why" "$(json_value "$sweep/sweep.json" '[t["why"] for t in e["trials"] if t["point"] == 1][0]')" "exited with status 3"
 is "each is a run" "$(find "$MUSTER_RUNS" -maxdepth 1 -name 'swept-*' | wc -l)" 8
-like "runs stop when enough was seen" "$(json_value "$sweep/sweep.json" '[t["why"] for t in e["trials"] if t["point"] == 0][0]')" "enough iterations were seen"
+like "runs stop when enough was seen" "$(json_value "$sweep/sweep.json" '[t["why"] for t in e["trials"] if t["point"] == 0][0]')" "the stop condition of the job is met"
 
 is "its clusters are compared, and it is written down" "$(cut -d: -f1 "$sweep/times.txt")" "cluster.nodes=1 run.env.X=good
 cluster.nodes=2 run.env.X=good
@@ -90,7 +90,7 @@ pid=$!
 ok "a point is done" wait_for 40 sh -c "grep -q 'outcome\": \"ok' '$sweep/sweep.json'"
 muster sweep slow.yaml
 status_is "two processes at one sweep" 2
-like "are one too many" "$err" "is being run by another process"
+like "are one too many" "$err" "another process is running sweep"
 kill -KILL "$pid"
 wait "$pid"
 muster reap

@@ -36,7 +36,7 @@ is "a verdict for each pair" "$(json_value compare.json '[len(e["pairs"]), "clus
 muster compare
 is "numbers of every plot are in the JSON" "$(json_value compare.json '[sorted(k for k in ("seconds", "cost", "speedup", "share", "spread") if not r.get(k)) for r in e["rows"]]')" '[[], [], [], ["spread"]]'
 like "as text" "$out" 'CLUSTER +NODES +RUNS +TIME IS +TIME +SAMPLES/S +SPEED-UP.*COST USD'
-like "with the model of how it scales" "$out" 'model of local: .*[0-9.]+ s / nodes.*, from 3 numbers of nodes, '
+like "with the model of how it scales" "$out" 'model of local: .*[0-9.]+ s / nodes.*, fitted to 3 node counts, '
 muster compare --csv
 is "as CSV: a line for each, and as many fields" "$(awk -F, '{ print NF }' <<<"$out" | uniq -c | tr -s ' ')" " 4 23"
 muster compare --times
@@ -64,7 +64,7 @@ like "the cheapest in time" "$out" '^cluster.nodes=2'
 nearest=$(best "r['seconds'][2] + r['overhead']") least=$(best "r['cost'][2]")
 muster choose --deadline 100ms
 status_is "none in time" 1
-like "is said, with the nearest" "$err" "no cluster is sure to do it in 100 ms: the nearest is $nearest with [0-9.]+ s, [0-9.]+ s at most .95 %.; --at N,N looks"
+like "is said, with the nearest" "$err" "no cluster is certain to finish in 100 ms: the nearest is $nearest with [0-9.]+ s, at most [0-9.]+ s .95 %.; --at N,N looks"
 muster choose --budget 0.001
 like "none so cheap" "$err" "no cluster is sure to cost no more than 0.00100: the cheapest is $least with 0.0[0-9]+, "
 muster choose --deadline 100ms --budget 0.001
@@ -91,7 +91,7 @@ printf '%s' "$out" >chosen.json
 is "what was foretold is beside what came" "$(json_value chosen.json 'abs(e["rows"][0]["expected"]["time"] / e["rows"][0]["seconds"][0] - 1) < 0.5')" true
 is "and by how much" "$(json_value chosen.json '[abs(e["rows"][0]["expected"]["off"]) < 0.5, type(e["rows"][0]["expected"]["held"]).__name__]')" '[true, "bool"]'
 muster compare
-like "the sweep it was chosen from shows it, too" "$out" '1 x local, as chosen: foretold [0-9.]+ s .*, took [0-9.]+ s: [0-9.]+ % (less|more), (with|out)'
+like "the sweep it was chosen from shows it, too" "$out" '1 x local, as chosen: predicted [0-9.]+ s .*, took [0-9.]+ s: [0-9.]+ % (less|more), (with|out)'
 cat >wide.yaml <<'J'
 name: wide
 run:
@@ -121,7 +121,7 @@ muster compare "$A" "$A"
 like "a run that is named twice" "$err" "the run $A is named twice"
 muster run -q cheap.yaml --set cluster.nodes=4
 muster compare "$(basename "$(run_dir)")" "$(json_value "$(echo "$MUSTER_RUNS"/sweeps/paths-*/sweep.json)" 'e["trials"][0]["run"]')"
-like "one run each is no proof" "$out" ' was [0-9.]+ times as fast, but nothing was repeated'
+like "one run each is no proof" "$out" ' was [0-9.]+ times as fast, from single runs'
 muster run -q cheap.yaml --set run.env.LR=1
 muster compare "$A" "$(basename "$(run_dir)")"
 like "another environment is another thing" "$err" "these runs did different things: '.*' and '.* with LR=1'; --different"
@@ -130,12 +130,12 @@ cut=$MUSTER_RUNS/$A-cut
 head -c "$(($(stat -c %s "$MUSTER_RUNS/$A/events.jsonl") / 2))" "$MUSTER_RUNS/$A/events.jsonl" >"$cut/events.jsonl"
 muster compare "$A" "$A-cut"
 status_is "a run that was half written" 0
-like "is one that failed, and it is said why" "$out" "x local: $A-cut: lost: its controller is gone"
+like "is one that failed, and it is said why" "$out" "x local: $A-cut: lost: its controller was killed"
 rm -r "$cut"
 start run cheap.yaml --set run.command='i=0; while [ $i -lt 400 ]; do i=$((i + 1)); sleep 0.1; echo "step $i/400"; done'
 wait_for 20 sh -c "grep -q '\"done\":9' '$(run_dir)/metrics.jsonl'"
 muster compare "$(basename "$(run_dir)")"
-like "one that goes on is predicted" "$out" 'predicted .*1 x local: trust it less: a run of it has not ended yet'
+like "one that goes on is predicted" "$out" 'predicted .*1 x local: less reliable: one of its runs has not ended'
 muster cancel "$(basename "$(run_dir)")"
 start_finished 20
 sweep=$(echo "$MUSTER_RUNS"/sweeps/turns-*)

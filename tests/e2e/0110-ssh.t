@@ -65,7 +65,7 @@ host_up 1
 wait_for 10 has_line "$FARM/h1/log" "Server listening.*"
 muster run hello.yaml
 status_is "a host that shows another key" 3
-like "is refused, and said why" "$(why)" "host 'h1'.*Host key verification failed: the host shows another key"
+like "is refused, and said why" "$(why)" "host 'h1'.*Host key verification failed: the host key differs"
 ok "and nothing stays" wait_for 5 hosts_are_clean
 muster run hello.yaml --set 'cluster.hosts=[h0,127.0.0.1:1]'
 status_is "a port nobody listens at" 3

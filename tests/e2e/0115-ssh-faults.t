@@ -120,7 +120,7 @@ host_prepare 1 <<<"$users; for d in home/plain /var/tmp /dev/shm; do mount -t tm
 mount -o remount,bind,noexec /tmp"
 muster run hello.yaml
 is "no place for the agent at all" "$status" 3
-like "is said with all that were tried" "$(why)" "node 1 on host 'plain@h1': no directory for the agent that can be written, has room and can be run from: tried $host/home/plain/.cache/muster .*/dev/shm"
+like "is said with all that were tried" "$(why)" "node 1 on host 'plain@h1': no directory for the agent that is writable, has space and allows execution from: tried $host/home/plain/.cache/muster .*/dev/shm"
 ok "nothing is left there" wait_for 5 h1_is_clean
 ok "and no directory of those that would not do" test ! -e /tmp/muster-agent-42001
 done_testing

@@ -102,7 +102,7 @@ for rank in 0 1 2; do
 done
 like "the package was there" "$err" "setup 'packages nfs-common' skipped: all are installed"
 is "of two nodes on one host one mounts, the other shares" "$(cat "$(run_dir)"/outputs/node-*/setup.log)" \
-	"'/mnt/efs/data' has 10.9.0.1:/ (nfs4) mounted already, by another node of this run"
+	"'/mnt/efs/data' already has 10.9.0.1:/ (nfs4) mounted, by another node of this run"
 is "both brought the agent, one is there" "$(ssh guest1 'ls .cache/muster | wc -l')" 1
 is "the server has it" "$(ssh guest0 'cat /srv/share/[012]')" "rank 0 was here"$'\n'"rank 1 was here"$'\n'"rank 2 was here"
 for host in guest0 guest1; do
