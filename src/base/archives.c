@@ -143,7 +143,7 @@ static int unpack_dir(struct unpacking *u, const char *name, mode_t mode, struct
 static int unpack_symlink(struct unpacking *u, const char *name, const char *target, struct error *err)
 {
 	if (!target || !*target || (!u->any_link && !link_stays_inside(name, target)))
-		return error_set(err, ERROR_SYSTEM, "a symbolic link to '%.*s', which leads out of the directory",
+		return error_set(err, ERROR_SYSTEM, "a symbolic link to '%.*s', which points outside the directory",
 			NAME_SHOWN, target ? target : "");
 	const char *last;
 	autoclose int parent = open_parent(u, name, &last, err);
@@ -159,7 +159,7 @@ static int unpack_hardlink(struct unpacking *u, const char *name, const char *ta
 	target = strip(target);
 	if (!fs_is_inside(target))
 		return error_set(
-			err, ERROR_SYSTEM, "a link to '%.*s', which leads out of the directory", NAME_SHOWN, target);
+			err, ERROR_SYSTEM, "a link to '%.*s', which points outside the directory", NAME_SHOWN, target);
 	const char *last, *from_last;
 	autoclose int parent = open_parent(u, name, &last, err);
 	autoclose int from = parent < 0 ? -1 : open_parent(u, target, &from_last, err);
@@ -183,7 +183,7 @@ static int unpack_hardlink(struct unpacking *u, const char *name, const char *ta
 static int unpack_entry(struct unpacking *u, struct archive_entry *e, const char *full, struct error *err)
 {
 	if (!fs_is_inside(full))
-		return error_set(err, ERROR_SYSTEM, "its name leads out of the directory");
+		return error_set(err, ERROR_SYSTEM, "its name points outside the directory");
 	autofree char *name = mem_strdup(full);
 	for (size_t len = strlen(name); len > 0 && name[len - 1] == '/'; len--)
 		name[len - 1] = '\0';

@@ -175,17 +175,17 @@ static void refuse(const struct item *items, size_t n, const char *entry, const 
 
 static void nothing_escapes(void **state)
 {
-	REFUSE("../outside", "leads out", {"../outside", AE_IFREG, 0644, NULL, "bad"});
-	REFUSE("/tmp/tar-test-escape", "leads out", {"/tmp/tar-test-escape", AE_IFREG, 0644, NULL, "bad"});
-	REFUSE("a/../../outside", "leads out", {"a/../../outside", AE_IFREG, 0644, NULL, "bad"});
-	REFUSE("l", "leads out", {"l", AE_IFLNK, 0777, "../outside", NULL});
-	REFUSE("l", "leads out", {"l", AE_IFLNK, 0777, "/etc", NULL});
-	REFUSE("d/l", "leads out", {"d/l", AE_IFLNK, 0777, "../../outside", NULL});
-	REFUSE("d/l", "leads out", {"d/l", AE_IFLNK, 0777, "x/../../../outside", NULL});
-	REFUSE("a/b/l", "leads out", {"a/b/up", AE_IFLNK, 0777, "../..", NULL},
+	REFUSE("../outside", "points outside", {"../outside", AE_IFREG, 0644, NULL, "bad"});
+	REFUSE("/tmp/tar-test-escape", "points outside", {"/tmp/tar-test-escape", AE_IFREG, 0644, NULL, "bad"});
+	REFUSE("a/../../outside", "points outside", {"a/../../outside", AE_IFREG, 0644, NULL, "bad"});
+	REFUSE("l", "points outside", {"l", AE_IFLNK, 0777, "../outside", NULL});
+	REFUSE("l", "points outside", {"l", AE_IFLNK, 0777, "/etc", NULL});
+	REFUSE("d/l", "points outside", {"d/l", AE_IFLNK, 0777, "../../outside", NULL});
+	REFUSE("d/l", "points outside", {"d/l", AE_IFLNK, 0777, "x/../../../outside", NULL});
+	REFUSE("a/b/l", "points outside", {"a/b/up", AE_IFLNK, 0777, "../..", NULL},
 		{"a/b/l", AE_IFLNK, 0777, "up/../outside", NULL});
-	REFUSE("h", "leads out", {"h", 0, 0644, "../outside", NULL});
-	REFUSE("h", "leads out", {"h", 0, 0644, "/etc/passwd", NULL});
+	REFUSE("h", "points outside", {"h", 0, 0644, "../outside", NULL});
+	REFUSE("h", "points outside", {"h", 0, 0644, "/etc/passwd", NULL});
 	REFUSE("h", "no file", {"l", AE_IFLNK, 0777, "x", NULL}, {"h", 0, 0644, "l", NULL});
 	REFUSE("h", "No such file", {"h", 0, 0644, "none", NULL});
 	REFUSE("dev", "neither", {"dev", AE_IFBLK, 0644, NULL, NULL});

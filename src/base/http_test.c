@@ -232,8 +232,8 @@ static void what_goes_wrong_is_said(void **state)
 	refuse(&s, "/gone", "");
 	refuse(&s, "/garbage", "");
 	double before = clock_mono();
-	refuse(&s, "/slow", "nothing has come for 0.3 s");
-	refuse(&s, "/mute", "nothing has come for 0.3 s");
+	refuse(&s, "/slow", "no data for 0.3 s");
+	refuse(&s, "/mute", "no data for 0.3 s");
 	assert_true(clock_mono() - before < 5);
 	stop(&s);
 	refuse(&s, "/plain", "onnect"); // nobody listens
@@ -354,7 +354,7 @@ static void only_trusted_servers_are_believed(void **state)
 	fclose(out);
 	refuse_https(&s, "localhost", other, "not trusted");
 	refuse_https(&s, "127.0.0.1", cert, "not trusted"); // it is localhost's
-	refuse_https(&s, "localhost", "/nonexistent/bundle", "'/nonexistent/bundle', which SSL_CERT_FILE names");
+	refuse_https(&s, "localhost", "/nonexistent/bundle", "SSL_CERT_FILE names '/nonexistent/bundle'");
 	refuse_https(&s, "localhost", "/dev/null", "cannot read certificates");
 	refuse_https(&plain, "localhost", cert, "TLS");
 	unsetenv("SSL_CERT_FILE");
@@ -514,7 +514,7 @@ static void a_service_that_does_not_read_is_given_up(void **state)
 	autostr struct str text = {0};
 	struct error err = {0};
 	assert_int_equal(http_call(&service, &post, &text, NULL, &err), -1);
-	assert_string_equal(err.text, "nothing has come for 0.3 s"); // it may have said why before it stopped reading
+	assert_string_equal(err.text, "no data for 0.3 s"); // it may have said why before it stopped reading
 	cancelled = true;
 	assert_int_equal(http_call(&service, &post, &text, NULL, &err), -1);
 	assert_int_equal(err.code, ERROR_CANCELLED);

@@ -93,7 +93,7 @@ static bool is_trial(const struct sweep_record *t, const char *id)
 	return false;
 }
 
-// What was foretold stands beside what came: runs of chosen clusters. They bear the sweep's name.
+// What was predicted stands beside what came: runs of chosen clusters. They bear the sweep's name.
 static void add_chosen(struct compare *c, const struct sweep_record *t)
 {
 	autojson json_t *ids = run_list(t->runs);
@@ -179,7 +179,7 @@ static json_t *compare_all(const struct compare_input_options *o, const struct s
 	json_decref(tree);
 	error_set(err, ERROR_USAGE,
 		"--at: no kind of cluster was run with two numbers of nodes (cluster.nodes), so there is nothing to "
-		"foretell others from");
+		"predict others from");
 	return NULL;
 }
 

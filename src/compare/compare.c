@@ -238,7 +238,7 @@ static json_t *quantiles(const struct variant *s)
 	return list;
 }
 
-// What was foretold, and how far off that was. Of a run that did not come to its end nothing can be said.
+// What was predicted, and how far off that was. Of a run that did not come to its end nothing can be said.
 static json_t *describe_expected(const struct variant *s)
 {
 	struct plan_expected e = plan_expected(s->plan);

@@ -11,7 +11,7 @@ char *compare_table_csv(const json_t *tree); // with a line of names; numbers th
 char *compare_table_json(const json_t *tree);
 char *compare_table_times(const json_t *tree); // "NAME: SECONDS" for each cluster, the mean over its nodes
 
-// What is to be known, a line each: what has no price, what was foretold and what came, why a time is to be trusted
+// What is to be known, a line each: what has no price, what was predicted and what came, why a time is to be trusted
 // less, which runs failed.
 char *compare_table_notes(const json_t *tree);
 

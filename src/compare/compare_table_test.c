@@ -26,7 +26,7 @@ static const char text[] =
 	" \"speedup\": 2, \"share\": 2, \"efficiency\": 1, \"cost\": [12345.678, 12345.678, 12345.678], \"expected\": "
 	"null, \"doubts\": [\"too few\"],"
 	" \"failures\": [{\"run\": \"d\", \"outcome\": \"failed\", \"why\": \"it fell\"}, {\"run\": null, \"outcome\": "
-	"\"not begun\", \"why\": \"no room\"}], \"spread\": null,"
+	"\"not started\", \"why\": \"no room\"}], \"spread\": null,"
 	" \"kind_of\": 0}],"
 	"\"pairs\": [{\"a\": 0, \"b\": 1, \"ratio\": [2, 1.9, 2.1], \"verdict\": \"no difference\"}],"
 	"\"models\": [{\"name\": \"local\", \"serial\": 10, \"parallel\": 90, \"talk\": 0, \"error\": 0.02, "
@@ -58,13 +58,13 @@ static void test_text(void **state)
 	holds(shown, "12345.68\n");
 	holds(shown, "+11.1 %");
 	holds(shown, "\nx=1 against x=\"<b>2\": no difference\n");
-	holds(shown, "model of local: 10 s + 90 s / nodes, from 3 numbers of nodes, at most 2 % off them\n");
-	holds(shown, "model of far: 90 s / nodes + 2 s * (nodes - 1), from 2 numbers of nodes, through all of them: "
-		     "how far off it is between and beyond is not known\n");
-	holds(shown, "x=1: foretold 1 min 30 s (1 min 25 s to 1 min 35 s), took 1 min 40 s: 11.1 % more, outside the "
-		     "interval; cost 0.000123, was to be 3.00\n");
-	holds(shown,
-		"x=\"<b>2\": trust it less: too few\nx=\"<b>2\": d: failed: it fell\nx=\"<b>2\": not begun: no room\n");
+	holds(shown, "model of local: 10 s + 90 s / nodes, fitted to 3 node counts, error at most 2 %\n");
+	holds(shown, "model of far: 90 s / nodes + 2 s * (nodes - 1), fitted to 2 node counts, exact at these points, "
+		     "its error elsewhere is unknown\n");
+	holds(shown, "x=1: predicted 1 min 30 s (1 min 25 s to 1 min 35 s), took 1 min 40 s: 11.1 % more, outside the "
+		     "interval; cost 0.000123, predicted 3.00\n");
+	holds(shown, "x=\"<b>2\": less reliable: too few\nx=\"<b>2\": d: failed: it fell\nx=\"<b>2\": not started: no "
+		     "room\n");
 }
 
 static void test_what_has_no_price(void **state)
@@ -77,7 +77,7 @@ static void test_what_has_no_price(void **state)
 	assert_null(strstr(without, "no price"));
 	json_object_set_new(tree, "prices", json_string("p.yaml"));
 	autofree char *with = compare_table_text(tree);
-	holds(with, "\np.yaml says no price for ec2: its cost is left out\n");
+	holds(with, "\np.yaml has no price for ec2: its cost is omitted\n");
 }
 
 static void test_numbers(void **state)

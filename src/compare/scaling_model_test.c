@@ -85,7 +85,7 @@ static void test_no_term_is_negative(void **state)
 		s.error > 0.2 && scaling_model_doubt(&s, 8) > 0.2); // faster than ideal: no curve fits, and it is said
 }
 
-// The more the points are unsure of, the simpler the curve, and the wider what it foretells.
+// The more the points are unsure of, the simpler the curve, and the wider what it predicts.
 static void test_noisy_points(void **state)
 {
 	static const double nodes[] = {1, 2, 4}, seconds[] = {100, 62, 31};

@@ -37,7 +37,7 @@ struct variant {
 	size_t nturns;
 	size_t nodes;
 	double cpus;   // of all nodes; NAN where they are not limited
-	bool modelled; // not run: foretold from others
+	bool modelled; // not run: predicted from others
 	// The sum of it, by variant_sum.
 	size_t good;
 	bool predicted;

@@ -10,7 +10,7 @@
 
 // The plan's "budget" may have "max_time" (s) and "max_cost", with the prices in the plan's "prices". Can the run fit
 // at all? -1 and err (ERROR_USAGE) when even a run of a second would cost too much, or the least that its "expected"
-// foretells is too long or too much, or nobody knows what its nodes cost.
+// predicts is too long or too much, or nobody knows what its nodes cost.
 int budget_check(const json_t *plan, struct error *err);
 
 // Seconds after its begin at which the run has used up its budget; INFINITY when it has none. cores: of a node, for

@@ -166,7 +166,7 @@ static bool is_enough(struct plan_stop stop, const struct estimate_input *input)
 	if (seen >= stop.iterations)
 		return true;
 	if (isnan(stop.within) || input->count < WITHIN_LEAST || input->done + seen >= input->total)
-		return false; // of a loop that is over there is nothing to foretell: the run ends, or another one
+		return false; // of a loop that is over there is nothing to predict: the run ends, or another one
 			      // begins
 	struct estimate e = estimate_make(input);
 	bool known = !isnan(e.total);
@@ -186,7 +186,7 @@ static void say_enough(struct lifecycle *c, long leader)
 	lifecycle_dispatch(c, HAPPENS_ENOUGH, c->stop_why);
 }
 
-// What the iterations foretell may be more than the run may take: better to stop now than when all is spent.
+// What the iterations predict may be more than the run may take: better to stop now than when all is spent.
 static void check_budget(struct lifecycle *c, const struct estimate_input *input, long leader)
 {
 	double gone = iterations_begun(c->iterations, leader) - (clock_wall() - (clock_mono() - c->started));

@@ -290,15 +290,15 @@ static void test_not_a_hello(void **state)
 {
 	struct world *w = *state;
 	w->say = mem_json("{s:s, s:s}", "msg", "fence", "name", "x");
-	expect_refused(w, "did not begin with hello");
+	expect_refused(w, "the first message is not hello");
 	json_object_clear(w->say);
-	expect_refused(w, "did not begin with hello");
+	expect_refused(w, "the first message is not hello");
 	json_object_set_new(w->say, "msg", json_string("client"));
 	expect_refused(w, "wrong token");
 	assert_int_equal(w->fences, 0);
 }
 
-// A message that is no object; one without an end of brackets.
+// A message that is not an object; one without an end of brackets.
 static void test_rubbish(void **state)
 {
 	struct world *w = *state;

@@ -23,7 +23,7 @@ static void what_only_containers_have(void **state)
 {
 	refused("{\"nodes\": [{}], \"inputs\": [{\"kind\": \"path\", \"name\": \"a\"}]}", false, NULL);
 	refused("{\"nodes\": [{}, {\"image\": \"x:1\"}]}", true,
-		"the ssh executor has no containers for the image 'x:1'");
+		"the ssh executor has no containers, found the image 'x:1'");
 	refused("{\"build\": {\"context\": \"/a\"}}", true, "'cluster.build'");
 	refused("{\"volumes\": []}", true, "'cluster.volumes'");
 	refused("{\"inputs\": [{\"kind\": \"live\", \"name\": \"src\"}]}", true, NULL);

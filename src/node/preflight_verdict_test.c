@@ -27,7 +27,7 @@ static void test_rows(void **state)
 {
 	row("{\"to\": 1, \"ok\": true, \"latency\": 0.001, \"offset\": 0.4}", NULL, NULL);
 	row("{\"to\": 1, \"ok\": true, \"latency\": 0.001, \"offset\": -2}", NULL,
-		"the clock of node 1 is -2.000 s off ours");
+		"the clock of node 1 differs by -2.000 s");
 	row("{\"to\": 1, \"ok\": true, \"latency\": 3, \"offset\": -2}", NULL, NULL); // not known better than that
 	row("{\"to\": 1, \"ok\": false, \"why\": \"no answer\", \"offset\": 9}", "no answer", NULL);
 	row("{}", "a node cannot be reached", NULL);

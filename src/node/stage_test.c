@@ -197,7 +197,7 @@ static void what_fails_is_told_and_stops(void **state)
 		input(&box, "hello", "second", "0000000000000000000000000000000000000000000000000000000000000000", 0),
 		"second", wrong);
 	refuse(&box, input(&box, "dir", "second", HELLO, 0), "second", "only a file has a sha256");
-	refuse(&box, input(&box, "hello", "../outside", NULL, 0), NULL, "leads out");
+	refuse(&box, input(&box, "hello", "../outside", NULL, 0), NULL, "points outside");
 	refuse(&box, input(&box, "hello", "first/below-a-file", NULL, 0), NULL, "first");
 	refuse(&box, input(&box, "hello", "second", NULL, 1), "second/hello", "cannot unpack");
 	make_tar(&box, "bad.tar", "-P ../outside");

@@ -294,11 +294,10 @@ static void test_grain(void **state)
 static void test_errors(void **state)
 {
 	static const char *const cases[][3] = {
-		{"", NULL, "none of its 0 lines is one of an iteration; say with --pattern"},
-		{"hello\nloss 7 at last\n", NULL,
-			"none of its 2 lines is one of an iteration, such as 'loss 7 at last'"},
+		{"", NULL, "none of its 0 lines reports an iteration; describe such lines with --pattern"},
+		{"hello\nloss 7 at last\n", NULL, "none of its 2 lines reports an iteration, such as 'loss 7 at last'"},
 		{"loss \033[31m7\033[0m\n", NULL, "such as 'loss  [31m7 [0m'"},
-		{"step 1/9\nstep 2/9\n", NULL, "have neither a time stamp nor say what an iteration took"},
+		{"step 1/9\nstep 2/9\n", NULL, "have neither a time stamp nor the time of an iteration"},
 		{"x", "(", "pattern '(' at character 2: "},
 		{"x", "x", "has no group, expected one around the number of the iteration"},
 	};

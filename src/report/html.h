@@ -33,7 +33,7 @@ char *html_bytes(const json_t *object, const char *name);
 char *html_count(const json_t *object, const char *name);
 char *html_value(const json_t *object, const char *name);
 
-// What the iterations foretell, as text for people, owned by the caller; NULL where they say nothing or the run came to
+// What the iterations predict, as text for people, owned by the caller; NULL where they say nothing or the run came to
 // its end.
 char *html_estimate(const json_t *report);
 

@@ -86,7 +86,7 @@ static void put_failure(struct str *h, const json_t *report)
 	str_puts(h, "</section>\n");
 }
 
-// What the iterations foretell of a run that was stopped before its end or still goes on.
+// What the iterations predict of a run that was stopped before its end or still goes on.
 static void put_estimate(struct str *h, const json_t *report)
 {
 	autofree char *text = html_estimate(report);

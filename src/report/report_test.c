@@ -257,7 +257,7 @@ static void test_running_and_lost(void **state)
 
 	write_control(getpid(), proc_started(getpid()) + 1);
 	autofree char *why =
-		mem_printf("its controller (pid %d) is gone; `muster reap` removes what it left", getpid());
+		mem_printf("its controller (pid %d) was killed; `muster reap` removes what it left", getpid());
 	autojson json_t *lost = make();
 	expect(lost, "outcome", "lost");
 	expect(lost, "why", why);

@@ -43,7 +43,7 @@ static void put_failure(struct str *out, const json_t *report)
 	field(out, "", line.text);
 }
 
-// What the iterations foretell, where the run was stopped before its end or still goes on.
+// What the iterations predict, where the run was stopped before its end or still goes on.
 static void put_estimate(struct str *out, const json_t *report)
 {
 	autofree char *line = html_estimate(report);

@@ -287,13 +287,13 @@ static void test_find(void **state)
 	expect_open("b", "b-20260101-000000-aaaa", NULL);
 	expect_open("a-2", "a-20260101-235959-cccc", NULL);
 	expect_open("a-20260101-235959-cccc", "a-20260101-235959-cccc", NULL);
-	expect_open("a", NULL, "2 runs");
+	expect_open("a", NULL, "prefix of 2 runs");
 	expect_open("c", NULL, "no run 'c'");
-	expect_open("", NULL, "3 runs");
+	expect_open("", NULL, "prefix of 3 runs");
 	autofree char *path = mem_printf("%s/b-20260101-000000-aaaa/", runs);
 	expect_open(path, "b-20260101-000000-aaaa", NULL);
 	autofree char *plain = mem_printf("%s/..", runs);
-	expect_open(plain, NULL, "no run");
+	expect_open(plain, NULL, "not a run");
 }
 
 static void test_alive(void **state)

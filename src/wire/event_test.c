@@ -63,9 +63,9 @@ static void test_parse_refuses(void **state)
 	static const struct {
 		const char *line, *why;
 	} bad[] = {
-		{"", "no JSON"},
-		{"{\"ts\":1,\"type\":\"run\"", "no JSON"},
-		{"[1]", "no object"},
+		{"", "not JSON"},
+		{"{\"ts\":1,\"type\":\"run\"", "not JSON"},
+		{"[1]", "not an object"},
 		{"{\"type\":\"run\"}", "'ts'"},
 		{"{\"ts\":\"1\",\"type\":\"run\"}", "'ts'"},
 		{"{\"ts\":-1,\"type\":\"run\"}", "'ts'"},
@@ -73,8 +73,8 @@ static void test_parse_refuses(void **state)
 		{"{\"ts\":1}", "unknown type ''"},
 		{"{\"ts\":1,\"type\":\"explode\"}", "'explode'"},
 		{"{\"ts\":1,\"type\":\"run\",\"ts\":2}", "duplicate"},
-		{"{\"ts\":1,\"type\":\"run\"} x", "no JSON"},
-		{"{\"ts\":1,\"type\":\"run\",\"x\":\"\xff\"}", "no JSON"},
+		{"{\"ts\":1,\"type\":\"run\"} x", "not JSON"},
+		{"{\"ts\":1,\"type\":\"run\",\"x\":\"\xff\"}", "not JSON"},
 	};
 	for (size_t i = 0; i < countof(bad); i++) {
 		struct error err = {0};

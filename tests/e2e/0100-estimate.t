@@ -1,5 +1,5 @@
 #!/bin/bash
-# Iterations are timed as they pass, the whole run is foretold from the first of them, and a run that was only to find that out stops there.
+# Iterations are timed as they pass, the whole run is predicted from the first of them, and a run that was only to find that out stops there.
 . "$(dirname "$0")/lib.sh" || exit 1
 
 cat >turns.yaml <<'J'
@@ -40,12 +40,12 @@ run:
 J
 muster run steady.yaml --set stop.within=5%
 status_is "a steady program that stops when its time is known" 0
-cp "$(run_dir)/report.json" foretold.json
-is "stops early" "$(json_value foretold.json '(e["why"], 10 <= e["estimate"]["gone"] < 120)')" '["the stop condition of the job is met", true]'
-is "and knows it within that" "$(json_value foretold.json '(lambda t: max(t[2] - t[0], t[0] - t[1]) <= 0.05 * t[0])(e["estimate"]["total"])')" true
+cp "$(run_dir)/report.json" predicted.json
+is "stops early" "$(json_value predicted.json '(e["why"], 10 <= e["estimate"]["gone"] < 120)')" '["the stop condition of the job is met", true]'
+is "and knows it within that" "$(json_value predicted.json '(lambda t: max(t[2] - t[0], t[0] - t[1]) <= 0.05 * t[0])(e["estimate"]["total"])')" true
 muster run steady.yaml
 actual=$(json_value "$(run_dir)/report.json" 'e["estimate"]["total"][0]')
-is "the whole run takes what was foretold" "$(json_value foretold.json "(lambda t: t[1] - 0.2 <= $actual <= t[2] + 0.2)(e['estimate']['total'])")" true
+is "the whole run takes what was predicted" "$(json_value predicted.json "(lambda t: t[1] - 0.2 <= $actual <= t[2] + 0.2)(e['estimate']['total'])")" true
 
 muster run turns.yaml --set progress.pattern='turn no (\d+) done'
 status_is "a pattern that nothing matches" 0

@@ -38,7 +38,7 @@ muster predict --first 1000 --json dcgan.log
 status_is "epochs and iterations that count from 0" 0
 printf '%s' "$out" >out.json
 is "none of them is lost" "$(json_value out.json '(e[0]["done"], e[0]["turns"], round(e[0]["init"]))')" "[1000, 7915, 5]"
-is "the whole is foretold" "$(json_value out.json '(lambda t: t[1] <= 3170.6 <= t[2] and abs(t[0] - 3170.6) < 10)(e[0]["total"])')" true
+is "the whole is predicted" "$(json_value out.json '(lambda t: t[1] <= 3170.6 <= t[2] and abs(t[0] - 3170.6) < 10)(e[0]["total"])')" true
 
 /usr/bin/python3 -c '
 for epoch in range(2):
@@ -58,7 +58,7 @@ J
 muster run -q turns.yaml
 muster predict --first 15 latest
 status_is "a run" 0
-like "is foretold, and compared with what it took" "$out" 'latest +15 of 30 .* s +[0-9.]+ s to [0-9.]+ s +[0-9.]+ s +[+-][0-9.]+ %'
+like "is predicted, and compared with what it took" "$out" 'latest +15 of 30 .* s +[0-9.]+ s to [0-9.]+ s +[0-9.]+ s +[+-][0-9.]+ %'
 
 muster predict
 status_is "nothing to look at" 2

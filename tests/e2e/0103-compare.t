@@ -1,5 +1,5 @@
 #!/bin/bash
-# Clusters of a sweep side by side, one chosen of them, and what was foretold beside what came.
+# Clusters of a sweep side by side, one chosen of them, and what was predicted beside what came.
 . "$(dirname "$0")/lib.sh" || exit 1
 
 cat >job.yaml <<'J'
@@ -88,7 +88,7 @@ muster run -q cheap.yaml
 status_is "the chosen one runs" 0
 muster compare --json "$(basename "$(run_dir)")"
 printf '%s' "$out" >chosen.json
-is "what was foretold is beside what came" "$(json_value chosen.json 'abs(e["rows"][0]["expected"]["time"] / e["rows"][0]["seconds"][0] - 1) < 0.5')" true
+is "what was predicted is beside what came" "$(json_value chosen.json 'abs(e["rows"][0]["expected"]["time"] / e["rows"][0]["seconds"][0] - 1) < 0.5')" true
 is "and by how much" "$(json_value chosen.json '[abs(e["rows"][0]["expected"]["off"]) < 0.5, type(e["rows"][0]["expected"]["held"]).__name__]')" '[true, "bool"]'
 muster compare
 like "the sweep it was chosen from shows it, too" "$out" '1 x local, as chosen: predicted [0-9.]+ s .*, took [0-9.]+ s: [0-9.]+ % (less|more), (with|out)'
