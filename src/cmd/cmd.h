@@ -1,5 +1,7 @@
 // The subcommands, one a file. Each parses its arguments, calls one function and prints.
 // None of them prints an error: that is main's.
+//
+// To add one: a file cmd/NAME.c with cmd_NAME, its line here, and its row in the table of main.c.
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
