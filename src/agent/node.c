@@ -4,7 +4,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "job/placeholder_expand.h"
+#include "job/placeholders.h"
 #include "job/plan.h"
 #include "wire/event.h"
 
@@ -163,27 +163,35 @@ static char *port_of(struct look *look, long index, struct error *err)
 	return mem_printf("%d", (int)json_integer_value(port));
 }
 
+static char *look_up_address(struct node *node, long index, struct error *err)
+{
+	const char *address = address_of(node, index >= 0 ? index : (long)node->id);
+	if (!address)
+		error_set(err, ERROR_USAGE, "there is no node %ld", index);
+	return address ? mem_strdup(address) : NULL;
+}
+
 static char *look_up(const char *name, long index, void *data, struct error *err)
 {
 	struct look *look = data;
 	struct node *node = look->node;
-	if (strcmp(name, "data") == 0)
+	const struct placeholder *p = placeholders_find(name);
+	switch (p ? p->id : PLACEHOLDER_COUNT) {
+	case PLACEHOLDER_DATA:
 		return mem_strdup(node->data_dir);
-	if (strcmp(name, "out") == 0)
+	case PLACEHOLDER_OUT:
 		return mem_strdup(node->out_dir);
-	if (strcmp(name, "hosts") == 0)
+	case PLACEHOLDER_HOSTS:
 		return all_addresses(node);
-	if (strcmp(name, "hostfile") == 0)
+	case PLACEHOLDER_HOSTFILE:
 		return fs_join(node->dir, "hosts");
-	if (strcmp(name, "port") == 0)
+	case PLACEHOLDER_PORT:
 		return port_of(look, index, err);
-	if (strcmp(name, "addr") == 0) {
-		const char *address = address_of(node, index >= 0 ? index : (long)node->id);
-		if (!address)
-			error_set(err, ERROR_USAGE, "there is no node %ld", index);
-		return address ? mem_strdup(address) : NULL;
+	case PLACEHOLDER_ADDR:
+		return look_up_address(node, index, err);
+	default: // the plan has filled it
+		return NULL;
 	}
-	return NULL;
 }
 
 json_t *node_expand(struct node *node, const json_t *tree, long rank, struct error *err)
@@ -191,7 +199,7 @@ json_t *node_expand(struct node *node, const json_t *tree, long rank, struct err
 	struct look look = {node, rank};
 	err->code = 0;
 	json_t *copy = json_deep_copy(tree);
-	if (placeholder_expand_tree(copy, 1, look_up, &look, err) < 0) {
+	if (placeholders_expand_tree(copy, 1, look_up, &look, err) < 0) {
 		json_decref(copy);
 		return NULL;
 	}

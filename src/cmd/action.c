@@ -5,7 +5,7 @@
 #include "cmd/exec_fanout.h"
 #include "cmd/live_target.h"
 #include "cmd/options.h"
-#include "job/placeholder_expand.h"
+#include "job/placeholders.h"
 #include "job/plan.h"
 #include "run/clusters.h"
 
@@ -36,14 +36,14 @@ static int check_sets(const struct options_list *sets, struct error *err)
 
 // --- placeholders ---------------------------------------------------------------
 
-struct placeholders {
+struct values {
 	const struct options_list *sets;
 	bool *used;          // by number of the --set
 	const json_t *nodes; // of clusters_status
 	size_t node;
 };
 
-static char *find_set(const struct placeholders *scope, const char *name)
+static char *find_set(const struct values *scope, const char *name)
 {
 	size_t len = strlen(name);
 	for (size_t i = scope->sets->count; i-- > 0;) { // the last one counts
@@ -58,30 +58,39 @@ static char *find_set(const struct placeholders *scope, const char *name)
 	return NULL;
 }
 
+static char *look_up_address(const struct values *scope, long index, struct error *err)
+{
+	size_t at = index < 0 ? scope->node : (size_t)index, count = json_array_size(scope->nodes);
+	const char *address = json_text(json_array_get(scope->nodes, at), "address");
+	if (!address && at < count)
+		error_set(err, ERROR_USAGE, "found {addr[%zu]}, and that node has no address yet", at);
+	else if (!address)
+		error_set(err, ERROR_USAGE,
+			"found {addr[%zu]}, expected at most {addr[%zu]}: the cluster has %zu nodes", at, count - 1,
+			count);
+	return address ? mem_strdup(address) : NULL;
+}
+
 static char *look_up(const char *name, long index, void *data, struct error *err)
 {
-	const struct placeholders *scope = data;
+	const struct values *scope = data;
 	char *set = index < 0 ? find_set(scope, name) : NULL;
 	if (set)
 		return set;
-	if (strcmp(name, "addr") == 0) {
-		size_t at = index < 0 ? scope->node : (size_t)index;
-		const char *address = json_text(json_array_get(scope->nodes, at), "address");
-		if (address)
-			return mem_strdup(address);
-		error_set(err, ERROR_USAGE, "found {addr[%zu]}, and the cluster has no such node", at);
-		return NULL;
-	}
-	if (strcmp(name, "node") == 0 && index < 0)
+	const struct placeholder *p = placeholders_find(name);
+	if (p && p->id == PLACEHOLDER_ADDR)
+		return look_up_address(scope, index, err);
+	if (p && p->id == PLACEHOLDER_NODE && index < 0)
 		return mem_printf("%zu", scope->node);
-	if (strcmp(name, "nodes") == 0 && index < 0)
+	if (p && p->id == PLACEHOLDER_NODES && index < 0)
 		return mem_printf("%zu", json_array_size(scope->nodes));
-	error_set(err, ERROR_USAGE, "found {%s}, and no --set %s=...; {{%s}} is the text itself", name, name, name);
+	error_set(err, ERROR_USAGE, "found {%s}, expected --set %s=VALUE, or {{%s}} for the text itself", name, name,
+		name);
 	return NULL;
 }
 
 // All commands of all nodes, before the first one is run: [[{"node", "argv"}, ...], ...] by step.
-static json_t *make_commands(const json_t *steps, struct placeholders *scope, struct error *err)
+static json_t *make_commands(const json_t *steps, struct values *scope, struct error *err)
 {
 	autojson json_t *all = json_array();
 	size_t i;
@@ -94,7 +103,7 @@ static json_t *make_commands(const json_t *steps, struct placeholders *scope, st
 		for (scope->node = 0; scope->node < count; scope->node++) {
 			json_t *argv = json_deep_copy(s.argv);
 			json_array_append_new(commands, mem_json("{s:i, s:o}", "node", (int)scope->node, "argv", argv));
-			if (placeholder_expand_tree(argv, 1, look_up, scope, err) < 0) {
+			if (placeholders_expand_tree(argv, 1, look_up, scope, err) < 0) {
 				error_wrap(err, "'%s'", s.name);
 				return NULL;
 			}
@@ -156,7 +165,7 @@ static int act(const struct options_list *sets, const char *cluster, const char 
 	const json_t *actions = plan_actions(t.plan), *steps = action ? json_object_get(actions, action) : NULL;
 	autojson json_t *status = clusters_status(cluster, t.run, err);
 	autofree bool *used = mem_alloc((sets->count + 1) * sizeof *used);
-	struct placeholders scope = {.sets = sets, .used = used, .nodes = json_object_get(status, "nodes")};
+	struct values scope = {.sets = sets, .used = used, .nodes = json_object_get(status, "nodes")};
 	autojson json_t *commands = status && steps ? make_commands(steps, &scope, err) : NULL;
 	int rc = -1;
 	if (!action)

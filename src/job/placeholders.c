@@ -2,135 +2,135 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "job/placeholder_expand.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-// --- placeholders ---------------------------------------------------------------
+#define ROW(id, name, filled_by, index, in_setup, help)                                                                \
+	[PLACEHOLDER_##id] = {PLACEHOLDER_##id, name, PLACEHOLDER_OF_##filled_by, index, in_setup, help}
 
-static char *check_index(const char *name, long index, size_t count, const char *what, struct error *err)
+const struct placeholder placeholders[PLACEHOLDER_COUNT] = {
+	ROW(RANK, "rank", PLAN, 0, "no", "number of this rank, from 0"),
+	ROW(SIZE, "size", PLAN, 0, "yes", "number of ranks"),
+	ROW(LOCAL_RANK, "local_rank", PLAN, 0, "no", "number of this rank on its node, from 0"),
+	ROW(NODE, "node", PLAN, 0, "yes", "number of the node, from 0"),
+	ROW(NODES, "nodes", PLAN, 0, "yes", "number of nodes"),
+	ROW(ROLE, "role", PLAN, 0, "yes", "role of the node; `worker` when there are no roles"),
+	ROW(INDEX, "index", PLAN, 0, "yes", "number of this rank (in setup: of the node) within its role, from 0"),
+	ROW(DATA, "data", NODE, 0, "yes", "the directory with the inputs"),
+	ROW(OUT, "out", NODE, 0, "yes", "the directory in which the ranks start"),
+	ROW(ADDR, "addr", NODE, 'K', "yes", "address of node K; `{addr}` is this node's address"),
+	ROW(PORT, "port", NODE, 'R', "`{port[R]}`",
+		"a free port reserved for rank R on its node; `{port}` is this rank's"),
+	ROW(HOSTS, "hosts", NODE, 0, "yes", "addresses of all nodes, separated by commas"),
+	ROW(HOSTFILE, "hostfile", NODE, 0, "yes", "path of a file with one address per line"),
+};
+
+const struct placeholder *placeholders_find(const char *name)
 {
-	if (index >= 0 && (size_t)index >= count)
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected at most {%s[%zu]}: the number of %s is %zu",
-			name, index, name, count - 1, what, count);
+	for (size_t i = 0; i < PLACEHOLDER_COUNT; i++)
+		if (strcmp(placeholders[i].name, name) == 0)
+			return &placeholders[i];
 	return NULL;
 }
 
-static char *look_up_list(const struct placeholders *scope, const char *name, long index, struct error *err)
-{
-	const struct launch *launch = scope->launch;
-	bool port = strcmp(name, "port") == 0;
-	if (port)
-		*scope->ports = true;
-	if (index >= 0)
-		return check_index(name, index, port ? launch->size : launch->nodes, port ? "ranks" : "nodes", err);
-	if (port && scope->rank < 0)
-		error_set(err, ERROR_USAGE, "found {port}, expected {port[R]}: a setup command belongs to no rank");
-	if (!port && scope->rank >= 0)
-		return mem_printf("{addr[%zu]}", (size_t)scope->rank / launch->procs);
-	return NULL;
-}
+// --- texts ------------------------------------------------------------------------
 
-static char *look_up_rank(const struct placeholders *scope, const char *name, bool *known)
-{
-	const struct launch *launch = scope->launch;
-	size_t rank = (size_t)scope->rank;
-	*known = true;
-	if (strcmp(name, "rank") == 0)
-		return mem_printf("%zu", rank);
-	if (strcmp(name, "local_rank") == 0)
-		return mem_printf("%zu", rank % launch->procs);
-	if (strcmp(name, "node") == 0)
-		return mem_printf("%zu", rank / launch->procs);
-	if (strcmp(name, "role") == 0)
-		return mem_strdup(scope->role->name);
-	if (strcmp(name, "index") == 0)
-		return mem_printf("%zu", rank - scope->role->first * launch->procs);
-	*known = false;
-	return NULL;
-}
+enum { MAX_NAME = 32 };
 
-static bool is_one_of(const char *name, const char *const *names)
+// A placeholder at the start of text: {name} or {name[3]}. Its length, or 0.
+static size_t placeholder(const char *text, char name[static MAX_NAME + 1], long *index)
 {
-	for (; *names; names++)
-		if (strcmp(*names, name) == 0)
-			return true;
-	return false;
-}
-
-static char *look_up(const char *name, long index, void *data, struct error *err)
-{
-	static const char *const of_rank[] = {"rank", "local_rank", "node", "role", "index", NULL};
-	static const char *const of_run[] = {"nodes", "size", NULL};
-	static const char *const live[] = {"data", "out", "hosts", "hostfile", NULL};
-	const struct placeholders *scope = data;
-	if (strcmp(name, "addr") == 0 || strcmp(name, "port") == 0)
-		return look_up_list(scope, name, index, err);
-	bool mine = is_one_of(name, of_rank);
-	if (!mine && !is_one_of(name, of_run) && !is_one_of(name, live))
-		return NULL;
-	if (index >= 0) {
-		error_set(err, ERROR_USAGE, "found {%s[%ld]}, expected {%s}, or {{%s[%ld]}} for the text itself", name,
-			index, name, name, index);
-		return NULL;
+	size_t len = 1;
+	if (text[0] != '{' || !(islower((unsigned char)text[1]) || text[1] == '_'))
+		return 0;
+	while (islower((unsigned char)text[len]) || text[len] == '_')
+		len++;
+	if (len - 1 > MAX_NAME)
+		return 0;
+	memcpy(name, text + 1, len - 1);
+	name[len - 1] = 0;
+	*index = -1;
+	if (text[len] == '[') {
+		size_t digits = strspn(text + len + 1, "0123456789");
+		if (!digits || digits > 9 || text[len + 1 + digits] != ']')
+			return 0;
+		*index = strtol(text + len + 1, NULL, 10);
+		len += digits + 2;
 	}
-	if (mine && scope->rank < 0) {
-		if (strcmp(name, "rank") == 0 || strcmp(name, "local_rank") == 0)
-			error_set(err, ERROR_USAGE, "found {%s}, expected {node}: a setup command belongs to no rank",
-				name);
-		return NULL; // plan_slice knows the node
+	return text[len] == '}' ? len + 1 : 0;
+}
+
+// Adds what stands at t to out; how many bytes of t that was, 0 on error.
+static size_t expand_one(
+	struct str *out, const char *t, int last, placeholders_lookup *lookup, void *data, struct error *err)
+{
+	char name[MAX_NAME + 1];
+	long index;
+	size_t len;
+	if (t[0] == '$' && (len = placeholder(t + 1, name, &index))) {
+		str_add(out, t, len + 1);
+		return len + 1;
 	}
-	if (mine)
-		return look_up_rank(scope, name, &mine);
-	if (strcmp(name, "nodes") == 0)
-		return mem_printf("%zu", scope->launch->nodes);
-	return strcmp(name, "size") ? NULL : mem_printf("%zu", scope->launch->size);
-}
-
-json_t *placeholders_text(const struct placeholders *scope, const char *text, const struct yaml *node)
-{
-	struct error why = {0};
-	autofree char *result = placeholder_expand_text(text, 0, look_up, (void *)scope, &why);
-	if (result)
-		return json_string(result);
-	yaml_error(node, scope->err, "%s", why.text);
-	return NULL;
-}
-
-// --- what they stand in ---------------------------------------------------------
-
-json_t *placeholders_argv(
-	const struct placeholders *scope, const struct field_command *command, const struct yaml *node)
-{
-	json_t *argv = command->shell ? mem_json("[s, s]", "/bin/sh", "-c") : json_array();
-	for (size_t i = 0; i < command->words.count; i++) {
-		json_t *word = placeholders_text(
-			scope, command->words.items[i], command->shell ? node : node->entries[i].value);
-		if (!word) {
-			json_decref(argv);
-			return NULL;
+	if (t[0] == '{' && (len = placeholder(t + 1, name, &index)) && t[len + 1] == '}') {
+		str_add(out, last ? t + 1 : t, last ? len : len + 2);
+		return len + 2;
+	}
+	len = placeholder(t, name, &index);
+	if (len) {
+		struct error why = {0};
+		autofree char *value = lookup(name, index, data, &why);
+		if (why.code) {
+			error_set(err, why.code, "%s", why.text);
+			return 0;
 		}
-		json_array_append_new(argv, word);
+		if (value)
+			str_puts(out, value);
+		else
+			str_add(out, t, len);
+		return len;
 	}
-	return argv;
+	len = 1 + strcspn(t + 1, "${");
+	str_add(out, t, len);
+	return len;
 }
 
-int placeholders_env(
-	const struct placeholders *scope, json_t *env, const struct field_env *from, const struct yaml *node)
+char *placeholders_expand_text(const char *text, int last, placeholders_lookup *lookup, void *data, struct error *err)
 {
-	for (size_t i = 0; i < from->count; i++) {
-		const struct yaml_entry *entry = &node->entries[i];
-		const char *name = from->items[i].name;
-		if (str_starts(name, "MUSTER_"))
-			return yaml_error_at(entry->value->file, entry->line, entry->column, scope->err,
-				"found the variable '%s', expected a name that does not begin with MUSTER_: those are "
-				"muster's",
-				name);
-		json_t *value = placeholders_text(scope, from->items[i].value, entry->value);
-		if (!value)
+	autostr struct str out = {0};
+	while (*text) {
+		size_t len = expand_one(&out, text, last, lookup, data, err);
+		if (!len)
+			return NULL;
+		text += len;
+	}
+	return str_steal(&out);
+}
+
+// A new value for a string, or the expanded tree itself. NULL on error.
+static json_t *expanded(json_t *value, int last, placeholders_lookup *lookup, void *data, struct error *err)
+{
+	if (!json_is_string(value))
+		return placeholders_expand_tree(value, last, lookup, data, err) ? NULL : json_incref(value);
+	autofree char *text = placeholders_expand_text(json_string_value(value), last, lookup, data, err);
+	return text ? json_string(text) : NULL;
+}
+
+int placeholders_expand_tree(json_t *tree, int last, placeholders_lookup *lookup, void *data, struct error *err)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+	json_array_foreach (tree, i, value) {
+		json_t *fresh = expanded(value, last, lookup, data, err);
+		if (!fresh || json_array_set_new(tree, i, fresh))
 			return -1;
-		json_object_set_new(env, name, value);
+	}
+	json_object_foreach (tree, key, value) {
+		json_t *fresh = expanded(value, last, lookup, data, err);
+		if (!fresh || json_object_set_new(tree, key, fresh))
+			return -1;
 	}
 	return 0;
 }

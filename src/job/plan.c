@@ -2,7 +2,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "job/placeholder_expand.h"
+#include "job/placeholders.h"
 
 #include <math.h>
 #include <string.h>
@@ -428,16 +428,22 @@ json_t *plan_resize(const json_t *plan, size_t nodes)
 	return copy;
 }
 
+// What a setup step differs in from node to node.
 static char *look_up_node(const char *name, long index, void *data, struct error *err)
 {
 	const json_t *node = data;
-	if (strcmp(name, "addr") == 0 && index < 0)
-		return mem_printf("{addr[%lld]}", (long long)json_integer_value(json_object_get(node, "node")));
-	if (strcmp(name, "node") != 0 && strcmp(name, "role") != 0 && strcmp(name, "index") != 0)
+	const struct placeholder *p = placeholders_find(name);
+	switch (p && index < 0 ? p->id : PLACEHOLDER_COUNT) {
+	case PLACEHOLDER_ADDR:
+		return mem_printf("{addr[%lld]}", (long long)json_int(node, "node"));
+	case PLACEHOLDER_NODE:
+	case PLACEHOLDER_INDEX:
+		return mem_printf("%lld", (long long)json_int(node, name));
+	case PLACEHOLDER_ROLE:
+		return mem_strdup(json_text_or(node, name, ""));
+	default:
 		return NULL;
-	const json_t *value = json_object_get(node, name);
-	return json_is_string(value) ? mem_strdup(json_string_value(value))
-				     : mem_printf("%lld", (long long)json_integer_value(value));
+	}
 }
 
 json_t *plan_slice(const json_t *plan, size_t node)
@@ -454,7 +460,7 @@ json_t *plan_slice(const json_t *plan, size_t node)
 		// Names are the user's words, not texts with placeholders.
 		autojson json_t *name = json_incref(json_object_get(step, "name"));
 		json_object_del(step, "name");
-		placeholder_expand_tree(step, 0, look_up_node, item_of(plan, "nodes", node), NULL);
+		placeholders_expand_tree(step, 0, look_up_node, item_of(plan, "nodes", node), NULL);
 		json_object_set(step, "name", name);
 	}
 	json_object_set_new(slice, "ranks", own);

@@ -10,8 +10,8 @@
 #include "job/input.h"
 #include "job/job.h"
 #include "job/launch_env.h"
-#include "job/placeholders.h"
 #include "job/plan.h"
+#include "job/plan_placeholders.h"
 #include "job/steps.h"
 
 #include <stdbool.h>
@@ -162,12 +162,12 @@ static json_t *make_rank(struct build *b, size_t r, size_t index)
 	const struct job_role *from = job_role(b, r);
 	const struct job_run *run = &b->job->run;
 	size_t rank = role->first * b->launch.procs + index;
-	struct placeholders scope = {&b->launch, role, (long)rank, &b->ports, b->err};
+	struct plan_placeholders scope = {&b->launch, role, (long)rank, &b->ports, b->err};
 	bool own = from && from->command.words.count;
 	autojson json_t *env = launch_env(&b->launch, role, rank);
-	if (placeholders_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
+	if (plan_placeholders_env(&scope, env, &run->env, yaml_find(run->place.node, "env")))
 		return NULL;
-	json_t *argv = placeholders_argv(&scope, own ? &from->command : &run->command,
+	json_t *argv = plan_placeholders_argv(&scope, own ? &from->command : &run->command,
 		yaml_find(own ? from->place.node : run->place.node, "command"));
 	if (!argv)
 		return NULL;
@@ -374,7 +374,7 @@ static int add(json_t *tree, const char *key, json_t *value)
 static json_t *make_plan(struct build *b, const json_t *site)
 {
 	const struct job *job = b->job;
-	struct placeholders setup = {&b->launch, NULL, -1, &b->ports, b->err};
+	struct plan_placeholders setup = {&b->launch, NULL, -1, &b->ports, b->err};
 	if (check_size(b) || cluster_check(job, b->err))
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor",

@@ -38,37 +38,37 @@ static json_t *make_packages(const struct job_setup *setup)
 		"{s:s, s:o}", "name", setup->name ? setup->name : name.text, "packages", make_texts(&setup->packages));
 }
 
-static json_t *make_order(const struct placeholders *scope, const struct job_setup *setup)
+static json_t *make_order(const struct plan_placeholders *scope, const struct job_setup *setup)
 {
 	const struct yaml *node = setup->place.node;
 	autofree char *name = setup->name ? mem_strdup(setup->name) : steps_title(&setup->run);
 	autojson json_t *step = mem_json("{s:s}", "name", name);
-	if (json_object_set_new(step, "argv", placeholders_argv(scope, &setup->run, yaml_find(node, "run"))))
+	if (json_object_set_new(step, "argv", plan_placeholders_argv(scope, &setup->run, yaml_find(node, "run"))))
 		return NULL;
 	if (setup->become)
 		json_object_set_new(step, "become", json_true());
 	if (setup->creates && json_object_set_new(step, "creates",
-				      placeholders_text(scope, setup->creates, yaml_find(node, "creates"))))
+				      plan_placeholders_text(scope, setup->creates, yaml_find(node, "creates"))))
 		return NULL;
 	return steal(step);
 }
 
 static json_t *make_mount(
-	const struct placeholders *scope, const struct job_setup *setup, const struct job_mount *mount)
+	const struct plan_placeholders *scope, const struct job_setup *setup, const struct job_mount *mount)
 {
 	autostr struct str options = {0};
 	for (size_t i = 0; i < mount->options.count; i++)
 		str_printf(&options, "%s%s", i ? "," : "", mount->options.items[i]);
 	autofree char *name =
 		setup->name ? mem_strdup(setup->name) : mem_printf("mount %s on %s", mount->from, mount->to);
-	json_t *from = placeholders_text(scope, mount->from, yaml_find(mount->place.node, "from"));
+	json_t *from = plan_placeholders_text(scope, mount->from, yaml_find(mount->place.node, "from"));
 	return from ? mem_json("{s:s, s:{s:s, s:o, s:s, s:s*}}", "name", name, "mount", "type", mount->type, "from",
 			      from, "to", mount->to, "options", options.len ? options.text : NULL)
 		    : NULL;
 }
 
 // What all kinds of steps have. Takes step, which may be NULL.
-static int add_step(const struct placeholders *scope, json_t *list, const struct job_setup *setup, json_t *made)
+static int add_step(const struct plan_placeholders *scope, json_t *list, const struct job_setup *setup, json_t *made)
 {
 	autojson json_t *step = made;
 	autojson json_t *env = mem_json("{s:s, s:s, s:s, s:s}", "MUSTER_NODE", "{node}", "MUSTER_ROLE", "{role}",
@@ -76,7 +76,7 @@ static int add_step(const struct placeholders *scope, json_t *list, const struct
 	autofree char *nodes = mem_printf("%zu", scope->launch->nodes), *size = mem_printf("%zu", scope->launch->size);
 	json_object_set_new(env, "MUSTER_NODES", json_string(nodes));
 	json_object_set_new(env, "MUSTER_SIZE", json_string(size));
-	if (!step || placeholders_env(scope, env, &setup->env, yaml_find(setup->place.node, "env")))
+	if (!step || plan_placeholders_env(scope, env, &setup->env, yaml_find(setup->place.node, "env")))
 		return -1;
 	json_object_set(step, "env", env);
 	json_object_set_new(step, "once", json_boolean(setup->once));
@@ -84,7 +84,7 @@ static int add_step(const struct placeholders *scope, json_t *list, const struct
 	return json_array_append(list, step);
 }
 
-static int add_steps(const struct placeholders *scope, json_t *list, const struct job_setup *setup)
+static int add_steps(const struct plan_placeholders *scope, json_t *list, const struct job_setup *setup)
 {
 	const struct job_mount *mounts = setup->mounts.items;
 	if (!setup->mounts.count)
@@ -96,7 +96,7 @@ static int add_steps(const struct placeholders *scope, json_t *list, const struc
 	return 0;
 }
 
-json_t *steps_make(const struct job *job, const struct placeholders *scope)
+json_t *steps_make(const struct job *job, const struct plan_placeholders *scope)
 {
 	autojson json_t *list = json_array();
 	const struct job_setup *steps = job->setup.items;

@@ -153,30 +153,23 @@ static void check_schema(const char *doc)
 	compare("job.schema.json is what the table gives", path, text);
 }
 
-static void check_reference(const char *doc)
+static void check_page(
+	const char *dir, const char *file, char *(*fill)(const char *page, struct error *err), const char *name)
 {
 	struct error err = {0};
-	autofree char *path = fs_join(doc, "jobfile.md");
+	autofree char *path = fs_join(dir, file);
 	autofree char *page = fs_read(path, 1 << 20, NULL, &err);
-	autofree char *fresh = page ? reference_fill(page, job_shape(), &err) : NULL;
+	autofree char *fresh = page ? fill(page, &err) : NULL;
 	if (fresh)
-		compare("jobfile.md has the table's keys", path, fresh);
+		compare(name, path, fresh);
 	else
-		printf("not ok %d - jobfile.md has the table's keys\n# %s\n", ++tests, err.text);
+		printf("not ok %d - %s\n# %s\n", ++tests, name, err.text);
 	failures += !fresh;
 }
 
-static void check_event_list(const char *doc)
+static char *fill_keys(const char *page, struct error *err)
 {
-	struct error err = {0};
-	autofree char *path = fs_join(doc, "events.md");
-	autofree char *page = fs_read(path, 1 << 20, NULL, &err);
-	autofree char *fresh = page ? event_list_fill(page, &err) : NULL;
-	if (fresh)
-		compare("events.md has the table's types", path, fresh);
-	else
-		printf("not ok %d - events.md has the table's types\n# %s\n", ++tests, err.text);
-	failures += !fresh;
+	return reference_fill(page, job_shape(), err);
 }
 
 int main(int argc, char **argv)
@@ -189,8 +182,9 @@ int main(int argc, char **argv)
 	update = wish && strcmp(wish, "1") == 0;
 	check_jobs(argv[1]);
 	check_schema(argv[2]);
-	check_reference(argv[2]);
-	check_event_list(argv[2]);
+	check_page(argv[2], "jobfile.md", fill_keys, "jobfile.md has the table's keys");
+	check_page(argv[2], "jobfile.md", reference_fill_placeholders, "jobfile.md has the table's placeholders");
+	check_page(argv[2], "events.md", event_list_fill, "events.md has the table's types");
 	printf("1..%d\n", tests);
 	return failures != 0;
 }

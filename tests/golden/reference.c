@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "job/job.h"
+#include "job/placeholders.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -141,5 +142,30 @@ char *reference_fill(const char *page, const struct field_shape *shape, struct e
 		return NULL;
 	}
 	str_puts(&out, page);
+	return str_steal(&out);
+}
+
+static void add_placeholders(struct str *out)
+{
+	str_puts(out, "| placeholder | value | in setup |\n| --- | --- | --- |\n");
+	for (size_t i = 0; i < PLACEHOLDER_COUNT; i++) {
+		const struct placeholder *p = &placeholders[i];
+		autofree char *index = p->index ? mem_printf("[%c]", p->index) : mem_strdup("");
+		str_printf(out, "| `{%s%s}` | %s | %s |\n", p->name, index, p->help, p->in_setup);
+	}
+}
+
+char *reference_fill_placeholders(const char *page, struct error *err)
+{
+	static const char begin[] = "<!-- placeholders -->\n", end[] = "<!-- end -->";
+	const char *at = strstr(page, begin), *rest = at ? strstr(at, end) : NULL;
+	autostr struct str out = {0};
+	if (!rest) {
+		error_set(err, ERROR_USAGE, "found no '<!-- placeholders -->' with '<!-- end -->' behind it");
+		return NULL;
+	}
+	str_add(&out, page, (size_t)(at - page) + strlen(begin));
+	add_placeholders(&out);
+	str_puts(&out, rest);
 	return str_steal(&out);
 }

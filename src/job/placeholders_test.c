@@ -1,5 +1,5 @@
 #include "base/mem.h"
-#include "job/placeholder_expand.h"
+#include "job/placeholders.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,8 +27,8 @@ static char *look_up(const char *name, long index, void *data, struct error *err
 
 static void check(const char *text, const char *first, const char *last)
 {
-	autofree char *a = placeholder_expand_text(text, 0, look_up, NULL, NULL),
-		      *b = placeholder_expand_text(text, 1, look_up, NULL, NULL);
+	autofree char *a = placeholders_expand_text(text, 0, look_up, NULL, NULL),
+		      *b = placeholders_expand_text(text, 1, look_up, NULL, NULL);
 	assert_string_equal(a, first);
 	assert_string_equal(b, last);
 }
@@ -76,10 +76,10 @@ static void test_doubled(void **state)
 static void test_errors(void **state)
 {
 	struct error err = {0};
-	assert_null(placeholder_expand_text("x {addr[2]} y", 0, look_up, NULL, &err));
+	assert_null(placeholders_expand_text("x {addr[2]} y", 0, look_up, NULL, &err));
 	assert_string_equal(err.text, "no {addr[2]}");
 	assert_int_equal(err.code, ERROR_USAGE);
-	assert_null(placeholder_expand_text("{addr[2]}", 0, look_up, NULL, NULL));
+	assert_null(placeholders_expand_text("{addr[2]}", 0, look_up, NULL, NULL));
 }
 
 static void test_tree(void **state)
@@ -88,17 +88,30 @@ static void test_tree(void **state)
 		"b", "{{rank}}", "c", "d", 1);
 	autojson json_t *want =
 		mem_json("{s:[s, i, {s:s}], s:s, s:n, s:b}", "{rank}", "a7", 1, "k", "<1>", "b", "{rank}", "c", "d", 1);
-	assert_int_equal(placeholder_expand_tree(tree, 1, look_up, NULL, NULL), 0);
+	assert_int_equal(placeholders_expand_tree(tree, 1, look_up, NULL, NULL), 0);
 	assert_true(json_equal(tree, want));
 	autojson json_t *wrong = mem_json("[[s]]", "{addr[5]}");
 	struct error err = {0};
-	assert_int_equal(placeholder_expand_tree(wrong, 1, look_up, NULL, &err), -1);
+	assert_int_equal(placeholders_expand_tree(wrong, 1, look_up, NULL, &err), -1);
 	assert_string_equal(err.text, "no {addr[5]}");
+}
+
+static void test_table(void **state)
+{
+	for (size_t i = 0; i < PLACEHOLDER_COUNT; i++) {
+		const struct placeholder *p = &placeholders[i];
+		assert_int_equal(p->id, i); // each has a row
+		assert_ptr_equal(placeholders_find(p->name), p);
+		assert_true(*p->help && *p->in_setup);
+	}
+	assert_null(placeholders_find("rnak"));
+	assert_null(placeholders_find(""));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_unknown_stays),
 		cmocka_unit_test(test_shell_variables_stay),
