@@ -1,6 +1,7 @@
 #include "job/prices.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "job/field.h"
 #include "job/plan.h"
@@ -128,16 +129,11 @@ static const json_t *find(const json_t *prices, const char *executor, const char
 	return any;
 }
 
-static double of(const json_t *object, const char *name)
-{
-	return json_number_value(json_object_get(object, name));
-}
-
 // Minimum billing: a node is paid for at least so long, and in whole steps.
 static double billed_seconds(const json_t *price, double seconds)
 {
-	double step = of(price, "step");
-	return ceil(fmax(seconds, of(price, "minimum")) / step - 1e-9) * step;
+	double step = json_number(price, "step");
+	return ceil(fmax(seconds, json_number(price, "minimum")) / step - 1e-9) * step;
 }
 
 double prices_cost(const json_t *prices, const json_t *plan, double seconds, double cores)
@@ -150,9 +146,10 @@ double prices_cost(const json_t *prices, const json_t *plan, double seconds, dou
 		struct plan_node node = plan_node(plan, i);
 		const json_t *p = executor ? find(prices, executor, node.type) : NULL;
 		double cpus = node.cpus > 0 ? node.cpus : cores;
-		if (!p || (of(p, "per_cpu_hour") > 0 && cpus <= 0))
+		if (!p || (json_number(p, "per_cpu_hour") > 0 && cpus <= 0))
 			return NAN;
-		sum += billed_seconds(p, seconds) / 3600 * (of(p, "per_hour") + of(p, "per_cpu_hour") * cpus);
+		sum += billed_seconds(p, seconds) / 3600 *
+		       (json_number(p, "per_hour") + json_number(p, "per_cpu_hour") * cpus);
 	}
 	return plan_nodes(plan) ? sum : NAN;
 }

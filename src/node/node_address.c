@@ -1,5 +1,6 @@
 #include "node/node_address.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -48,16 +49,6 @@ static bool is_bridge(const char *device)
 	return fd >= 0 && ioctl(fd, SIOCETHTOOL, &ask) == 0 && strcmp(info.driver, "bridge") == 0;
 }
 
-static bool has(const json_t *list, const char *text)
-{
-	size_t i;
-	const json_t *value;
-	json_array_foreach (list, i, value)
-		if (strcmp(json_string_value(value), text) == 0)
-			return true;
-	return false;
-}
-
 json_t *node_address_offer(const char *first)
 {
 	json_t *list = mem_json("[s]", first);
@@ -72,7 +63,7 @@ json_t *node_address_offer(const char *first)
 	for (size_t t = 0; t < countof(turns); t++)
 		for (struct ifaddrs *i = all; i; i = i->ifa_next)
 			if (print_usable(i, text, sizeof text) && i->ifa_addr->sa_family == turns[t].family &&
-				is_bridge(i->ifa_name) == turns[t].bridge && !has(list, text) &&
+				is_bridge(i->ifa_name) == turns[t].bridge && !json_contains(list, text) &&
 				json_array_size(list) < NODE_ADDRESS_MAX)
 				json_array_append_new(list, json_string(text));
 	freeifaddrs(all);
@@ -120,7 +111,7 @@ static const json_t *found_by(const json_t *tried, size_t who, const char *what,
 static bool all_reach(const json_t *tried, size_t node, const char *address, size_t *who)
 {
 	for (*who = 0; *who < json_array_size(tried); ++*who)
-		if (*who != node && !has(found_by(tried, *who, "reached", node), address))
+		if (*who != node && !json_contains(found_by(tried, *who, "reached", node), address))
 			return false;
 	return true;
 }

@@ -1,5 +1,6 @@
 #include "tui/event_text.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "wire/event.h"
@@ -8,28 +9,6 @@
 
 // With more nodes than this their news are told in sums.
 enum { NODES_FEW = 8 };
-
-static const char *text(const json_t *event, const char *key)
-{
-	const char *value = json_string_value(json_object_get(event, key));
-	return value ? value : "";
-}
-
-static double number(const json_t *event, const char *key)
-{
-	return json_number_value(json_object_get(event, key));
-}
-
-static json_int_t integer(const json_t *event, const char *key)
-{
-	return json_integer_value(json_object_get(event, key));
-}
-
-static bool has(const json_t *event, const char *key)
-{
-	const json_t *value = json_object_get(event, key);
-	return value && !json_is_null(value);
-}
 
 static bool is_false(const json_t *event, const char *key)
 {
@@ -44,12 +23,12 @@ char *event_text_count(size_t count, const char *what)
 // "node 1: ", "rank 3 on node 1: " or nothing.
 static char *who(const json_t *event)
 {
-	if (has(event, "rank") && has(event, "node"))
-		return mem_printf("rank %lld on node %lld: ", integer(event, "rank"), integer(event, "node"));
-	if (has(event, "rank"))
-		return mem_printf("rank %lld: ", integer(event, "rank"));
-	if (has(event, "node"))
-		return mem_printf("node %lld: ", integer(event, "node"));
+	if (json_has(event, "rank") && json_has(event, "node"))
+		return mem_printf("rank %lld on node %lld: ", json_int(event, "rank"), json_int(event, "node"));
+	if (json_has(event, "rank"))
+		return mem_printf("rank %lld: ", json_int(event, "rank"));
+	if (json_has(event, "node"))
+		return mem_printf("node %lld: ", json_int(event, "node"));
 	return mem_strdup("");
 }
 
@@ -57,16 +36,17 @@ static char *who(const json_t *event)
 
 static enum event_text_kind tell_run(struct event_text *s, const json_t *event, struct str *out)
 {
-	s->begun = number(event, "ts");
-	s->nodes = (size_t)integer(event, "nodes");
-	s->size = (size_t)integer(event, "size");
+	s->begun = json_number(event, "ts");
+	s->nodes = (size_t)json_int(event, "nodes");
+	s->size = (size_t)json_int(event, "size");
 	autofree char *nodes = event_text_count(s->nodes, "node");
 	autofree char *ranks = event_text_count(s->size, "rank");
 	if (!s->size)
-		str_printf(out, "cluster %s: %s, executor %s", text(event, "id"), nodes, text(event, "executor"));
+		str_printf(out, "cluster %s: %s, executor %s", json_text_or(event, "id", ""), nodes,
+			json_text_or(event, "executor", ""));
 	else
-		str_printf(
-			out, "run %s: %s on %s, executor %s", text(event, "id"), ranks, nodes, text(event, "executor"));
+		str_printf(out, "run %s: %s on %s, executor %s", json_text_or(event, "id", ""), ranks, nodes,
+			json_text_or(event, "executor", ""));
 	return EVENT_TEXT_NEWS;
 }
 
@@ -94,11 +74,11 @@ static void tell_phase_end(struct event_text *s, const char *name, double second
 
 static enum event_text_kind tell_phase(struct event_text *s, const json_t *event, struct str *out)
 {
-	if (has(event, "node"))
+	if (json_has(event, "node"))
 		return EVENT_TEXT_NONE;
-	const char *name = text(event, "name");
-	if (strcmp(text(event, "edge"), "end") == 0) {
-		tell_phase_end(s, name, number(event, "seconds"), out);
+	const char *name = json_text_or(event, "name", "");
+	if (strcmp(json_text_or(event, "edge", ""), "end") == 0) {
+		tell_phase_end(s, name, json_number(event, "seconds"), out);
 		return EVENT_TEXT_NEWS;
 	}
 	str_puts(out, name);
@@ -115,11 +95,11 @@ static enum event_text_kind tell_hello(struct event_text *s, const json_t *event
 	if (s->nodes > NODES_FEW)
 		return EVENT_TEXT_NONE;
 	const json_t *facts = json_object_get(event, "facts");
-	str_printf(out, "node %lld: ready at %s", integer(event, "node"), text(event, "address"));
-	if (has(facts, "cores"))
-		str_printf(out, ", %g cores", number(facts, "cores"));
-	if (has(facts, "memory")) {
-		autofree char *memory = str_bytes(number(facts, "memory"));
+	str_printf(out, "node %lld: ready at %s", json_int(event, "node"), json_text_or(event, "address", ""));
+	if (json_has(facts, "cores"))
+		str_printf(out, ", %g cores", json_number(facts, "cores"));
+	if (json_has(facts, "memory")) {
+		autofree char *memory = str_bytes(json_number(facts, "memory"));
 		str_printf(out, ", %s", memory);
 	}
 	return EVENT_TEXT_NEWS;
@@ -127,28 +107,29 @@ static enum event_text_kind tell_hello(struct event_text *s, const json_t *event
 
 static enum event_text_kind tell_lost(struct event_text *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "node %lld: lost: %s", integer(event, "node"), text(event, "why"));
+	str_printf(out, "node %lld: lost: %s", json_int(event, "node"), json_text_or(event, "why", ""));
 	return EVENT_TEXT_TROUBLE;
 }
 
 static enum event_text_kind tell_back(struct event_text *s, const json_t *event, struct str *out)
 {
-	autofree char *away = str_seconds(number(event, "seconds"));
-	str_printf(out, "node %lld: back after %s", integer(event, "node"), away);
+	autofree char *away = str_seconds(json_number(event, "seconds"));
+	str_printf(out, "node %lld: back after %s", json_int(event, "node"), away);
 	return EVENT_TEXT_TROUBLE;
 }
 
 static enum event_text_kind tell_mpi(struct event_text *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "mpi: %s: %s", strcmp(text(event, "family"), "openmpi") == 0 ? "Open MPI" : "the MPICH family",
-		text(event, "why"));
+	str_printf(out, "mpi: %s: %s",
+		strcmp(json_text_or(event, "family", ""), "openmpi") == 0 ? "Open MPI" : "the MPICH family",
+		json_text_or(event, "why", ""));
 	return EVENT_TEXT_NEWS;
 }
 
 static enum event_text_kind tell_address(struct event_text *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "node %lld uses the address %s instead of %s: %s", integer(event, "node"),
-		text(event, "address"), text(event, "instead"), text(event, "why"));
+	str_printf(out, "node %lld uses the address %s instead of %s: %s", json_int(event, "node"),
+		json_text_or(event, "address", ""), json_text_or(event, "instead", ""), json_text_or(event, "why", ""));
 	return EVENT_TEXT_NEWS;
 }
 
@@ -158,16 +139,17 @@ static enum event_text_kind tell_preflight(struct event_text *s, const json_t *e
 	json_t *row;
 	json_array_foreach (json_object_get(event, "rows"), i, row) {
 		s->pairs++;
-		if (number(row, "latency") > s->latency)
-			s->latency = number(row, "latency");
+		if (json_number(row, "latency") > s->latency)
+			s->latency = json_number(row, "latency");
 		if (!is_false(row, "ok"))
 			continue;
 		s->failed++;
 		if (s->failed > NODES_FEW)
 			continue;
 		str_printf(out, "%spreflight: node %lld cannot reach node %lld (%s, %s port %lld): %s",
-			out->len ? "; " : "", integer(event, "node"), integer(row, "to"), text(row, "name"),
-			text(row, "address"), integer(row, "port"), text(row, "why"));
+			out->len ? "; " : "", json_int(event, "node"), json_int(row, "to"),
+			json_text_or(row, "name", ""), json_text_or(row, "address", ""), json_int(row, "port"),
+			json_text_or(row, "why", ""));
 	}
 	return out->len ? EVENT_TEXT_TROUBLE : EVENT_TEXT_NONE;
 }
@@ -178,25 +160,25 @@ static enum event_text_kind tell_input(struct event_text *s, const json_t *event
 		return EVENT_TEXT_NONE;
 	autofree char *from = who(event);
 	if (is_false(event, "ok")) {
-		str_printf(out, "%sinput %s from %s: %s", from, text(event, "name"), text(event, "from"),
-			text(event, "why"));
+		str_printf(out, "%sinput %s from %s: %s", from, json_text_or(event, "name", ""),
+			json_text_or(event, "from", ""), json_text_or(event, "why", ""));
 		return EVENT_TEXT_TROUBLE;
 	}
-	if (s->nodes > NODES_FEW && integer(event, "node") != 0)
+	if (s->nodes > NODES_FEW && json_int(event, "node") != 0)
 		return EVENT_TEXT_NONE;
-	autofree char *bytes = str_bytes(number(event, "bytes"));
-	autofree char *took = str_seconds(number(event, "seconds"));
-	str_printf(out, "%sinput %s: %s (%s)", from, text(event, "name"), bytes, took);
+	autofree char *bytes = str_bytes(json_number(event, "bytes"));
+	autofree char *took = str_seconds(json_number(event, "seconds"));
+	str_printf(out, "%sinput %s: %s (%s)", from, json_text_or(event, "name", ""), bytes, took);
 	return EVENT_TEXT_NEWS;
 }
 
 static enum event_text_kind tell_image(struct event_text *s, const json_t *event, struct str *out)
 {
-	autofree char *took = str_seconds(number(event, "seconds"));
-	if (has(event, "ok"))
-		str_printf(out, "image %s is ready (%s)", text(event, "name"), took);
+	autofree char *took = str_seconds(json_number(event, "seconds"));
+	if (json_has(event, "ok"))
+		str_printf(out, "image %s is ready (%s)", json_text_or(event, "name", ""), took);
 	else
-		str_printf(out, "image %s: %s", text(event, "name"), text(event, "step"));
+		str_printf(out, "image %s: %s", json_text_or(event, "name", ""), json_text_or(event, "step", ""));
 	return EVENT_TEXT_NEWS;
 }
 
@@ -211,40 +193,41 @@ static void tell_last(const json_t *event, struct str *out)
 static enum event_text_kind tell_setup(struct event_text *s, const json_t *event, struct str *out)
 {
 	autofree char *from = who(event);
-	autofree char *took = str_seconds(number(event, "seconds"));
-	if (integer(event, "status") != 0 || !has(event, "status")) {
-		str_printf(out, "%ssetup '%s' ", from, text(event, "name"));
-		if (has(event, "status"))
-			str_printf(out, "ended with status %lld after %s", integer(event, "status"), took);
+	autofree char *took = str_seconds(json_number(event, "seconds"));
+	if (json_int(event, "status") != 0 || !json_has(event, "status")) {
+		str_printf(out, "%ssetup '%s' ", from, json_text_or(event, "name", ""));
+		if (json_has(event, "status"))
+			str_printf(out, "ended with status %lld after %s", json_int(event, "status"), took);
 		else
 			str_printf(out, "failed after %s", took);
 		tell_last(event, out);
 		return EVENT_TEXT_TROUBLE;
 	}
-	if (s->nodes > NODES_FEW && integer(event, "node") != 0)
+	if (s->nodes > NODES_FEW && json_int(event, "node") != 0)
 		return EVENT_TEXT_NONE;
-	if (has(event, "skipped"))
-		str_printf(out, "%ssetup '%s' skipped: %s", from, text(event, "name"), text(event, "skipped"));
+	if (json_has(event, "skipped"))
+		str_printf(out, "%ssetup '%s' skipped: %s", from, json_text_or(event, "name", ""),
+			json_text_or(event, "skipped", ""));
 	else
-		str_printf(out, "%ssetup '%s' done (%s)", from, text(event, "name"), took);
+		str_printf(out, "%ssetup '%s' done (%s)", from, json_text_or(event, "name", ""), took);
 	return EVENT_TEXT_NEWS;
 }
 
 static enum event_text_kind tell_exit(struct event_text *s, const json_t *event, struct str *out)
 {
-	const char *why = text(event, "why");
+	const char *why = json_text_or(event, "why", "");
 	if (strcmp(why, "told to stop") == 0 ||
-		(integer(event, "status") == 0 && has(event, "status") && !has(event, "signal")))
+		(json_int(event, "status") == 0 && json_has(event, "status") && !json_has(event, "signal")))
 		return EVENT_TEXT_NONE;
 	autofree char *from = who(event);
-	autofree char *took = str_seconds(number(event, "seconds"));
+	autofree char *took = str_seconds(json_number(event, "seconds"));
 	str_puts(out, from);
-	if (has(event, "signal")) {
-		const char *name = sigabbrev_np((int)integer(event, "signal"));
-		str_printf(out, "killed by signal %lld%s%s", integer(event, "signal"), name ? ", SIG" : "",
+	if (json_has(event, "signal")) {
+		const char *name = sigabbrev_np((int)json_int(event, "signal"));
+		str_printf(out, "killed by signal %lld%s%s", json_int(event, "signal"), name ? ", SIG" : "",
 			name ? name : "");
 	} else {
-		str_printf(out, "ended with status %lld", integer(event, "status"));
+		str_printf(out, "ended with status %lld", json_int(event, "status"));
 	}
 	str_printf(out, " after %s", took);
 	if (*why)
@@ -257,35 +240,37 @@ static enum event_text_kind tell_output(struct event_text *s, const json_t *even
 {
 	if (!is_false(event, "ok")) {
 		s->files++;
-		s->bytes += number(event, "bytes");
+		s->bytes += json_number(event, "bytes");
 		return EVENT_TEXT_NONE;
 	}
 	autofree char *from = who(event);
-	str_printf(out, "%soutput %s was not brought back: %s", from, text(event, "path"), text(event, "why"));
+	str_printf(out, "%soutput %s was not brought back: %s", from, json_text_or(event, "path", ""),
+		json_text_or(event, "why", ""));
 	return EVENT_TEXT_TROUBLE;
 }
 
 static enum event_text_kind tell_warn(struct event_text *s, const json_t *event, struct str *out)
 {
 	autofree char *from = who(event);
-	str_printf(out, "warning: %s%s", from, text(event, "why"));
+	str_printf(out, "warning: %s%s", from, json_text_or(event, "why", ""));
 	return EVENT_TEXT_TROUBLE;
 }
 
 static enum event_text_kind tell_fail(struct event_text *s, const json_t *event, struct str *out)
 {
-	bool named = json_is_true(json_object_get(event, "named"));
+	bool named = json_flag(event, "named");
 	autofree char *from = named ? mem_strdup("") : who(event);
 	str_puts(out, "failed");
-	if (has(event, "phase"))
-		str_printf(out, " in %s", text(event, "phase"));
-	str_printf(out, ": %s%s", from, text(event, "why"));
+	if (json_has(event, "phase"))
+		str_printf(out, " in %s", json_text_or(event, "phase", ""));
+	str_printf(out, ": %s%s", from, json_text_or(event, "why", ""));
 	return EVENT_TEXT_TROUBLE;
 }
 
 static enum event_text_kind tell_refused(struct event_text *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "refused a connection from %s: %s", text(event, "peer"), text(event, "why"));
+	str_printf(out, "refused a connection from %s: %s", json_text_or(event, "peer", ""),
+		json_text_or(event, "why", ""));
 	return EVENT_TEXT_TROUBLE;
 }
 
@@ -296,14 +281,14 @@ static enum event_text_kind tell_signal(struct event_text *s, const json_t *even
 		str_printf(out, "%s sent to all ranks", json_string_value(signal));
 	else
 		str_printf(out, "signal %lld sent to all ranks", json_integer_value(signal));
-	if (has(event, "why"))
-		str_printf(out, ": %s", text(event, "why"));
+	if (json_has(event, "why"))
+		str_printf(out, ": %s", json_text_or(event, "why", ""));
 	return EVENT_TEXT_NEWS;
 }
 
 static enum event_text_kind tell_retry(struct event_text *s, const json_t *event, struct str *out)
 {
-	str_printf(out, "trying again, attempt %lld: %s", integer(event, "attempt"), text(event, "why"));
+	str_printf(out, "trying again, attempt %lld: %s", json_int(event, "attempt"), json_text_or(event, "why", ""));
 	return EVENT_TEXT_TROUBLE;
 }
 
@@ -316,7 +301,8 @@ static enum event_text_kind tell_receipt(struct event_text *s, const json_t *eve
 	str_printf(out, "%s left behind:", count);
 	for (size_t i = 0; i < left && i < NODES_FEW; i++) {
 		const json_t *thing = json_array_get(json_object_get(event, "left"), i);
-		str_printf(out, "%s %s %s", i ? "," : "", text(thing, "what"), text(thing, "id"));
+		str_printf(
+			out, "%s %s %s", i ? "," : "", json_text_or(thing, "what", ""), json_text_or(thing, "id", ""));
 	}
 	str_puts(out, left > NODES_FEW ? " ...; `muster reap` removes them" : "; `muster reap` removes them");
 	return EVENT_TEXT_TROUBLE;
@@ -324,10 +310,10 @@ static enum event_text_kind tell_receipt(struct event_text *s, const json_t *eve
 
 static enum event_text_kind tell_end(struct event_text *s, const json_t *event, struct str *out)
 {
-	autofree char *took = str_seconds(number(event, "seconds"));
-	str_printf(out, "%s after %s", text(event, "outcome"), took);
-	if (has(event, "why"))
-		str_printf(out, ": %s", text(event, "why"));
+	autofree char *took = str_seconds(json_number(event, "seconds"));
+	str_printf(out, "%s after %s", json_text_or(event, "outcome", ""), took);
+	if (json_has(event, "why"))
+		str_printf(out, ": %s", json_text_or(event, "why", ""));
 	return EVENT_TEXT_END;
 }
 
@@ -366,6 +352,6 @@ char *event_text_line(struct event_text *s, const json_t *event, enum event_text
 			*kind = tellers[i].tell(s, event, &out);
 	if (*kind == EVENT_TEXT_NONE)
 		return NULL;
-	double elapsed = s->begun > 0 ? number(event, "ts") - s->begun : 0;
+	double elapsed = s->begun > 0 ? json_number(event, "ts") - s->begun : 0;
 	return mem_printf("[%6.2f s] %s", elapsed > 0 ? elapsed : 0, out.text);
 }

@@ -1,5 +1,6 @@
 #include "tui/run_progress.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "predict/remaining_time.h"
 #include "wire/event.h"
@@ -13,16 +14,6 @@ enum {
 	RANKS_MOST = 1 << 18,
 	METRICS_MOST = 64, // more names than anybody can look at
 };
-
-static const char *text(const json_t *event, const char *key)
-{
-	return json_string_value(json_object_get(event, key));
-}
-
-static double number(const json_t *event, const char *key)
-{
-	return json_number_value(json_object_get(event, key));
-}
 
 static char *copy(const char *from)
 {
@@ -101,9 +92,9 @@ static void on_run(struct run_progress *p, const json_t *event)
 {
 	free(p->id);
 	free(p->executor);
-	p->id = copy(text(event, "id"));
-	p->executor = copy(text(event, "executor"));
-	p->begun = number(event, "ts");
+	p->id = copy(json_text(event, "id"));
+	p->executor = copy(json_text(event, "executor"));
+	p->begun = json_number(event, "ts");
 	json_int_t nodes = json_integer_value(json_object_get(event, "nodes")),
 		   size = json_integer_value(json_object_get(event, "size"));
 	if (nodes > 0 && nodes <= NODES_MOST)
@@ -124,7 +115,7 @@ static void on_node_phase(struct run_progress_node *node, const char *name, bool
 
 static void on_phase(struct run_progress *p, const json_t *event)
 {
-	const char *name = text(event, "name"), *edge = text(event, "edge");
+	const char *name = json_text(event, "name"), *edge = json_text(event, "edge");
 	if (!name || !edge)
 		return;
 	bool begins = strcmp(edge, "begin") == 0;
@@ -135,12 +126,12 @@ static void on_phase(struct run_progress *p, const json_t *event)
 	}
 	if (begins) {
 		grow(&p->phases, &p->nphases, p->nphases + 1, sizeof *p->phases);
-		p->phases[p->nphases - 1] = (struct run_progress_phase){mem_strdup(name), number(event, "ts"), -1};
+		p->phases[p->nphases - 1] = (struct run_progress_phase){mem_strdup(name), json_number(event, "ts"), -1};
 		return;
 	}
 	for (size_t i = p->nphases; i-- > 0;) {
 		if (p->phases[i].seconds < 0 && strcmp(p->phases[i].name, name) == 0) {
-			p->phases[i].seconds = number(event, "seconds");
+			p->phases[i].seconds = json_number(event, "seconds");
 			return;
 		}
 	}
@@ -153,8 +144,8 @@ static void on_hello(struct run_progress *p, const json_t *event)
 		return;
 	free(node->name);
 	free(node->address);
-	node->name = copy(text(event, "name"));
-	node->address = copy(text(event, "address"));
+	node->name = copy(json_text(event, "name"));
+	node->address = copy(json_text(event, "address"));
 	node->state = RUN_PROGRESS_READY;
 }
 
@@ -193,7 +184,7 @@ static void on_exit_rank(struct run_progress *p, const json_t *event)
 		return;
 	node->running -= node->running > 0;
 	node->ended++;
-	const char *why = text(event, "why");
+	const char *why = json_text(event, "why");
 	bool told = why && (strcmp(why, "told to stop") == 0 || strcmp(why, "cancelled") == 0);
 	const json_t *status = json_object_get(event, "status");
 	if (!told && !(json_is_integer(status) && json_integer_value(status) == 0))
@@ -217,10 +208,10 @@ static void on_retry(struct run_progress *p, const json_t *event)
 
 static void on_metric(struct run_progress *p, const json_t *event)
 {
-	const char *name = text(event, "name");
+	const char *name = json_text(event, "name");
 	const json_t *value = json_object_get(event, "value");
 	const struct run_progress_rank *of = find_rank(p, event);
-	struct run_progress_metric *m = name && of ? find_metric(p, name, text(event, "unit")) : NULL;
+	struct run_progress_metric *m = name && of ? find_metric(p, name, json_text(event, "unit")) : NULL;
 	if (!m)
 		return;
 	size_t rank = (size_t)(of - p->ranks);
@@ -235,17 +226,17 @@ static void on_metric(struct run_progress *p, const json_t *event)
 static void on_progress(struct run_progress *p, const json_t *event)
 {
 	struct run_progress_rank *rank = find_rank(p, event);
-	double done = number(event, "done"), total = number(event, "total");
+	double done = json_number(event, "done"), total = json_number(event, "total");
 	if (!rank || total <= 0)
 		return;
 	if (!rank->counts || done < rank->done || total != rank->total) {
 		rank->first_done = done;
-		rank->first_ts = number(event, "ts");
+		rank->first_ts = json_number(event, "ts");
 	}
 	rank->counts = true;
 	rank->done = done;
 	rank->total = total;
-	rank->ts = number(event, "ts");
+	rank->ts = json_number(event, "ts");
 }
 
 static void on_sample(struct run_progress *p, const json_t *event)
@@ -254,17 +245,17 @@ static void on_sample(struct run_progress *p, const json_t *event)
 	if (!node)
 		return;
 	node->sampled = true;
-	node->cpu = number(event, "cpu");
-	node->memory = number(event, "memory");
+	node->cpu = json_number(event, "cpu");
+	node->memory = json_number(event, "memory");
 }
 
 static void on_end(struct run_progress *p, const json_t *event)
 {
 	free(p->outcome);
 	free(p->why);
-	p->outcome = copy(text(event, "outcome"));
-	p->why = text(event, "why") ? copy(text(event, "why")) : NULL;
-	p->seconds = number(event, "seconds");
+	p->outcome = copy(json_text(event, "outcome"));
+	p->why = json_text(event, "why") ? copy(json_text(event, "why")) : NULL;
+	p->seconds = json_number(event, "seconds");
 }
 
 static const struct taker {
