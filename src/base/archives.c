@@ -48,33 +48,6 @@ static const char *strip(const char *name)
 	return strcmp(name, ".") == 0 ? "" : name;
 }
 
-// Does a symbolic link stay inside? Only leading ".."s are understood, no more than the link is deep: behind a name
-// ".." would depend on where that name leads, and a chain of harmless links could climb out.
-static bool link_stays_inside(const char *name, const char *target)
-{
-	if (*target == '/' || *target == '\0')
-		return false;
-	size_t depth = 0;
-	for (const char *at = name; (at = strchr(at, '/')); at += strspn(at, "/"))
-		depth++;
-	while (strncmp(target, "..", 2) == 0 && (target[2] == '/' || target[2] == '\0')) {
-		if (depth-- == 0)
-			return false;
-		target += 2;
-		target += strspn(target, "/");
-	}
-	return *target == '\0' || fs_is_inside(target);
-}
-
-// Opens the directory that holds name, beneath the root; *last is the rest of the name.
-static int open_parent(const struct unpacking *u, const char *name, const char **last, struct error *err)
-{
-	const char *slash = strrchr(name, '/');
-	*last = slash ? slash + 1 : name;
-	autofree char *parent = slash ? mem_strndup(name, (size_t)(slash - name)) : mem_strdup(".");
-	return fs_open_beneath(u->dir, parent, O_PATH | O_DIRECTORY, 0, err);
-}
-
 static int write_at(int fd, const char *bytes, size_t len, int64_t offset, struct error *err)
 {
 	while (len > 0) {
@@ -116,7 +89,7 @@ static int unpack_data(struct unpacking *u, int fd, struct error *err)
 static int unpack_file(struct unpacking *u, const char *name, mode_t mode, struct error *err)
 {
 	const char *last;
-	autoclose int parent = open_parent(u, name, &last, err);
+	autoclose int parent = fs_open_parent(u->dir, name, &last, err);
 	if (parent < 0)
 		return -1;
 	if (unlinkat(parent, last, 0) < 0 && errno != ENOENT)
@@ -142,11 +115,11 @@ static int unpack_dir(struct unpacking *u, const char *name, mode_t mode, struct
 
 static int unpack_symlink(struct unpacking *u, const char *name, const char *target, struct error *err)
 {
-	if (!target || !*target || (!u->any_link && !link_stays_inside(name, target)))
+	if (!target || !*target || (!u->any_link && !fs_link_is_inside(name, target)))
 		return error_set(err, ERROR_SYSTEM, "a symbolic link to '%.*s', which points outside the directory",
 			NAME_SHOWN, target ? target : "");
 	const char *last;
-	autoclose int parent = open_parent(u, name, &last, err);
+	autoclose int parent = fs_open_parent(u->dir, name, &last, err);
 	if (parent < 0)
 		return -1;
 	if (unlinkat(parent, last, 0) < 0 && errno != ENOENT)
@@ -161,8 +134,8 @@ static int unpack_hardlink(struct unpacking *u, const char *name, const char *ta
 		return error_set(
 			err, ERROR_SYSTEM, "a link to '%.*s', which points outside the directory", NAME_SHOWN, target);
 	const char *last, *from_last;
-	autoclose int parent = open_parent(u, name, &last, err);
-	autoclose int from = parent < 0 ? -1 : open_parent(u, target, &from_last, err);
+	autoclose int parent = fs_open_parent(u->dir, name, &last, err);
+	autoclose int from = parent < 0 ? -1 : fs_open_parent(u->dir, target, &from_last, err);
 	if (from < 0)
 		return -1;
 	struct stat st;

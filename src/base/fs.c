@@ -260,21 +260,81 @@ bool fs_is_inside(const char *path)
 	return true;
 }
 
-int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct error *err)
+// Only leading ".."s are understood: behind a name ".." would depend on where that name leads, and a chain of harmless
+// links could climb out.
+bool fs_link_is_inside(const char *name, const char *target)
+{
+	if (*target == '/' || *target == '\0')
+		return false;
+	size_t depth = 0;
+	for (const char *at = name; (at = strchr(at, '/')); at += strspn(at, "/"))
+		depth++;
+	while (strncmp(target, "..", 2) == 0 && (target[2] == '/' || target[2] == '\0')) {
+		if (depth-- == 0)
+			return false;
+		target += 2;
+		target += strspn(target, "/");
+	}
+	return *target == '\0' || fs_is_inside(target);
+}
+
+// Paths may be longer than the kernel takes: those are opened in pieces.
+enum { PIECE = 4000, SHOWN = 300 };
+
+static int open_piece(int dirfd, const char *path, int flags, mode_t mode, bool beneath)
 {
 	struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
 		.mode = flags & O_CREAT ? mode : 0,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	return beneath ? (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how)
+		       : openat(dirfd, path, flags | O_CLOEXEC, mode);
+}
+
+static int open_pieces(int dirfd, const char *path, int flags, mode_t mode, bool beneath)
+{
+	autoclose int at = -1;
+	while (strlen(path) > PIECE) {
+		const char *slash = memrchr(path, '/', PIECE);
+		if (!slash) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		autofree char *piece = mem_strndup(path, (size_t)(slash - path) + 1);
+		int next = open_piece(at < 0 ? dirfd : at, piece, O_PATH | O_DIRECTORY, 0, beneath);
+		if (next < 0)
+			return -1;
+		mem_cleanup_fd(&at);
+		at = next;
+		path = slash + strspn(slash, "/");
+	}
+	return open_piece(at < 0 ? dirfd : at, path, flags, mode, beneath);
+}
+
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct error *err)
+{
 	if (!fs_is_inside(path))
-		return error_set(err, ERROR_SYSTEM, "'%s' is not a relative path without '..'", path);
-	int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
-	return fd < 0 ? error_errno(err, "cannot open '%s'", path) : fd;
+		return error_set(err, ERROR_SYSTEM, "'%.*s' is not a relative path without '..'", SHOWN, path);
+	int fd = open_pieces(dirfd, path, flags, mode, true);
+	return fd < 0 ? error_errno(err, "cannot open '%.*s'", SHOWN, path) : fd;
+}
+
+int fs_open_at(int dirfd, const char *path, int flags)
+{
+	return open_pieces(dirfd, path, flags, 0, false);
+}
+
+int fs_open_parent(int dirfd, const char *path, const char **last, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	*last = slash ? slash + 1 : path;
+	autofree char *parent = slash ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup(".");
+	return fs_open_beneath(dirfd, parent, O_PATH | O_DIRECTORY, 0, err);
 }
 
 int fs_mkdirs_beneath(int dirfd, const char *path, struct error *err)
 {
 	if (!fs_is_inside(path))
-		return error_set(err, ERROR_SYSTEM, "'%s' is not a relative path without '..'", path);
+		return error_set(err, ERROR_SYSTEM, "'%.*s' is not a relative path without '..'", SHOWN, path);
 	autofree char *copy = mem_strdup(path);
 	autoclose int at = dup(dirfd);
 	char *rest = copy;
@@ -283,10 +343,10 @@ int fs_mkdirs_beneath(int dirfd, const char *path, struct error *err)
 		if (*rest == '\0' || strcmp(rest, ".") == 0)
 			continue;
 		if (mkdirat(at, rest, 0755) < 0 && errno != EEXIST)
-			return error_errno(err, "cannot make directory '%s'", copy);
+			return error_errno(err, "cannot make directory '%s' of '%.*s'", rest, SHOWN, path);
 		int next = openat(at, rest, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0)
-			return error_errno(err, "cannot enter '%s' of '%s'", rest, path);
+			return error_errno(err, "cannot enter '%s' of '%.*s'", rest, SHOWN, path);
 		close(at);
 		at = next;
 	}

@@ -37,6 +37,15 @@ int fs_copy(const char *from, const char *to, atomic_size_t *bytes, struct error
 bool fs_is_inside(const char *path);
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struct error *err);
 
+// Opens what is there, also when the path is longer than the kernel takes at once. A descriptor, or -1 and errno.
+int fs_open_at(int dirfd, const char *path, int flags);
+
+// The directory beneath dirfd that holds path (a descriptor for *at functions, or -1); *last is its name there.
+int fs_open_parent(int dirfd, const char *path, const char **last, struct error *err);
+
+// Does a symbolic link that is called name lead to something below the directory that name is relative to?
+bool fs_link_is_inside(const char *name, const char *target);
+
 // Makes the parent directories of path below dirfd (0755), refusing links that lead out.
 int fs_mkdirs_beneath(int dirfd, const char *path, struct error *err);
 

@@ -1,5 +1,6 @@
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -51,6 +52,38 @@ static void test_beneath(void **state)
 	assert_true(fd >= 0);
 }
 
+static void test_links_that_stay_inside(void **state)
+{
+	static const char *const good[][2] = {
+		{"a", "b"}, {"a", "b/c"}, {"a", "."}, {"d/a", ".."}, {"d/e/a", "../../b"}, {"d//a", ".././b"}};
+	static const char *const bad[][2] = {{"a", ""}, {"a", "/b"}, {"a", ".."}, {"d/a", "../.."}, {"d/a", "../../b"},
+		{"a", "b/.."}, {"d/a", "../b/.."}};
+	for (size_t i = 0; i < countof(good); i++)
+		assert_true(fs_link_is_inside(good[i][0], good[i][1]));
+	for (size_t i = 0; i < countof(bad); i++)
+		assert_false(fs_link_is_inside(bad[i][0], bad[i][1]));
+}
+
+// Longer than any system call takes.
+static void test_long_paths(void **state)
+{
+	autostr struct str path = {0};
+	for (int i = 0; i < 60; i++)
+		str_printf(&path, "%0200d/", i);
+	str_puts(&path, "file");
+	autoclose int at = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(fs_mkdirs_beneath(at, path.text, NULL), 0);
+	autoclose int fd = fs_open_beneath(at, path.text, O_WRONLY | O_CREAT | O_EXCL, 0600, NULL);
+	assert_true(fd >= 0);
+	autoclose int again = fs_open_at(at, path.text, O_RDONLY);
+	assert_true(again >= 0);
+	path.text[5] = 'x';
+	assert_int_equal(fs_open_at(at, path.text, O_RDONLY), -1);
+	struct error err;
+	assert_int_equal(fs_open_beneath(at, path.text, O_RDONLY, 0, &err), -1);
+	assert_non_null(strstr(err.text, "No such file"));
+}
+
 // A tree deeper than there are descriptors, part of it unwritable.
 static void test_remove_what_is_deep(void **state)
 {
@@ -96,6 +129,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_inside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_beneath, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_links_that_stay_inside, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_long_paths, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_remove_what_is_deep, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_remove_follows_no_link, set_up, tear_down)};
 	return cmocka_run_group_tests(tests, NULL, NULL);

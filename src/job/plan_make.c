@@ -1,6 +1,7 @@
 #include "job/plan_make.h"
 
 #include "base/fs.h"
+#include "base/glob.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -323,6 +324,11 @@ static json_t *make_outputs(const struct build *b)
 			autofree char *quoted = yaml_quote(glob);
 			yaml_error(node->entries[i].value, b->err,
 				"found the output %s, expected a relative path or glob without '..'", quoted);
+			return NULL;
+		}
+		struct error why;
+		if (glob_check(glob, &why) < 0) {
+			yaml_error(node->entries[i].value, b->err, "%s", why.text);
 			return NULL;
 		}
 		json_array_append_new(list, json_string(glob));
