@@ -211,7 +211,7 @@ static void drop(json_t *object, const char *const *names)
 json_t *report_summary(const struct run *run, struct error *err)
 {
 	static const char *const heavy[] = {
-		"samples", "inputs", "outputs", "setup", "preflight", "iterations", "refused", NULL};
+		"samples", "inputs", "outputs", "lost_outputs", "setup", "preflight", "iterations", "refused", NULL};
 	static const char *const curves[] = {"points", NULL};
 	static const char *const details[] = {"argv", "facts", NULL};
 	json_t *tree = make(run, REPORT_DATA_LATEST, err);

@@ -15,6 +15,7 @@
 
 enum {
 	LATEST_BYTES = 256 << 10,
+	OUTPUTS_MAX = 10000,  // that are listed; a run may have millions, and all are counted
 	SERIES_LEAST = 20000, // so many of a kind a run may have, and more by its nodes and ranks: every node or rank
 	SERIES_EACH = 100,    // may send any names it likes
 };
@@ -24,6 +25,8 @@ struct digest {
 	json_t *open; // phases that have begun and not ended: "NODE NAME" -> item of the list
 	double started, last;
 	size_t limit, nodes, ranks;
+	size_t files, lost; // outputs
+	double file_bytes;
 	struct metric_series *measures;
 	struct iterations *iterations;
 };
@@ -276,7 +279,11 @@ static void on_rank_exit(struct digest *d, const json_t *event)
 
 static void on_output(struct digest *d, const json_t *event)
 {
-	note(d, "outputs", event, "node path bytes ok why");
+	bool lost = json_is_false(json_object_get(event, "ok"));
+	size_t before = lost ? d->lost++ : d->files++;
+	d->file_bytes += json_number(event, "bytes");
+	if (before < OUTPUTS_MAX)
+		note(d, lost ? "lost_outputs" : "outputs", event, "node path bytes link ok why");
 }
 
 static void on_warn(struct digest *d, const json_t *event)
@@ -395,7 +402,7 @@ static json_t *new_tree(void)
 		"report", 1, "id", NULL, "name", NULL, "executor", NULL, "launch", NULL, "size", 0, "version", NULL,
 		"state", "planned", "outcome", "why", "exit", "started", "ended", "seconds", "attempt", 1);
 	static const char *const lists[] = {"nodes", "ranks", "phases", "preflight", "inputs", "setup", "outputs",
-		"warnings", "refused", "signals", "retries"};
+		"lost_outputs", "warnings", "refused", "signals", "retries"};
 	set(tree, "failure", json_null());
 	set(tree, "receipt", json_null());
 	for (size_t i = 0; i < countof(lists); i++)
@@ -430,6 +437,9 @@ json_t *report_data_make(const struct run *run, enum report_data_depth depth, st
 	d.measures = metric_series_new(d.limit, SERIES_LEAST + SERIES_EACH * (d.nodes + d.ranks));
 	read_metrics(&d, run, depth);
 	set(d.tree, "last", json_real(d.last - d.started));
+	set(d.tree, "outputs_total",
+		mem_json("{s:I, s:I, s:I}", "files", (json_int_t)d.files, "bytes", (json_int_t)d.file_bytes, "lost",
+			(json_int_t)d.lost));
 	metric_series_put(d.measures, d.tree);
 	metric_series_free(d.measures);
 	if (depth == REPORT_DATA_ALL)

@@ -141,25 +141,21 @@ static char *iteration_text(const json_t *report)
 
 static void put_tiles(struct str *h, const json_t *report)
 {
-	const json_t *ranks = json_object_get(report, "ranks"), *outputs = json_object_get(report, "outputs");
+	const json_t *ranks = json_object_get(report, "ranks"), *outputs = json_object_get(report, "outputs_total");
 	size_t k, ok = 0;
-	double bytes = 0;
+	double files = json_number(outputs, "files");
 	json_t *item;
 	bool well = json_is(report, "outcome", "ok"); // then those that were told to stop had done what they were for
 	json_array_foreach (ranks, k, item)
 		ok += json_is(item, "state", "ok") || (well && json_is(item, "state", "stopped"));
-	json_array_foreach (outputs, k, item)
-		bytes += json_number(item, "bytes");
-	autofree char *size = str_bytes(bytes);
+	autofree char *size = str_bytes(json_number(outputs, "bytes"));
 	str_puts(h, "<dl class=\"tiles\">\n");
 	tile(h, "Total", html_seconds(report, "seconds"));
 	tile(h, "Mean over nodes", html_seconds(report, "mean_seconds"));
 	tile(h, "Mean iteration", iteration_text(report));
 	tile(h, "Ranks succeeded", mem_printf("%zu of %zu", ok, json_array_size(ranks)));
-	if (json_array_size(outputs))
-		tile(h, "Outputs",
-			mem_printf("%zu file%s, %s", json_array_size(outputs), json_array_size(outputs) == 1 ? "" : "s",
-				size));
+	if (files > 0)
+		tile(h, "Outputs", mem_printf("%.0f file%s, %s", files, files == 1 ? "" : "s", size));
 	if (json_number(report, "attempt") > 1)
 		tile(h, "Attempts", html_count(report, "attempt"));
 	str_puts(h, "</dl>\n");

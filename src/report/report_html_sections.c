@@ -387,31 +387,45 @@ static void put_setup(struct str *h, const json_t *report)
 	str_puts(h, "</section>\n");
 }
 
+static void put_output(struct str *h, const json_t *report, const json_t *item)
+{
+	str_puts(h, "<tr><th scope=\"row\" class=\"m\">");
+	html_escape(h, json_text(item, "path"));
+	if (json_has(item, "link")) {
+		str_puts(h, " \xe2\x86\x92 ");
+		html_escape(h, json_text(item, "link"));
+	}
+	str_puts(h, "</th>");
+	html_cell(h, NULL, html_node(report, item));
+	html_cell_take(h, "n", html_bytes(item, "bytes"));
+	cell_ok(h, item);
+	str_puts(h, "</tr>\n");
+}
+
 static void put_outputs(struct str *h, const json_t *report)
 {
 	static const char *const heads[] = {"Output", "Node", "#Size", "State", NULL};
-	const json_t *outputs = json_object_get(report, "outputs");
-	size_t k;
+	static const char *const lists[] = {"lost_outputs", "outputs"};
+	const json_t *total = json_object_get(report, "outputs_total");
+	double files = json_number(total, "files"), lost = json_number(total, "lost");
+	size_t i, k, rows = 0;
 	json_t *item;
-	if (!json_array_size(outputs))
+	if (files + lost <= 0)
 		return;
 	str_puts(h, "<section><h2>Outputs</h2>");
 	// A long list is there, but does not stand in the way.
-	str_printf(h, "<details%s><summary>%zu files</summary>", json_array_size(outputs) <= 12 ? " open" : "",
-		json_array_size(outputs));
+	str_printf(h, "<details%s><summary>%.0f files", files <= 12 || lost > 0 ? " open" : "", files);
+	if (lost > 0)
+		str_printf(h, ", %.0f not brought back", lost);
+	str_puts(h, "</summary>");
 	html_open_table(h, heads);
-	json_array_foreach (outputs, k, item) {
-		if (k >= HTML_ROWS)
-			break;
-		str_puts(h, "<tr><th scope=\"row\" class=\"m\">");
-		html_escape(h, json_text(item, "path"));
-		str_puts(h, "</th>");
-		html_cell(h, NULL, html_node(report, item));
-		html_cell_take(h, "n", html_bytes(item, "bytes"));
-		cell_ok(h, item);
-		str_puts(h, "</tr>\n");
-	}
-	html_close_table(h, json_array_size(outputs));
+	for (i = 0; i < countof(lists); i++)
+		json_array_foreach (json_object_get(report, lists[i]), k, item)
+			if (rows++ < HTML_ROWS)
+				put_output(h, report, item);
+	html_close_table(h, rows);
+	if (files + lost > (double)rows)
+		str_printf(h, "<p class=\"more\">All %.0f are in events.jsonl.</p>\n", files + lost);
 	str_puts(h, "</details></section>\n");
 }
 

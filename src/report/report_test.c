@@ -509,6 +509,29 @@ static void test_images(void **state)
 
 enum { MANY = 10000 };
 
+static void test_many_outputs(void **state)
+{
+	begin();
+	say(2, "output", "\"node\":0,\"path\":\"gone\",\"ok\":false,\"why\":\"Input/output error\"");
+	for (int i = 0; i < 10500; i++) {
+		autofree char *members = mem_printf("\"node\":0,\"path\":\"f%d\",\"bytes\":2,\"ok\":true", i);
+		say(3, "output", members);
+	}
+	end(5, "\"outcome\":\"failed\",\"exit\":1,\"seconds\":5");
+	autojson json_t *report = make();
+	expect_number(report, "outputs_total.files", 10500);
+	expect_number(report, "outputs_total.bytes", 21000);
+	expect_number(report, "outputs_total.lost", 1);
+	assert_int_equal(json_array_size(at(report, "outputs")), 10000);
+	expect(report, "lost_outputs.0.path", "gone");
+	expect(report, "lost_outputs.0.why", "Input/output error");
+	assert_int_equal(report_write(run, NULL), 0);
+	autofree char *page = slurp("report.html");
+	assert_non_null(strstr(page, "10500 files, 1 not brought back"));
+	assert_non_null(strstr(page, "gone</th>"));
+	assert_non_null(strstr(page, "All 10501 are in events.jsonl"));
+}
+
 static struct run *run_of_many_nodes(void)
 {
 	autojson json_t *nodes = json_array(), *ranks = json_array();
@@ -596,6 +619,7 @@ int main(void)
 		TEST(test_hostile_strings),
 		TEST(test_page_needs_nothing),
 		TEST(test_images),
+		TEST(test_many_outputs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
