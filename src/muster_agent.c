@@ -1,6 +1,6 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an
-// agent (agent/agent.h), with "bridge" the way to one (helper/bridge.h); "list ID" and "reap ID" look after what a run
-// left here (helper/leftovers.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI
+// agent (agent/agent.h), with "bridge" the way to one (helper/bridge.h); "list ID", "reap ID" and "tidy ID" look after
+// what a run left here (helper/leftovers.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI
 // (helper/openmpi_shim.h); "step FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take
 // care of its mounts (helper/setup_step.h); "container-init SOCKET" is a container's first process and "container-enter
 // SOCKET" stands for a rank in it (helper/container_init.h, helper/container_enter.h); "send PATH" and "receive PATH"
@@ -98,8 +98,12 @@ int main(int argc, char **argv)
 		return bridge_main();
 	if (argc == 2 && strcmp(argv[1], "digest") == 0)
 		return digest();
-	if (argc == 3 && (strcmp(argv[1], "list") == 0 || strcmp(argv[1], "reap") == 0))
-		return leftovers_main(argv[2], strcmp(argv[1], "reap") == 0);
+	if (argc == 3 && strcmp(argv[1], "list") == 0)
+		return leftovers_main(argv[2], LEFTOVERS_LIST);
+	if (argc == 3 && strcmp(argv[1], "reap") == 0)
+		return leftovers_main(argv[2], LEFTOVERS_REAP);
+	if (argc == 3 && strcmp(argv[1], "tidy") == 0)
+		return leftovers_main(argv[2], LEFTOVERS_TIDY);
 	if (argc >= 2 && (strcmp(argv[1], "rsh") == 0 || strcmp(argv[1], "rank") == 0))
 		return for_open_mpi(argc, argv);
 	if (argc == 3 && strcmp(argv[1], "pause") == 0)

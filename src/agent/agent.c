@@ -6,6 +6,7 @@
 #include "agent/local_ranks.h"
 #include "agent/mpi.h"
 #include "agent/node.h"
+#include "agent/outputs.h"
 #include "agent/prepare_node.h"
 #include "agent/setup.h"
 #include "base/clock.h"
@@ -16,7 +17,6 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "job/plan.h"
-#include "node/collect.h"
 #include "node/node_address.h"
 #include "node/rank_cgroup.h"
 #include "wire/event.h"
@@ -126,6 +126,7 @@ static void end(struct agent *a, int status)
 	a->status = status;
 	a->leaving = true;
 	prepare_node_stop(node);
+	outputs_stop(node);
 	local_ranks_free(node);
 	exec_session_free(steal(a->exec_sessions));
 	loop_stop(node->loop);
@@ -137,47 +138,8 @@ static void check_left(struct agent *a)
 		end(a, 0);
 }
 
-static void bring_back(
-	struct node *node, uint32_t stream, const char *path, const char *name, uint64_t size, unsigned mode)
-{
-	uplink_file(node->up, stream, path, size);
-	node_event(node, event_make("output", "s:s, s:I, s:I, s:i, s:b", "path", name, "bytes", (json_int_t)size,
-				 "stream", (json_int_t)stream, "mode", (int)mode, "ok", 1));
-}
-
-static void bring_log(struct node *node, uint32_t stream, const char *name)
-{
-	autofree char *path = fs_join(node->dir, name);
-	struct stat st;
-	if (stat(path, &st) == 0)
-		bring_back(node, stream, path, name, (uint64_t)st.st_size, 0644);
-}
-
-// Brings the files; the patterns that no file of this node matches are added to unmatched.
-static void bring_outputs(struct node *node, json_t *unmatched)
-{
-	struct error err = {0};
-	autojson json_t *files = collect_find(node->out_dir, plan_outputs(node->plan), &err);
-	if (!files)
-		node_event(node, event_make("warn", "s:s", "why", err.text));
-	size_t i;
-	json_t *file, *glob;
-	json_array_foreach (plan_outputs(node->plan), i, glob)
-		if (files && !collect_any(files, json_string_value(glob)))
-			json_array_append(unmatched, glob);
-	json_array_foreach (files, i, file) {
-		const char *name = json_string_value(json_object_get(file, "path"));
-		autofree char *path = fs_join(node->out_dir, name);
-		bring_back(node, (uint32_t)(UPLINK_FILES + 1 + i), path, name,
-			(uint64_t)json_integer_value(json_object_get(file, "size")),
-			(unsigned)json_integer_value(json_object_get(file, "mode")));
-	}
-	bring_log(node, UPLINK_FILES, "setup.log");
-	bring_log(node, (uint32_t)(UPLINK_FILES + 1 + json_array_size(files)), "mpirun.log");
-}
-
 // The last word: how long each stream of output is, so that the controller knows when it has everything.
-static void say_left(struct node *node, json_t *unmatched)
+static void say_left(struct node *node, const json_t *unmatched)
 {
 	json_t *streams = json_object();
 	size_t n = plan_ranks(node->plan);
@@ -190,18 +152,23 @@ static void say_left(struct node *node, json_t *unmatched)
 	node_event(node, event_make("left", "s:o, s:O", "streams", streams, "unmatched", unmatched));
 }
 
-static void on_container_gone(struct node *node)
+static void on_outputs_announced(struct node *node, const json_t *unmatched)
 {
 	struct agent *a = (struct agent *)node;
-	autojson json_t *unmatched = json_array();
-	kill_descendants();
-	if (node->plan && !node->preflight_only) {
-		node_phase(node, "collect");
-		bring_outputs(node, unmatched);
-	}
 	say_left(node, unmatched);
 	a->collected = true;
 	check_left(a);
+}
+
+static void on_container_gone(struct node *node)
+{
+	kill_descendants();
+	if (!node->plan || node->preflight_only) {
+		on_outputs_announced(node, NULL);
+		return;
+	}
+	node_phase(node, "collect");
+	outputs_bring(node, on_outputs_announced);
 }
 
 static void on_team_ended(struct node *node)
@@ -326,6 +293,7 @@ static void on_message(json_t *msg, void *data)
 	if (strcmp(kind, "ack") == 0) {
 		if (json_object_get(msg, "welcome"))
 			on_welcome(a);
+		outputs_on_ack(node);
 		check_left(a);
 	} else if (strcmp(kind, "peers") == 0) {
 		json_decref(node->peers);
@@ -338,6 +306,8 @@ static void on_message(json_t *msg, void *data)
 		input_client_message(node->input_client, msg);
 	else if (strcmp(kind, "bye") == 0)
 		leave(a, msg);
+	else if (strcmp(kind, "keep") == 0)
+		outputs_keep(node);
 	else if (strcmp(kind, "refused") == 0) {
 		autofree char *why =
 			mem_printf("refused by the controller: %s", json_string_value(json_object_get(msg, "why")));
@@ -370,10 +340,10 @@ static void on_lease_over(const char *why, void *data)
 	end(a, 3);
 }
 
-static void on_unreadable(uint32_t stream, const char *why, void *data)
+static void on_unreadable(uint32_t stream, const char *name, const char *why, void *data)
 {
 	struct agent *a = data;
-	node_event(&a->node, event_make("output", "s:I, s:b, s:s", "stream", (json_int_t)stream, "ok", 0, "why", why));
+	outputs_on_unreadable(&a->node, stream, name, why);
 }
 
 static const struct uplink_ops uplink_ops = {hello, on_message, on_bytes, on_room, on_unreadable, on_lease_over};
@@ -532,6 +502,7 @@ static void fini_node(struct agent *a)
 	end_descendants(node);
 	// Before the line ends: who sees that removes what is left.
 	bool undone = rank_cgroup_remove(node->own_groups, &err) == 0 && (!node->dir || setup_undo(node, &err) == 0);
+	undone = undone && (!node->keeps_outputs || outputs_clear_dir(node, &err) == 0);
 	if (node->up)
 		uplink_stop(node->up);
 	if (node->loop) {
@@ -539,10 +510,11 @@ static void fini_node(struct agent *a)
 		loop_free(node->loop);
 	}
 	uplink_free(node->up);
+	outputs_free(node);
 	node_fence_drop(node);
 	if (node->dir && !undone)
 		fprintf(stderr, "%s\n", err.text); // the directory stays for who tries again
-	else if (node->dir)
+	else if (node->dir && !node->keeps_outputs)
 		fs_remove(node->dir, NULL);
 	json_decref(node->plan);
 	json_decref(node->peers);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -21,6 +22,8 @@ struct forked_task {
 	struct loop_watch *out, *exit;
 	int control; // write end: closing it is the word
 	bool dead;   // it was killed, and nobody wants to hear of it
+	bool paused; // its lines wait
+	bool ended;  // no more come than are there, and those do not wait
 	struct str line;
 };
 
@@ -41,12 +44,12 @@ static void take_lines(struct forked_task *c)
 		c->line.len = 0;
 }
 
-// Reads what there is; true at the end.
+// Reads what there is, or as long as somebody wants it; true at the end.
 static bool drain(struct forked_task *c)
 {
 	char buf[16384];
-	ssize_t n;
-	while ((n = read(loop_watch_fd(c->out), buf, sizeof buf)) > 0) {
+	ssize_t n = -1;
+	while ((!c->paused || c->ended) && (n = read(loop_watch_fd(c->out), buf, sizeof buf)) > 0) {
 		str_add(&c->line, buf, (size_t)n);
 		take_lines(c);
 	}
@@ -56,6 +59,7 @@ static bool drain(struct forked_task *c)
 static void on_out(enum loop_event event, void *data)
 {
 	struct forked_task *c = data;
+	c->ended = c->ended || event == LOOP_CLOSED;
 	bool end = drain(c);
 	if (event == LOOP_CLOSED)
 		c->out = NULL;
@@ -70,6 +74,7 @@ static void on_exit_ready(enum loop_event event, void *data)
 	if (waitpid(c->pid, &status, WNOHANG) == 0)
 		return;
 	if (c->out) {
+		c->ended = true;
 		drain(c);
 		loop_unwatch(c->out);
 	}
@@ -141,6 +146,15 @@ void forked_task_end(struct forked_task *child)
 {
 	if (child && child->control >= 0)
 		close(steal_fd(&child->control));
+}
+
+void forked_task_pause(struct forked_task *child, bool paused)
+{
+	if (child->paused == paused || child->ended)
+		return;
+	child->paused = paused;
+	if (child->out)
+		loop_watch_pause(child->out, paused);
 }
 
 void forked_task_kill(struct forked_task *child)

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct forked_task;
@@ -23,6 +24,11 @@ struct forked_task_options {
 };
 
 struct forked_task *forked_task_start(struct loop *loop, const struct forked_task_options *options, struct error *err);
+
+// Leaves its lines where they are, so that it has to wait with further ones. Some may still come: those that were read
+// already, and at its end all that it had written.
+void forked_task_pause(struct forked_task *child, bool paused);
+
 void forked_task_end(struct forked_task *child);  // asks it to end by its control descriptor; takes NULL
 void forked_task_kill(struct forked_task *child); // SIGKILL; nothing is called any more; takes NULL
 

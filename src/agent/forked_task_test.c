@@ -17,13 +17,20 @@ struct world {
 	struct forked_task *child;
 	struct loop_timer *timer;
 	int lines, exits, status;
-	bool kill, late;
+	int waits, unasked; // lines that came since it was asked to wait
+	bool kill, late, pauses;
 };
 
 static void on_line(json_t *line, void *data)
 {
 	struct world *w = data;
 	w->lines += (int)json_integer_value(json_object_get(line, "n"));
+	w->unasked++;
+	if (w->pauses && w->lines % 1000 == 0) {
+		forked_task_pause(w->child, true);
+		loop_timer_set(w->timer, 0.01);
+		w->unasked = 0;
+	}
 	if (!w->kill)
 		return;
 	forked_task_kill(w->child);
@@ -41,6 +48,12 @@ static void on_exit_of(int status, void *data)
 static void on_time(void *data)
 {
 	struct world *w = data;
+	if (w->pauses && w->waits++ < 100) {
+		if (w->unasked > 3000)
+			fail_msg("%d lines came from one that was to wait", w->unasked);
+		forked_task_pause(w->child, false);
+		return;
+	}
 	w->late = true;
 	loop_stop(w->loop);
 }
@@ -107,6 +120,27 @@ static void test_asked_to_end(void **state)
 	stop(&w);
 }
 
+enum { MANY = 20000 };
+
+static int chatter(int out, int control, void *data)
+{
+	for (int i = 0; i < MANY; i++)
+		say(out, "{\"n\": 1, \"and\": \"twenty bytes or more\"}\n");
+	return 0;
+}
+
+static void test_lines_wait_and_none_is_lost(void **state)
+{
+	struct world w = {.pauses = true};
+	start(&w, chatter);
+	loop_run(w.loop);
+	assert_false(w.late);
+	assert_int_equal(w.lines, MANY);
+	assert_int_equal(w.exits, 1);
+	assert_true(w.waits > 5);
+	stop(&w);
+}
+
 // Who killed it does not want to hear of it: the next attempt may have begun.
 static void test_killed_means_silence(void **state)
 {
@@ -139,6 +173,7 @@ static void test_swept_up_by_somebody_else(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines_and_status), cmocka_unit_test(test_asked_to_end),
-		cmocka_unit_test(test_killed_means_silence), cmocka_unit_test(test_swept_up_by_somebody_else)};
+		cmocka_unit_test(test_lines_wait_and_none_is_lost), cmocka_unit_test(test_killed_means_silence),
+		cmocka_unit_test(test_swept_up_by_somebody_else)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

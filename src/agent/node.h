@@ -65,6 +65,9 @@ struct node {
 	struct container *container;       // NULL where there is none
 	struct input_client *input_client; // while the stager is at work and may want what the controller has
 	struct local_ranks *local_ranks;
+	struct outputs *outputs; // once the ranks have ended
+	bool keeps_outputs;      // some could not be brought back: the directory stays
+	bool loses_outputs;      // and it cannot
 	struct fence *fences;
 	struct loop_timer *sampler;
 };

@@ -19,6 +19,7 @@ static const double redial_first = 0.05, redial_max = 1, flush_again = 0.1;
 struct stream {
 	uint32_t id;
 	struct spool *spool;
+	char *name; // of a file
 	bool full, unreadable;
 };
 
@@ -60,7 +61,7 @@ static struct stream *find(const struct uplink *up, uint32_t id)
 	return at < up->nstreams && up->streams[at].id == id ? &up->streams[at] : NULL;
 }
 
-static void add_stream(struct uplink *up, uint32_t id, struct spool *spool)
+static struct stream *add_stream(struct uplink *up, uint32_t id, struct spool *spool)
 {
 	size_t at = place_of(up, id);
 	if ((up->nstreams & (up->nstreams - 1)) == 0)
@@ -69,6 +70,26 @@ static void add_stream(struct uplink *up, uint32_t id, struct spool *spool)
 	up->streams[at] = (struct stream){.id = id, .spool = spool};
 	if (up->conn)
 		conn_wake(up->conn);
+	return &up->streams[at];
+}
+
+static void free_stream(struct stream *s)
+{
+	spool_free(s->spool);
+	free(s->name);
+}
+
+// The files before that stream have all arrived.
+static void forget_files(struct uplink *up, uint32_t before)
+{
+	size_t first = place_of(up, UPLINK_FILES), end = place_of(up, before), n = end > first ? end - first : 0;
+	if (n == 0)
+		return;
+	for (size_t i = first; i < end; i++)
+		free_stream(&up->streams[i]);
+	memmove(up->streams + first, up->streams + end, (up->nstreams - end) * sizeof *up->streams);
+	up->nstreams -= n;
+	up->turn = up->turn >= end ? up->turn - n : up->turn >= first ? 0 : up->turn;
 }
 
 // --- the line -----------------------------------------------------------------
@@ -125,6 +146,9 @@ static void on_ack(struct uplink *up, json_t *msg)
 	json_t *value;
 	json_t *offsets = json_object_get(msg, "streams");
 	bool first = !up->greeted;
+	forget_files(up, (uint32_t)json_integer_value(json_object_get(msg, "files")));
+	if (first)
+		up->turn = 0; // what was on its way comes first again
 	for (size_t i = 0; first && i < up->nstreams; i++)
 		spool_rewind(up->streams[i].spool, spool_acked(up->streams[i].spool));
 	json_object_foreach (offsets, name, value) {
@@ -163,7 +187,7 @@ static size_t take(struct uplink *up, struct stream *s, uint32_t *stream, uint64
 	size_t n = spool_next(s->spool, offset, buf, size);
 	if (n == 0 && !s->unreadable && spool_failed(s->spool)) {
 		s->unreadable = true;
-		up->ops->on_unreadable(s->id, spool_failed(s->spool), up->data);
+		up->ops->on_unreadable(s->id, s->name, spool_failed(s->spool), up->data);
 	}
 	return n;
 }
@@ -251,7 +275,7 @@ void uplink_free(struct uplink *up)
 	if (!up)
 		return;
 	for (size_t i = 0; i < up->nstreams; i++)
-		spool_free(up->streams[i].spool);
+		free_stream(&up->streams[i]);
 	free(up->streams);
 	free(up->url);
 	free(up->fingerprint);
@@ -273,9 +297,15 @@ int uplink_open(struct uplink *up, uint32_t stream, struct error *err)
 	return 0;
 }
 
-void uplink_file(struct uplink *up, uint32_t stream, const char *path, uint64_t size)
+void uplink_file(struct uplink *up, uint32_t stream, const struct uplink_file *file)
 {
-	add_stream(up, stream, spool_of_file(path, size));
+	struct stream *s = add_stream(up, stream, spool_of_file(file->dirfd, file->path, file->size));
+	s->name = mem_strdup(file->name);
+}
+
+size_t uplink_files(const struct uplink *up)
+{
+	return up->nstreams - place_of(up, UPLINK_FILES);
 }
 
 bool uplink_add(struct uplink *up, uint32_t stream, const void *bytes, size_t len)

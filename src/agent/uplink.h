@@ -27,8 +27,8 @@ struct uplink_ops {
 	void (*on_message)(json_t *msg, void *data); // borrowed; not acks
 	void (*on_bytes)(uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data);
 	void (*on_room)(void *data); // a stream that was full may have room again
-	void (*on_unreadable)(
-		uint32_t stream, const char *why, void *data); // a file cannot be read any further; said once
+	void (*on_unreadable)(uint32_t stream, const char *name, const char *why,
+		void *data); // a file cannot be read any further; said once
 	void (*on_lease_over)(const char *why,
 		void *data); // the controller was out of reach for the length of the lease, or refuses this node
 };
@@ -49,7 +49,16 @@ void uplink_free(struct uplink *up); // call after loop_free: until then the con
 
 int uplink_open(struct uplink *up, uint32_t stream,
 	struct error *err); // a stream that will be appended to; it may be open already
-void uplink_file(struct uplink *up, uint32_t stream, const char *path, uint64_t size); // a stream that is a file
+
+// A stream that is a file: at path below the directory dirfd, which must stay open; called name where it cannot be
+// read. Their numbers rise. It is forgotten when the controller has it and all files before it.
+struct uplink_file {
+	int dirfd;
+	const char *path, *name;
+	uint64_t size;
+};
+void uplink_file(struct uplink *up, uint32_t stream, const struct uplink_file *file);
+size_t uplink_files(const struct uplink *up); // that are not forgotten yet
 
 // Appends to a stream. false: it is full (no disk, or too far ahead of the controller): produce no more until on_room.
 bool uplink_add(struct uplink *up, uint32_t stream, const void *bytes, size_t len);

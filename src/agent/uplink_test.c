@@ -1,10 +1,12 @@
 #include "agent/uplink.h"
 #include "base/crypto.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "wire/conn.h"
 #include "wire/event.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { TOTAL = 3 * 1000 * 1000, CUTS = 5 };
+enum { TOTAL = 3 * 1000 * 1000, CUTS = 5, FILES = 500, FILE_BYTES = 1000, FILES_A_CUT = 90 };
 
 // A controller that breaks the line again and again.
 struct world {
@@ -26,8 +28,12 @@ struct world {
 	size_t hellos, cuts;
 	struct str events, output; // as received
 	uint64_t have[2];
+	uint32_t files; // that are here to the end
+	uint64_t file_have;
+	size_t files_left; // that the uplink had not forgotten in the end
 	bool gap, lease_over, refuse, done;
 	char *why;
+	void (*clean)(struct world *w);
 };
 
 // --- the controller's side ------------------------------------------------------
@@ -38,8 +44,8 @@ static void server_open(struct conn *c, void *data)
 
 static void welcome(struct world *w, bool first)
 {
-	autojson json_t *ack = mem_json("{s:s, s:{s:I, s:I}}", "msg", "ack", "streams", "0", (json_int_t)w->have[0],
-		"1", (json_int_t)w->have[1]);
+	autojson json_t *ack = mem_json("{s:s, s:{s:I, s:I}, s:I}", "msg", "ack", "streams", "0",
+		(json_int_t)w->have[0], "1", (json_int_t)w->have[1], "files", (json_int_t)(UPLINK_FILES + w->files));
 	if (first)
 		json_object_set_new(ack, "welcome", json_true());
 	conn_send(w->conn, ack);
@@ -57,11 +63,37 @@ static void server_text(struct conn *c, json_t *msg, void *data)
 		welcome(w, true);
 }
 
+// Files come one after the other; those that the node does not know to be here come again.
+static void take_file(struct world *w, uint32_t file, uint64_t offset, const char *bytes, size_t len)
+{
+	w->gap |= file > w->files || (file == w->files && offset > w->file_have);
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] != (char)('a' + file % 26))
+			fail_msg("file %u has a byte of another one", file);
+	if (file != w->files || offset + len <= w->file_have)
+		return;
+	w->file_have = offset + len;
+	if (w->file_have < FILE_BYTES)
+		return;
+	w->files++;
+	w->file_have = 0;
+	if (w->files % FILES_A_CUT == 0) {
+		w->cuts++;
+		conn_close(steal(w->conn), "the line is cut");
+	}
+}
+
 static void server_bytes(struct conn *c, uint32_t stream, uint64_t offset, const void *bytes, size_t len, void *data)
 {
 	struct world *w = data;
 	if (c != w->conn)
 		return; // what the old line still held is lost, as if it had never arrived
+	if (stream >= UPLINK_FILES) {
+		take_file(w, stream - UPLINK_FILES, offset, bytes, len);
+		if (w->conn)
+			welcome(w, false);
+		return;
+	}
 	struct str *to = stream == 0 ? &w->events : &w->output;
 	w->gap |= offset > w->have[stream];
 	uint64_t known = w->have[stream] - offset;
@@ -93,6 +125,7 @@ static json_t *hello(void *data)
 static void on_message(json_t *msg, void *data)
 {
 	struct world *w = data;
+	w->files_left = uplink_files(w->up);
 	if (uplink_is_drained(w->up) && w->done)
 		loop_stop(w->loop);
 }
@@ -105,7 +138,7 @@ static void on_room(void *data)
 {
 }
 
-static void on_unreadable(uint32_t stream, const char *why, void *data)
+static void on_unreadable(uint32_t stream, const char *name, const char *why, void *data)
 {
 }
 
@@ -147,6 +180,8 @@ static void run(struct world *w, double lease, void (*produce)(struct world *w))
 	uplink_free(w->up);
 	conn_listener_free(l);
 	crypto_identity_fini(&id);
+	if (w->clean)
+		w->clean(w);
 	assert_int_equal(rmdir(w->dir), 0);
 }
 
@@ -189,6 +224,42 @@ static void test_no_byte_is_lost_or_doubled(void **state)
 	str_fini(&w.output);
 }
 
+static void produce_files(struct world *w)
+{
+	char bytes[FILE_BYTES];
+	int dir = open(w->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (uint32_t i = 0; i < FILES; i++) {
+		char name[16], path[64];
+		snprintf(name, sizeof name, "f%u", i);
+		snprintf(path, sizeof path, "%s/%s", w->dir, name);
+		memset(bytes, 'a' + (int)(i % 26), sizeof bytes);
+		assert_int_equal(fs_write(path, bytes, sizeof bytes, 0600, NULL), 0);
+		struct uplink_file file = {.dirfd = dir, .path = name, .name = name, .size = sizeof bytes};
+		uplink_file(w->up, UPLINK_FILES + i, &file);
+	}
+	assert_int_equal(uplink_files(w->up), FILES);
+	w->done = true;
+}
+
+static void remove_files(struct world *w)
+{
+	for (uint32_t i = 0; i < FILES; i++) {
+		char path[64];
+		snprintf(path, sizeof path, "%s/f%u", w->dir, i);
+		unlink(path);
+	}
+}
+
+static void test_files_are_sent_and_forgotten(void **state)
+{
+	struct world w = {.clean = remove_files};
+	run(&w, 30, produce_files);
+	assert_false(w.gap);
+	assert_int_equal(w.files, FILES);
+	assert_int_equal(w.files_left, 0);
+	assert_int_equal(w.cuts, FILES / FILES_A_CUT);
+}
+
 static void produce_nothing(struct world *w)
 {
 }
@@ -205,7 +276,8 @@ static void test_lease_ends_without_a_welcome(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_byte_is_lost_or_doubled), cmocka_unit_test(test_lease_ends_without_a_welcome)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_byte_is_lost_or_doubled),
+		cmocka_unit_test(test_files_are_sent_and_forgotten),
+		cmocka_unit_test(test_lease_ends_without_a_welcome)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

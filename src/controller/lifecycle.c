@@ -226,6 +226,24 @@ static void on_worker_down(int result, const struct error *err, void *data)
 	lifecycle_dispatch(c, HAPPENS_GONE, NULL);
 }
 
+void lifecycle_lose_output(struct lifecycle *c, size_t node, const char *path, const char *why)
+{
+	if (c->lost_outputs++ == 0)
+		c->lost_output = mem_printf("'%s' of node %zu: %s", path, node, why);
+}
+
+// A run whose results are not all there is not ok.
+static void judge_outputs(struct lifecycle *c)
+{
+	if (c->lost_outputs == 0)
+		return;
+	autofree char *others = mem_printf(" (and %zu more)", c->lost_outputs - 1);
+	autofree char *why = mem_printf(
+		"an output could not be brought back: %s%s", c->lost_output, c->lost_outputs > 1 ? others : "");
+	lifecycle_record(c, event_make("fail", "s:s, s:s", "phase", "collect", "why", why));
+	lifecycle_override_outcome(c, "failed", ERROR_JOB, why);
+}
+
 static int tear_down(void *data, struct error *err)
 {
 	struct lifecycle *c = data;
@@ -249,6 +267,7 @@ static void act_down(struct lifecycle *c)
 {
 	if (c->down_wanted)
 		return;
+	judge_outputs(c);
 	c->down_wanted = true;
 	c->cancelled = true;
 	loop_timer_cancel(c->silence);
@@ -546,6 +565,7 @@ void lifecycle_fini(struct lifecycle *c)
 	json_decref(c->open);
 	json_decref(c->unmatched);
 	json_decref(c->left);
+	free(c->lost_output);
 	iterations_free(c->iterations);
 	free(c->away_since);
 	free(c->why);

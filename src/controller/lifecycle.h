@@ -47,6 +47,8 @@ struct lifecycle {
 	size_t refused;                // strangers so far
 	struct iterations *iterations; // of all ranks; NULL when nothing in the plan depends on them
 	json_t *unmatched;             // pattern of an output -> how many nodes had no file for it
+	size_t lost_outputs;           // that exist on a node and are not in the run directory
+	char *lost_output;             // the first of them, and why
 	struct loop_timer *deadline, *timeout, *silence, *watch, *spend;
 	struct loop_watch *signals, *leash;
 	double *away_since; // by node: its last sign of life; 0: it is not away
@@ -86,6 +88,7 @@ double lifecycle_cores(const struct lifecycle *c); // of the largest node that h
 
 void lifecycle_send_launch(struct lifecycle *c, size_t node);
 void lifecycle_send_bye(struct lifecycle *c, size_t node);
+void lifecycle_lose_output(struct lifecycle *c, size_t node, const char *path, const char *why); // the run has failed
 void lifecycle_check_nodes_gone(struct lifecycle *c); // has the last node left?
 void lifecycle_wait_for_nodes(struct lifecycle *c);   // for nodes that leave, anew
 void lifecycle_check_away_soon(struct lifecycle *c);  // whether nodes that are away still live

@@ -221,6 +221,8 @@ static void on_event(size_t node, json_t *event, const char *line, size_t len, v
 		lifecycle_on_write_error(err.text, c);
 	if (event_is(event, "left"))
 		on_left(c, node, event);
+	else if (event_is(event, "output") && json_is_false(json_object_get(event, "ok")))
+		lifecycle_lose_output(c, node, json_text_or(event, "path", "?"), json_text_or(event, "why", "?"));
 	if (c->iterations && (event_is_metric(event) || !is_stale(c, event)))
 		on_turn(c, event);
 	if (event_is_metric(event) || is_stale(c, event))
@@ -235,6 +237,14 @@ static void on_event(size_t node, json_t *event, const char *line, size_t len, v
 		on_node_fail(c, node, event);
 	else if (event_is(event, "checked"))
 		on_checked(c, node);
+}
+
+static void on_lost_output(size_t node, const char *path, const char *why, void *data)
+{
+	struct lifecycle *c = data;
+	lifecycle_lose_output(c, node, path, why);
+	lifecycle_record(
+		c, event_make("output", "s:i, s:s, s:b, s:s", "node", (int)node, "path", path, "ok", 0, "why", why));
 }
 
 static void on_fence(size_t node, const char *name, json_t *brought, void *data)
@@ -327,4 +337,4 @@ static void on_errand(size_t node, uint32_t errand, bool ok, void *data)
 }
 
 const struct server_ops node_events_ops = {on_hello, on_event, on_fence, on_complete, on_away, on_refused,
-	lifecycle_on_write_error, on_activity, on_request, on_client_gone, on_errand, on_fetched};
+	lifecycle_on_write_error, on_lost_output, on_activity, on_request, on_client_gone, on_errand, on_fetched};

@@ -1,23 +1,29 @@
 #include "controller/node_streams.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
+#include "base/path_text.h"
 #include "base/str.h"
 #include "wire/event.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4 << 20, FILES_MAX = 100000 };
-static const uint32_t stream_events = 0, stream_ranks = 1, stream_files = 1 << 20;
+enum { LINE_MAX_BYTES = 4 << 20, FILES_OPEN_MAX = 1 << 14 };
+static const uint32_t stream_events = 0, stream_ranks = 1, stream_files = 1 << 20, stream_execs = 1u << 31;
 
 // A stream of a node: how much of it is here, how much there will be.
 struct stream {
 	uint32_t id;
 	uint64_t have, acked;
 	uint64_t total; // of a file, or when the node has left; UINT64_MAX before that
-	char *path;     // of a file
+	char *path;     // of a file, and as the node wrote it
+	char *text;
 	unsigned mode;
 	bool broken; // it could not be written: what comes is counted and thrown away
 };
@@ -27,9 +33,11 @@ struct node_streams {
 	size_t node, first, count;
 	const struct node_streams_ops *ops;
 	void *data;
-	struct stream *streams; // in the order of their ids
+	struct stream *streams; // in the order of their ids; a file's is forgotten when it and all before it are here
 	size_t nstreams;
-	size_t missing; // streams whose end is known and not here
+	uint32_t next_file,
+		acked_file; // the streams of all announced files are below it, and those of files that are here
+	size_t missing;     // streams whose end is known and not here
 	bool left;
 	struct str line; // an event that is still coming in
 	int fd;          // of the file that is being written, or -1: one at a time, a node may have a hundred thousand
@@ -40,9 +48,22 @@ struct node_streams *node_streams_new(
 	struct run *run, size_t node, size_t first, size_t count, const struct node_streams_ops *ops, void *data)
 {
 	struct node_streams *in = mem_alloc(sizeof *in);
-	*in = (struct node_streams){
-		.run = run, .node = node, .first = first, .count = count, .ops = ops, .data = data, .fd = -1};
+	*in = (struct node_streams){.run = run,
+		.node = node,
+		.first = first,
+		.count = count,
+		.ops = ops,
+		.data = data,
+		.next_file = stream_files,
+		.acked_file = stream_files,
+		.fd = -1};
 	return in;
+}
+
+static void free_stream(struct stream *s)
+{
+	free(s->path);
+	free(s->text);
 }
 
 void node_streams_free(struct node_streams *ns)
@@ -50,7 +71,7 @@ void node_streams_free(struct node_streams *ns)
 	if (!ns)
 		return;
 	for (size_t i = 0; i < ns->nstreams; i++)
-		free(ns->streams[i].path);
+		free_stream(&ns->streams[i]);
 	free(ns->streams);
 	str_fini(&ns->line);
 	mem_cleanup_fd(&ns->fd);
@@ -113,9 +134,27 @@ static void advance(struct node_streams *in, struct stream *s, size_t len)
 	in->missing += is_short(s);
 }
 
+// The streams of all files below this one are here to the end.
+static uint32_t files_here(const struct node_streams *in)
+{
+	size_t first = place_of(in, stream_files);
+	return first < in->nstreams ? in->streams[first].id : in->next_file;
+}
+
+// Files that are here, with all before them: the node is told once and for all, and their streams need no memory.
+static void forget_files(struct node_streams *in)
+{
+	size_t first = place_of(in, stream_files), end = first;
+	while (end < in->nstreams && !is_short(&in->streams[end]))
+		free_stream(&in->streams[end++]);
+	memmove(in->streams + first, in->streams + end, (in->nstreams - end) * sizeof *in->streams);
+	in->nstreams -= end - first;
+}
+
 json_t *node_streams_acks(struct node_streams *ns, bool all)
 {
 	json_t *streams = json_object();
+	forget_files(ns);
 	for (size_t i = 0; i < ns->nstreams; i++) {
 		struct stream *s = &ns->streams[i];
 		if (s->have == s->acked && !all)
@@ -125,7 +164,12 @@ json_t *node_streams_acks(struct node_streams *ns, bool all)
 		snprintf(name, sizeof name, "%u", s->id);
 		json_object_set_new(streams, name, json_integer((json_int_t)s->have));
 	}
-	return streams;
+	uint32_t files = files_here(ns);
+	json_t *acks = mem_json("{s:o}", "streams", streams);
+	if (all || files != ns->acked_file)
+		json_object_set_new(acks, "files", json_integer((json_int_t)files));
+	ns->acked_file = files;
+	return acks;
 }
 
 bool node_streams_is_complete(const struct node_streams *ns)
@@ -141,20 +185,28 @@ static void close_file(struct node_streams *in)
 	in->fd = -1;
 }
 
-// Begun anew, or gone on with where it was left for another one.
-static int open_file(struct node_streams *in, struct stream *s, struct error *err)
+// The directory of the node's outputs, with the directories that path needs in it.
+static int open_outputs(const struct node_streams *in, const char *path, struct error *err)
 {
 	autofree char *outputs = run_path(in->run, "outputs");
 	autofree char *dir = mem_printf("%s/node-%zu", outputs, in->node);
-	close_file(in);
-	if (fs_mkdirs(dir, 0755, err) < 0)
+	if (mkdir(dir, 0755) < 0 && errno != EEXIST && fs_mkdirs(dir, 0755, err) < 0)
 		return -1;
 	autoclose int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
 		return error_errno(err, "cannot open '%s'", dir);
-	if (fs_mkdirs_beneath(at, s->path, err) < 0)
+	return fs_mkdirs_beneath(at, path, err) < 0 ? -1 : steal_fd(&at);
+}
+
+// Begun anew, or gone on with where it was left for another one. What is there already is not overwritten: two files
+// have the same name.
+static int open_file(struct node_streams *in, struct stream *s, struct error *err)
+{
+	close_file(in);
+	autoclose int at = open_outputs(in, s->path, err);
+	if (at < 0)
 		return -1;
-	int how = s->have ? O_APPEND : O_CREAT | O_TRUNC;
+	int how = s->have ? O_APPEND : O_CREAT | O_EXCL;
 	in->fd = fs_open_beneath(at, s->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | how, (s->mode & 0777) | 0200, err);
 	in->fd_stream = s->id;
 	return in->fd < 0 ? -1 : 0;
@@ -165,18 +217,23 @@ static int write_file(struct node_streams *in, struct stream *s, const void *byt
 	if ((in->fd < 0 || in->fd_stream != s->id) && open_file(in, s, err) < 0)
 		return -1;
 	if (fs_write_fd(in->fd, bytes, len, err) < 0)
-		return error_wrap(err, "'%s' of node %zu", s->path, in->node);
-	if (s->have + len == s->total)
-		close_file(in);
+		return -1;
+	bool whole = s->have + len == s->total;
+	if (whole && close(steal_fd(&in->fd)) < 0) // some file systems tell only now
+		return error_errno(err, "cannot write");
 	return 0;
 }
 
+// The rest of what comes is thrown away, so that the node can leave; it keeps the file.
 static void break_stream(struct node_streams *in, struct stream *s, const struct error *err)
 {
 	s->broken = true;
 	if (in->fd_stream == s->id)
 		close_file(in);
-	in->ops->on_trouble(err->text, in->data);
+	if (s->path)
+		in->ops->on_lost(s->text, err->text, in->data);
+	else
+		in->ops->on_trouble(err->text, in->data);
 }
 
 static bool natural(const json_t *value)
@@ -184,36 +241,79 @@ static bool natural(const json_t *value)
 	return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
-// An `output` event announces a file, or takes back what it said of its length. An empty file is all there already.
+// The path that an event names. NULL when it is none inside of the node's outputs. Owned by the caller.
+static char *path_of(const json_t *event)
+{
+	const char *text = json_text(event, "path");
+	autofree char *path = text ? path_text_decode(text) : NULL;
+	return path && fs_is_inside(path) ? steal(path) : NULL;
+}
+
+static const char *announce_link(struct node_streams *in, const json_t *event)
+{
+	const char *text = json_text(event, "link");
+	autofree char *path = path_of(event), *target = text ? path_text_decode(text) : NULL;
+	const char *last;
+	if (!path || !target || !fs_link_is_inside(path, target))
+		return "an output that is a link without a path inside its node, or leads out";
+	struct error err = {0};
+	autoclose int at = open_outputs(in, path, &err);
+	autoclose int parent = at < 0 ? -1 : fs_open_parent(at, path, &last, &err);
+	if (parent >= 0 && symlinkat(target, parent, last) < 0)
+		error_errno(&err, "cannot make a symbolic link");
+	if (err.code)
+		in->ops->on_lost(json_text(event, "path"), err.text, in->data);
+	return NULL;
+}
+
+// What the node cannot read, or (with its stream) not any further.
+static const char *give_up(struct node_streams *in, const json_t *event)
+{
+	const json_t *number = json_object_get(event, "stream");
+	if (!number)
+		return json_text(event, "path") ? NULL : "a lost output without a path";
+	struct stream *s = natural(number) && json_integer_value(number) < stream_execs
+				   ? find_stream(in, (uint32_t)json_integer_value(number))
+				   : NULL;
+	if (!s || !s->path)
+		return "an output that was not announced";
+	set_total(in, s, s->have);
+	return NULL;
+}
+
 static const char *announce_file(struct node_streams *in, const json_t *event)
 {
 	const json_t *number = json_object_get(event, "stream"), *bytes = json_object_get(event, "bytes");
-	const char *path = json_string_value(json_object_get(event, "path"));
-	if (!natural(number) || json_integer_value(number) < stream_files ||
-		json_integer_value(number) > stream_files + FILES_MAX)
+	if (!natural(number) || json_integer_value(number) < stream_files || json_integer_value(number) >= stream_execs)
 		return "an output on a stream that is not one of files";
-	uint32_t id = (uint32_t)json_integer_value(number);
-	struct stream *s = find_stream(in, id);
-	if (json_is_false(json_object_get(event, "ok"))) {
-		if (s)
-			set_total(in, s, s->have); // its node cannot read it any further
-		return s ? NULL : "an output that was not announced";
-	}
-	if (s)
+	if (json_integer_value(number) < in->next_file)
 		return "an output that was announced before";
-	if (!path || !fs_is_inside(path) || !natural(bytes))
+	autofree char *path = path_of(event);
+	if (!path || !natural(bytes))
 		return "an output without a path inside its node and a size";
-	s = add_stream(in, id);
-	s->path = mem_strdup(path);
+	forget_files(in);
+	if (in->nstreams > FILES_OPEN_MAX)
+		return "more outputs at once than a node announces";
+	struct stream *s = add_stream(in, (uint32_t)json_integer_value(number));
+	in->next_file = s->id + 1;
+	s->path = steal(path);
+	s->text = mem_strdup(json_text(event, "path"));
 	s->mode = (unsigned)json_integer_value(json_object_get(event, "mode"));
 	set_total(in, s, (uint64_t)json_integer_value(bytes));
 	struct error err = {0};
-	if (s->total == 0) {
+	if (s->total == 0) { // it is all there already
 		if (open_file(in, s, &err) < 0)
 			break_stream(in, s, &err);
 		close_file(in);
 	}
 	return NULL;
+}
+
+static const char *take_output(struct node_streams *in, const json_t *event)
+{
+	if (json_is_false(json_object_get(event, "ok")))
+		return give_up(in, event);
+	return json_has(event, "link") ? announce_link(in, event) : announce_file(in, event);
 }
 
 // --- events ---------------------------------------------------------------------
@@ -273,7 +373,7 @@ static const char *judge(struct node_streams *in, const json_t *event)
 	if (!own_ranks(in, event))
 		return "an event of another node's rank";
 	if (event_is(event, "output"))
-		return announce_file(in, event);
+		return take_output(in, event);
 	return event_is(event, "left") ? set_totals(in, event) : NULL;
 }
 
@@ -326,6 +426,8 @@ int node_streams_take(struct node_streams *ns, uint32_t stream, uint64_t offset,
 	struct stream *s = find_stream(ns, stream);
 	if (!s && (stream == stream_events || is_rank(ns, stream)))
 		s = add_stream(ns, stream);
+	if (!s && stream >= stream_files && stream < files_here(ns))
+		return 0; // sent again: it does not know yet that the file is here
 	if (!s || offset > s->have)
 		return error_set(err, ERROR_SYSTEM, "bytes for a stream or an offset nobody announced");
 	uint64_t known = s->have - offset; // sent again after a broken line

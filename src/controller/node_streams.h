@@ -21,6 +21,8 @@ struct node_streams_ops {
 	void (*on_bad)(const char *why, void *data); // a line that is no event it may send; it is dropped
 	void (*on_trouble)(const char *why,
 		void *data); // the run directory cannot be written; the rest of that stream is thrown away
+	void (*on_lost)(const char *path, const char *why,
+		void *data); // the same of a file that the node brings back; path as in its event
 };
 
 // The node has count ranks, the first of them is rank number first of the run. run, ops and data are borrowed.
@@ -33,7 +35,8 @@ void node_streams_free(struct node_streams *ns); // takes NULL
 int node_streams_take(struct node_streams *ns, uint32_t stream, uint64_t offset, const void *bytes, size_t len,
 	size_t *fresh, struct error *err);
 
-// {stream: offset} of all streams, or of those that have come further since the last call; owned by the caller.
+// {"streams": {stream: offset}, "files": stream}: all streams, or those that have come further since the last call;
+// files: all below that stream are here, left out when that is no news. Owned by the caller.
 json_t *node_streams_acks(struct node_streams *ns, bool all);
 
 // Its last event has come, and all bytes that it and the announced files speak of.

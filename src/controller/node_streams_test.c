@@ -22,7 +22,7 @@ struct world {
 	struct run *run;
 	struct node_streams *ns;
 	uint64_t said; // bytes of events so far
-	size_t events, bad, troubles;
+	size_t events, bad, troubles, lost;
 	char why[300];
 };
 
@@ -45,7 +45,14 @@ static void on_trouble(const char *why, void *data)
 	snprintf(w->why, sizeof w->why, "%s", why);
 }
 
-static const struct node_streams_ops ops = {on_event, on_bad, on_trouble};
+static void on_lost(const char *path, const char *why, void *data)
+{
+	struct world *w = data;
+	w->lost++;
+	snprintf(w->why, sizeof w->why, "%s: %s", path, why);
+}
+
+static const struct node_streams_ops ops = {on_event, on_bad, on_trouble, on_lost};
 
 static int set_up(void **state)
 {
@@ -121,11 +128,12 @@ static void test_output_is_kept_once(void **state)
 	refuse(w, 1, UINT64_MAX, "far away");
 	refuse(w, 3, 0, "no rank of this node");
 	refuse(w, FILES, 0, "no such file");
-	autojson json_t *acks = node_streams_acks(w->ns, false);
-	assert_int_equal(json_integer_value(json_object_get(acks, "1")), 11);
-	assert_int_equal(json_object_size(acks), 2);
+	autojson json_t *acks = node_streams_acks(w->ns, false), *streams = json_object_get(acks, "streams");
+	assert_int_equal(json_integer_value(json_object_get(streams, "1")), 11);
+	assert_int_equal(json_object_size(streams), 2);
+	json_incref(streams);
 	autojson json_t *again = node_streams_acks(w->ns, false);
-	assert_int_equal(json_object_size(again), 0);
+	assert_int_equal(json_object_size(json_object_get(again, "streams")), 0);
 }
 
 static void test_events_in_pieces(void **state)
@@ -160,11 +168,19 @@ static void test_others_are_not_spoken_for(void **state)
 	assert_int_equal(w->events, 2);
 }
 
+// Of all files: those below this stream are here.
+static json_int_t files_here(struct world *w)
+{
+	autojson json_t *acks = node_streams_acks(w->ns, true);
+	return json_integer_value(json_object_get(acks, "files"));
+}
+
 static void test_files_come_back(void **state)
 {
 	struct world *w = *state;
-	say(w, "output", "\"node\":1,\"path\":\"a/b.txt\",\"bytes\":6,\"stream\":1048577,\"mode\":420,\"ok\":true");
+	assert_int_equal(files_here(w), FILES);
 	say(w, "output", "\"node\":1,\"path\":\"c.txt\",\"bytes\":4,\"stream\":1048576,\"mode\":256,\"ok\":true");
+	say(w, "output", "\"node\":1,\"path\":\"a/b.txt\",\"bytes\":6,\"stream\":1048577,\"mode\":420,\"ok\":true");
 	say(w, "output", "\"node\":1,\"path\":\"empty\",\"bytes\":0,\"stream\":1048578,\"mode\":420,\"ok\":true");
 	say(w, "left", "\"node\":1,\"streams\":{\"1\":2}");
 	take(w, 1, 0, "hi", 2);
@@ -172,14 +188,70 @@ static void test_files_come_back(void **state)
 	take(w, FILES + 1, 0, "abc", 3); // in turns
 	take(w, FILES, 0, "12", 2);
 	take(w, FILES + 1, 3, "def", 3);
+	assert_int_equal(files_here(w), FILES);
 	assert_false(node_streams_is_complete(w->ns));
 	take(w, FILES, 2, "34", 2);
 	assert_true(node_streams_is_complete(w->ns));
-	refuse(w, FILES, 4, "more than it said");
+	assert_int_equal(files_here(w), FILES + 3);
+	take(w, FILES, 0, "1234", 0); // a node whose line broke sends again what it does not know to be here
+	refuse(w, FILES + 3, 0, "nobody announced it");
 	expect_file(w, "outputs/node-1/a/b.txt", "abcdef");
 	expect_file(w, "outputs/node-1/c.txt", "1234");
 	expect_file(w, "outputs/node-1/empty", "");
-	assert_int_equal(w->bad + w->troubles, 0);
+	assert_int_equal(w->bad + w->troubles + w->lost, 0);
+}
+
+static void test_any_name_comes_back(void **state)
+{
+	struct world *w = *state;
+	say(w, "output", "\"node\":1,\"path\":\"caf\\\\xe9\",\"bytes\":1,\"stream\":1048576,\"ok\":true");
+	take(w, FILES, 0, "x", 1);
+	expect_file(w, "outputs/node-1/caf\xe9", "x");
+	static const char *const bad[] = {"..\\\\x2fx", "\\\\x2e./x", "a\\\\", "\\\\x00", "a\\nb"};
+	for (size_t i = 0; i < countof(bad); i++) {
+		autofree char *members =
+			mem_printf("\"node\":1,\"path\":\"%s\",\"bytes\":1,\"stream\":1048577,\"ok\":true", bad[i]);
+		say(w, "output", members);
+		assert_int_equal(w->bad, i + 1);
+	}
+}
+
+static void test_links_stay_inside(void **state)
+{
+	struct world *w = *state;
+	static const char *const good[][2] = {{"latest", "ckpt"}, {"a/b/up", "../../x"}, {"odd", "caf\\xe9"}};
+	for (size_t i = 0; i < countof(good); i++) {
+		autojson json_t *event = mem_json("{s:i, s:s, s:i, s:s, s:s}", "ts", 1, "type", "output", "node", 1,
+			"path", good[i][0], "link", good[i][1]);
+		autofree char *line = json_dumps(event, JSON_COMPACT), *ended = mem_printf("%s\n", line);
+		take(w, 0, w->said, ended, strlen(ended));
+		w->said += strlen(ended);
+	}
+	char target[64];
+	autofree char *odd = run_path(w->run, "outputs/node-1/odd");
+	assert_int_equal(readlink(odd, target, sizeof target), 4);
+	assert_memory_equal(target, "caf\xe9", 4);
+	static const char *const bad[][2] = {{"l", "/etc"}, {"l", ".."}, {"a/l", "../.."}, {"l", "x/../.."}, {"l", ""}};
+	for (size_t i = 0; i < countof(bad); i++) {
+		autofree char *members = mem_printf("\"node\":1,\"path\":\"%s\",\"link\":\"%s\"", bad[i][0], bad[i][1]);
+		say(w, "output", members);
+		assert_int_equal(w->bad, i + 1);
+	}
+	say(w, "output", "\"node\":1,\"path\":\"latest/x\",\"bytes\":0,\"stream\":1048576");
+	say(w, "output", "\"node\":1,\"path\":\"latest\",\"link\":\"x\"");
+	assert_int_equal(w->lost, 2); // nothing is written through a link, and none is replaced
+}
+
+static void test_a_name_is_not_used_twice(void **state)
+{
+	struct world *w = *state;
+	say(w, "output", "\"node\":1,\"path\":\"a\",\"bytes\":1,\"stream\":1048576");
+	say(w, "output", "\"node\":1,\"path\":\"a\",\"bytes\":1,\"stream\":1048577");
+	take(w, FILES, 0, "1", 1);
+	take(w, FILES + 1, 0, "2", 1);
+	expect_file(w, "outputs/node-1/a", "1");
+	assert_int_equal(w->lost, 1);
+	assert_string_equal(w->why, "a: cannot open 'a': File exists");
 }
 
 static void test_files_stay_inside(void **state)
@@ -208,7 +280,7 @@ static void test_files_stay_inside(void **state)
 	say(w, "output", "\"node\":1,\"path\":\"out/x\",\"bytes\":1,\"stream\":1048577,\"ok\":true");
 	take(w, FILES + 1, 0, "x", 1);
 	assert_false(is_there(w, "outputs/x"));
-	assert_int_equal(w->troubles, 1);
+	assert_int_equal(w->lost, 1);
 }
 
 static void test_a_stream_is_announced_once(void **state)
@@ -252,25 +324,49 @@ static void test_what_cannot_be_written_is_told_once_and_dropped(void **state)
 	say(w, "left", "\"node\":1,\"streams\":{}");
 	take(w, FILES + 1, 0, "ab", 2);
 	take(w, FILES + 1, 2, "cd", 2);
-	assert_int_equal(w->troubles, 1);
+	assert_int_equal(w->lost, 1);
+	assert_int_equal(w->troubles, 0);
 	assert_true(node_streams_is_complete(w->ns));
 }
 
+static size_t open_streams(struct world *w)
+{
+	autojson json_t *acks = node_streams_acks(w->ns, true);
+	return json_object_size(json_object_get(acks, "streams"));
+}
+
+// A few at a time: no more than those are kept in mind.
 static void test_many_files(void **state)
 {
 	struct world *w = *state;
-	for (int i = 0; i < 3000; i++) {
-		autofree char *members = mem_printf(
-			"\"node\":1,\"path\":\"f%d\",\"bytes\":2,\"stream\":%d,\"mode\":420", i, FILES + 3000 - i);
+	for (int i = 0; i < 2000; i++) {
+		autofree char *members =
+			mem_printf("\"node\":1,\"path\":\"f%d\",\"bytes\":1,\"stream\":%d,\"mode\":420", i, FILES + i);
 		say(w, "output", members);
+		if (i >= 100)
+			take(w, (uint32_t)(FILES + i - 100), 0, "x", 1);
+		assert_true(i % 100 != 0 || open_streams(w) <= 102);
 	}
 	say(w, "left", "\"node\":1,\"streams\":{}");
-	for (uint32_t half = 0; half < 2; half++)
-		for (uint32_t i = 1; i <= 3000; i++)
-			take(w, FILES + i, half, "x", 1);
+	assert_int_equal(files_here(w), FILES + 1900);
+	for (int i = 1900; i < 2000; i++) {
+		assert_false(node_streams_is_complete(w->ns));
+		take(w, (uint32_t)(FILES + i), 0, "x", 1);
+	}
 	assert_true(node_streams_is_complete(w->ns));
-	assert_int_equal(w->troubles, 0);
-	expect_file(w, "outputs/node-1/f2999", "xx");
+	assert_int_equal(w->troubles + w->lost + w->bad, 0);
+	expect_file(w, "outputs/node-1/f1999", "x");
+}
+
+static void test_too_many_files_at_once(void **state)
+{
+	struct world *w = *state;
+	for (int i = 0; i < 20000; i++) {
+		autofree char *members =
+			mem_printf("\"node\":1,\"path\":\"f%d\",\"bytes\":1,\"stream\":%d,\"mode\":420", i, FILES + i);
+		say(w, "output", members);
+	}
+	assert_true(w->bad > 3000 && w->bad < 20000);
 }
 
 static void test_a_line_without_end(void **state)
@@ -294,12 +390,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_events_in_pieces, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_others_are_not_spoken_for, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_files_come_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_any_name_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_links_stay_inside, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_name_is_not_used_twice, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_files_stay_inside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_stream_is_announced_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_absurd_farewells, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_what_cannot_be_written_is_told_once_and_dropped, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_too_many_files_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_line_without_end, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

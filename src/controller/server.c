@@ -1,5 +1,6 @@
 #include "controller/server.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "controller/exec_relay.h"
 #include "controller/input_server.h"
@@ -31,6 +32,7 @@ struct member {
 	size_t node, first, nranks;
 	struct conn *conn;
 	bool seen, complete, due; // due: an acknowledgement
+	bool keeps;               // an output of this node could not be written
 	struct node_streams *streams;
 	size_t since_ack;
 };
@@ -64,12 +66,12 @@ static void set_conn(struct member *m, struct conn *conn)
 
 static void send_ack(struct member *m, bool welcome)
 {
-	autojson json_t *streams = node_streams_acks(m->streams, welcome);
+	autojson json_t *ack = node_streams_acks(m->streams, welcome);
 	m->since_ack = 0;
 	m->due = false;
-	if (!m->conn || (!welcome && json_object_size(streams) == 0))
+	if (!m->conn || (!welcome && json_object_size(json_object_get(ack, "streams")) == 0 && !json_has(ack, "files")))
 		return;
-	autojson json_t *ack = mem_json("{s:s, s:O}", "msg", "ack", "streams", streams);
+	json_object_set_new(ack, "msg", json_string("ack"));
 	if (welcome)
 		json_object_set_new(ack, "welcome", json_true());
 	conn_send(m->conn, ack);
@@ -140,7 +142,18 @@ static void on_trouble(const char *why, void *data)
 	m->server->ops->on_trouble(why, m->server->data);
 }
 
-static const struct node_streams_ops node_streams_ops = {on_event, on_bad, on_trouble};
+// Said before the bytes are acknowledged: the node must not leave without having heard it.
+static void on_lost(const char *path, const char *why, void *data)
+{
+	struct member *m = data;
+	autojson json_t *msg = mem_json("{s:s}", "msg", "keep");
+	m->keeps = true;
+	if (m->conn)
+		conn_send(m->conn, msg);
+	m->server->ops->on_lost(m->node, path, why, m->server->data);
+}
+
+static const struct node_streams_ops node_streams_ops = {on_event, on_bad, on_trouble, on_lost};
 
 // --- what nodes are sent ------------------------------------------------------------
 
@@ -213,7 +226,9 @@ static void on_node_text(struct conn *conn, json_t *msg, void *data)
 	const char *name = json_string_value(json_object_get(msg, "name"));
 	if (m->server->stopped || !kind)
 		return;
-	if (strcmp(kind, "fence") == 0 && name && strlen(name) <= NAME_MAX_BYTES)
+	if (strcmp(kind, "busy") == 0)
+		m->server->ops->on_activity(m->server->data);
+	else if (strcmp(kind, "fence") == 0 && name && strlen(name) <= NAME_MAX_BYTES)
 		m->server->ops->on_fence(m->node, name, json_object_get(msg, "data"), m->server->data);
 	else if (strcmp(kind, "input") == 0 && m->conn == conn)
 		input_server_ask(m->server->input_server, m->node, msg);
@@ -353,6 +368,9 @@ static void welcome_node(struct server *s, struct conn *conn, json_t *hello, siz
 	conn_limit(conn, MESSAGE_MAX);
 	if (old)
 		conn_close(old, "the node connected again");
+	autojson json_t *keep = mem_json("{s:s}", "msg", "keep");
+	if (m->keeps)
+		conn_send(conn, keep);
 	send_ack(m, true);
 	s->ops->on_hello(node, hello, again, s->data);
 }

@@ -27,7 +27,9 @@ struct server_ops {
 		void *data); // the line is down; heard: the node's last sign of life (clock_mono)
 	void (*on_refused)(const char *peer, const char *why, void *data);
 	void (*on_trouble)(const char *why, void *data); // the run directory cannot be written
-	void (*on_activity)(void *data);                 // bytes came from some node
+	void (*on_lost)(size_t node, const char *path, const char *why,
+		void *data);             // an output of this node cannot be written; path as in its event
+	void (*on_activity)(void *data); // bytes came from some node, or it is busy
 	void (*on_request)(
 		struct conn *client, const json_t *msg, void *data); // a client wants something that is no exec
 	void (*on_client_gone)(struct conn *client, void *data);

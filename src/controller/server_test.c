@@ -63,6 +63,10 @@ static void on_refused(const char *peer, const char *why, void *data)
 	snprintf(w->why, sizeof w->why, "%s", why);
 }
 
+static void on_lost(size_t node, const char *path, const char *why, void *data)
+{
+}
+
 static void on_trouble(const char *why, void *data)
 {
 	fail_msg("%s", why);
@@ -95,7 +99,7 @@ static void on_client_gone(struct conn *client, void *data)
 }
 
 static const struct server_ops server_ops = {on_hello, on_event, on_fence, on_node, on_away, on_refused, on_trouble,
-	on_activity, on_request, on_client_gone, on_errand, on_fetched};
+	on_lost, on_activity, on_request, on_client_gone, on_errand, on_fetched};
 
 static void peer_open(struct conn *conn, void *data)
 {

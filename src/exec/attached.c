@@ -192,7 +192,7 @@ static void on_pair(enum loop_event event, void *data)
 
 static void grant(struct attachment *a, const struct wish *wish)
 {
-	autojson json_t *argv = wish->reaps ? mem_json("[s, s, s]", "muster-agent", "reap", a->label)
+	autojson json_t *argv = wish->reaps ? mem_json("[s, s, s]", "muster-agent", "tidy", a->label)
 					    : mem_json("[s, s]", "muster-agent", "bridge");
 	struct client_what what = {.node = wish->node, .argv = argv, .agent = true};
 	struct stream *s = mem_alloc(sizeof *s);
@@ -498,6 +498,8 @@ static json_t *config_of(const struct attachment *a, const struct cluster *c, si
 		json_object_get(there, "address"), "name", json_object_get(there, "name"));
 	plan_add_lease(c->plan, config);
 	json_object_set(config, "cgroups", json_object_get(there, "cgroups"));
+	// The job's directory is in that of the cluster's node.
+	json_object_set_new(config, "kept_until", json_string("until the cluster is taken down"));
 	return config;
 }
 

@@ -434,6 +434,7 @@ static json_t *config_of(const struct cluster *c, size_t k)
 		(int)plan_nodes(c->plan), "token", token, "fingerprint", c->fingerprint, "name",
 		plan_node(c->plan, k).name, "dir", HOME "/node", "live", HOME "/live");
 	json_object_set_new(config, "limited", json_string(GROUPS));
+	json_object_set_new(config, "removed", json_string("the container that is this node is removed with the run"));
 	plan_add_lease(c->plan, config);
 	return config;
 }

@@ -35,6 +35,8 @@ struct executor {
 	// Makes what is missing of the plan's nodes; what was made when it fails is removed by down.
 	int (*up)(struct cluster *c, struct error *err);
 	// Removes whatever carries the label. May be called at any time, twice, and by a process that never called up.
+	// Outputs that a node keeps because they could not be brought back stay when there is a plan: then the run
+	// itself ends, and only somebody else (`muster reap`) removes them.
 	int (*down)(struct cluster *c, struct error *err);
 	// Appends to found, an array, one object for each thing that carries the label: {"run", "what":
 	// "process"|"directory"|"cgroup"..., "id", "live"}. live: the controller of that run is alive. Also, where they

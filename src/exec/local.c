@@ -325,7 +325,9 @@ static bool has_boxes(const struct cluster *c)
 static int local_down(struct cluster *c, struct error *err)
 {
 	int rc = has_boxes(c) ? rank_container_reap(c->label, err) : 0;
-	return run_leftovers_remove(c->label, rc ? NULL : err) || rc ? -1 : 0;
+	struct error *why = rc ? NULL : err;
+	rc |= c->plan ? run_leftovers_remove_but_kept(c->label, why) : run_leftovers_remove(c->label, why);
+	return rc ? -1 : 0;
 }
 
 static int local_left(struct cluster *c, json_t *found, struct error *err)

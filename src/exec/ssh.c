@@ -64,7 +64,7 @@ static const char bridge_script[] =
 	"find \"$w\" -name \"agent-*\" -mtime +30 -exec rm -f {} +; umask \"$u\"; exec \"$a\" bridge; fi; "
 	"echo; echo \"the agent does not run on this $(uname -sm), or was not copied completely to $w: $r\"; exit 11";
 
-// Arguments: SHA-256 twice, "reap" or "list", label. Where there is no agent there was never a node.
+// Arguments: SHA-256 twice, "reap", "tidy" or "list", label. Where there is no agent there was never a node.
 static const char leftovers_script[] =
 	"for d in " PLACES "; do " PLACE "if [ -x \"$d/agent-%s\" ] && [ -O \"$d\" ]; then "
 	"exec \"$d/agent-%s\" %s %s; fi; done; echo; echo muster-done";
@@ -194,8 +194,8 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	autofree char *words = NULL;
 	bool started = h->ssh.pid != 0;
 	int status = ssh_process_end(&h->ssh, reach == TUNNEL_CUT ? 0 : 0.5, &words);
-	// 0, 10, 11: the bridge's own (helper/bridge.h), or the script's.
-	bool spoken = status == 0 || status == 10 || status == 11;
+	// The bridge's own (helper/bridge.h), or the script's.
+	bool spoken = status == 0 || (status >= 10 && status <= 12);
 	h->ready = h->ready || reach == TUNNEL_READY || reach == TUNNEL_CUT;
 	h->cut = reach == TUNNEL_CUT || (h->ready && reach == TUNNEL_SILENT);
 	h->touched = h->touched || reach != TUNNEL_SILENT;
@@ -208,7 +208,7 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 		w->cluster->say(
 			w->cluster, event_make("lost", "s:i, s:s", "node", (int)node, "why", "its agent was killed"));
 	if (h->ready)
-		return status != 0 && status != 11;
+		return status != 0 && status != 11 && status != 12;
 	return started && status == 255 && h->tries < TRIES && was_thrown_away(words);
 }
 
@@ -371,21 +371,25 @@ static bool is_cut(const struct work *w, const json_t *where)
 	return false;
 }
 
-// Cleans the hosts of an intent and strikes out those that are clean. w: what this process knows of them, or NULL.
-static int reap_hosts(json_t *intent, const struct work *w, struct error *err)
+// Cleans the hosts of an intent and strikes out those that are clean. how: "reap", or "tidy" to leave kept outputs. w:
+// what this process knows of them, or NULL.
+static int reap_hosts(json_t *intent, const struct work *w, const char *how, struct error *err)
 {
 	json_t *hosts = json_object_get(intent, "hosts"), *stay = json_array(), *silent = json_array();
 	size_t count = json_array_size(hosts);
 	struct ssh_fanout *all = ssh_fanout_list(hosts, connect_patience);
-	autofree char *script = leftovers_command(intent, "reap");
+	autofree char *script = leftovers_command(intent, how);
 	for (size_t i = 0; i < count; i++)
 		all[i].connect = is_cut(w, all[i].host) ? CONNECT_AGAIN : connect_patience;
 	ssh_fanout_run(all, count, script, at_once(intent));
+	int rc = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (!all[i].done) {
+		if (all[i].done && strstr(all[i].text, "muster-kept"))
+			json_array_append(stay, (json_t *)all[i].host);
+		else if (!all[i].done) {
 			autofree char *name = ssh_process_name(all[i].host);
-			if (!json_array_size(stay))
-				error_set(err, ERROR_SYSTEM, "cannot clean up host '%s': %s", name,
+			if (!rc)
+				rc = error_set(err, ERROR_SYSTEM, "cannot clean up host '%s': %s", name,
 					all[i].words && *all[i].words ? all[i].words : "no answer in time");
 			json_array_append(stay, (json_t *)all[i].host);
 			if (all[i].silent)
@@ -399,7 +403,7 @@ static int reap_hosts(json_t *intent, const struct work *w, struct error *err)
 			"hosts", silent));
 	if (json_array_size(stay)) {
 		intent_log_save(intent, NULL);
-		return -1;
+		return rc;
 	}
 	intent_log_remove(json_string_value(json_object_get(intent, "label")));
 	return 0;
@@ -434,7 +438,7 @@ static int ssh_down(struct cluster *c, struct error *err)
 			continue;
 		if (w)
 			strike_clean(intent, w);
-		rc |= reap_hosts(intent, w, rc ? NULL : err);
+		rc |= reap_hosts(intent, w, c->plan ? "tidy" : "reap", rc ? NULL : err);
 	}
 	work_free(w);
 	return rc;

@@ -332,7 +332,7 @@ static int farewell(const struct bridge *b)
 {
 	waitpid(b->agent, NULL, WNOHANG);
 	if (fs_exists(b->dir))
-		return BRIDGE_DEAD;
+		return node_dirs_is_kept(b->dir) ? BRIDGE_KEPT : BRIDGE_DEAD;
 	remove_empty_run(b);
 	return BRIDGE_CLEAN;
 }

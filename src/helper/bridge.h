@@ -22,6 +22,7 @@ enum {
 	BRIDGE_CLEAN = 0,   // the agent has ended and removed its directory
 	BRIDGE_BROKEN = 10, // the agent goes on: try again
 	BRIDGE_DEAD = 11,   // there is no agent, but it left something behind
+	BRIDGE_KEPT = 12,   // the agent has ended and kept its outputs
 };
 
 // The process's life; its exit status.

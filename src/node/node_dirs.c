@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #define RECORD "run.json"
+#define KEPT "kept"
 #define RECORD_MAX (8u << 20)
-enum { YOUNG = 10 }; // seconds
+enum { AGENT_MAX = 4096, YOUNG = 10 }; // bytes of agent.json; seconds
 
 static const char *chosen(void)
 {
@@ -175,11 +176,51 @@ json_t *node_dirs_nodes(const char *dir)
 	return all;
 }
 
+int node_dirs_keep(const char *node, struct error *err)
+{
+	autofree char *path = fs_join(node, KEPT);
+	return fs_write(path, "", 0, 0600, err);
+}
+
+bool node_dirs_is_mark(const char *name)
+{
+	return strcmp(name, KEPT) == 0;
+}
+
+bool node_dirs_is_kept(const char *node)
+{
+	autofree char *path = fs_join(node, KEPT);
+	return fs_exists(path);
+}
+
+static bool has_agent(const char *node)
+{
+	autofree char *path = fs_join(node, "agent.json");
+	autofree char *text = fs_read(path, AGENT_MAX, NULL, NULL);
+	autojson json_t *process = text ? json_loads(text, 0, NULL) : NULL;
+	return process && node_dirs_alive(process);
+}
+
+// All that is left of it is kept.
+static bool is_over(const char *dir)
+{
+	autojson json_t *nodes = node_dirs_nodes(dir);
+	bool kept = false;
+	size_t i;
+	json_t *node;
+	json_array_foreach (nodes, i, node) {
+		if (has_agent(json_string_value(node)))
+			return false;
+		kept = kept || node_dirs_is_kept(json_string_value(node));
+	}
+	return kept;
+}
+
 bool node_dirs_live(const char *dir)
 {
 	autojson json_t *record = node_dirs_record(dir);
 	if (json_is_true(json_object_get(record, "remote")))
-		return true;
+		return !is_over(dir);
 	if (record)
 		return node_dirs_alive(json_object_get(record, "controller"));
 	struct stat st;
@@ -197,6 +238,35 @@ int node_dirs_remove(const char *dir, struct error *err)
 		rmdir(base);
 	}
 	return 0;
+}
+
+static bool has_kept(const char *dir)
+{
+	autojson json_t *nodes = node_dirs_nodes(dir);
+	size_t i;
+	json_t *node;
+	json_array_foreach (nodes, i, node)
+		if (node_dirs_is_kept(json_string_value(node)))
+			return true;
+	return false;
+}
+
+int node_dirs_remove_but_kept(const char *dir, struct error *err)
+{
+	if (!has_kept(dir))
+		return node_dirs_remove(dir, err);
+	DIR *d = opendir(dir);
+	if (!d)
+		return error_errno(err, "cannot read '%s'", dir);
+	int rc = 0;
+	for (struct dirent *e; (e = readdir(d));) {
+		autofree char *path = fs_join(dir, e->d_name);
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, RECORD) != 0 &&
+			!node_dirs_is_kept(path))
+			rc |= fs_remove(path, rc ? NULL : err);
+	}
+	closedir(d);
+	return rc ? -1 : 0;
 }
 
 char *node_dirs_agent(void)

@@ -42,12 +42,22 @@ json_t *node_dirs_find(const char *label);
 // The directories of the nodes in a run's directory: an array of paths, owned by the caller.
 json_t *node_dirs_nodes(const char *dir);
 
-// Does the controller of this run live? One that is elsewhere does: its agents' lease knows better. A directory without
-// a record counts as live for its first seconds: it may be about to get one.
+// A node's directory whose outputs did not all come back is marked when its agent goes: only who asks for it to be
+// removed removes it.
+int node_dirs_keep(const char *node, struct error *err);
+bool node_dirs_is_kept(const char *node);
+bool node_dirs_is_mark(const char *name); // of the file in it that is the mark
+
+// Does the controller of this run live? One that is elsewhere does: its agents' lease knows better; but it does not
+// where a node's directory is kept and no agent is left. A directory without a record counts as live for its first
+// seconds: it may be about to get one.
 bool node_dirs_live(const char *dir);
 
 // Removes a run's directory, and the base when that is empty and was not chosen by the user.
 int node_dirs_remove(const char *dir, struct error *err);
+
+// The same, but nodes' directories that are kept stay, and run.json with them.
+int node_dirs_remove_but_kept(const char *dir, struct error *err);
 
 // The executable that is a node's agent here: $MUSTER_AGENT, else the one beside this program. Owned by the caller.
 char *node_dirs_agent(void);

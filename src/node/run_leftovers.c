@@ -141,7 +141,7 @@ static json_t *labels(const char *label)
 }
 
 // What its nodes have mounted first: a directory that holds a mount that cannot be undone stays.
-static int remove_dir(const char *dir, struct error *err)
+static int remove_dir(const char *dir, bool keep, struct error *err)
 {
 	int rc = 0;
 	autofree char *agent = node_dirs_agent();
@@ -150,7 +150,7 @@ static int remove_dir(const char *dir, struct error *err)
 	json_t *node;
 	json_array_foreach (nodes, i, node)
 		rc |= mounts_clean(json_string_value(node), agent, rc ? NULL : err);
-	return rc ? -1 : node_dirs_remove(dir, err);
+	return rc ? -1 : keep ? node_dirs_remove_but_kept(dir, err) : node_dirs_remove(dir, err);
 }
 
 static bool unblock(const struct remains *r)
@@ -177,7 +177,7 @@ static int kill_all(const struct remains *r, struct error *err)
 }
 
 // Tries everything; err has the first failure.
-static int remove_all(struct remains *r, struct error *err)
+static int remove_all(struct remains *r, bool keep, struct error *err)
 {
 	int rc = kill_all(r, err);
 	size_t i;
@@ -188,11 +188,11 @@ static int remove_all(struct remains *r, struct error *err)
 	json_array_foreach (r->groups, i, item)
 		rc |= run_cgroup_remove(json_string_value(item), patience, rc ? NULL : err);
 	json_array_foreach (r->dirs, i, item)
-		rc |= remove_dir(json_string_value(item), rc ? NULL : err);
+		rc |= remove_dir(json_string_value(item), keep, rc ? NULL : err);
 	return rc ? -1 : 0;
 }
 
-int run_leftovers_remove(const char *label, struct error *err)
+static int remove_of(const char *label, bool keep, struct error *err)
 {
 	autojson json_t *all = labels(label);
 	int rc = 0;
@@ -202,10 +202,20 @@ int run_leftovers_remove(const char *label, struct error *err)
 		struct remains r;
 		look_for(&r, json_string_value(one));
 		if (label || !r.live)
-			rc |= remove_all(&r, rc ? NULL : err);
+			rc |= remove_all(&r, keep, rc ? NULL : err);
 		forget(&r);
 	}
 	return rc ? -1 : 0;
+}
+
+int run_leftovers_remove(const char *label, struct error *err)
+{
+	return remove_of(label, false, err);
+}
+
+int run_leftovers_remove_but_kept(const char *label, struct error *err)
+{
+	return remove_of(label, true, err);
 }
 
 static void list_one(const struct remains *r, json_t *found, const char *what, const char *id)

@@ -13,4 +13,7 @@ void run_leftovers_list(const char *label, json_t *found);
 // Ends and removes it; with NULL, of every run whose controller is dead. Tries everything; err has the first failure.
 int run_leftovers_remove(const char *label, struct error *err);
 
+// The same, but outputs that are kept (node/node_dirs.h) stay: for the end of the run that they are of.
+int run_leftovers_remove_but_kept(const char *label, struct error *err);
+
 #endif

@@ -18,8 +18,9 @@ static const uint64_t punch_step = 16 << 20;
 static const size_t memory_max = 64 << 10;
 
 struct spool {
-	int fd;     // -1 while all is in memory
-	char *path; // of a file that was there already
+	int fd; // -1 while all is in memory
+	int dirfd;
+	char *path; // of a file that was there already, below dirfd
 	char *dir;  // where the file will be
 	uint64_t end, sent, acked, punched;
 	struct str memory;  // the bytes before end, while there is no file
@@ -51,10 +52,11 @@ struct spool *spool_new(const char *dir, struct error *err)
 	return s;
 }
 
-struct spool *spool_of_file(const char *path, uint64_t size)
+struct spool *spool_of_file(int dirfd, const char *path, uint64_t size)
 {
 	struct spool *s = mem_alloc(sizeof *s);
 	s->fd = -1;
+	s->dirfd = dirfd;
 	s->path = mem_strdup(path);
 	s->end = size;
 	return s;
@@ -182,7 +184,7 @@ size_t spool_next(struct spool *spool, uint64_t *offset, void *buf, size_t size)
 		return size;
 	}
 	if (spool->fd < 0)
-		spool->fd = open(spool->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		spool->fd = fs_open_at(spool->dirfd, spool->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 	if (spool->fd < 0)
 		return fail(spool, strerror(errno));
 	ssize_t n = pread(spool->fd, buf, size, (off_t)spool->sent);

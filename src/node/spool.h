@@ -15,8 +15,9 @@ struct spool;
 // that nothing stays behind whatever happens.
 struct spool *spool_new(const char *dir, struct error *err);
 
-// A spool that is a file of the given size which is there already; opened when it is read first.
-struct spool *spool_of_file(const char *path, uint64_t size);
+// A spool that is a file of the given size which is there already, at path below the directory dirfd (which stays the
+// caller's); opened when it is read first.
+struct spool *spool_of_file(int dirfd, const char *path, uint64_t size);
 void spool_free(struct spool *spool);
 
 // Appends. -1 when the disk is full: what did not fit is kept in memory, and the caller should stop producing until

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "node/spool.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -224,14 +225,14 @@ static void test_file(void **state)
 	char buf[64];
 	uint64_t offset;
 	assert_int_equal(fs_write(path, "hello", 5, 0600, NULL), 0);
-	struct spool *s = spool_of_file(path, 5);
+	struct spool *s = spool_of_file(AT_FDCWD, path, 5);
 	assert_int_equal(next(s, &offset, buf, sizeof buf), 5);
 	assert_string_equal(buf, "hello");
 	spool_rewind(s, 2);
 	assert_int_equal(next(s, &offset, buf, sizeof buf), 3);
 	assert_string_equal(buf, "llo");
 	spool_free(s);
-	struct spool *longer = spool_of_file(path, 9); // it has become shorter since it was listed
+	struct spool *longer = spool_of_file(AT_FDCWD, path, 9); // it has become shorter since it was listed
 	assert_int_equal(next(longer, &offset, buf, sizeof buf), 5);
 	assert_int_equal(next(longer, &offset, buf, sizeof buf), 0);
 	assert_non_null(spool_failed(longer));

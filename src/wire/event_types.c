@@ -45,8 +45,10 @@ const struct event_type event_types[] = {
 		"A rank ended. `status` or `signal` is null; `why` is null, `timeout`, `cancelled`, `told to stop` or "
 		"`out "
 		"of memory`; `last` has the last lines it printed."},
-	{"output", A, false, "node path bytes stream mode ok why",
-		"A file was brought back to `outputs/node-N/PATH`, or could not be (`ok`, `why`)."},
+	{"output", C | A, false, "node path bytes link stream mode ok why",
+		"A file, or a symbolic link to `link`, is brought back to `outputs/node-N/PATH`; or it cannot be (`ok` "
+		"is false, `why`): the node cannot read it or, when the controller writes it, it cannot be stored. "
+		"Special bytes of `path` and `link` are [escaped](protocol.md#output-files)."},
 	{"left", A, false, "node streams unmatched",
 		"The last event of a node: how long each stream is, and the patterns in `outputs` that match no file. "
 		"The node "

@@ -55,6 +55,14 @@ is "no two nodes have one address" "$(events 'e["address"] if e["type"] == "hell
 is "the receipt is empty" "$(events 'e["left"] if e["type"] == "receipt" else None')" "[]"
 ok "the engine is empty again" engine_is_empty
 
+# A file in the way of what node 0 brings back.
+start run hello.yaml
+: >"$(run_dir)/outputs/node-0"
+start_finished 60
+status_is "an output that cannot be written" 1
+like "cannot be kept either, and that is said" "$err" "the outputs of this node cannot be kept: the container that is this node is removed with the run"
+ok "the engine is empty" engine_is_empty
+
 muster run hello.yaml --set 'run.command=echo $HOME'
 status_is "a shell command in an image without a shell" 1
 like "says what is missing" "$(why)" "/bin/sh"

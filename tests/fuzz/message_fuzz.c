@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <fts.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,12 @@ static void on_text(const char *why, void *data)
 	assert(*why);
 }
 
-static const struct node_streams_ops ops = {on_event, on_text, on_text};
+static void on_lost(const char *path, const char *why, void *data)
+{
+	assert(*why);
+}
+
+static const struct node_streams_ops ops = {on_event, on_text, on_text, on_lost};
 
 static void clean_up(void)
 {
@@ -49,6 +55,20 @@ static void set_up(void)
 	atexit(clean_up);
 }
 
+// No link in it leads out: where it leads is there, or not, but always below it.
+static void check_links(const char *dir)
+{
+	char *const paths[] = {(char *)dir, NULL};
+	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	autofree char *root = realpath(dir, NULL);
+	for (FTSENT *e; root && (e = fts_read(fts));) {
+		autofree char *real =
+			e->fts_info == FTS_SL || e->fts_info == FTS_SLNONE ? realpath(e->fts_path, NULL) : NULL;
+		assert(!real || strncmp(real, root, strlen(root)) == 0);
+	}
+	fts_close(fts);
+}
+
 // Nothing but outputs/node-1 may have appeared.
 static void check_outputs(void)
 {
@@ -59,6 +79,7 @@ static void check_outputs(void)
 		assert(e->d_name[0] == '.' || strcmp(e->d_name, "node-1") == 0);
 	closedir(dir);
 	autofree char *mine = fs_join(path, "node-1");
+	check_links(mine);
 	assert(fs_remove(mine, NULL) == 0);
 }
 
