@@ -3,8 +3,8 @@
 #ifndef FAKES_CONTROLLER_H
 #define FAKES_CONTROLLER_H
 
-#include "base/loop.h"
 #include "controller/server.h"
+#include "fakes/loop.h"
 #include "wire/conn.h"
 
 #include <jansson.h>
@@ -25,10 +25,6 @@ struct fake_controller {
 extern struct fake_controller fake;
 
 void fake_reset(void); // frees what was recorded, and starts anew
-
-// The timer's seconds as set, or -1 when it is not set.
-double fake_timer_seconds(const struct loop_timer *timer);
-void fake_timer_fire(struct loop_timer *timer); // it must be set
 
 // Does what the worker thread was given. It ends as it does, or, with a text, with -1 and that text.
 void fake_work(const char *why);
