@@ -82,6 +82,20 @@ static const struct page *find_page(const char *request)
 	return NULL;
 }
 
+// At once, however many: the client's patience is short.
+static void answer_interim(int fd, long count)
+{
+	autostr struct str block = {0};
+	for (; count > 0; count--) {
+		str_puts(&block, "HTTP/1.1 100 Continue\r\n\r\n");
+		if (count % 1000 != 1)
+			continue;
+		if (fs_write_fd(fd, block.text, block.len, NULL) < 0)
+			_exit(1);
+		block.len = 0;
+	}
+}
+
 static void answer(int fd)
 {
 	char request[4096] = {0};
@@ -99,13 +113,9 @@ static void answer(int fd)
 		big = mem_printf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%*s", BIG, BIG, "end");
 		text = big;
 	}
-	autostr struct str interim = {0};
-	for (int left = str_starts(request, "GET /interim") ? atoi(request + strlen("GET /interim-")) : 0; left > 0;
-		left--)
-		str_puts(&interim, "HTTP/1.1 100 Continue\r\n\r\n");
-	if (interim.len) {
-		str_puts(&interim, pages[0].answer);
-		text = interim.text;
+	if (str_starts(request, "GET /interim-")) {
+		answer_interim(fd, atol(request + strlen("GET /interim-")));
+		text = pages[0].answer;
 	}
 	for (size_t len = strlen(text); len > 0;) {
 		ssize_t sent = write(fd, text, len);
