@@ -116,7 +116,7 @@ ok "a container that somebody removed is made again where the job may try again"
 remove 1
 start_finished 20
 status_is "and else fails the run" 1
-like "named" "$(why)" "node 1.*(container of node 1 \(127.*\): it has ended|rank 1 on node 1 was killed)|rank 1 on node 1 was killed"
+like "named" "$(why)" "node 1.*(container of node 1 \(127.*\): it ended|rank 1 on node 1 was killed)|rank 1 on node 1 was killed"
 ok "nothing is in the engine" engine_is_empty
 
 begin "a rank that is killed"

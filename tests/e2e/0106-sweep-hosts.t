@@ -69,7 +69,7 @@ J
 echo 'prices: [{executor: local, per_hour: 36, minimum: 60s}]' >prices.yaml
 muster sweep priced.yaml --prices prices.yaml
 status_is "a sweep over executors of which one has a price" 0
-like "what the other one costs is left out" "$out" "says no price for docker: its cost is left out"
+like "what the other one costs is left out" "$out" "has no price for docker: its cost is omitted"
 is "the cost has no interval where the time has none" "$(json_value "$(echo "$MUSTER_RUNS"/sweeps/priced-*)/compare.json" '[r["cost"] for r in e["rows"]]')" \
 	'[null, [0.6, null, null]]'
 muster choose priced --cheapest --out cheap.yaml

@@ -71,7 +71,7 @@ host_isolate 2 on
 muster run ring.yaml --set run.retries=1 --set 'run.command="[ $MUSTER_RANK != 0 ] || [ -e again ] || { touch again; exit 1; }; exec /usr/bin/python3 {data}/ring.py"'
 status_is "two hosts that do not see each other at their first addresses" 0
 is "are spoken to at others" "$(moved)" "1 $(host_address 1) $(host_second_address 1)"$'\n'"2 $(host_address 2) $(host_second_address 2)"
-like "which is said, with the reason" "$out$err" "node 2 is spoken to at $(host_second_address 2), not at $(host_address 2): node 1 cannot reach node 2"
+like "which is said, with the reason" "$out$err" "node 2 uses the address $(host_second_address 2) instead of $(host_address 2): node 1 cannot reach node 2"
 ring_is "in the second attempt too" "$(host_address 0)" "$(host_second_address 1)" "$(host_second_address 2)"
 is "every row is of an address that works" "$(events '[r["ok"] for r in e["rows"]] if e["type"] == "preflight" else None' | sort -u)" "[true, true]"
 
