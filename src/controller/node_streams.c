@@ -147,7 +147,8 @@ static void forget_files(struct node_streams *in)
 	size_t first = place_of(in, stream_files), end = first;
 	while (end < in->nstreams && !is_short(&in->streams[end]))
 		free_stream(&in->streams[end++]);
-	memmove(in->streams + first, in->streams + end, (in->nstreams - end) * sizeof *in->streams);
+	if (end > first)
+		memmove(in->streams + first, in->streams + end, (in->nstreams - end) * sizeof *in->streams);
 	in->nstreams -= end - first;
 }
 

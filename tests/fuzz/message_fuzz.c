@@ -59,9 +59,11 @@ static void set_up(void)
 static void check_links(const char *dir)
 {
 	char *const paths[] = {(char *)dir, NULL};
-	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	autofree char *root = realpath(dir, NULL);
-	for (FTSENT *e; root && (e = fts_read(fts));) {
+	FTS *fts = root ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+	if (!fts)
+		return;
+	for (FTSENT *e; (e = fts_read(fts));) {
 		autofree char *real =
 			e->fts_info == FTS_SL || e->fts_info == FTS_SLNONE ? realpath(e->fts_path, NULL) : NULL;
 		assert(!real || strncmp(real, root, strlen(root)) == 0);
