@@ -8,6 +8,7 @@
 #include "agent/node.h"
 #include "agent/outputs.h"
 #include "agent/prepare_node.h"
+#include "agent/rendezvous.h"
 #include "agent/setup.h"
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -295,10 +296,9 @@ static void on_message(json_t *msg, void *data)
 			on_welcome(a);
 		outputs_on_ack(node);
 		check_left(a);
-	} else if (strcmp(kind, "peers") == 0) {
-		json_decref(node->peers);
-		node->peers = json_incref(json_object_get(msg, "peers"));
-	} else if (strcmp(kind, "launch") == 0)
+	} else if (strcmp(kind, "peers") == 0)
+		rendezvous_set_peers(node, json_object_get(msg, "peers"));
+	else if (strcmp(kind, "launch") == 0)
 		launch(a, msg);
 	else if (strcmp(kind, "fence") == 0)
 		node_fence_answer(node, msg);

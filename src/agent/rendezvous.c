@@ -288,7 +288,8 @@ static void has_met(struct node *node)
 
 // --- other addresses ------------------------------------------------------------
 
-// Once settled, for all attempts: the controller names the first addresses again before each.
+// Once settled, for all attempts: the controller names the first addresses before each, and again to a node that it has
+// lost sight of, which may have met the others by then.
 static void apply_moved(struct node *node)
 {
 	const char *key;
@@ -495,11 +496,17 @@ void rendezvous_start(struct node *node, void (*on_met)(struct node *node))
 {
 	struct rendezvous *m = node->rendezvous = mem_alloc(sizeof *m);
 	m->on_met = on_met;
-	apply_moved(node);
 	if (node->attempt > 1 || (!plan_has_preflight(node->plan) && !node->preflight_only))
 		rendezvous(node);
 	else
 		m->server = start_preflight(node, false, NULL);
+}
+
+void rendezvous_set_peers(struct node *node, json_t *peers)
+{
+	json_decref(node->peers);
+	node->peers = json_incref(peers);
+	apply_moved(node);
 }
 
 void rendezvous_release(struct node *node)

@@ -11,6 +11,9 @@
 // attempt checks nothing again.
 void rendezvous_start(struct node *node, void (*on_met)(struct node *node));
 
+// Takes the list of nodes (shared) that the controller sent. An address that the preflight has settled on stays.
+void rendezvous_set_peers(struct node *node, json_t *peers);
+
 void rendezvous_release(struct node *node); // gives up the ports that are kept for the ranks, which are about to start
 void rendezvous_stop(struct node *node);    // nothing is called any more
 

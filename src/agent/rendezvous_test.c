@@ -109,11 +109,18 @@ static void offer_another(struct node *node, size_t k)
 	json_object_set_new(peer, "addresses", mem_json("[O, s]", json_object_get(peer, "address"), other));
 }
 
-static void start_with_addresses(struct node *node, size_t id)
+static void launch_with_addresses(struct node *node, size_t id)
 {
 	fake_node_launch(node, three, id);
 	for (size_t k = 0; k < node->count; k++)
 		offer_another(node, k);
+	autojson json_t *peers = json_incref(node->peers);
+	rendezvous_set_peers(node, peers);
+}
+
+static void start_with_addresses(struct node *node, size_t id)
+{
+	launch_with_addresses(node, id);
 	rendezvous_start(node, on_met);
 }
 
@@ -470,6 +477,19 @@ static void test_address_holds_for_all_attempts(void **state)
 	check_hostfile(node, "10.0.0.0\n10.1.0.1\n10.0.0.2\n");
 }
 
+// The line was broken, and the controller has not heard yet that the node was launched.
+static void test_peers_come_again(void **state)
+{
+	struct node *node = *state;
+	launch_with_addresses(node, 1);
+	autojson json_t *first = json_deep_copy(node->peers);
+	node->attempt = 0;
+	test_node_in_doubt(state);
+	rendezvous_set_peers(node, first);
+	assert_string_equal(address_of(node, 1), "10.1.0.1");
+	assert_string_equal(node->address, "10.1.0.1");
+}
+
 static void test_tries_cannot_work(void **state)
 {
 	struct node *node = *state;
@@ -632,6 +652,7 @@ int main(void)
 		TEST(test_no_address_works),
 		TEST(test_no_address_works_for_others),
 		TEST(test_address_holds_for_all_attempts),
+		TEST(test_peers_come_again),
 		TEST(test_tries_cannot_work),
 		TEST(test_strange_doubts),
 		TEST(test_answers_that_nobody_waits_for),
