@@ -180,6 +180,9 @@ check "the sources are as clang-format makes them" "$(findings clang-format --dr
 check "no line of the sources is longer than 120 columns" "$(
 	xargs awk '{ line = $0; gsub(/\t/, "        ", line) } length(line) > 120 { print FILENAME ":" FNR }' <<<"$c_files"
 )"
+check "no line of a document is longer than 100 columns" "$(
+	all_files | grep -E '\.(md|scd)$' | LC_ALL=C.UTF-8 xargs grep -HnE '^.{101}' | cut -d: -f1,2
+)"
 check "shell scripts pass shellcheck" "$(findings shellcheck --external-sources --format=gcc <<<"$scripts")"
 
 
