@@ -1,4 +1,4 @@
-// A copy: a file or a directory through a stream of bytes, from one machine to another, put where `cp -r` would put it.
+// A file or directory copied through a stream of bytes from one machine to another, put where `cp -r` would put it.
 // It opens no connection.
 //
 // The stream: one line {"name", "mode", "size", "archive"}, then size bytes: those of the file, or of an archive of the

@@ -1,5 +1,5 @@
 // An error as a value: a code and one line of text, on the caller's stack.
-// It does not print and does not log: only main.c prints an error, and only once.
+// It does not print and does not log: main.c and muster_agent.c print the error that ends a program, once.
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 

@@ -1,5 +1,5 @@
-// A tar: a file, or a directory as one archive, as bytes that may be read from any offset and are the same for
-// everybody who reads them. It sends nothing.
+// A file, or a directory as one tar archive, as bytes that can be read from any offset and are the same for everybody
+// who reads them. It sends nothing.
 #ifndef BASE_TAR_STREAM_H
 #define BASE_TAR_STREAM_H
 

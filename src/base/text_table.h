@@ -1,4 +1,4 @@
-// A grid: columns of text aligned for a terminal.
+// A table of text, its columns aligned for a terminal.
 // It neither wraps nor cuts, except where a column says so.
 #ifndef BASE_TEXT_TABLE_H
 #define BASE_TEXT_TABLE_H

@@ -1,5 +1,5 @@
-// The subcommands, one a file. Each parses its arguments, calls one function and prints.
-// None of them prints an error: that is main's.
+// The subcommands, one in each file. Each parses its arguments, calls one function and prints.
+// None of them prints the error that ends it: main.c does.
 //
 // To add one: a file cmd/NAME.c with cmd_NAME, its line here, and its row in the table of main.c.
 #ifndef CMD_CMD_H

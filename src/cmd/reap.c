@@ -228,8 +228,8 @@ static bool holds(const json_t *items, const json_t *wanted)
 	return false;
 }
 
-// Calls down of every executor that found something, and tells what is gone by what is still found. Returns what is
-// left, NULL and err when that cannot be known.
+// Calls down of every executor, whether it found something or not; what was found and is not found any more is gone.
+// Returns what is left, NULL and err when that cannot be known.
 static json_t *remove_left(struct reap *r, const char *label, const json_t *found, struct error *err)
 {
 	struct cluster c = {.label = label};

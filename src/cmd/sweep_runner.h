@@ -1,5 +1,5 @@
-// The runs of a sweep, while they go on, some at a time, each a `muster run` of its own, and what is seen of
-// them meanwhile. It decides neither what is run nor in which order: the trials do.
+// The runs of a sweep while they go on, some at a time, each a `muster run` of its own, and what is seen of
+// them meanwhile. It decides neither what is run nor in which order: sweep_record does.
 #ifndef CMD_SWEEP_RUNNER_H
 #define CMD_SWEEP_RUNNER_H
 

@@ -1,5 +1,5 @@
-// A comparison as one self-contained page with plots and their numbers: no network, no script, no file
-// beside it. It judges nothing: everything it shows is in the comparison's tree.
+// A comparison as one self-contained page with plots and their numbers: no network, no script, no other file.
+// It judges nothing: everything it shows is in the comparison's tree.
 #ifndef COMPARE_COMPARE_HTML_H
 #define COMPARE_COMPARE_HTML_H
 

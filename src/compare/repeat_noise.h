@@ -1,5 +1,5 @@
-// Noise: what repeats of a measurement differ by, for several groups of repeats of which none is large, and the
-// intervals that follow. It knows nothing of runs.
+// The noise of a measurement: how much repeats differ, for several small groups of repeats, and the intervals that
+// follow. It knows nothing of runs.
 #ifndef COMPARE_REPEAT_NOISE_H
 #define COMPARE_REPEAT_NOISE_H
 

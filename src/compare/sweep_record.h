@@ -1,4 +1,4 @@
-// Trials: the record of a sweep: which run was made for which of its points, and how it ended. One directory,
+// The record of a sweep: which run was made for which of its points, and how it ended. One directory,
 // RUNS/sweeps/ID. It starts no run.
 //
 //   sweep.json   {"sweep": 1, "id", "name", "job": the file's path, "created", "sets": what was overridden, "points":

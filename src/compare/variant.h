@@ -1,4 +1,4 @@
-// A side: one cluster of a comparison, and what the runs on it say: the repeats, their times, what went wrong.
+// A variant: one cluster of a comparison, and what its runs show: the repeats, their times, what went wrong.
 // It reads one run at a time and compares none.
 #ifndef COMPARE_VARIANT_H
 #define COMPARE_VARIANT_H

@@ -1,4 +1,4 @@
-// A queue of events: put in by any thread, taken out in the loop's.
+// A queue of events that any thread puts in and the loop's thread takes out.
 // It reads none of them.
 #ifndef CONTROLLER_EVENT_QUEUE_H
 #define CONTROLLER_EVENT_QUEUE_H

@@ -1,4 +1,4 @@
-// Membership: which nodes are there, which ranks run, which phase the run as a whole is in, which fences are open.
+// The members of a run: which nodes are connected, which ranks run, which phase the run is in, which fences are open.
 // No I/O and no decisions: it counts and answers. An event of one node costs the same however many nodes there are.
 #ifndef CONTROLLER_MEMBERSHIP_H
 #define CONTROLLER_MEMBERSHIP_H

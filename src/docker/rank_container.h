@@ -1,5 +1,5 @@
-// Boxes: the containers that nodes put their ranks in, made by their own machine's Docker Engine.
-// It makes no image, and says nothing to whoever is inside: agent/container does.
+// The containers that nodes run their ranks in, created by the Docker Engine of their own machine.
+// It makes no image, and says nothing to what runs inside: agent/container does.
 #ifndef DOCKER_RANK_CONTAINER_H
 #define DOCKER_RANK_CONTAINER_H
 

@@ -1,4 +1,4 @@
-// Fan-out: one script on many hosts, by ssh, a few at a time.
+// One script on many hosts, by ssh, a few at a time.
 // It does not know what the script is for, but that one which went well says "muster-done", and trouble
 // "muster-trouble WHY" (helper/leftovers.h).
 #ifndef EXEC_SSH_FANOUT_H

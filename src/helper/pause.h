@@ -1,5 +1,5 @@
-// The holder: a container's first process while the agent does the work. It takes in orphans and ends when nobody is
-// left to hold it for. It starts nothing: the bridge that an exec brings starts the agent.
+// A container's first process while the agent does the work. It adopts orphans and ends when no process is left.
+// It starts nothing: the bridge that an exec brings starts the agent.
 #ifndef HELPER_PAUSE_H
 #define HELPER_PAUSE_H
 

@@ -1,4 +1,4 @@
-// Rebase: the relative paths of a job file made absolute, so that the file can lie in another directory.
+// The relative paths of a job file made absolute, so that the file can be put into another directory.
 // It looks at no file, and leaves everything else as it is.
 #ifndef JOB_ABSOLUTE_PATHS_H
 #define JOB_ABSOLUTE_PATHS_H

@@ -1,4 +1,4 @@
-// Progress: how far a line of output says that its program is, over all epochs.
+// How far a program is, over all epochs, as a line of its output says it.
 // It knows no times; whoever reads the lines does.
 #ifndef JOB_PROGRESS_PARSE_H
 #define JOB_PROGRESS_PARSE_H

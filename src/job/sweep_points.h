@@ -1,4 +1,4 @@
-// Points: what a sweep runs one job at, each a list of keys with other values.
+// The points of a sweep: what it runs one job at, each a list of keys with other values.
 // It runs nothing.
 #ifndef JOB_SWEEP_POINTS_H
 #define JOB_SWEEP_POINTS_H

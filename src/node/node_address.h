@@ -1,5 +1,5 @@
-// The addresses by which a node can be spoken to: those it offers, and the one of them that all others reach.
-// It tries none: the preflight does (node/preflight.h), and prepare asks it to.
+// The addresses by which a node can be reached: those it offers, and the one of them that all others reach.
+// It tries none: the preflight does (node/preflight.h), and agent/rendezvous starts it.
 #ifndef NODE_NODE_ADDRESS_H
 #define NODE_NODE_ADDRESS_H
 

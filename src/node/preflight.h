@@ -1,5 +1,5 @@
-// Preflight: can this node reach every other by name and port, how fast, and how far is its clock off? Each node asks
-// and answers at once. It runs in a child of the agent, which forks one, and it judges nothing:
+// Preflight: can this node reach every other by name and port, how fast, and how far is its clock off? Every node asks
+// and answers at the same time. It blocks, so agent/rendezvous runs it in a child process. It judges nothing:
 // preflight_verdict does.
 #ifndef NODE_PREFLIGHT_H
 #define NODE_PREFLIGHT_H

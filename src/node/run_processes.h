@@ -1,4 +1,4 @@
-// Sweeping: every process of this machine that carries a word in its environment, ended for good.
+// Ends every process of this machine that carries a given word in its environment.
 // It removes no files and no control groups.
 #ifndef NODE_RUN_PROCESSES_H
 #define NODE_RUN_PROCESSES_H

@@ -1,4 +1,4 @@
-// Estimate: how long a whole run takes, from its first paramount iterations: turns of the program's main loop, timed
+// Estimate: how long a whole run takes, from the first iterations of the program's main loop, timed
 // between loop heads. It reads no files and no clock, and knows nothing of where the times come from.
 #ifndef PREDICT_ESTIMATE_H
 #define PREDICT_ESTIMATE_H

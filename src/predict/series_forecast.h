@@ -1,4 +1,4 @@
-// Longrun: what the sum of many more values of a series comes to, and how far off that may be, from a few of its
+// A forecast: the sum of many more values of a series, and how far off it may be, from a few of its
 // values. It knows nothing of what the values are; estimate.h says it of iterations.
 #ifndef PREDICT_SERIES_FORECAST_H
 #define PREDICT_SERIES_FORECAST_H

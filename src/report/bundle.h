@@ -1,5 +1,5 @@
-// A bundle: a run in one file: job, plan, what it was given, said and left behind, what it ran on, so that it can be
-// done again and compared. It runs nothing.
+// A run packed into one file, a capsule: job, plan, inputs, output, machines, so that it can be repeated and
+// compared. It runs nothing.
 //
 //   A tar archive of ID/ with bundle.json first:
 //   {"bundle": 1, "id", "muster", "exported", "outcome", "seconds", "machines": [facts of each node], "inputs":

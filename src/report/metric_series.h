@@ -1,4 +1,4 @@
-// Measures: the events of metrics.jsonl made into series as they come, in bounded memory.
+// The events of metrics.jsonl made into series as they come, in bounded memory.
 // It reads no files and knows no run.
 #ifndef REPORT_METRIC_SERIES_H
 #define REPORT_METRIC_SERIES_H

@@ -1,5 +1,5 @@
 // The report: what a run was, from its directory alone: report.json, report.html, times.txt and text for a terminal.
-// A pure function of the directory: it asks nobody and changes nothing but its own files.
+// It asks no server, only whether the controller's process still runs; it writes nothing but these three files.
 #ifndef REPORT_REPORT_H
 #define REPORT_REPORT_H
 

@@ -1,4 +1,4 @@
-// The digest: all events of a run read once into one tree, the body of report.json.
+// All events of a run read once into one tree, the body of report.json.
 // It adds nothing that is not in plan.json, events.jsonl and metrics.jsonl: files and judgement are the report's.
 #ifndef REPORT_REPORT_DATA_H
 #define REPORT_REPORT_DATA_H

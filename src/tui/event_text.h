@@ -1,4 +1,4 @@
-// The story of a run: the one line that a person reads of an event, or none.
+// The one line of text that a person reads about an event, or none.
 // It does no I/O and draws no panel.
 #ifndef TUI_EVENT_TEXT_H
 #define TUI_EVENT_TEXT_H

@@ -1,4 +1,4 @@
-// Live: a run shown on a terminal: what its ranks print scrolls by above a panel that says where it stands.
+// A run shown on a terminal: the output of its ranks scrolls by above a panel with its status.
 // It reads no files and handles no signals.
 #ifndef TUI_LIVE_VIEW_H
 #define TUI_LIVE_VIEW_H

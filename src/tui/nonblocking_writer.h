@@ -1,5 +1,5 @@
-// An outlet: a descriptor somebody reads, or does not. Writing never blocks past a wake-up, and a reader who left is no
-// error. It formats nothing.
+// A descriptor that a reader may read slowly or leave. Writing never blocks past a wake-up, and a reader that left is
+// no error. It formats nothing.
 #ifndef TUI_NONBLOCKING_WRITER_H
 #define TUI_NONBLOCKING_WRITER_H
 

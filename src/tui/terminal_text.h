@@ -1,4 +1,4 @@
-// Glyphs: a stranger's text made harmless for a terminal, and how many columns it takes.
+// Foreign text made harmless for a terminal, and how many columns it takes.
 // It knows no screen.
 #ifndef TUI_TERMINAL_TEXT_H
 #define TUI_TERMINAL_TEXT_H
