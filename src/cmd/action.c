@@ -1,3 +1,4 @@
+#include "base/did_you_mean.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -112,7 +113,7 @@ static json_t *make_commands(const json_t *steps, struct values *scope, struct e
 	for (size_t k = 0; k < scope->sets->count; k++)
 		if (!scope->used[k]) {
 			error_set(err, ERROR_USAGE,
-				"found --set '%s', and no command of the action has that placeholder",
+				"found --set '%s', expected the name of a placeholder in the action's commands",
 				scope->sets->items[k]);
 			return NULL;
 		}
@@ -148,13 +149,21 @@ static int list(const json_t *actions)
 
 static int unknown(const json_t *actions, const char *cluster, const char *wanted, struct error *err)
 {
-	autostr struct str known = {0};
+	autostr struct str list = {0};
+	autofree const char **known = mem_alloc((json_object_size(actions) + 1) * sizeof *known);
+	size_t count = 0;
 	const char *name;
 	json_t *steps;
-	json_object_foreach ((json_t *)actions, name, steps)
-		str_printf(&known, "%s%s", known.len ? ", " : "", name);
-	return error_set(err, ERROR_USAGE, "the file of the cluster '%s' has no action '%s', it has: %s", cluster,
-		wanted, known.len ? known.text : "none");
+	json_object_foreach ((json_t *)actions, name, steps) {
+		str_printf(&list, "%s%s", count ? ", " : "", name);
+		known[count++] = name;
+	}
+	autofree char *hint = did_you_mean_text(" (", did_you_mean(wanted, known), ")");
+	if (count == 0)
+		return error_set(err, ERROR_USAGE, "found the action '%s', but the file of the cluster '%s' has none",
+			wanted, cluster);
+	return error_set(err, ERROR_USAGE, "unknown action '%s' of the cluster '%s', expected one of %s%s", wanted,
+		cluster, list.text, hint);
 }
 
 static int act(const struct options_list *sets, const char *cluster, const char *action, struct error *err)

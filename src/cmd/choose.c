@@ -109,7 +109,7 @@ static int none_fits(const struct wish *w, const json_t *tree, bool more, struct
 			"no cluster is certain to finish in %s%s: the nearest is %s with %s, at most %s (95 %%)", limit,
 			isnan(w->budget) ? "" : " within the budget", json_text(fast, "name"), time, most);
 		if (whole(fast, 0) <= w->deadline)
-			str_puts(&text, "; more repeats or iterations would make it surer");
+			str_puts(&text, "; more repeats or iterations would narrow the interval");
 	}
 	if (!isnan(w->budget) && cheap) {
 		autofree char *limit = prices_text(w->budget), *price = prices_text(cost(cheap, 0)),
@@ -118,11 +118,11 @@ static int none_fits(const struct wish *w, const json_t *tree, bool more, struct
 			json_text(cheap, "name"), price, most);
 		if (isnan(w->deadline)) {
 			autofree char *only = str_steal(&text);
-			str_printf(&text, "no cluster is sure to cost no more than %s:%s", limit, only);
+			str_printf(&text, "no cluster is certain to cost at most %s:%s", limit, only);
 		}
 	}
 	if (more && json_count(tree, "models"))
-		str_puts(&text, "; --at N,N looks at other numbers of nodes");
+		str_puts(&text, "; --at N,N considers other numbers of nodes");
 	return error_set(err, ERROR_JOB, "%s", text.text);
 }
 
@@ -195,7 +195,7 @@ static int write_job(const json_t *tree, const json_t *row, const char *out, cha
 	autofree char *old = fs_exists(*written) ? fs_read(*written, JOB_MAX, NULL, err) : NULL;
 	if (fs_exists(*written) && (!old || !str_starts(old, header)))
 		return error_set(err, ERROR_USAGE,
-			"%s is there and was not written by muster choose; name another file with --out", *written);
+			"%s exists and was not written by muster choose; name another file with --out", *written);
 	return fs_write(*written, text, strlen(text), 0644, err);
 }
 
@@ -226,13 +226,13 @@ static void print(const json_t *tree, const json_t *row, bool by_size, const cha
 	const char *kind = json_text(row, "kind"), *currency = json_text(tree, "currency");
 	autofree char *time = str_seconds(whole(row, 0)), *most = str_seconds(whole(row, 2));
 	printf("%s\n  time      %s with all it takes, %s at most (95 %%), %s\n", json_text(row, "name"), time, most,
-		strcmp(kind, "modelled") ? kind : "from a model: it was not run");
+		strcmp(kind, "modelled") ? kind : "predicted by a scaling model, not run");
 	if (!isnan(cost(row, 0))) {
 		autofree char *price = prices_text(cost(row, 0)), *dear = prices_text(cost(row, 2));
 		printf("  cost      %s%s%s, %s at most\n", price, currency ? " " : "", currency ? currency : "", dear);
 	} else
-		printf("  cost      not known (see `muster prices`)%s\n",
-			by_size ? "; a smaller cluster was taken for a cheaper one" : "");
+		printf("  cost      unknown (see `muster prices`)%s\n",
+			by_size ? "; smaller clusters count as cheaper" : "");
 	json_array_foreach (json_object_get(row, "doubts"), i, doubt)
 		printf("  doubt     %s\n", json_string_value(doubt));
 	printf("  job file  %s\n            after `muster run`, `muster compare %s` shows the result next to the "
@@ -281,7 +281,7 @@ int cmd_choose(int argc, char **argv, struct error *err)
 	bool priced = has_prices(all);
 	if (!priced && (budget || w.cheapest))
 		return error_set(err, ERROR_USAGE,
-			"choose: what these nodes cost is not known; say it in a file of prices (--prices)");
+			"choose: the cost of these nodes is unknown, expected a price list (--prices FILE)");
 	const json_t *row = choose(&w, all, priced);
 	autofree char *written = NULL;
 	if (!row)

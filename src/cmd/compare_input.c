@@ -132,7 +132,7 @@ static int add_runs(
 		struct run *run = run_open(o->runs, names[i], err);
 		int rc = run ? compare_add(c, run, NULL, NULL, err) : -1;
 		if (rc == 0 && json_object_get(ids, run->id))
-			rc = error_set(err, ERROR_USAGE, "the run %s is named twice", run->id);
+			rc = error_set(err, ERROR_USAGE, "found the run %s twice, expected each run once", run->id);
 		if (run)
 			json_object_set_new(ids, run->id, json_true());
 		run_free(run);
@@ -142,7 +142,7 @@ static int add_runs(
 	autofree char *a = NULL, *b = NULL;
 	if (!o->different && compare_differs(c, &a, &b))
 		return error_set(err, ERROR_USAGE,
-			"these runs did different things: '%s' and '%s'; --different compares them all the same", a, b);
+			"these runs are of different jobs: '%s' and '%s'; compare them with --different", a, b);
 	return 0;
 }
 
@@ -198,7 +198,7 @@ json_t *compare_input_of(const struct compare_input_options *o, const struct swe
 	}
 	if (json_count(tree, "rows"))
 		return steal(tree);
-	error_set(err, ERROR_USAGE, "nothing to compare: no run of the sweep is over");
+	error_set(err, ERROR_USAGE, "nothing to compare: no run of the sweep has ended");
 	return NULL;
 }
 

@@ -204,7 +204,7 @@ static void on_end(int status, const char *why, void *data)
 		p->said.text[strcspn(p->said.text, "\n")] = '\0';
 		fail(p, str_starts(p->said.text, "muster-agent: ") ? p->said.text + 14 : p->said.text);
 	} else if (status != 0)
-		fail(p, why ? why : "the agent there failed");
+		fail(p, why ? why : "its agent failed");
 	p->said.len = 0;
 	if (p->copy->up || !p->watch) {
 		part_done(p);
@@ -327,7 +327,8 @@ static int finish(struct copy *c, int rc, struct error *err)
 		int status = 0;
 		mem_cleanup_fd(&p->child_fd);
 		if (p->child > 0 && waitpid(p->child, &status, 0) == p->child && status != 0 && rc == 0)
-			rc = error_set(err, ERROR_SYSTEM, "cp: node %zu: it could not be put on this disk", p->node);
+			rc = error_set(
+				err, ERROR_SYSTEM, "cp: node %zu: cannot write the copy to this machine", p->node);
 		tar_stream_close(p->reader);
 		str_fini(&p->out);
 		str_fini(&p->said);

@@ -49,7 +49,7 @@ static int say_jobs(const char *name, const struct run *run, struct error *err)
 	size_t i;
 	json_t *job;
 	json_array_foreach (jobs, i, job)
-		fprintf(stderr, "run %s is on it and is cancelled\n", json_text(job, "run"));
+		fprintf(stderr, "cancelling run %s on the cluster\n", json_text(job, "run"));
 	return 0;
 }
 

@@ -67,7 +67,7 @@ int live_target_open(struct live_target *t, const char *runs, const char *name, 
 	if (!t->run)
 		return -1;
 	if (!run_alive(t->run, &t->control))
-		error_set(err, ERROR_USAGE, "run '%s' is over", t->run->id);
+		error_set(err, ERROR_USAGE, "run '%s' has ended, expected one in progress", t->run->id);
 	else if (open_run(t, err) == 0)
 		return 0;
 	live_target_close(t);
@@ -126,7 +126,7 @@ static void on_close(const char *why, void *data)
 {
 	struct question *q = data;
 	if (!q->answer)
-		error_set(q->err, ERROR_SYSTEM, "the controller went away: %s", why);
+		error_set(q->err, ERROR_SYSTEM, "the connection to the controller ended: %s", why);
 	loop_stop(q->loop);
 }
 

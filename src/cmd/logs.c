@@ -116,10 +116,11 @@ static int choose(struct logs *l, const char *list, struct error *err)
 			bad = end == at || *at == '-' || *at == '+' || *at == ' ' || to < from;
 		}
 		if (bad || (*end && *end != ','))
-			return error_set(err, ERROR_USAGE, "logs: --rank '%s', expected numbers such as 0,2,4-7", list);
+			return error_set(
+				err, ERROR_USAGE, "logs: found --rank '%s', expected numbers such as 0,2,4-7", list);
 		if (to >= l->size)
 			return error_set(err, ERROR_USAGE,
-				"logs: --rank '%s', but the run has %zu rank%s, numbered from 0", list, l->size,
+				"logs: found --rank '%s', but the run has %zu rank%s, numbered from 0", list, l->size,
 				l->size == 1 ? "" : "s");
 		for (; from <= to; from++) {
 			count += !l->chosen[from];

@@ -50,7 +50,8 @@ int logs_since_parse(const char *text, double now, double *when, struct error *e
 	if (parse_time(text, now, when))
 		return 0;
 	return error_set(err, ERROR_USAGE,
-		"--since '%s', expected a span such as 10s or 1h30m, or a time such as 14:30 or 2026-01-31T14:30:00",
+		"logs: found --since '%s', expected a span such as 10s or 1h30m, or a time such as 14:30 or "
+		"2026-01-31T14:30:00",
 		text);
 }
 

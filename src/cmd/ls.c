@@ -124,10 +124,10 @@ static void print_hint(const json_t *c, struct str *out)
 		struct tm tm;
 		strftime(date, sizeof date, "%F %H:%M", localtime_r(&until, &tm));
 		str_printf(out,
-			"  its controller is gone; nodes live until about %s; bring it back with `muster up %s`\n",
+			"  its controller is gone; its nodes end at about %s; `muster up %s` brings the cluster back\n",
 			date, name);
 	} else if (json_is(c, "state", "up") && count_state(nodes, "up") < json_array_size(nodes))
-		str_printf(out, "  not all nodes are there; bring them back with `muster up %s`\n", name);
+		str_printf(out, "  nodes are missing; `muster up %s` starts them again\n", name);
 }
 
 static void print(const json_t *all)

@@ -36,7 +36,7 @@ static int read_source(
 		return logfile_read(name, w->pattern, w->total, it, found, err);
 	struct run *run = run_open(w->runs, name, err);
 	if (!run)
-		return error_wrap(err, "'%s' is no file", name);
+		return error_wrap(err, "'%s' is not a file", name);
 	uint64_t events = 0, metrics = 0;
 	int rc = run_read(run, false, &events, on_event, it, err);
 	if (rc == 0)
@@ -44,8 +44,9 @@ static int read_source(
 	*found = (struct logfile){.clock = "muster"};
 	if (rc == 0 && iterations_leader(it) < 0)
 		rc = error_set(err, ERROR_USAGE,
-			"%s: no rank has printed a line of an iteration; say in the job file with 'progress' how they "
-			"look",
+			"%s: no rank has printed a line that reports an iteration; set its pattern in the job file "
+			"with "
+			"'progress'",
 			run->id);
 	run_free(run);
 	return rc;
@@ -155,7 +156,8 @@ static void print_text(const json_t *results)
 		const char *name = json_string_value(json_object_get(p, "name"));
 		if (isnan(at(p, "turns", 0)))
 			str_printf(&out,
-				"%s: how many iterations the whole run has is not known; say it with --total\n", name);
+				"%s: the number of iterations of the whole run is unknown; set it with --total\n",
+				name);
 		json_array_foreach (json_object_get(p, "doubts"), k, doubt)
 			str_printf(&out, "%s: not reliable: %s\n", name, json_string_value(doubt));
 	}

@@ -292,7 +292,7 @@ static int reap_run(struct reap *r, const char *label, bool named, struct error 
 	int rc = 0;
 	if (named && live && !r->force)
 		rc = error_set(err, ERROR_USAGE,
-			"run '%s' is still going (controller: process %d): `muster cancel` ends it, --force kills it",
+			"run '%s' is in progress (controller: process %d): `muster cancel` ends it, --force kills it",
 			label, (int)json_integer_value(json_object_get(controller, "pid")));
 	else if (live && !named)
 		rc = 0;

@@ -170,7 +170,7 @@ static void a_live_run_is_left_alone(void **state)
 	assert_string_equal(f->out, "nothing left\n");
 	assert_int_equal(reap(f, f->run->id), -1);
 	assert_int_equal(f->err.code, ERROR_USAGE);
-	assert_non_null(strstr(f->err.text, "still going"));
+	assert_non_null(strstr(f->err.text, "is in progress"));
 	autojson json_t *all = events(f);
 	assert_int_equal(json_array_size(all), 2);
 }

@@ -69,11 +69,11 @@ static void print(const json_t *before, const json_t *after, const json_t *tree)
 	autojson json_t *differences = bundle_differences(before, after);
 	size_t i;
 	const json_t *text;
-	printf("\n%s, done again as %s\n  was %s, is %s\n", json_text(before, "id"), json_text(after, "id"),
+	printf("\n%s, repeated as %s\n  was %s, is %s\n", json_text(before, "id"), json_text(after, "id"),
 		json_text(before, "outcome"), json_text(after, "outcome"));
 	print_rows(tree);
 	json_array_foreach (differences, i, text)
-		printf("  not the same: %s\n", json_string_value(text));
+		printf("  different: %s\n", json_string_value(text));
 }
 
 // The plan says everything, so it is done as it was, whatever the job file would mean today.

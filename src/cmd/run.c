@@ -86,8 +86,7 @@ static void note_spare_hosts(const struct job *job, const json_t *plan)
 {
 	size_t hosts = json_array_size(job->cluster.list), nodes = plan_nodes(plan);
 	if (hosts > nodes && plan)
-		fprintf(stderr, "muster: %zu hosts are named and the first %zu are taken, as `cluster.nodes` says\n",
-			hosts, nodes);
+		fprintf(stderr, "muster: found %zu hosts, using the first %zu as `cluster.nodes` says\n", hosts, nodes);
 }
 
 // What the job file asks for, as a plan; the file's text is kept for the record.

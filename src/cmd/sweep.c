@@ -126,8 +126,8 @@ static int ask(size_t count, const struct options *o, struct error *err)
 	if (o->yes || count <= ASK_FROM)
 		return 0;
 	if (!isatty(0) || !isatty(2))
-		return error_set(err, ERROR_USAGE, "sweep: %zu runs are to be made; say --yes if you mean it", count);
-	fprintf(stderr, "%zu runs are to be made. Go on? [y/N] ", count);
+		return error_set(err, ERROR_USAGE, "sweep: found %zu runs, expected --yes to confirm so many", count);
+	fprintf(stderr, "The sweep has %zu runs. Continue? [y/N] ", count);
 	char answer[8];
 	if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
 		return 0;
@@ -145,12 +145,12 @@ static int show(const struct options *o, const struct sweep_record *record, bool
 		return -1;
 	autofree char *text = compare_table_text(tree);
 	fputs(text, stdout);
-	fprintf(stderr, "\nwith plots: %s/compare.html; as numbers: compare.json, compare.csv, times.txt beside it\n",
+	fprintf(stderr, "\npage with plots: %s/compare.html; compare.json, compare.csv and times.txt are next to it\n",
 		record->dir);
 	if (any)
 		fprintf(stderr,
-			"`muster choose %s --deadline TIME` (or --budget, --cheapest, --fastest) picks one and writes "
-			"its job file\n",
+			"`muster choose %s --deadline TIME` (or --budget, --cheapest, --fastest) chooses a cluster and "
+			"writes its job file\n",
 			record->id);
 	return 0;
 }
@@ -178,8 +178,8 @@ static void say_others(const struct options *o, const struct sweep_record *recor
 		if (other && json_equal(json_object_get(other->tree, "job"), json_object_get(record->tree, "job"))) {
 			size_t done = sweep_record_count(other) - count_todo(other);
 			fprintf(stderr,
-				"this is another sweep than %s, of which %zu of %zu runs are over: the job file or "
-				"--set has changed since\n",
+				"this is a new sweep: the job file or --set has changed since %s, of which %zu of %zu "
+				"runs are done\n",
 				other->id, done, sweep_record_count(other));
 			sweep_record_free(other);
 			return;
@@ -193,18 +193,14 @@ static int go(const struct options *o, struct sweep_record *record, const struct
 {
 	size_t todo = count_todo(record), failed = 0, all = sweep_record_count(record);
 	fprintf(stderr, "sweep %s: %zu points, %zu runs", record->id, json_count(record->tree, "points"), all);
-	fprintf(stderr,
-		todo == all ? "\n"
-		: todo      ? ", %zu of them still to be made\n"
-			    : ", all of which are over\n",
-		todo);
+	fprintf(stderr, todo == all ? "\n" : todo ? ", %zu of them not done yet\n" : ", all of them done\n", todo);
 	if (record->fresh)
 		say_others(o, record);
 	int rc = sweep_runner_run(runner, record, err);
 	if (rc == ERROR_CANCELLED)
 		fprintf(stderr,
-			"interrupted; the same command goes on with it, and `muster compare %s` compares what is "
-			"over\n",
+			"interrupted; repeat the command to resume it; `muster compare %s` compares the runs that are "
+			"done\n",
 			record->id);
 	if (rc != 0)
 		return rc;

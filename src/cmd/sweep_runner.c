@@ -228,9 +228,9 @@ static void draw(struct runner *s)
 		put_line(s, line, columns);
 	}
 	autofree char *gone = time_text(clock_mono() - s->begun), *eta = eta_text(s);
-	autofree char *line = mem_printf("  %zu of %zu runs are over, %zu failed; %s gone%s", over,
+	autofree char *line = mem_printf("  %zu of %zu runs done, %zu failed; %s elapsed%s", over,
 		sweep_record_count(s->record), failed, gone, eta);
-	put_line(s, s->stopping ? "  stopping: the runs that go on are being ended" : line, columns);
+	put_line(s, s->stopping ? "  stopping the runs in progress" : line, columns);
 }
 
 static void tell(struct runner *s, const struct active *a, const char *outcome, double seconds)

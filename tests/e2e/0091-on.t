@@ -153,14 +153,14 @@ is "the next is not run" "$out" ""
 muster action lab text
 is "braces as text" "$(echo "$out" | sort | head -n 1)" "0| {x}"
 muster action lab nothing
-like "an action it does not have" "$err" "it has: install, broken, text"
+like "an action it does not have" "$err" "expected one of install, broken, text"
 
 # down while a job runs
 start run long.yaml --on lab
 ok "a last one" wait_for 20 goes 2
 muster down lab
 status_is "down" 0
-like "says what it cancels" "$err" "run long-.* is on it and is cancelled"
+like "says what it cancels" "$err" "cancelling run long-.* on the cluster"
 start_finished 20
 status_is "the job is cancelled" 130
 is "with the reason" "$(why)" "cancelled: its cluster is being taken down"

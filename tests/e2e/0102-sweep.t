@@ -47,14 +47,14 @@ like "how long it will still take is told" "$err" '.1/8. .* after [0-9.]+ m?s.*;
 
 muster sweep sweep.yaml
 status_is "once more" 1
-like "says that all is done" "$err" "4 points, 8 runs, all of which are over"
+like "says that all is done" "$err" "4 points, 8 runs, all of them done"
 is "nothing is done again" "$(find "$MUSTER_RUNS" -maxdepth 1 -name 'swept-*' | wc -l)" 8
 
 cp sweep.yaml kept.yaml
 sed -i 's/repeat: 2/repeat: 1/' sweep.yaml
 muster sweep sweep.yaml
 mv kept.yaml sweep.yaml
-like "a job file that was changed is another sweep, which is said" "$err" "this is another sweep than swept-.*, of which 8 of 8 runs are over: the job file or --set has changed"
+like "a job file that was changed is another sweep, which is said" "$err" "this is a new sweep: the job file or --set has changed since swept-.*, of which 8 of 8 runs are done"
 
 # A table on a terminal, several at a time, one of them tried again.
 cat >term.yaml <<'J'
@@ -70,7 +70,7 @@ J
 sed -i "s|SCRATCH_DIR|$SCRATCH|" term.yaml
 script -qec "stty cols 60 rows 20; '$MUSTER' sweep term.yaml" term.out >/dev/null
 like "runs that go on are shown, cut where the screen ends" "$(cat -v term.out)" '> cluster.nodes=1 run.env.A_LONG_NAME=a.*~'
-like "and what remains" "$(cat -v term.out)" '2 runs are over, 0 failed; [0-9]+ s gone; about [0-9]+ s to go'
+like "and what remains" "$(cat -v term.out)" '2 runs done, 0 failed; [0-9]+ s elapsed; about [0-9]+ s to go'
 at_most "no line of it is longer than the screen" "$(tr -d '\r' <term.out | sed 's/\x1b\[[0-9]*[A-Z]//g' | awk '/^  / { if (length > m) m = length } END { print m }')" 59
 is "a run that was tried again counts as one" "$(grep -c 'ok after' term.out)" 2
 
@@ -82,7 +82,7 @@ ok "a run of it" wait_for 20 sh -c "ls '$MUSTER_RUNS' | grep -q '^slow-'"
 kill -INT "$pid"
 wait "$pid"
 is "interrupted: status" "$?" 130
-like "it says how to go on" "$(cat slow.err)" "the same command goes on with it"
+like "it says how to go on" "$(cat slow.err)" "repeat the command to resume it"
 sweep=$(echo "$MUSTER_RUNS"/sweeps/slow-*)
 is "the run that was cut off does not count" "$(json_value "$sweep/sweep.json" 'len([t for t in e["trials"] if t["outcome"] is None])')" 8
 setsid "$MUSTER" sweep slow.yaml >slow.out 2>slow.err &
@@ -118,7 +118,7 @@ like "a key that is none" "$err" "at the point 'cluster.nodez=1': .*unknown key 
 printf 'run: {command: "true"}\nsweep: {over: {cluster.nodes: [1]}, repeat: 200}\n' >many.yaml
 muster sweep many.yaml
 status_is "200 runs without --yes" 2
-like "are asked about" "$err" "200 runs are to be made; say --yes"
+like "are asked about" "$err" "found 200 runs, expected --yes"
 muster run sweep.yaml -q
 status_is "the job itself can still be run" 0
 done_testing

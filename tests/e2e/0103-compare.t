@@ -64,9 +64,9 @@ like "the cheapest in time" "$out" '^cluster.nodes=2'
 nearest=$(best "r['seconds'][2] + r['overhead']") least=$(best "r['cost'][2]")
 muster choose --deadline 100ms
 status_is "none in time" 1
-like "is said, with the nearest" "$err" "no cluster is certain to finish in 100 ms: the nearest is $nearest with [0-9.]+ s, at most [0-9.]+ s .95 %.; --at N,N looks"
+like "is said, with the nearest" "$err" "no cluster is certain to finish in 100 ms: the nearest is $nearest with [0-9.]+ s, at most [0-9.]+ s .95 %.; --at N,N considers"
 muster choose --budget 0.001
-like "none so cheap" "$err" "no cluster is sure to cost no more than 0.00100: the cheapest is $least with 0.0[0-9]+, "
+like "none so cheap" "$err" "no cluster is certain to cost at most 0.00100: the cheapest is $least with 0.0[0-9]+, "
 muster choose --deadline 100ms --budget 0.001
 like "neither" "$err" "in 100 ms within the budget: the nearest is $nearest .*; the cheapest is $least with"
 muster choose --deadline 1m --budget 1 --fastest
@@ -100,7 +100,7 @@ sweep: {over: {cluster.nodes: [1, 2, 3]}, at_once: 3}
 J
 muster sweep wide.yaml
 muster choose wide --fastest --at 12
-like "one that was not run is marked" "$out" '^cluster.nodes=12.*from a model: it was not run'
+like "one that was not run is marked" "$out" '^cluster.nodes=12.*predicted by a scaling model, not run'
 like "and has a job file" "$(cat wide-chosen.yaml)" 'nodes: 12'
 mkdir elsewhere && echo words >words.txt
 sed 's/^progress/inputs: [words.txt]\nprogress/; s/^name: turns/name: paths/; s/1, 2, 3/1/; s/repeat: 2/repeat: 1/' job.yaml >paths.yaml
@@ -118,13 +118,13 @@ is "a budget in it that the run is known to exceed" "$(cd elsewhere && "$MUSTER"
 turns=("$MUSTER_RUNS"/turns-*)
 A=$(basename "${turns[0]}")
 muster compare "$A" "$A"
-like "a run that is named twice" "$err" "the run $A is named twice"
+like "a run that is named twice" "$err" "found the run $A twice"
 muster run -q cheap.yaml --set cluster.nodes=4
 muster compare "$(basename "$(run_dir)")" "$(json_value "$(echo "$MUSTER_RUNS"/sweeps/paths-*/sweep.json)" 'e["trials"][0]["run"]')"
 like "one run each is no proof" "$out" ' was [0-9.]+ times as fast, from single runs'
 muster run -q cheap.yaml --set run.env.LR=1
 muster compare "$A" "$(basename "$(run_dir)")"
-like "another environment is another thing" "$err" "these runs did different things: '.*' and '.* with LR=1'; --different"
+like "another environment is another thing" "$err" "these runs are of different jobs: '.*' and '.* with LR=1'; compare them with --different"
 cp -r "$MUSTER_RUNS/$A" "$MUSTER_RUNS/$A-cut"
 cut=$MUSTER_RUNS/$A-cut
 head -c "$(($(stat -c %s "$MUSTER_RUNS/$A/events.jsonl") / 2))" "$MUSTER_RUNS/$A/events.jsonl" >"$cut/events.jsonl"
@@ -148,7 +148,7 @@ like "is no reason not to compare the others" "$out" "turns-.*: lost: no run '"
 muster run -q mine.yaml
 muster compare "$(basename "$(run_dir)")" "$A"
 status_is "runs that did different things" 2
-like "are refused with the difference" "$err" "these runs did different things: 'true' and 'i=0; t="
+like "are refused with the difference" "$err" "these runs are of different jobs: 'true' and 'i=0; t="
 rm prices.yaml
 muster choose --cheapest
 status_is "the cheapest without prices" 2

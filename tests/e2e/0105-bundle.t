@@ -35,19 +35,19 @@ is "they are on its list" "$(json_value bundle.json 'sorted([f["path"], f.get("l
 rm job.yaml
 muster rerun "$id.bundle.tar" -q
 status_is "rerun" 0
-like "does it again and compares" "$out" "$id, done again as packed-.*
+like "does it again and compares" "$out" "$id, repeated as packed-.*
   was ok, is ok
   then  measured, [0-9.]+ s
   now   measured, [0-9.]+ s"
-unlike "nothing else is different" "$out" "not the same"
+unlike "nothing else is different" "$out" "different:"
 is "it is a run like others" "$(find "$MUSTER_RUNS" -maxdepth 1 -name 'packed-*' | wc -l)" 2
 
 echo "other words" >words.txt
 muster rerun "$id.bundle.tar" -q
-like "another input is told" "$out" "not the same: input words.txt of node 0 differs"
+like "another input is told" "$out" "different: input words.txt of node 0 differs"
 echo two >images/sub/a
 muster rerun "$id.bundle.tar" -q
-like "another file in a directory, too" "$out" "not the same: input images of node 1 differs"
+like "another file in a directory, too" "$out" "different: input images of node 1 differs"
 rm words.txt
 muster rerun "$id.bundle.tar" -q
 status_is "a missing one is a failure" 1
@@ -81,7 +81,7 @@ tar -cf older.tar -C again "$id"
 echo "some words" >words.txt
 muster rerun older.tar -q
 status_is "a bundle of an older muster" 0
-like "is done again, and it is said" "$out" "not the same: muster was 0.0.9 and is "
+like "is done again, and it is said" "$out" "different: muster was 0.0.9 and is "
 head -c 8000 "$id.bundle.tar" >torn.tar
 muster rerun torn.tar
 status_is "a torn one" 2

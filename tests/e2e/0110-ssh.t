@@ -32,7 +32,7 @@ mkdir sub && cp hello.yaml sub/ && printf '[lab]\nh[2:3]\n' >sub/hosts.ini
 muster run sub/hello.yaml --set cluster.hosts= --set cluster.inventory=hosts.ini --set cluster.nodes=1
 status_is "the first host of an inventory beside the job file" 0
 is "is the one" "$(output 0 | head -n 1 | grep -o 'on [0-9.]*')" "on $(host_address 2)"
-like "that another one is named is said" "$err" "2 hosts are named and the first 1 are taken"
+like "that another one is named is said" "$err" "found 2 hosts, using the first 1 as"
 
 # Two names of one host, or hosts that share a home: both bring the agent at once, and it must not be taken away under the one that runs.
 printf 'Host twin\n    HostName %s\n    Port 2222\n' "$(host_address 0)" >>"$FARM/config"
