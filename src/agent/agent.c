@@ -177,9 +177,18 @@ static void on_team_ended(struct node *node)
 	container_stop(node, on_container_gone);
 }
 
+// It has to go while outputs are still on their way.
+static void keep_undelivered(struct agent *a)
+{
+	if (a->node.outputs && (!a->collected || !uplink_is_drained(a->node.up)))
+		outputs_keep(&a->node);
+}
+
 static void leave(struct agent *a, const json_t *msg)
 {
 	if (json_is_true(json_object_get(msg, "now"))) {
+		if (json_is_true(json_object_get(msg, "keep")))
+			keep_undelivered(a);
 		end(a, 0);
 		return;
 	}
@@ -336,7 +345,8 @@ static void on_room(void *data)
 static void on_lease_over(const char *why, void *data)
 {
 	struct agent *a = data;
-	fprintf(stderr, "the lease is over: %s\n", why);
+	fprintf(stderr, "the lease expired: %s\n", why);
+	keep_undelivered(a);
 	end(a, 3);
 }
 

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,7 +43,8 @@ struct outputs {
 struct search {
 	const struct node *node;
 	FILE *lines;
-	double said; // when the last line was written
+	bool unsent;    // lines are in the buffer of lines
+	double flushed; // when they were last sent
 };
 
 static void write_line(struct search *s, json_t *line)
@@ -50,7 +52,7 @@ static void write_line(struct search *s, json_t *line)
 	json_dumpf(line, s->lines, JSON_COMPACT);
 	putc('\n', s->lines);
 	json_decref(line);
-	s->said = clock_mono();
+	s->unsent = true;
 }
 
 static void on_file(const char *path, const char *from, uint64_t size, unsigned mode, void *data)
@@ -82,17 +84,25 @@ static void on_skipped(const char *path, const char *why, void *data)
 static void on_progress(void *data)
 {
 	struct search *s = data;
-	if (clock_mono() - s->said < busy_every)
+	if (clock_mono() - s->flushed < busy_every)
 		return;
-	write_line(s, mem_json("{s:b}", "busy", 1));
+	if (!s->unsent)
+		write_line(s, mem_json("{s:b}", "busy", 1));
 	fflush(s->lines);
+	s->unsent = false;
+	s->flushed = clock_mono();
 }
 
 static int search(int out, int control, void *data)
 {
 	static const struct collect_ops ops = {on_file, on_link, on_failed, on_skipped, on_progress};
 	struct error err = {0};
-	struct search s = {.node = data, .lines = fdopen(out, "w"), .said = clock_mono()};
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) { // a descriptor for each directory on the way down
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	struct search s = {.node = data, .lines = fdopen(out, "w"), .flushed = clock_mono()};
 	struct glob *globs = glob_new(plan_outputs(s.node->plan), &err);
 	if (globs) {
 		collect_walk(s.node->out_dir, globs, &ops, &s);
@@ -250,19 +260,25 @@ void outputs_keep(struct node *node)
 	if (node->keeps_outputs || node->loses_outputs)
 		return;
 	// What an executor says of a node whose directory cannot outlive it.
-	const char *not = json_text(node->config, "removed"), *until = json_text(node->config, "kept_until");
+	const char *obstacle = json_text(node->config, "removed"), *until = json_text(node->config, "kept_until");
 	struct error err = {0};
 	// At once: when the line is closed, the controller ends what is left of this node.
-	if (!not &&node_dirs_keep(node->dir, &err) < 0)
-		not = err.text;
-	node->keeps_outputs = !not ;
-	node->loses_outputs = not ;
+	if (!obstacle && node_dirs_keep(node->dir, &err) < 0)
+		obstacle = err.text;
+	node->keeps_outputs = !obstacle;
+	node->loses_outputs = obstacle;
 	autofree char *reaped = mem_printf("until `muster reap %s` removes them", node->run);
-	autofree char *why = not ? mem_printf("the outputs of this node cannot be kept: %s", not )
-				 : mem_printf("the outputs of this node are kept in '%s'%s%s %s", node->out_dir,
-					   node->same_files ? "" : " on ", node->same_files ? "" : node->name,
-					   until ? until : reaped);
+	autofree char *why = obstacle ? mem_printf("the outputs of this node cannot be kept: %s", obstacle)
+				      : mem_printf("the outputs of this node are kept in '%s'%s%s %s", node->out_dir,
+						node->same_files ? "" : " on ", node->same_files ? "" : node->name,
+						until ? until : reaped);
 	node_event(node, event_make("warn", "s:s", "why", why));
+}
+
+// Logs of the node that are brought back too.
+static bool is_own_log(const char *name)
+{
+	return strcmp(name, "setup.log") == 0 || strcmp(name, "mpirun.log") == 0;
 }
 
 int outputs_clear_dir(const struct node *node, struct error *err)
@@ -274,7 +290,7 @@ int outputs_clear_dir(const struct node *node, struct error *err)
 	for (struct dirent *e; (e = readdir(dir));) {
 		autofree char *path = fs_join(node->dir, e->d_name);
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !node_dirs_is_mark(e->d_name) &&
-			strcmp(path, node->out_dir) != 0)
+			!is_own_log(e->d_name) && strcmp(path, node->out_dir) != 0)
 			rc |= fs_remove(path, rc ? NULL : err);
 	}
 	closedir(dir);

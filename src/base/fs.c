@@ -267,8 +267,8 @@ bool fs_link_is_inside(const char *name, const char *target)
 	if (*target == '/' || *target == '\0')
 		return false;
 	size_t depth = 0;
-	for (const char *at = name; (at = strchr(at, '/')); at += strspn(at, "/"))
-		depth++;
+	for (const char *at = name, *slash; (slash = strchr(at, '/')); at = slash + strspn(slash, "/"))
+		depth += slash - at != 1 || *at != '.'; // "." leads nowhere
 	while (strncmp(target, "..", 2) == 0 && (target[2] == '/' || target[2] == '\0')) {
 		if (depth-- == 0)
 			return false;

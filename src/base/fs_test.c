@@ -57,7 +57,8 @@ static void test_links_that_stay_inside(void **state)
 	static const char *const good[][2] = {
 		{"a", "b"}, {"a", "b/c"}, {"a", "."}, {"d/a", ".."}, {"d/e/a", "../../b"}, {"d//a", ".././b"}};
 	static const char *const bad[][2] = {{"a", ""}, {"a", "/b"}, {"a", ".."}, {"d/a", "../.."}, {"d/a", "../../b"},
-		{"a", "b/.."}, {"d/a", "../b/.."}};
+		{"a", "b/.."}, {"d/a", "../b/.."}, {"./a", "../b"}, {"././././a", "../../../../etc/passwd"},
+		{"d/./a", "../../b"}};
 	for (size_t i = 0; i < countof(good); i++)
 		assert_true(fs_link_is_inside(good[i][0], good[i][1]));
 	for (size_t i = 0; i < countof(bad); i++)

@@ -5,6 +5,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "controller/budget.h"
+#include "controller/interrupt.h"
 #include "controller/retry.h"
 #include "job/heartbeat.h"
 #include "job/plan.h"
@@ -271,7 +272,9 @@ static void act_down(struct lifecycle *c)
 	c->down_wanted = true;
 	c->cancelled = true;
 	loop_timer_cancel(c->silence);
-	autojson json_t *msg = mem_json("{s:s, s:b}", "msg", "bye", "now", 1);
+	// Who asked for the end twice does not wait for outputs, and does not want them kept.
+	const bool hurried = interrupt_rule(c->cancels) == INTERRUPT_AT_ONCE;
+	autojson json_t *msg = mem_json("{s:s, s:b, s:b}", "msg", "bye", "now", 1, "keep", !hurried);
 	server_send_all(c->server, msg);
 	if (worker_thread_is_busy(c->worker))
 		worker_thread_then(c->worker, on_up_over);

@@ -29,6 +29,16 @@ static void check_outcome(const struct fake_run *w, const char *outcome, int exi
 		assert_non_null(strstr(w->c.why ? w->c.why : "", why));
 }
 
+// The last message to all nodes was to go at once; keep: with what they have not delivered kept.
+static void check_last_bye(bool keep)
+{
+	const json_t *last = json_array_get(fake.sent, json_array_size(fake.sent) - 1),
+		     *msg = json_object_get(last, "msg");
+	assert_string_equal(json_string_value(json_object_get(msg, "msg")), "bye");
+	assert_true(json_is_true(json_object_get(msg, "now")));
+	assert_int_equal(json_is_true(json_object_get(msg, "keep")), keep);
+}
+
 // --- the course of a run ------------------------------------------------------------------
 
 static void test_goes_well(void **state)
@@ -167,6 +177,7 @@ static void test_node_does_not_leave(void **state)
 	assert_true(fake_timer_seconds(w->c.silence) > 0);
 	fake_timer_fire(w->c.silence);
 	check_outcome(w, "lost", ERROR_SYSTEM, NULL); // what it had not sent is missing: not ok any more
+	check_last_bye(true);                         // and is to be kept there
 	assert_true(fake.working);
 }
 
@@ -181,6 +192,18 @@ static void test_cancelled_while_nodes_are_made(void **state)
 	fake_run_work(w, "cancelled on the way"); // which is no failure of its own
 	check_outcome(w, "cancelled", ERROR_CANCELLED, "cancelled");
 	assert_true(fake.working);
+}
+
+static void test_hurried_while_nodes_leave(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	w->c.cancels = 2;
+	lifecycle_set_outcome(&w->c, "cancelled", ERROR_CANCELLED, "cancelled");
+	lifecycle_dispatch(&w->c, HAPPENS_CANCEL, "cancelled");
+	lifecycle_dispatch(&w->c, HAPPENS_HURRY, NULL);
+	check_last_bye(false); // who stops a run at once leaves nothing on its nodes
 }
 
 static void test_stopped_at_once_while_nodes_are_made(void **state)
@@ -238,6 +261,7 @@ int main(void)
 			test_cancelled_while_nodes_are_made, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_stopped_at_once_while_nodes_are_made, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_hurried_while_nodes_leave, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_something_is_left, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_record_cannot_be_written, fake_run_set_up, fake_run_tear_down),
 	};

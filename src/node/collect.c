@@ -16,6 +16,7 @@
 enum {
 	NAMES_AT_ONCE = 4096, // sorted: more of one directory are taken in parts
 	FOLLOWED_MAX = 8,     // links to directories, one below the other
+	FOLLOWS_MAX = 10000,  // links to directories in all: links to one another can make any number of paths
 };
 
 // A directory that is being walked through.
@@ -33,6 +34,7 @@ struct walk {
 	const struct collect_ops *ops;
 	void *data;
 	int top;
+	size_t follows;        // links to directories that were followed
 	char *root;            // the output directory's real path
 	struct str path, real; // of what is being looked at; real: without the links that were followed
 };
@@ -155,6 +157,11 @@ static void follow(struct walk *w, const struct level *above, int fd, const stru
 		fail(w, "too many symbolic links are on its path");
 		return;
 	}
+	if (w->follows++ >= FOLLOWS_MAX) {
+		if (w->follows == FOLLOWS_MAX + 1) // once: there may be very many
+			fail(w, "too many symbolic links to directories are among the outputs");
+		return;
+	}
 	struct level level = {.above = above,
 		.fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 		.state = state,
@@ -177,12 +184,14 @@ static void look_at_link(struct walk *w, const struct level *in, const char *nam
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		if (!state)
 			look_at_dangling(w, in->fd, name, errno);
+		else if (errno != ENOENT && errno != ELOOP && errno != ENOTDIR) // else there is nothing behind it
+			fail(w, strerror(errno));
 		return;
 	}
 	autofree char *real = real_path(w, fd);
 	if (!real && errno)
 		fail(w, strerror(errno));
-	else if (!real && !state)
+	else if (!real && (!state || S_ISDIR(st.st_mode)))
 		skip(w, mem_printf("it is a symbolic link that leads out of the output directory"));
 	else if (real && !state && comes_back(w, real))
 		link_to(w, real);

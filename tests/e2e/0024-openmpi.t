@@ -63,7 +63,11 @@ until_all_ended()
 	events 'e["ts"] if e["type"] == "exit" else None' | sort -n | tail -n 1 | awk -v from="$1" '{ printf "%.2f", $1 - from }'
 }
 
-shm=$(ls /dev/shm)
+segments() # what lies in /dev/shm but for the directories of other tests
+{
+	find /dev/shm -mindepth 1 -maxdepth 1 ! -name 'muster-*' -printf '%f\n' | sort
+}
+shm=$(segments)
 muster run ring.yaml
 status_is "two nodes, two ranks each" 0
 for rank in 0 1 2 3; do
@@ -73,7 +77,7 @@ is "each rank's metric" "$(json_lines "$(run_dir)/metrics.jsonl" 'str(e["rank"])
 is "the family that was taken, and why" "$(events 'e["family"] + str("is linked to" in e["why"]) if e["type"] == "mpi" else None')" "openmpiTrue"
 like "the display says so" "$out$err" "mpi: Open MPI"
 is "Open MPI itself had nothing to say" "$(grep -v 'setpgid.* failed in parent' "$(run_dir)/outputs/node-0/mpirun.log" 2>/dev/null)" ""
-is "nothing in /dev/shm" "$(ls /dev/shm)" "$shm"
+is "nothing in /dev/shm" "$(segments)" "$shm"
 
 muster run ring.yaml --set cluster.nodes=1 --set run.procs_per_node=1 --set run.mpi=openmpi
 is "alone" "$(output 0 | head -n 1)" "rank 0 of 1 sum 0 from 0"
@@ -137,7 +141,7 @@ for who in rank mpirun daemon; do
 	at_most "$who killed: seconds until every rank has ended" "$(until_all_ended "$moment")" 1.5
 	nothing_is_left "$who killed: nothing is left"
 done
-is "still nothing in /dev/shm" "$(ls /dev/shm)" "$shm"
+is "still nothing in /dev/shm" "$(segments)" "$shm"
 
 start run ring.yaml --set 'run.command=["{data}/ring", wait]'
 ok "cancel: all ranks run" wait_for 20 all_up

@@ -49,12 +49,14 @@ is "all of them" "$(ls "$theirs/nodes" 2>/dev/null)" ""
 cat >blocked.yaml <<J
 run: {command: 'touch $MUSTER_RUNS/\$MUSTER_RUN/outputs/node-0; echo precious >result; echo 2 >two; : >empty; ln -s two link'}
 outputs: ["*"]
+setup: [{run: echo prepared}]
 J
 muster run blocked.yaml
 status_is "a run directory that cannot be written to" 1
-is "every output is told" "$(lost "$(run_dir)" | grep -c 'Not a directory')" 4
+is "every output is told" "$(lost "$(run_dir)" | grep -c 'Not a directory')" 5
 kept=$(kept_in "$(run_dir)")
 is "and kept" "$(cat "$kept/result")" precious
+is "so is the log of the setup" "$(cat "$(dirname "$kept")/setup.log")" prepared
 muster reap "$(basename "$(run_dir)")"
 status_is "reap of that run" 0
 nothing_is_left "removes it"
@@ -97,7 +99,7 @@ export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 2
 muster run blocked.yaml --set cluster.executor=ssh --set 'cluster.hosts=[h0, h1]' --set 'outputs=[result]'
 status_is "on hosts" 1
-is "one of two nodes has trouble" "$(lost "$(run_dir)" | wc -l)" 1
+is "one of two nodes has trouble" "$(lost "$(run_dir)" | wc -l)" 2
 kept=$(kept_in "$(run_dir)")
 like "which keeps its outputs" "$kept" "^$FARM/h0/"
 is "there they are" "$(cat "$kept/result")" precious
