@@ -1,4 +1,4 @@
-// A run packed into one file, a capsule: job, plan, inputs, output, machines, so that it can be repeated and
+// A run packed into one file, a bundle: job, plan, inputs, output, machines, so that it can be repeated and
 // compared. It runs nothing.
 //
 //   A tar archive of ID/ with bundle.json first:
