@@ -47,6 +47,8 @@ struct tunnel {
 	bool ready;              // at least once
 	bool gone;               // its bridge said that there is no agent
 	bool wanted;
+	bool closing;       // the executor does its part
+	bool anew;          // asked for when its stream was over: opened again whatever the executor says
 	double retry, time; // the next pause; when to open it, or when draining is over
 	struct str in;      // what it said so far in lines
 	char *config_line;
@@ -94,11 +96,15 @@ static bool wanted_again(struct tunnels *t, struct tunnel *u)
 	if (t->options.ops->closed) {
 		struct error err = u->err;
 		enum tunnel_reach reach = u->reach;
+		u->closing = true;
 		pthread_mutex_unlock(&t->lock);
 		again = t->options.ops->closed(number(t, u), reach, &err, t->options.data);
 		pthread_mutex_lock(&t->lock);
+		u->closing = false;
 		u->err = err;
 	}
+	again = again || u->anew;
+	u->anew = false;
 	return again && u->wanted && !u->gone && !t->stopping;
 }
 
@@ -487,17 +493,21 @@ void tunnel_open(struct tunnels *t, size_t node, json_t *config)
 	pthread_mutex_lock(&t->lock);
 	struct tunnel *u = &t->list[node];
 	u->wanted = true;
-	if (u->state == CLOSED || u->state == WAITING) {
+	if (u->state == CARRYING && !u->closing)
+		json_decref(config);
+	else {
 		json_decref(u->config);
 		u->config = config;
 		u->ready = u->gone = false;
+		u->anew = u->closing || u->state == DRAINING;
+	}
+	if (u->state == CLOSED || u->state == WAITING) {
 		u->retry = retry_first;
 		u->time = 0;
 		u->err = (struct error){0};
 		enter(t, u, WAITING);
 		wake(t);
-	} else
-		json_decref(config);
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 

@@ -29,6 +29,7 @@ struct world {
 	atomic_int reach[4]; // of the last one that was closed
 	atomic_bool refuse;  // open fails
 	atomic_bool slow;    // open and closed do not return before it is false
+	atomic_bool final;   // closed says that it is not to be opened again
 	atomic_size_t slow_calls;
 	int listener;
 	char *url;
@@ -72,7 +73,7 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	w->closed[node]++;
 	w->reach[node] = reach;
 	w->ready[node] = w->ready[node] || reach == TUNNEL_READY || reach == TUNNEL_CUT;
-	return w->ready[node];
+	return w->ready[node] && !w->final;
 }
 
 static const struct tunnel_ops ops = {open_far, answer, closed};
@@ -417,6 +418,42 @@ static void a_slow_executor_holds_up_nobody(void **state)
 	assert_true(tunnel_close(w->t, 0, 10));
 }
 
+// Its agent has ended for good; whoever asks for it while the executor tidies up gets another.
+static void asked_for_while_it_is_closed(void **state)
+{
+	struct world *w = *state;
+	size_t node = 0;
+	struct error err = {0};
+	tunnel_open(w->t, 0, config(0));
+	be_ready(far_of(w, 0, 1), false);
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
+	w->slow = w->final = true;
+	close(w->far[0]);
+	w->far[0] = -1;
+	wait_for_slow_call(w, 1);
+	tunnel_open(w->t, 0, config(7));
+	assert_int_equal(tunnel_wait(w->t, 0.01, NULL, &node, &err), -1);
+	assert_int_equal(node, 0);
+	w->slow = false;
+	int fd = far_of(w, 0, 2);
+	autojson json_t *got = get_config(fd);
+	assert_int_equal(json_integer_value(json_object_get(got, "node")), 7);
+	assert_null(json_object_get(got, "again"));
+	assert_int_equal(tunnel_wait(w->t, 0.01, NULL, &node, &err), -1);
+	put(fd, "muster-bridge ready\n");
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
+	// Not when it is let go again before the executor is done.
+	w->slow = true;
+	close(fd);
+	w->far[0] = -1;
+	wait_for_slow_call(w, 2);
+	tunnel_open(w->t, 0, config(8));
+	assert_false(tunnel_close(w->t, 0, 0));
+	w->slow = false;
+	assert_true(tunnel_close(w->t, 0, 10));
+	assert_int_equal(w->opened[0], 2);
+}
+
 #define each(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -431,6 +468,7 @@ int main(void)
 		each(no_more_at_once_than_asked),
 		each(noise_has_an_end),
 		each(a_slow_executor_holds_up_nobody),
+		each(asked_for_while_it_is_closed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
