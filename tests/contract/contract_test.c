@@ -258,12 +258,23 @@ static size_t count_live(const struct fixture *f, bool live)
 	return count;
 }
 
-static void assert_gone(pid_t pid)
+struct seen {
+	pid_t pid;
+	unsigned long long started;
+};
+
+static struct seen see(pid_t pid)
+{
+	return (struct seen){pid, proc_started(pid)};
+}
+
+// Another process may have the pid by now.
+static void assert_gone(struct seen seen)
 {
 	double end = clock_mono() + DEADLINE;
-	while (proc_started(pid) && clock_mono() < end)
+	while (proc_alive(seen.pid, seen.started) && clock_mono() < end)
 		poll(NULL, 0, 2);
-	assert_true(proc_started(pid) == 0);
+	assert_false(proc_alive(seen.pid, seen.started));
 }
 
 // Runs body in a process of its own that starts with nothing but the label; returns its wait status.
@@ -315,14 +326,14 @@ static void all_nodes_say_hello(void **state)
 	struct fixture *f = *state;
 	assert_int_equal(row->check(f->c.plan, NULL), 0);
 	up(f);
-	pid_t pids[3], ranks[3];
-	autojson json_t *seen = json_object();
+	struct seen agents[3], ranks[3];
+	autojson json_t *addresses = json_object();
 	for (size_t k = 0; k < 3; k++) {
 		autojson json_t *h = hello(f, k, DEADLINE);
 		assert_non_null(h);
-		pids[k] = process(h, "pid");
-		ranks[k] = process(h, "rank");
-		assert_true(pids[k] > 0 && ranks[k] > 0);
+		agents[k] = see(process(h, "pid"));
+		ranks[k] = see(process(h, "rank"));
+		assert_true(agents[k].pid > 0 && ranks[k].pid > 0);
 		autofree char *want = token(&f->c, k);
 		assert_string_equal(json_string_value(json_object_get(h, "token")), want);
 		assert_string_equal(json_string_value(json_object_get(h, "label")), f->label);
@@ -330,18 +341,18 @@ static void all_nodes_say_hello(void **state)
 		assert_int_equal(member(h, "nodes"), 3);
 		assert_int_equal(member(h, "lease"), 30);
 		assert_true(!kind->claims || json_is_true(json_object_get(h, "claimed")));
-		json_object_set_new(seen, json_string_value(json_object_get(h, "address")), json_true());
+		json_object_set_new(addresses, json_string_value(json_object_get(h, "address")), json_true());
 	}
-	assert_int_equal(json_object_size(seen), 3);
+	assert_int_equal(json_object_size(addresses), 3);
 	assert_true(count_left(f->label) >= kind->things);
 	assert_int_equal(count_live(f, false), 0);
 	assert_int_equal(elsewhere(reap, f), 0); // leaves a live run alone
 	for (size_t k = 0; k < 3; k++)
-		assert_true(proc_started(pids[k]) != 0);
+		assert_true(proc_alive(agents[k].pid, agents[k].started));
 	down(f);
 	assert_int_equal(count_left(f->label), 0);
 	for (size_t k = 0; k < 3; k++) {
-		assert_gone(pids[k]);
+		assert_gone(agents[k]);
 		assert_gone(ranks[k]);
 	}
 }
@@ -447,8 +458,8 @@ static void down_by_a_fresh_process(void **state)
 	up(f);
 	autojson json_t *h = hello(f, 0, DEADLINE);
 	assert_non_null(h);
-	pid_t agent = process(h, "pid"), rank = process(h, "rank");
-	assert_true(agent > 0 && rank > 0);
+	struct seen agent = see(process(h, "pid")), rank = see(process(h, "rank"));
+	assert_true(agent.pid > 0 && rank.pid > 0);
 	assert_int_equal(elsewhere(fresh_down, f), 0);
 	assert_int_equal(count_left(f->label), 0);
 	assert_gone(agent);
@@ -476,8 +487,8 @@ static void controller_gone_after_up(void **state)
 	assert_int_equal(elsewhere(just_up, f), 0);
 	autojson json_t *h = hello(f, 1, DEADLINE);
 	assert_non_null(h);
-	pid_t agent = process(h, "pid"), rank = process(h, "rank");
-	assert_true(agent > 0 && rank > 0);
+	struct seen agent = see(process(h, "pid")), rank = see(process(h, "rank"));
+	assert_true(agent.pid > 0 && rank.pid > 0);
 	assert_int_equal(count_live(f, true), 0);
 	assert_true(count_live(f, false) >= kind->things);
 	assert_int_equal(elsewhere(reap, f), 0);
@@ -561,14 +572,14 @@ static void limits_hold_and_go(void **state)
 		skip();
 	use_plan(f, make_plan(2, 0.5, 64 << 20));
 	up(f);
-	pid_t ranks[2];
+	struct seen ranks[2];
 	for (size_t k = 0; k < 2; k++) {
 		autojson json_t *h = hello(f, k, DEADLINE);
 		assert_non_null(h);
-		ranks[k] = process(h, "rank");
-		assert_true(ranks[k] > 0);
-		assert_int_equal(memory_limit(ranks[k]), 64 << 20);
-		autofree char *path = mem_printf("/proc/%d/cgroup", (int)ranks[k]);
+		ranks[k] = see(process(h, "rank"));
+		assert_true(ranks[k].pid > 0);
+		assert_int_equal(memory_limit(ranks[k].pid), 64 << 20);
+		autofree char *path = mem_printf("/proc/%d/cgroup", (int)ranks[k].pid);
 		autofree char *text = fs_read(path, 65536, NULL, NULL);
 		autofree char *group = mem_printf("/node-%zu", k);
 		assert_true(!kind->groups || (strstr(text, f->label) && strstr(text, group)));
