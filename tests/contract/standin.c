@@ -105,9 +105,12 @@ int main(int argc, char **argv)
 {
 	if (argc == 2)
 		return strcmp(argv[1], "bridge") ? digest() : bridge_main();
+	if (argc == 3 && strcmp(argv[1], "pause") == 0)
+		return pause_main(atof(argv[2]));
 	if (argc == 3)
-		return strcmp(argv[1], "pause") ? leftovers_main(argv[2], strcmp(argv[1], "reap") == 0)
-						: pause_main(atof(argv[2]));
+		return leftovers_main(argv[2], strcmp(argv[1], "reap") == 0   ? LEFTOVERS_REAP
+					       : strcmp(argv[1], "tidy") == 0 ? LEFTOVERS_TIDY
+									      : LEFTOVERS_LIST);
 	autofree char *words = wish("speaks");
 	if (words) {
 		puts(words);
