@@ -18,43 +18,59 @@ static int check_images(const struct job *job, struct error *err)
 {
 	const struct job_cluster *cluster = &job->cluster;
 	const struct job_role *roles = cluster->roles.items;
+	const char *build = cluster->traits->builds_images ? " or 'cluster.build'" : "";
 	if (cluster->image || cluster->build.context)
 		return 0;
 	if (!cluster->roles.count)
 		return yaml_error(place_of(job, "executor"), err,
-			"found no image for 'executor: %s', expected 'cluster.image' or 'cluster.build'",
-			cluster->executor);
+			"found no image for 'executor: %s', expected 'cluster.image'%s", cluster->executor, build);
 	for (size_t i = 0; i < cluster->roles.count; i++)
 		if (!roles[i].image)
 			return yaml_error(roles[i].place.node, err,
-				"found no image for the role '%s' with 'executor: %s', expected 'image' here, "
-				"'cluster.image' or 'cluster.build'",
-				roles[i].place.name, cluster->executor);
+				"found no image for the role '%s' with 'executor: %s', expected 'image' here%s "
+				"'cluster.image'%s",
+				roles[i].place.name, cluster->executor, *build ? "," : " or", build);
 	return 0;
 }
 
-static int refuse_container(const struct job *job, const struct yaml *node, const char *path, struct error *err)
+// A key that only some executors take.
+struct special {
+	const char *key;
+	bool given, taken;
+	char *(*executors)(void);
+	const char *in_pods; // what stands for it where the nodes are pods
+};
+
+static int refuse(const struct job *job, const struct yaml *node, const char *path, const struct special *special,
+	struct error *err)
 {
-	autofree char *expected = executor_traits_with_containers();
-	return yaml_error(node, err, "found '%s' with 'executor: %s', expected it with %s only", path,
-		job->cluster.executor, expected);
+	autofree char *expected = special->executors();
+	bool pods = special->in_pods && job->cluster.traits->makes_pods;
+	return yaml_error(node, err, "found '%s' with 'executor: %s', expected it with %s only%s%s", path,
+		job->cluster.executor, expected, pods ? "; here " : "", pods ? special->in_pods : "");
 }
 
-static int check_no_containers(const struct job *job, struct error *err)
+static int check_special(const struct job *job, struct error *err)
 {
-	const struct job_cluster *cluster = &job->cluster;
-	const struct job_role *roles = cluster->roles.items;
-	const char *key = cluster->image           ? "image"
-			  : cluster->build.context ? "build"
-			  : cluster->volumes.count ? "volumes"
-						   : NULL;
-	autofree char *path = key ? mem_printf("cluster.%s", key) : NULL;
-	if (key)
-		return refuse_container(job, place_of(job, key), path, err);
-	for (size_t i = 0; i < cluster->roles.count; i++)
-		if (roles[i].image) {
+	const struct job_cluster *c = &job->cluster;
+	const struct job_role *roles = c->roles.items;
+	const struct executor_traits *traits = c->traits;
+	const struct special keys[] = {
+		{"image", c->image, traits->nodes_are_containers, executor_traits_with_containers, NULL},
+		{"build", c->build.context, traits->builds_images, executor_traits_that_build_images,
+			"'cluster.image' names an image that is in a registry"},
+		{"volumes", c->volumes.count > 0, traits->mounts_volumes, executor_traits_that_mount_volumes,
+			"'cluster.kubernetes.volumes' mounts volumes"},
+	};
+	for (size_t i = 0; i < countof(keys); i++) {
+		autofree char *path = mem_printf("cluster.%s", keys[i].key);
+		if (keys[i].given && !keys[i].taken)
+			return refuse(job, place_of(job, keys[i].key), path, &keys[i], err);
+	}
+	for (size_t i = 0; i < c->roles.count; i++)
+		if (roles[i].image && !keys[0].taken) {
 			autofree char *of_role = mem_printf("cluster.roles.%s.image", roles[i].place.name);
-			return refuse_container(job, yaml_find(roles[i].place.node, "image"), of_role, err);
+			return refuse(job, yaml_find(roles[i].place.node, "image"), of_role, &keys[0], err);
 		}
 	return 0;
 }
@@ -80,7 +96,7 @@ int cluster_check(const struct job *job, struct error *err)
 		return yaml_error(place_of(job, "executor"), err,
 			"found no hosts for 'executor: %s', expected 'cluster.hosts' or 'cluster.inventory'",
 			traits->name);
-	if ((traits->nodes_are_containers ? check_images : check_no_containers)(job, err))
+	if (check_special(job, err) || (traits->nodes_are_containers && check_images(job, err)))
 		return -1;
 	return traits->sees_controller_files ? 0 : check_live_inputs(job, err);
 }

@@ -107,10 +107,9 @@ int containers_of_ranks(const struct job *job, const char *dir, json_t *plan, st
 		return 0;
 	if (job->cluster.traits->nodes_are_containers)
 		return yaml_error(from->place.node, err,
-			"found 'run.container' with 'executor: %s', expected 'cluster.image' or 'cluster.build': "
-			"the nodes are containers "
-			"already",
-			job->cluster.executor);
+			"found 'run.container' with 'executor: %s', expected 'cluster.image'%s: the nodes are "
+			"containers already",
+			job->cluster.executor, job->cluster.traits->builds_images ? " or 'cluster.build'" : "");
 	json_t *container = mem_json("{s:s*}", "image", from->image);
 	json_object_set_new(plan, "container", container);
 	if (check_volumes(job, err) || add_build(&from->build, dir, container, err))

@@ -10,8 +10,14 @@
 const struct executor_traits executor_traits_local = {.name = "local", .sees_controller_files = true};
 const struct executor_traits executor_traits_ssh = {.name = "ssh", .takes_hosts = true};
 // An engine on another machine does not see the controller's files: that is known only when it is asked.
-const struct executor_traits executor_traits_docker = {
-	.name = "docker", .nodes_are_containers = true, .sees_controller_files = true};
+const struct executor_traits executor_traits_docker = {.name = "docker",
+	.nodes_are_containers = true,
+	.builds_images = true,
+	.mounts_volumes = true,
+	.sees_controller_files = true};
+// There is no registry that an image could be pushed to, and volumes are typed.
+const struct executor_traits executor_traits_kubernetes = {
+	.name = "kubernetes", .nodes_are_containers = true, .makes_pods = true};
 // What the cluster's own executor can do is not known before the cluster is looked up: exec/attached checks it.
 const struct executor_traits executor_traits_attached = {.name = "attached"};
 
@@ -47,6 +53,21 @@ static bool has_containers(const struct executor_traits *traits)
 	return traits->nodes_are_containers;
 }
 
+static bool builds_images(const struct executor_traits *traits)
+{
+	return traits->builds_images;
+}
+
+static bool mounts_volumes(const struct executor_traits *traits)
+{
+	return traits->mounts_volumes;
+}
+
+static bool makes_pods(const struct executor_traits *traits)
+{
+	return traits->makes_pods;
+}
+
 static char *list(bool (*is_one)(const struct executor_traits *traits))
 {
 	struct str text = {0};
@@ -64,4 +85,19 @@ char *executor_traits_that_take_hosts(void)
 char *executor_traits_with_containers(void)
 {
 	return list(has_containers);
+}
+
+char *executor_traits_that_build_images(void)
+{
+	return list(builds_images);
+}
+
+char *executor_traits_that_mount_volumes(void)
+{
+	return list(mounts_volumes);
+}
+
+char *executor_traits_that_make_pods(void)
+{
+	return list(makes_pods);
 }
