@@ -109,6 +109,7 @@ yaml\.h           job/yaml.c
 archive.*\.h      base/archives.c
 openssl/.*        base/crypto.c
 pcre2.*\.h        base/regex.c
+wslay/.*         kube/websocket.c
 sqlite3\.h        -
 curl/.*           -
 uv\.h             -
