@@ -133,7 +133,7 @@ static int apply(struct yaml *tree, const json_t *sets, const char *name, struct
 	size_t i;
 	const json_t *set;
 	json_array_foreach (sets, i, set)
-		if (set_option_apply(job_shape(), tree, json_string_value(set), name, err))
+		if (set_option_apply(&job_fields_job, tree, json_string_value(set), name, err))
 			return -1;
 	return 0;
 }

@@ -12,369 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
-#define YEAR (365.0 * 86400)
-
-const char *const job_launches[] = {"none", "torch", "ps", "mpi", NULL};
-const char *const job_mpis[] = {"auto", "mpich", "openmpi", NULL};
-
-static const struct field_shape shape;
-
-#define ENV_NAME .pattern = "^[A-Za-z_][A-Za-z0-9_]*$", .expected = "letters, digits and '_', no digit first"
-#define IMAGE "^[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}$", .expected = "the name of an image", .example = "debian:12"
-#define VOLUME "^[^:]+:/[^:]*(:(ro|rw))?$", .expected = "HOST:CONTAINER, perhaps with ':ro' behind"
-
-static const struct field role_fields[] = {
-	{"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .expected = "how many nodes", .min = 1,
-		.max = 10000, .example = "2", .help = "The number of nodes with this role."},
-	{"command", FIELD_COMMAND, offsetof(struct job_role, command), .example = "python server.py",
-		.help = "The command of this role's ranks. Default: `run.command`."},
-	{"decides", FIELD_BOOL, offsetof(struct job_role, decides), .example = "true",
-		.help = "The run ends when all ranks of the deciding roles have ended. Default: with `launch: ps` only "
-			"`worker` decides; otherwise every role decides, unless another role says `true`."},
-	{"cpus", FIELD_CPUS, offsetof(struct job_role, cpus), .example = "500m",
-		.help = "Like `cluster.cpus`, for this role."},
-	{"memory", FIELD_BYTES, offsetof(struct job_role, memory), .example = "1Gi",
-		.help = "Like `cluster.memory`, for this role."},
-	{"image", FIELD_TEXT, offsetof(struct job_role, image), .pattern = IMAGE,
-		.help = "Like `cluster.image`, for this role."},
-	{0},
-};
-static const struct field_shape role_shape = {sizeof(struct job_role), "nodes", role_fields, &shape};
-
-static const struct field build_fields[] = {
-	{"context", FIELD_TEXT, offsetof(struct job_build, context), .required = true, .expected = "a directory",
-		.example = "image",
-		.help = "The build context: a directory with a `Dockerfile`, relative to the job file. Files that its "
-			"`.dockerignore` names are left out."},
-	{"dockerfile", FIELD_TEXT, offsetof(struct job_build, dockerfile), .example = "Dockerfile.gpu",
-		.help = "The Dockerfile, relative to the context. Default: `Dockerfile`."},
-	{"args", FIELD_ENV, offsetof(struct job_build, args), .max = 100, ENV_NAME, .example = "{VERSION: \"12\"}",
-		.help = "Values for the `ARG` instructions of the Dockerfile."},
-	{0},
-};
-static const struct field_shape build_shape = {sizeof(struct job_build), "context", build_fields, &shape};
-
-static const struct field cluster_fields[] = {
-	{"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local",
-		.pattern = "^[a-z][a-z0-9-]{0,30}$", .expected = "the name of an executor", .example = "local",
-		.help = "What creates the nodes. `muster doctor` lists the executors."},
-	{"nodes", FIELD_INT, offsetof(struct job_cluster, nodes), .min = 1, .max = 10000, .example = "4",
-		.help = "The number of nodes, all with the role `worker`. Cannot be combined with `roles`. Default: "
-			"the number of hosts, or 1 without hosts."},
-	{"roles", FIELD_NAMED, offsetof(struct job_cluster, roles), .max = 100, .shape = &role_shape, .pattern = NAME,
-		.expected = "a name of lower-case letters, digits and '-'", .example = "{ps: 1, worker: 2}",
-		.help = "The roles and their nodes, in this order. A number is the number of nodes; a map sets more."},
-	{"cpus", FIELD_CPUS, offsetof(struct job_cluster, cpus), .example = "200m",
-		.help = "The CPU limit of each node. Default: no limit."},
-	{"memory", FIELD_BYTES, offsetof(struct job_cluster, memory), .example = "125Mi",
-		.help = "The memory limit of each node. Default: no limit."},
-	{"lease", FIELD_SECONDS, offsetof(struct job_cluster, lease), .min = 5, .max = YEAR, .example = "2h",
-		.help = "How long a node that cannot reach its controller keeps running. Default: the site file's "
-			"value, or 30s; with `launch: mpi` three heartbeats (15s); 1h for a persistent cluster."},
-	{"image", FIELD_TEXT, offsetof(struct job_cluster, image), .pattern = IMAGE,
-		.help = "With `executor: docker`: the image of the containers. It is pulled only when the engine does "
-			"not have it."},
-	{"build", FIELD_OBJECT, offsetof(struct job_cluster, build), .shape = &build_shape,
-		.help = "With `executor: docker`: build the image first, from a directory or from a map that sets "
-			"more."},
-	{"volumes", FIELD_TEXTS, offsetof(struct job_cluster, volumes), .max = 100, .pattern = VOLUME,
-		.example = "[/srv/data:/data:ro]",
-		.help = "With `executor: docker`: directories of the engine's machine, or named volumes, to mount in "
-			"every container."},
-	{"hosts", FIELD_TEXTS, offsetof(struct job_cluster, hosts), .max = 10000,
-		.example = "[a, \"user@b:2222\", \"node[0-15]\"]",
-		.help = "With `executor: ssh`: the hosts, one for each node, in this order. Each is a name from the "
-			"ssh configuration "
-			"or an address, with an optional user and port. Ranges in brackets are expanded."},
-	{"inventory", FIELD_TEXT, offsetof(struct job_cluster, inventory), .example = "hosts.ini",
-		.help = "With `executor: ssh`: an Ansible inventory (INI or YAML) with the hosts, relative to the job "
-			"file. Cannot be "
-			"combined with `hosts`."},
-	{"group", FIELD_TEXT, offsetof(struct job_cluster, group), .example = "workers",
-		.help = "With `executor: ssh`: the inventory group to use. Default: all hosts of the inventory."},
-	{"at_once", FIELD_INT, offsetof(struct job_cluster, at_once), .min = 1, .max = 1000, .example = "16",
-		.help = "With `executor: ssh`: the number of hosts to connect to at the same time. Default: 32."},
-	{0},
-};
-static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields, &shape};
-
-static const struct field input_fields[] = {
-	{"from", FIELD_TEXT, offsetof(struct job_input, from), .required = true, .expected = "a path or an address",
-		.example = "data/train.tar.gz",
-		.help = "The source: a file or directory on this machine (relative to the job file), an `http://` or "
-			"`https://` URL, or a git repository (`git+https://HOST/PATH#REF`)."},
-	{"sha256", FIELD_TEXT, offsetof(struct job_input, sha256), .pattern = "^[0-9a-fA-F]{64}$",
-		.expected = "64 hexadecimal digits",
-		.example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-		.help = "The expected SHA-256 of the file. The run fails before any rank starts when it differs."},
-	{"unpack", FIELD_BOOL, offsetof(struct job_input, unpack), .fallback = "false", .example = "true",
-		.help = "Unpack the archive: tar (plain, gz, xz, zst, bz2) or zip."},
-	{"path", FIELD_TEXT, offsetof(struct job_input, path), .example = "train",
-		.help = "The destination below `{data}`. Default: the last part of `from`, or `.` when the archive is "
-			"unpacked."},
-	{"once", FIELD_BOOL, offsetof(struct job_input, once), .fallback = "false", .example = "true",
-		.help = "Keep one copy for all nodes that share a file system."},
-	{"live", FIELD_BOOL, offsetof(struct job_input, live), .fallback = "false", .example = "true",
-		.help = "Use the directory or file itself instead of a copy. Changes on this machine are visible on "
-			"all nodes at once, and the other way round."},
-	{"name", FIELD_TEXT, offsetof(struct job_input, name), .example = "training data",
-		.help = "The name in messages. Default: the last part of `from`."},
-	{0},
-};
-static const struct field_shape input_shape = {sizeof(struct job_input), "from", input_fields, &shape};
-
-static const struct field mount_fields[] = {
-	{"type", FIELD_TEXT, offsetof(struct job_mount, type), .fallback = "nfs4", .pattern = "^[a-z0-9][a-z0-9._-]*$",
-		.expected = "a type of file system", .example = "nfs4",
-		.help = "The file system type, as in `mount -t`."},
-	{"from", FIELD_TEXT, offsetof(struct job_mount, from), .required = true, .pattern = "^[^-].*$",
-		.expected = "what to mount", .example = "10.0.0.9:/export", .help = "The file system to mount."},
-	{"to", FIELD_TEXT, offsetof(struct job_mount, to), .required = true,
-		.pattern = "^(/(?!\\.\\.?(/|$))[^/{}\\n]+)+$", .expected = "an absolute path", .example = "/mnt/data",
-		.help = "The mount point, an absolute path. Missing directories are created."},
-	{"options", FIELD_TEXTS, offsetof(struct job_mount, options), .max = 100, .pattern = "^[^-,\\n][^,\\n]*$",
-		.expected = "one option", .example = "[vers=4.1, hard, noresvport]",
-		.help = "The mount options, as in `mount -o`."},
-	{0},
-};
-static const struct field_shape mount_shape = {sizeof(struct job_mount), NULL, mount_fields, &shape};
-
-static const struct field setup_fields[] = {
-	{"run", FIELD_COMMAND, offsetof(struct job_setup, run), .example = "tar xf {data}/words.tar",
-		.help = "The command to run on each node. The run fails when it fails."},
-	{"packages", FIELD_TEXTS, offsetof(struct job_setup, packages), .max = 1000,
-		.pattern = "^[A-Za-z0-9][A-Za-z0-9+._:=~^-]*$", .expected = "the name of a package",
-		.example = "[docker.io, nfs-common]",
-		.help = "Instead of `run`: packages that each node needs, installed as root with apt-get, dnf or apk."},
-	{"mounts", FIELD_OBJECTS, offsetof(struct job_setup, mounts), .max = 100, .shape = &mount_shape,
-		.help = "Instead of `run`: file systems to mount as root until the run ends. Each is a step of its "
-			"own."},
-	{"name", FIELD_TEXT, offsetof(struct job_setup, name), .example = "unpack the words",
-		.help = "The name in messages. Default: the beginning of the command."},
-	{"once", FIELD_BOOL, offsetof(struct job_setup, once), .fallback = "false", .example = "true",
-		.help = "Run the step only on node 0; the other nodes wait."},
-	{"become", FIELD_BOOL, offsetof(struct job_setup, become), .fallback = "false", .example = "true",
-		.help = "Run the step as root: with `sudo -n`, unless the user of the node is root. Packages and "
-			"mounts always run as root."},
-	{"creates", FIELD_TEXT, offsetof(struct job_setup, creates), .example = "/opt/tool/bin/tool",
-		.help = "Skip the step when this path exists. A relative path starts at `{out}`."},
-	{"timeout", FIELD_SECONDS, offsetof(struct job_setup, timeout), .max = YEAR, .fallback = "0", .example = "10m",
-		.help = "The step fails when it takes longer. 0: no limit."},
-	{"env", FIELD_ENV, offsetof(struct job_setup, env), .max = 1000, ENV_NAME, .example = "{LANG: C}",
-		.help = "Additional environment variables of the command."},
-	{0},
-};
-static const struct field_shape setup_shape = {sizeof(struct job_setup), "run", setup_fields, &shape};
-
-static const struct field container_fields[] = {
-	{"image", FIELD_TEXT, offsetof(struct job_container, image), .pattern = IMAGE,
-		.help = "The image of the container. It is pulled only when the node's engine does not have it."},
-	{"build", FIELD_OBJECT, offsetof(struct job_container, build), .shape = &build_shape,
-		.help = "Instead of `image`: build the image on the nodes, from a directory or from a map that sets "
-			"more."},
-	{"volumes", FIELD_TEXTS, offsetof(struct job_container, volumes), .max = 100, .pattern = VOLUME,
-		.example = "[/srv/data:/data:ro]",
-		.help = "Directories of the node, or named volumes of its engine, to mount in the container."},
-	{0},
-};
-static const struct field_shape container_shape = {sizeof(struct job_container), "image", container_fields, &shape};
-
-static const struct field run_fields[] = {
-	{"launch", FIELD_CHOICE, offsetof(struct job_run, launch), .choices = job_launches, .fallback = "none",
-		.example = "torch", .help = "The launch mode: how the ranks find each other."},
-	{"mpi", FIELD_CHOICE, offsetof(struct job_run, mpi), .choices = job_mpis, .fallback = "auto",
-		.example = "openmpi",
-		.help = "With `launch: mpi`: the MPI family of the program. With `auto`, muster looks at the libraries "
-			"of the program, and otherwise chooses Open MPI where `mpirun` on node 0 is Open MPI's."},
-	{"container", FIELD_OBJECT, offsetof(struct job_run, container), .shape = &container_shape,
-		.help = "Run the ranks in a container of each node's Docker Engine: an image, or a map that sets "
-			"more."},
-	{"command", FIELD_COMMAND, offsetof(struct job_run, command),
-		.example = "[python, train.py, --rank, \"{rank}\"]",
-		.help = "The command of each rank. A string is passed to `/bin/sh -c`; a list is the program and its "
-			"arguments. Required unless every role has its own command."},
-	{"env", FIELD_ENV, offsetof(struct job_run, env), .max = 1000, ENV_NAME, .example = "{LR: \"0.01\"}",
-		.help = "Additional environment variables of each rank. They override those of the launch mode. Names "
-			"that begin with `MUSTER_` are refused."},
-	{"procs_per_node", FIELD_INT, offsetof(struct job_run, procs_per_node), .min = 1, .max = 1024, .fallback = "1",
-		.example = "2", .help = "The number of ranks on each node."},
-	{"timeout", FIELD_SECONDS, offsetof(struct job_run, timeout), .max = YEAR, .fallback = "0", .example = "2h",
-		.help = "The run fails when its ranks take longer. 0: no limit."},
-	{"retries", FIELD_INT, offsetof(struct job_run, retries), .min = 0, .max = 100, .fallback = "0", .example = "1",
-		.help = "How many times the ranks are restarted after one of them failed."},
-	{"grace", FIELD_SECONDS, offsetof(struct job_run, grace), .min = 0, .max = 3600, .example = "10s",
-		.help = "The time between SIGTERM and SIGKILL when a rank is stopped. Default: the site file's value, "
-			"or 5s."},
-	{0},
-};
-static const struct field_shape run_shape = {sizeof(struct job_run), NULL, run_fields, &shape};
-
-static const struct field metric_fields[] = {
-	{"name", FIELD_TEXT, offsetof(struct job_metric, name), .required = true,
-		.pattern = "^[A-Za-z0-9_][A-Za-z0-9_.()/ -]{0,99}$",
-		.expected = "a name of letters, digits, blanks and _ . ( ) / -", .example = "loss",
-		.help = "The name in the report."},
-	{"pattern", FIELD_REGEX, offsetof(struct job_metric, pattern), .required = true,
-		.expected = "a regular expression with a group", .example = "'loss: ([0-9.]+)'",
-		.help = "A PCRE2 regular expression that is matched against each line of output. The group named "
-			"`value`, or else the first group, is the number. A group named `step` is the step."},
-	{"unit", FIELD_TEXT, offsetof(struct job_metric, unit), .example = "s", .help = "The unit in the report."},
-	{0},
-};
-static const struct field_shape metric_shape = {sizeof(struct job_metric), NULL, metric_fields, &shape};
-
-static const struct field progress_fields[] = {
-	{"pattern", FIELD_REGEX, offsetof(struct job_progress, pattern),
-		.expected = "a regular expression with a group", .example = "'batch (?<done>\\d+) of (?<total>\\d+)'",
-		.help = "A PCRE2 regular expression for the line that each iteration prints. The group named `done`, "
-			"or else the first group, is the number of completed iterations. The groups `total`, `epoch` "
-			"and `epochs` are optional. Default: the common formats are recognized."},
-	{"total", FIELD_INT, offsetof(struct job_progress, total), .min = 1, .max = 1e12, .example = "7820",
-		.help = "The number of iterations of the whole run, when the lines do not say it."},
-	{"samples", FIELD_INT, offsetof(struct job_progress, samples), .min = 1, .max = 1e12, .example = "128",
-		.help = "The number of samples that one rank processes in one iteration (the batch size), for rates."},
-	{0},
-};
-static const struct field_shape progress_shape = {sizeof(struct job_progress), "pattern", progress_fields, &shape};
-
-static const struct field stop_fields[] = {
-	{"iterations", FIELD_INT, offsetof(struct job_stop, iterations), .min = 2, .max = 1e12, .example = "20",
-		.help = "Stop after this many iterations."},
-	{"within", FIELD_TEXT, offsetof(struct job_stop, within), .pattern = "^[0-9]{1,2}(\\.[0-9]{1,6})?%$",
-		.expected = "a percentage above 0 and below 100, such as 2%", .example = "2%",
-		.help = "Stop when the total time is known to within this much either way."},
-	{0},
-};
-static const struct field_shape stop_shape = {sizeof(struct job_stop), NULL, stop_fields, &shape};
-
-#define PRICE .pattern = "^[0-9]{1,9}(\\.[0-9]{1,9})?$", .expected = "a number such as 5.00"
-
-static const struct field budget_fields[] = {
-	{"max_time", FIELD_SECONDS, offsetof(struct job_budget, max_time), .min = 1, .max = YEAR, .example = "2h",
-		.help = "The maximum duration of the run, from the first node to the last output."},
-	{"max_cost", FIELD_TEXT, offsetof(struct job_budget, max_cost), PRICE, .example = "5.00",
-		.help = "The maximum cost of the run, in the currency of the price file."},
-	{0},
-};
-static const struct field_shape budget_shape = {sizeof(struct job_budget), NULL, budget_fields, &shape};
-
-static const struct field expected_fields[] = {
-	{"time", FIELD_SECONDS, offsetof(struct job_expected, time), .max = YEAR, .example = "93.5",
-		.help = "The predicted run time of the program."},
-	{"low", FIELD_SECONDS, offsetof(struct job_expected, low), .max = YEAR, .example = "92",
-		.help = "The lower end of its 95 % interval."},
-	{"high", FIELD_SECONDS, offsetof(struct job_expected, high), .max = YEAR, .example = "95",
-		.help = "The upper end of its 95 % interval."},
-	{"cost", FIELD_TEXT, offsetof(struct job_expected, cost), PRICE, .example = "0.42",
-		.help = "The predicted cost of the whole run."},
-	{"from", FIELD_TEXT, offsetof(struct job_expected, from), .example = "dcgan-1f2e3d4c",
-		.help = "The sweep that the prediction comes from."},
-	{0},
-};
-static const struct field_shape expected_shape = {sizeof(struct job_expected), NULL, expected_fields, &shape};
-
-static const struct field sweep_fields[] = {
-	{"over", FIELD_TREE, offsetof(struct job_sweep, over), .expected = "map of lists",
-		.example = "{cluster.nodes: [1, 2, 4], cluster.cpus: [500m, 1]}",
-		.help = "Keys of this file and the values to try. Every combination is a point."},
-	{"include", FIELD_TREE, offsetof(struct job_sweep, include), .expected = "list of maps",
-		.example = "[{cluster.nodes: 8, cluster.cpus: 2}]",
-		.help = "Additional points: keys with one value each."},
-	{"exclude", FIELD_TREE, offsetof(struct job_sweep, exclude), .expected = "list of maps",
-		.example = "[{cluster.nodes: 4, cluster.cpus: 1}]",
-		.help = "Combinations to leave out: every point that has these values."},
-	{"repeat", FIELD_INT, offsetof(struct job_sweep, repeat), .min = 1, .max = 1000, .fallback = "1",
-		.example = "3", .help = "How many times each point is run."},
-	{"at_once", FIELD_INT, offsetof(struct job_sweep, at_once), .min = 1, .max = 1000, .fallback = "1",
-		.example = "2", .help = "The number of points that run at the same time."},
-	{"seed", FIELD_INT, offsetof(struct job_sweep, seed), .min = 0, .max = 1e9, .fallback = "1", .example = "7",
-		.help = "The seed of the shuffled order. Shuffling keeps a machine that slows down over time from "
-			"favouring a point."},
-	{"stop", FIELD_OBJECT, offsetof(struct job_sweep, stop), .shape = &stop_shape,
-		.help = "Like `stop`, for the runs of the sweep."},
-	{0},
-};
-static const struct field_shape sweep_shape = {sizeof(struct job_sweep), NULL, sweep_fields, &shape};
-
-static const struct field job_fields[] = {
-	{"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
-		.expected = "at most 40 lower-case letters, digits and '-'", .example = "dcgan",
-		.help = "The job's name, with which the run's id begins. Default: the name of the file."},
-	{"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "The nodes."},
-	{"inputs", FIELD_OBJECTS, offsetof(struct job, inputs), .max = 1000, .shape = &input_shape,
-		.help = "Files that each node gets before the job starts: paths, URLs, or maps that set more."},
-	{"setup", FIELD_OBJECTS, offsetof(struct job, setup), .max = 1000, .shape = &setup_shape,
-		.help = "Steps that each node runs before the job starts: commands, or maps that set more."},
-	{"run", FIELD_OBJECT, offsetof(struct job, run), .required = true,
-		.expected = "a map with at least a 'command'", .shape = &run_shape, .help = "The ranks."},
-	{"metrics", FIELD_OBJECTS, offsetof(struct job, metrics), .max = 100, .shape = &metric_shape,
-		.help = "Numbers to read from the output."},
-	{"progress", FIELD_OBJECT, offsetof(struct job, progress), .shape = &progress_shape,
-		.help = "How the program reports the iteration it has completed."},
-	{"stop", FIELD_OBJECT, offsetof(struct job, stop), .shape = &stop_shape,
-		.help = "End the run successfully as soon as its total time can be predicted."},
-	{"sweep", FIELD_OBJECT, offsetof(struct job, sweep), .shape = &sweep_shape,
-		.help = "For `muster sweep`: the same job with different settings."},
-	{"budget", FIELD_OBJECT, offsetof(struct job, budget), .shape = &budget_shape,
-		.help = "Limits on the time and cost of the run. The run is stopped gracefully when it cannot stay "
-			"within them."},
-	{"expected", FIELD_OBJECT, offsetof(struct job, expected), .shape = &expected_shape,
-		.help = "The prediction of `muster choose`, for `muster compare`."},
-	{"outputs", FIELD_TEXTS, offsetof(struct job, outputs), .max = 1000,
-		.example = "[\"*.png\", \"checkpoints/**\"]",
-		.help = "Files to collect: glob patterns relative to `{out}`, the directory in which the ranks "
-			"start."},
-	{"preflight", FIELD_BOOL, offsetof(struct job, preflight), .fallback = "true", .example = "false",
-		.help = "Check that every pair of nodes can communicate before the job starts."},
-	{0},
-};
-static const struct field_shape shape = {sizeof(struct job), NULL, job_fields, NULL};
-
-// --- the cluster file ---------------------------------------------------------------
-
-static const struct field_shape file_shape;
-
-static const struct field step_fields[] = {
-	{"run", FIELD_COMMAND, offsetof(struct job_step, run), .required = true,
-		.example = "apt-get install -y {package}",
-		.help = "The command to run on all nodes at the same time. `{x}` is replaced by the value of `--set "
-			"x=VALUE`."},
-	{"name", FIELD_TEXT, offsetof(struct job_step, name), .example = "install", .help = "The name in messages."},
-	{"once", FIELD_BOOL, offsetof(struct job_step, once), .fallback = "false", .example = "true",
-		.help = "Run the command only on node 0."},
-	{0},
-};
-static const struct field_shape step_shape = {sizeof(struct job_step), "run", step_fields, &file_shape};
-
-static const struct field action_fields[] = {
-	{"steps", FIELD_OBJECTS, offsetof(struct job_action, steps), .required = true, .expected = "a list of commands",
-		.max = 1000, .shape = &step_shape, .help = "The commands, in this order."},
-	{0},
-};
-static const struct field_shape action_shape = {sizeof(struct job_action), "steps", action_fields, &file_shape};
-
-static const struct field file_fields[] = {
-	{"name", FIELD_TEXT, offsetof(struct job, name), .pattern = "^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$",
-		.expected = "at most 40 lower-case letters, digits and '-'", .example = "lab",
-		.help = "The name of the cluster. Default: the name of the file."},
-	{"cluster", FIELD_OBJECT, offsetof(struct job, cluster), .shape = &cluster_shape, .help = "The nodes."},
-	{"actions", FIELD_NAMED, offsetof(struct job, actions), .max = 100, .shape = &action_shape, .pattern = NAME,
-		.expected = "a name of lower-case letters, digits and '-'",
-		.example = "{install: [\"apt-get install -y {package}\"]}",
-		.help = "Named lists of commands for `muster action`."},
-	{0},
-};
-static const struct field_shape file_shape = {sizeof(struct job), NULL, file_fields, NULL};
-
-const struct field_shape *job_shape(void)
-{
-	return &shape;
-}
-
 json_t *job_schema(void)
 {
-	return schema_make(&shape, "muster job file");
+	return schema_make(&job_fields_job, "muster job file");
 }
 
 // "runs/My Job.yaml" is "my-job".
@@ -531,7 +171,7 @@ static int check(struct job *job, const struct field_shape *as, struct error *er
 			"found both 'cluster.image' and 'cluster.build', expected one of them");
 	if (find_executor(&job->cluster, err) || list_hosts(job, err))
 		return -1;
-	if (as == &file_shape)
+	if (as == &job_fields_cluster_file)
 		return 0;
 	if (check_commands(job, err))
 		return -1;
@@ -544,7 +184,7 @@ static int check(struct job *job, const struct field_shape *as, struct error *er
 	const struct yaml *mpi = yaml_find(job->run.place.node, "mpi");
 	if (mpi && job->run.launch != JOB_MPI)
 		return yaml_error(mpi, err, "found 'run.mpi' with 'launch: %s', expected it only with 'launch: mpi'",
-			job_launches[job->run.launch]);
+			job_fields_launches[job->run.launch]);
 	const struct job_metric *metrics = job->metrics.items;
 	for (size_t i = 0; i < job->metrics.count; i++)
 		for (size_t k = 0; k < i; k++)
@@ -592,13 +232,13 @@ static struct job *parse(const struct field_shape *as, const char *text, size_t 
 struct job *job_parse(
 	const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
 {
-	return parse(&shape, text, len, name, sets, nsets, err);
+	return parse(&job_fields_job, text, len, name, sets, nsets, err);
 }
 
 struct job *job_parse_cluster(
 	const char *text, size_t len, const char *name, const char *const *sets, size_t nsets, struct error *err)
 {
-	return parse(&file_shape, text, len, name, sets, nsets, err);
+	return parse(&job_fields_cluster_file, text, len, name, sets, nsets, err);
 }
 
 int job_on(struct job *job, const char *cluster, size_t nodes, int share, struct error *err)
@@ -638,8 +278,8 @@ void job_free(struct job *job)
 {
 	if (!job)
 		return;
-	field_free(&shape, job);
-	field_free(&file_shape, &(struct job){.actions = job->actions});
+	field_free(&job_fields_job, job);
+	field_free(&job_fields_cluster_file, &(struct job){.actions = job->actions});
 	free(job->on);
 	json_decref(job->cluster.list);
 	yaml_discard(job->tree);

@@ -88,8 +88,8 @@ static int check_size(const struct build *b)
 			"found %zu ranks (nodes times procs_per_node), expected at most %d", launch->size, MAX_RANKS);
 	struct error why;
 	if (launch_env_check(launch, &why))
-		return yaml_error(
-			b->job->run.place.node, b->err, "found 'launch: %s', %s", job_launches[launch->mode], why.text);
+		return yaml_error(b->job->run.place.node, b->err, "found 'launch: %s', %s",
+			job_fields_launches[launch->mode], why.text);
 	size_t each = 0;
 	for (size_t i = 0; i < launch->nroles; i++) {
 		const struct job_role *role = job_role(b, i);
@@ -384,8 +384,8 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	if (check_size(b) || cluster_check(job, b->err))
 		return NULL;
 	autojson json_t *plan = mem_json("{s:i, s:s, s:s, s:s, s:I, s:o}", "plan", 1, "name", job->name, "executor",
-		job->cluster.executor, "launch", job_launches[b->launch.mode], "size", (json_int_t)b->launch.size,
-		"nodes", make_nodes(b));
+		job->cluster.executor, "launch", job_fields_launches[b->launch.mode], "size",
+		(json_int_t)b->launch.size, "nodes", make_nodes(b));
 	if (add_hosts(b, json_object_get(plan, "nodes")))
 		return NULL;
 	if (job->cluster.at_once > 0)
@@ -397,7 +397,7 @@ static json_t *make_plan(struct build *b, const json_t *site)
 		containers_of_ranks(job, b->dir, plan, b->err))
 		return NULL;
 	if (b->launch.mode == JOB_MPI)
-		json_object_set_new(plan, "mpi", json_string(job_mpis[job->run.mpi]));
+		json_object_set_new(plan, "mpi", json_string(job_fields_mpis[job->run.mpi]));
 	add_wishes(plan, job);
 	if (job->on)
 		json_object_set_new(plan, "on", json_string(job->on));

@@ -169,7 +169,7 @@ static void check_page(
 
 static char *fill_keys(const char *page, struct error *err)
 {
-	return reference_fill(page, job_shape(), err);
+	return reference_fill(page, &job_fields_job, err);
 }
 
 int main(int argc, char **argv)
