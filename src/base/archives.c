@@ -410,3 +410,28 @@ int archives_head(const struct archives_entry *entry, struct str *to, struct err
 	archive_write_free(a);
 	return rc;
 }
+
+// --- gzip ---------------------------------------------------------------------
+
+static la_ssize_t keep_piece(struct archive *a, void *data, const void *bytes, size_t len)
+{
+	str_add(data, bytes, len);
+	return (la_ssize_t)len;
+}
+
+int archives_gzip(const void *bytes, size_t len, struct str *to, struct error *err)
+{
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_write_set_bytes_in_last_block(a, 1); // nothing follows the stream
+	bool ok = archive_write_set_format_raw(a) == ARCHIVE_OK && archive_write_add_filter_gzip(a) == ARCHIVE_OK &&
+		  archive_write_set_options(a, "gzip:compression-level=9,gzip:!timestamp") == ARCHIVE_OK &&
+		  archive_write_open(a, to, NULL, keep_piece, NULL) == ARCHIVE_OK &&
+		  archive_write_header(a, e) == ARCHIVE_OK && archive_write_data(a, bytes, len) == (la_ssize_t)len &&
+		  archive_write_close(a) == ARCHIVE_OK;
+	int rc = ok ? 0 : archive_failed(a, err);
+	archive_entry_free(e);
+	archive_write_free(a);
+	return rc;
+}

@@ -1,5 +1,5 @@
 // Archives: unpacks tar (plain, gz, xz, zst, bz2) and zip below a directory, and nothing anywhere else; writes plain
-// tar, or only the heads of its entries. It chooses no files. The only door to libarchive.
+// tar, or only the heads of its entries, and gzip. It chooses no files. The only door to libarchive.
 #ifndef BASE_ARCHIVES_H
 #define BASE_ARCHIVES_H
 
@@ -55,5 +55,8 @@ int archives_add(struct archives_writer *w, const char *path, const char *name, 
 
 int archives_writer_end(struct archives_writer *w, struct error *err); // writes what is left and frees it
 void archives_writer_free(struct archives_writer *w);                  // gives up; takes NULL
+
+// Adds bytes as a gzip stream, compressed as well as gzip can. The same bytes give the same stream.
+int archives_gzip(const void *bytes, size_t len, struct str *to, struct error *err);
 
 #endif

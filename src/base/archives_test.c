@@ -265,6 +265,33 @@ static void a_write_that_fails_is_said(void **state)
 	teardown(&box);
 }
 
+// What gzip makes is read again, ends where the stream ends, and is the same each time.
+static void test_gzip(void **state)
+{
+	struct str text = {0}, once = {0}, again = {0};
+	for (int i = 0; i < 50000; i++)
+		str_printf(&text, "%d\n", i * 37 % 9973);
+	assert_int_equal(archives_gzip(text.text, text.len, &once, NULL), 0);
+	assert_int_equal(archives_gzip(text.text, text.len, &again, NULL), 0);
+	assert_int_equal(once.len, again.len);
+	assert_memory_equal(once.text, again.text, once.len);
+	unsigned char *end = (unsigned char *)once.text + once.len - 4;
+	assert_int_equal(end[0] | end[1] << 8 | end[2] << 16 | end[3] << 24, text.len); // RFC 1952: ISIZE is last
+	struct archive *a = archive_read_new();
+	archive_read_support_filter_gzip(a);
+	archive_read_support_format_raw(a);
+	assert_int_equal(archive_read_open_memory(a, once.text, once.len), ARCHIVE_OK);
+	struct archive_entry *e;
+	assert_int_equal(archive_read_next_header(a, &e), ARCHIVE_OK);
+	autofree char *back = mem_alloc(text.len + 1);
+	assert_int_equal(archive_read_data(a, back, text.len + 1), text.len);
+	assert_memory_equal(back, text.text, text.len);
+	archive_read_free(a);
+	str_fini(&text);
+	str_fini(&once);
+	str_fini(&again);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +301,7 @@ int main(void)
 		cmocka_unit_test(links_that_are_there_lead_nowhere),
 		cmocka_unit_test(what_is_no_archive_is_refused),
 		cmocka_unit_test(a_write_that_fails_is_said),
+		cmocka_unit_test(test_gzip),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,66 @@
+// The first program of a container that has nothing of ours but its agent in parts (kube/agent_parts.h):
+//
+//   muster-loader PARTS SHA256 TARGET [ARGUMENT...]
+//
+// puts the agent together from the files 0, 1, 2 ... of the directory PARTS, makes sure that it is the one with this
+// SHA-256, writes it to TARGET and becomes it, with the arguments. It is static, small enough for a ConfigMap, and
+// needs nothing of the image and of the user: no library, no shell, no /tmp, no name for its uid. Why it could not is
+// said on standard error and in the container's termination message.
+//
+// TARGET is a file, and not only a descriptor in memory that would do without a place to write to: later execs in the
+// container start the same file.
+#include "loader/unpack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char message_path[] = "/dev/termination-log";
+
+static int fail(const char *what, const char *name, const char *why)
+{
+	char text[1024];
+	snprintf(text, sizeof text, "muster-loader: %s%s%s%s%s%s\n", what, name ? " '" : "", name ? name : "",
+		name ? "'" : "", why ? ": " : "", why ? why : "");
+	int fds[] = {2, open(message_path, O_WRONLY | O_TRUNC | O_CLOEXEC)};
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0 && write(fds[i], text, strlen(text)) < 0)
+			continue; // there is nobody else to tell
+	return 1;
+}
+
+static int write_agent(const char *parts, const char *sha256, const char *target)
+{
+	struct unpack_error err;
+	char path[256];
+	if (snprintf(path, sizeof path, "%s.new", target) >= (int)sizeof path)
+		return fail("the path is too long", target, NULL);
+	unlink(path);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	if (fd < 0)
+		return fail("cannot write", path, strerror(errno));
+	int rc = unpack_parts(parts, sha256, fd, &err);
+	int later = fchmod(fd, 0755) | close(fd) ? errno : 0;
+	if (!rc && !later && rename(path, target) == 0)
+		return 0;
+	later = later ? later : errno;
+	unlink(path);
+	return rc ? fail(err.text, NULL, NULL) : fail("cannot write", target, strerror(later));
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 4)
+		return fail("usage: muster-loader PARTS SHA256 TARGET [ARGUMENT...]", NULL, NULL);
+	const char *target = argv[3];
+	int status = write_agent(argv[1], argv[2], target);
+	if (status)
+		return status;
+	execv(target, argv + 3);
+	if (errno == EACCES)
+		return fail("cannot run", target, "Permission denied (its file system may be mounted noexec)");
+	return fail("cannot run", target, errno == ENOEXEC ? "it is for another processor" : strerror(errno));
+}
