@@ -1,0 +1,436 @@
+#include "kube/pod_state.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_MAX = 600 };
+
+// --- words ----------------------------------------------------------------------
+
+static bool has(const char *text, const char *const *words, size_t count)
+{
+	for (size_t i = 0; text && i < count; i++)
+		if (strcasestr(text, words[i]))
+			return true;
+	return false;
+}
+
+#define HAS(text, ...) has(text, (const char *const[]){__VA_ARGS__}, countof(((const char *const[]){__VA_ARGS__})))
+
+// One line of bounded length, whatever they wrote.
+static char *clean(const char *text)
+{
+	struct str out = {0};
+	bool blank = false;
+	for (const char *at = text; *at; at++) {
+		unsigned char c = (unsigned char)*at;
+		if (c <= ' ' || c == 0x7f) {
+			blank = out.len > 0;
+			continue;
+		}
+		str_printf(&out, "%s%c", blank ? " " : "", c);
+		blank = false;
+	}
+	if (out.len > TEXT_MAX) {
+		out.len = str_utf8_valid(out.text, TEXT_MAX);
+		out.text[out.len] = 0;
+		str_puts(&out, "...");
+	}
+	return str_steal(&out);
+}
+
+static char *say(const char *what, const char *text)
+{
+	autofree char *all = text && *text ? mem_printf("%s: %s", what, text) : mem_strdup(what);
+	return clean(all);
+}
+
+// --- images ---------------------------------------------------------------------
+
+// Another try a minute later may do: a registry that is busy or out of reach. One that knows the image not, or us, will
+// not think again.
+static bool is_image_missing(const char *message)
+{
+	if (HAS(message, "toomanyrequests", "too many requests", "rate limit"))
+		return false;
+	return HAS(message, "not found", "manifest unknown", "does not exist", "access denied", "unauthorized",
+		"authentication required", "no basic auth", "insufficient_scope", "403 forbidden", "401",
+		"no match for platform", "no matching manifest");
+}
+
+static char *say_image(const char *message)
+{
+	if (HAS(message, "no match for platform", "no matching manifest"))
+		return say("the image is not there for the architecture of its machine", message);
+	if (HAS(message, "toomanyrequests", "too many requests", "rate limit"))
+		return say("the registry refuses the image for now", message);
+	return say("the image cannot be pulled", message);
+}
+
+// --- a container ----------------------------------------------------------------
+
+static const struct waiting {
+	const char *reason;
+	const char *text;
+	bool never;
+} waiting_rows[] = {
+	{"ErrImageNeverPull", "the image is not on its machine and may not be pulled", true},
+	{"InvalidImageName", "the image has no valid name", true},
+	{"SignatureValidationFailed", "the signature of the image is not valid", true},
+	{"CreateContainerConfigError", "its container cannot be made", true},
+	{"CreateContainerError", "its container cannot be made", true},
+	{"RunContainerError", "its container cannot be started", true},
+	{"ContainerCreating", NULL, false},
+	{"PodInitializing", NULL, false},
+};
+
+// What a kubelet itself takes back a moment later.
+static bool is_passing(const char *message)
+{
+	return HAS(message, "failed to sync", "context deadline exceeded", "is reserved for", "DeadlineExceeded");
+}
+
+static void read_waiting(struct pod_state *s, const json_t *waiting)
+{
+	const char *reason = json_text_or(waiting, "reason", ""), *message = json_text(waiting, "message");
+	if (HAS(reason, "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError")) {
+		s->kind = is_image_missing(message) ? POD_STATE_NEVER : POD_STATE_WAITS;
+		s->why = say_image(message);
+		return;
+	}
+	for (size_t i = 0; i < countof(waiting_rows); i++) {
+		const struct waiting *row = &waiting_rows[i];
+		if (strcmp(row->reason, reason) != 0)
+			continue;
+		s->kind = row->never && !is_passing(message) ? POD_STATE_NEVER : POD_STATE_WAITS;
+		s->why = row->text ? say(row->text, message) : NULL;
+		if (HAS(message, "runAsNonRoot")) {
+			free(s->why);
+			s->why = say(
+				"the namespace wants containers that do not run as root, and this image does", message);
+		}
+		return;
+	}
+	s->why = *reason ? say(reason, message) : NULL;
+}
+
+static char *say_start_error(const char *message)
+{
+	if (HAS(message, "exec format error"))
+		return say("the agent or the image is for another architecture than its machine", message);
+	if (HAS(message, "no such file or directory", "not found in $PATH", "not found in PATH"))
+		return say("the command of its container is not there", message);
+	return say("its container could not be started", message);
+}
+
+static bool is_start_error(const json_t *terminated)
+{
+	return HAS(json_text(terminated, "reason"), "StartError", "ContainerCannotRun");
+}
+
+static char *say_terminated(const json_t *terminated)
+{
+	const char *reason = json_text_or(terminated, "reason", ""), *message = json_text(terminated, "message");
+	json_int_t code = json_int(terminated, "exitCode");
+	if (strcmp(reason, "OOMKilled") == 0)
+		return say("its container ran out of memory and was killed (OOMKilled)", NULL);
+	autofree char *text = mem_printf("its container has ended with status %lld%s", (long long)code,
+		code == 137   ? " (killed)"
+		: code == 143 ? " (told to end)"
+			      : "");
+	return say(text, message);
+}
+
+// --- a pod ----------------------------------------------------------------------
+
+static const json_t *find_condition(const json_t *pod, const char *type)
+{
+	size_t i;
+	const json_t *condition;
+	json_array_foreach (json_object_get(json_object_get(pod, "status"), "conditions"), i, condition)
+		if (json_is(condition, "type", type))
+			return condition;
+	return NULL;
+}
+
+// The container that is the node; else an init container that has not ended well.
+static const json_t *find_state(const json_t *pod, bool *init)
+{
+	const json_t *status = json_object_get(pod, "status"), *container;
+	size_t i;
+	*init = true;
+	json_array_foreach (json_object_get(status, "initContainerStatuses"), i, container) {
+		const json_t *state = json_object_get(container, "state"),
+			     *ended = json_object_get(state, "terminated");
+		bool sidecar = json_has(state, "running"); // one that stays says nothing about ours
+		if (!sidecar && (!ended || json_int(ended, "exitCode") != 0))
+			return state;
+	}
+	*init = false;
+	json_array_foreach (json_object_get(status, "containerStatuses"), i, container)
+		if (json_is(container, "name", POD_STATE_CONTAINER))
+			return json_object_get(container, "state");
+	return NULL;
+}
+
+static const struct disruption {
+	const char *reason, *text;
+} disruptions[] = {
+	{"PreemptionByScheduler", "its pod was preempted"},
+	{"PreemptionByKubeScheduler", "its pod was preempted"},
+	{"DeletionByTaintManager", "its machine is out of reach or was tainted"},
+	{"EvictionByEvictionAPI", "its pod was evicted, as when its machine is drained"},
+	{"DeletionByPodGC", "its machine is gone"},
+	{"TerminationByKubelet", "its machine ended its pod"},
+};
+
+// Who wants the pod away, where that is written down.
+static char *say_disruption(const json_t *pod)
+{
+	const json_t *condition = find_condition(pod, "DisruptionTarget");
+	if (!json_is(condition, "status", "True"))
+		return NULL;
+	const char *reason = json_text_or(condition, "reason", ""), *message = json_text(condition, "message");
+	for (size_t i = 0; i < countof(disruptions); i++)
+		if (strcmp(disruptions[i].reason, reason) == 0)
+			return say(disruptions[i].text, message);
+	return say("its pod was disrupted", message ? message : reason);
+}
+
+static const struct pod_reason {
+	const char *reason, *text;
+} pod_reasons[] = {
+	{"Evicted", "its pod was evicted"},
+	{"DeadlineExceeded", "its pod ran longer than it may"},
+	{"NodeShutdown", "its machine is being shut down"},
+	{"Terminated", "its machine is being shut down"},
+	{"Shutdown", "its machine is being shut down"},
+	{"NodeLost", "its machine is out of reach"},
+	{"Preempting", "its pod was preempted"},
+	{"NodeAffinity", "its machine does not fit any more"},
+	{"UnexpectedAdmissionError", "its machine refuses its pod"},
+};
+
+static char *say_pod_reason(const json_t *status)
+{
+	const char *reason = json_text(status, "reason"), *message = json_text(status, "message");
+	if (!reason || !*reason)
+		return NULL;
+	for (size_t i = 0; i < countof(pod_reasons); i++)
+		if (strcmp(pod_reasons[i].reason, reason) == 0)
+			return say(pod_reasons[i].text, message);
+	autofree char *text = mem_printf("its machine refuses its pod (%s)", reason); // OutOfcpu, OutOfmemory, ...
+	return say(text, message);
+}
+
+static void end(struct pod_state *s, const json_t *pod, const json_t *terminated)
+{
+	s->kind = POD_STATE_ENDED;
+	s->why = terminated && json_is(terminated, "reason", "OOMKilled") ? say_terminated(terminated) : NULL;
+	if (!s->why)
+		s->why = say_pod_reason(json_object_get(pod, "status"));
+	if (!s->why)
+		s->why = say_disruption(pod);
+	if (!s->why && json_has(json_object_get(pod, "metadata"), "deletionTimestamp"))
+		s->why = say("somebody deleted its pod", NULL);
+	if (!s->why)
+		s->why = terminated ? say_terminated(terminated) : say("its pod has ended", NULL);
+}
+
+static void read_running(struct pod_state *s, const json_t *pod)
+{
+	const json_t *ready = find_condition(pod, "Ready");
+	const char *machine = json_text_or(json_object_get(pod, "spec"), "nodeName", "");
+	s->kind = POD_STATE_RUNS;
+	s->leaves = json_has(json_object_get(pod, "metadata"), "deletionTimestamp");
+	// There is no probe: only whoever misses the machine says that without a reason.
+	s->away = json_is(ready, "status", "False") && !*json_text_or(ready, "reason", "");
+	if (s->away) {
+		autofree char *text = mem_printf("its machine %s is not ready", machine);
+		s->why = say(text, NULL);
+		return;
+	}
+	s->why = say_disruption(pod);
+	if (!s->why && s->leaves)
+		s->why = say("somebody deletes its pod", NULL);
+}
+
+// --- a place for it ---------------------------------------------------------------
+
+// The number before these words, as in "2 node(s) didn't match ..."; 0 where they are not.
+static long count_before(const char *text, const char *words)
+{
+	const char *at = strstr(text, words);
+	while (at && at > text && at[-1] == ' ')
+		at--;
+	while (at && at > text && at[-1] >= '0' && at[-1] <= '9')
+		at--;
+	return at ? strtol(at, NULL, 10) : 0;
+}
+
+// "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. ...": labels do not come by waiting,
+// nor do taints go that somebody has set.
+static bool is_selector_hopeless(const char *message)
+{
+	static const char selector[] = "node(s) didn't match Pod's node affinity/selector",
+			  taint[] = "node(s) had untolerated taint";
+	const char *all = message ? strstr(message, "0/") : NULL;
+	if (!all || !strstr(message, selector))
+		return false;
+	long nodes = strtol(all + 2, NULL, 10), apart = count_before(message, selector);
+	for (const char *at = message; (at = strstr(at, taint)); at += strlen(taint)) {
+		const char *named = strchr(at, '{');
+		bool passes = named && str_starts(named, "{node.kubernetes.io/");
+		const char *number = at;
+		while (number > message && (number[-1] == ' ' || (number[-1] >= '0' && number[-1] <= '9')))
+			number--;
+		apart += passes ? 0 : strtol(number, NULL, 10);
+	}
+	return nodes > 0 && apart >= nodes;
+}
+
+static char *say_unschedulable(const char *message, bool hopeless)
+{
+	return say(hopeless ? "no machine has what the node selector asks for" : "no machine has room for its pod",
+		message);
+}
+
+static void read_pending(struct pod_state *s, const json_t *pod)
+{
+	const json_t *scheduled = find_condition(pod, "PodScheduled");
+	if (!json_is(scheduled, "status", "False"))
+		return;
+	const char *message = json_text(scheduled, "message");
+	if (json_is(scheduled, "reason", "SchedulingGated")) {
+		s->why = say("its pod waits to be let in", message);
+		return;
+	}
+	bool hopeless = is_selector_hopeless(message);
+	s->kind = hopeless ? POD_STATE_NEVER : POD_STATE_WAITS;
+	s->why = say_unschedulable(message, hopeless);
+}
+
+struct pod_state pod_state_read(const json_t *pod)
+{
+	struct pod_state s = {.kind = POD_STATE_WAITS};
+	const json_t *status = json_object_get(pod, "status");
+	bool init, over = json_is(status, "phase", "Failed") || json_is(status, "phase", "Succeeded");
+	const json_t *state = find_state(pod, &init), *ended = json_object_get(state, "terminated");
+	if (ended && is_start_error(ended)) {
+		s.kind = POD_STATE_NEVER;
+		s.why = say_start_error(json_text(ended, "message"));
+	} else if (over || ended)
+		end(&s, pod, ended);
+	else if (!init && json_object_get(state, "running"))
+		read_running(&s, pod);
+	else if (json_has(json_object_get(pod, "metadata"), "deletionTimestamp"))
+		end(&s, pod, NULL); // it has not run, and will not
+	else if (json_object_get(state, "waiting"))
+		read_waiting(&s, json_object_get(state, "waiting"));
+	else
+		read_pending(&s, pod);
+	return s;
+}
+
+void pod_state_fini(struct pod_state *s)
+{
+	free(s->why);
+	*s = (struct pod_state){0};
+}
+
+// --- events -----------------------------------------------------------------------
+
+static enum pod_news_kind on_unschedulable(const char *message, char **text)
+{
+	bool hopeless = is_selector_hopeless(message);
+	*text = say_unschedulable(message, hopeless);
+	return hopeless ? POD_NEWS_NEVER : POD_NEWS_WAITS;
+}
+
+// The Job is there, and its pods are refused. What only could not be asked is asked again.
+static enum pod_news_kind on_failed_create(const char *message, char **text)
+{
+	static const char word[] = "Error creating: ";
+	const char *why = message && str_starts(message, word) ? message + strlen(word) : message;
+	bool refused = HAS(why, "is forbidden", "denied the request", "exceeded quota", "violates PodSecurity",
+		"is invalid", "not found");
+	const char *what = HAS(why, "exceeded quota")         ? "the quota of the namespace is too small"
+			   : HAS(why, "violates PodSecurity") ? "the namespace refuses its pod"
+			   : HAS(why, "denied the request")   ? "a webhook refuses its pod"
+							      : "its pod cannot be made";
+	*text = say(what, why);
+	return refused && !HAS(why, "failed calling webhook") ? POD_NEWS_NEVER : POD_NEWS_WAITS;
+}
+
+static enum pod_news_kind on_failed(const char *message, char **text)
+{
+	if (!message || !str_starts(message, "Failed to pull image"))
+		return POD_NEWS_PULLED;
+	*text = say_image(message);
+	return is_image_missing(message) ? POD_NEWS_NEVER : POD_NEWS_WAITS;
+}
+
+static enum pod_news_kind on_waits(const char *message, char **text)
+{
+	*text = message ? clean(message) : NULL;
+	return POD_NEWS_WAITS;
+}
+
+static enum pod_news_kind on_pulling(const char *message, char **text)
+{
+	*text = message ? clean(message) : NULL;
+	return POD_NEWS_PULLS;
+}
+
+static enum pod_news_kind on_pulled(const char *message, char **text)
+{
+	return POD_NEWS_PULLED;
+}
+
+static enum pod_news_kind on_grows(const char *message, char **text)
+{
+	*text = say("the cluster gets another machine", message);
+	return POD_NEWS_GROWS;
+}
+
+static enum pod_news_kind on_bad_image(const char *message, char **text)
+{
+	*text = say("the image has no valid name", message);
+	return POD_NEWS_NEVER;
+}
+
+static enum pod_news_kind on_ends(const char *message, char **text)
+{
+	*text = message ? clean(message) : NULL;
+	return POD_NEWS_ENDS;
+}
+
+static const struct news_row {
+	const char *about, *reason;
+	enum pod_news_kind (*read)(const char *message, char **text);
+} news_rows[] = {
+	{"Pod", "FailedScheduling", on_unschedulable}, {"Pod", "Pulling", on_pulling}, {"Pod", "Pulled", on_pulled},
+	{"Pod", "Failed", on_failed}, {"Pod", "InspectFailed", on_bad_image}, {"Pod", "TriggeredScaleUp", on_grows},
+	{"Pod", "Nominated", on_grows}, {"Pod", "NotTriggerScaleUp", on_waits}, {"Pod", "FailedMount", on_waits},
+	{"Pod", "FailedAttachVolume", on_waits}, {"Pod", "FailedCreatePodSandBox", on_waits},
+	{"Pod", "NetworkNotReady", on_waits}, {"Pod", "TaintManagerEviction", on_ends}, {"Pod", "Evicted", on_ends},
+	{"Pod", "Preempted", on_ends}, {"Job", "FailedCreate", on_failed_create}, {"Job", "Suspended", on_waits},
+	{"Job", "DeadlineExceeded", on_ends}, {"Job", "BackoffLimitExceeded", on_ends},
+	{"Job", "Stopped", on_ends}, // by a queue
+};
+
+struct pod_news pod_state_news(const json_t *event)
+{
+	const json_t *object = json_object_get(event, "involvedObject");
+	struct pod_news news = {.about = json_text_or(object, "kind", ""), .name = json_text_or(object, "name", "")};
+	for (size_t i = 0; i < countof(news_rows); i++)
+		if (strcmp(news_rows[i].about, news.about) == 0 && json_is(event, "reason", news_rows[i].reason)) {
+			news.kind = news_rows[i].read(json_text(event, "message"), &news.text);
+			break;
+		}
+	return news;
+}
