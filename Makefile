@@ -38,6 +38,13 @@ check-nfs:
 	@$(MAKE) --no-print-directory build
 	@MUSTER=$(MUSTER) tests/nfs/run $(BUILD)/nfs
 
+# A real Kubernetes on this machine: needs root, Go, and 10 to 20 minutes more the first time, when it is built.
+check-kube:
+	@.ci/deps build trainers examples kube
+	@command -v go >/dev/null || test -x /usr/local/go/bin/go || .ci/deps go
+	@$(MAKE) --no-print-directory build
+	@tests/kube/run $(BUILD) $(JOBS)
+
 # One suite: make unit, make e2e ...
 unit golden contract e2e fuzz-corpus layers trainers: build
 	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite $(subst fuzz-corpus,fuzz,$@)
@@ -59,4 +66,4 @@ install: build
 clean:
 	rm -rf $(BUILD) $(ASAN) $(FUZZ)
 
-.PHONY: all deps build demo check check-nfs unit golden contract e2e fuzz-corpus layers trainers fuzz bench install clean
+.PHONY: all deps build demo check check-nfs check-kube unit golden contract e2e fuzz-corpus layers trainers fuzz bench install clean

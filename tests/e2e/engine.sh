@@ -6,6 +6,8 @@
 # all of it goes with the last process; killing the first process of a pid name space kills every container in it too.
 # shellcheck shell=bash
 
+# shellcheck source=SCRIPTDIR/image.sh
+. "$(dirname "${BASH_SOURCE[0]}")/image.sh"
 ENGINE_DIR=
 ENGINE_PID=
 
@@ -98,18 +100,7 @@ engine_groups_go() # SIGKILLed containers leave their control groups
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$ENGINE_GROUP*" 2>/dev/null)" ]
 }
 
-# engine_image NAME PROGRAM[=PATH]...: an image of this machine's programs and the libraries they need; PATH is where it is to lie.
-engine_image()
+engine_image() # NAME PROGRAM[=PATH]...: see image_root
 {
-	local name=$1 item file to root=$SCRATCH/image-root
-	shift
-	rm -rf "$root" && mkdir -p "$root/tmp"
-	for item in "$@"; do
-		to=${item#*=} file=${item%%=*}
-		mkdir -p "$root$(dirname "$to")" && cp -L "$file" "$root$to" || return 1
-		for file in $(ldd "$file" 2>/dev/null | grep -o '/[^ ]*'); do
-			mkdir -p "$root$(dirname "$file")" && cp -Ln "$file" "$root$file"
-		done
-	done
-	engine_import "$name" "$root" 'ENV PATH=/usr/bin:/bin'
+	image_root "$SCRATCH/image-root" "${@:2}" && engine_import "$1" "$SCRATCH/image-root" 'ENV PATH=/usr/bin:/bin'
 }
