@@ -61,6 +61,7 @@ static int check_special(const struct job *job, struct error *err)
 			"'cluster.image' names an image that is in a registry"},
 		{"volumes", c->volumes.count > 0, traits->mounts_volumes, executor_traits_that_mount_volumes,
 			"'cluster.kubernetes.volumes' mounts volumes"},
+		{"kubernetes", c->kubernetes.place.node, traits->makes_pods, executor_traits_that_make_pods, NULL},
 	};
 	for (size_t i = 0; i < countof(keys); i++) {
 		autofree char *path = mem_printf("cluster.%s", keys[i].key);

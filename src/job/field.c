@@ -244,6 +244,8 @@ static int read_env(const struct reading *r)
 		pair->name = mem_strdup(entry->key);
 		if (read_word(&one, entry->value, MAX_WORD, &pair->value))
 			return -1;
+		if (r->field->values && !field_match(r->field->values, pair->value))
+			return fail(&one, entry->value, r->field->value_expected);
 	}
 	return 0;
 }

@@ -66,6 +66,8 @@ struct field {
 	const char *fallback;       // the default as it would be written
 	const char *pattern;        // a regular expression for a text, each text of a list, or each name of a map
 	const char *expected;       // the same in words
+	const char *values;         // of a FIELD_ENV: a regular expression for each value
+	const char *value_expected; // the same in words
 	const char *const *choices; // NULL-ended
 	const struct field_shape *shape;
 	const char *example; // as it would be written

@@ -7,7 +7,8 @@ const char *const job_fields_launches[] = {"none", "torch", "ps", "mpi", NULL};
 const char *const job_fields_mpis[] = {"auto", "mpich", "openmpi", NULL};
 
 #define ENV_NAME .pattern = "^[A-Za-z_][A-Za-z0-9_]*$", .expected = "letters, digits and '_', no digit first"
-#define IMAGE "^[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}$", .expected = "the name of an image", .example = "debian:12"
+#define IMAGE_NAME "^[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}$"
+#define IMAGE IMAGE_NAME, .expected = "the name of an image", .example = "debian:12"
 #define VOLUME "^[^:]+:/[^:]*(:(ro|rw))?$", .expected = "HOST:CONTAINER, perhaps with ':ro' behind"
 
 static const struct field role_fields[] = {
@@ -41,6 +42,137 @@ static const struct field build_fields[] = {
 };
 static const struct field_shape build_shape = {sizeof(struct job_build), "context", build_fields, &job_fields_job};
 
+// --- pods ---------------------------------------------------------------------------
+
+const char *const job_fields_pull_policies[] = {"Always", "IfNotPresent", "Never", NULL};
+const char *const job_fields_operators[] = {"Equal", "Exists", NULL};
+const char *const job_fields_effects[] = {"NoSchedule", "PreferNoSchedule", "NoExecute", NULL};
+const char *const job_fields_media[] = {"disk", "memory", NULL};
+
+#define DNS_LABEL                                                                                                      \
+	.pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", .expected = "at most 63 lower-case letters, digits and '-'"
+#define DNS_NAME                                                                                                       \
+	.pattern = "^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", .expected = "lower-case letters, digits, '-' and '.'"
+#define LABEL_KEY                                                                                                      \
+	.pattern = "^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",          \
+	.expected = "NAME or DOMAIN/NAME, a name of at most 63 letters, digits, '-', '_' and '.'"
+#define LABEL_VALUE "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
+#define LABEL_VALUES                                                                                                   \
+	.values = LABEL_VALUE, .value_expected = "at most 63 letters, digits, '-', '_' and '.' ('' for an empty "      \
+						 "value)"
+#define SUB_PATH "^(?!/)(?!(.*/)?\\.\\.(/|$)).+$"
+
+static const struct field toleration_fields[] = {
+	{"key", FIELD_TEXT, offsetof(struct job_toleration, key), LABEL_KEY, .example = "nvidia.com/gpu",
+		.help = "The key of the taint. Default: every key, with `operator: Exists`."},
+	{"operator", FIELD_CHOICE, offsetof(struct job_toleration, op), .choices = job_fields_operators,
+		.fallback = "Equal", .example = "Exists",
+		.help = "With `Exists` the taint may have any value; with `Equal` it has that of `value`."},
+	{"value", FIELD_TEXT, offsetof(struct job_toleration, value), .pattern = LABEL_VALUE,
+		.expected = "at most 63 letters, digits, '-', '_' and '.'", .example = "training",
+		.help = "The value of the taint. Default: the empty value."},
+	{"effect", FIELD_CHOICE, offsetof(struct job_toleration, effect), .choices = job_fields_effects,
+		.example = "NoSchedule", .help = "The effect of the taint. Default: every effect."},
+	{"toleration_seconds", FIELD_SECONDS, offsetof(struct job_toleration, seconds), .max = YEAR, .example = "60",
+		.help = "With `effect: NoExecute`: how long the pods stay on a node that gets the taint. Default: "
+			"without end."},
+	{0},
+};
+static const struct field_shape toleration_shape = {
+	sizeof(struct job_toleration), NULL, toleration_fields, &job_fields_job};
+
+static const struct field empty_dir_fields[] = {
+	{"medium", FIELD_CHOICE, offsetof(struct job_empty_dir, medium), .choices = job_fields_media,
+		.fallback = "disk", .example = "memory",
+		.help = "Where the files are. What is in memory counts against the pod's memory limit."},
+	{"size", FIELD_BYTES, offsetof(struct job_empty_dir, size), .example = "10Gi",
+		.help = "The maximum size. Default: no limit."},
+	{0},
+};
+static const struct field_shape empty_dir_shape = {
+	sizeof(struct job_empty_dir), "medium", empty_dir_fields, &job_fields_job};
+
+static const struct field pod_volume_fields[] = {
+	{"name", FIELD_TEXT, offsetof(struct job_pod_volume, name), DNS_LABEL, .example = "logs",
+		.help = "The name of the volume in the pod. Default: `volume-N`, N from 0."},
+	{"mount_path", FIELD_TEXT, offsetof(struct job_pod_volume, mount_path), .required = true,
+		.pattern = "^(/(?!\\.\\.?(/|$))[^/:\\n]+)+$", .expected = "an absolute path without ':'",
+		.example = "/logs", .help = "Where the container has it."},
+	{"sub_path", FIELD_TEXT, offsetof(struct job_pod_volume, sub_path), .pattern = SUB_PATH,
+		.expected = "a relative path without '..'", .example = "mnist",
+		.help = "Only this file or directory of the volume. Default: the whole volume."},
+	{"read_only", FIELD_BOOL, offsetof(struct job_pod_volume, read_only), .fallback = "false", .example = "true",
+		.help = "Mount it for reading only."},
+	{"host_path", FIELD_TEXT, offsetof(struct job_pod_volume, host_path), .pattern = "^/.*$",
+		.expected = "an absolute path", .example = "/srv/logs",
+		.help = "A file or directory of the machine that the pod is on. A namespace with the profile "
+			"*baseline* or *restricted* refuses it."},
+	{"claim", FIELD_TEXT, offsetof(struct job_pod_volume, claim), DNS_NAME, .example = "datasets",
+		.help = "A PersistentVolumeClaim of the namespace."},
+	{"empty_dir", FIELD_OBJECT, offsetof(struct job_pod_volume, empty_dir), .shape = &empty_dir_shape,
+		.help = "An empty directory that goes with the pod: `disk`, `memory`, or a map that sets more."},
+	{"config_map", FIELD_TEXT, offsetof(struct job_pod_volume, config_map), DNS_NAME, .example = "settings",
+		.help = "A ConfigMap of the namespace; each key is a file."},
+	{"secret", FIELD_TEXT, offsetof(struct job_pod_volume, secret), DNS_NAME, .example = "credentials",
+		.help = "A Secret of the namespace; each key is a file."},
+	{0},
+};
+static const struct field_shape pod_volume_shape = {
+	sizeof(struct job_pod_volume), NULL, pod_volume_fields, &job_fields_job};
+
+static const struct field kubernetes_fields[] = {
+	{"context", FIELD_TEXT, offsetof(struct job_kubernetes, context), .example = "prod",
+		.help = "The context of the kubeconfig. Default: its current context."},
+	{"namespace", FIELD_TEXT, offsetof(struct job_kubernetes, namespace), DNS_LABEL, .example = "training",
+		.help = "The namespace of the pods. Default: the namespace of the context, or `default`."},
+	{"queue", FIELD_TEXT, offsetof(struct job_kubernetes, queue), DNS_LABEL, .example = "team-a",
+		.help = "The local queue of Kueue, which starts the pods when there is room for them."},
+	{"scheduler_name", FIELD_TEXT, offsetof(struct job_kubernetes, scheduler_name), DNS_NAME, .example = "volcano",
+		.help = "The scheduler of the pods. Default: the cluster's."},
+	{"priority_class", FIELD_TEXT, offsetof(struct job_kubernetes, priority_class), DNS_NAME, .example = "batch",
+		.help = "The PriorityClass of the pods."},
+	{"service_account", FIELD_TEXT, offsetof(struct job_kubernetes, service_account), DNS_NAME,
+		.example = "trainer",
+		.help = "The ServiceAccount of the pods; its token is mounted. Default: `default`, without a token."},
+	{"image_pull_secrets", FIELD_TEXTS, offsetof(struct job_kubernetes, image_pull_secrets), .max = 100, DNS_NAME,
+		.example = "[registry]", .help = "The Secrets with which images are pulled."},
+	{"image_pull_policy", FIELD_CHOICE, offsetof(struct job_kubernetes, image_pull_policy),
+		.choices = job_fields_pull_policies, .example = "IfNotPresent",
+		.help = "When the image is pulled. Default: `Always` for the tag `latest`, else `IfNotPresent`."},
+	{"node_selector", FIELD_ENV, offsetof(struct job_kubernetes, node_selector), .max = 100, LABEL_KEY,
+		LABEL_VALUES, .example = "{disk: ssd}", .help = "The labels that the machines of the pods must have."},
+	{"tolerations", FIELD_OBJECTS, offsetof(struct job_kubernetes, tolerations), .max = 100,
+		.shape = &toleration_shape, .help = "The taints of machines that the pods tolerate."},
+	{"annotations", FIELD_ENV, offsetof(struct job_kubernetes, annotations), .max = 1000, LABEL_KEY,
+		.example = "{team/contact: me}", .help = "Additional annotations of the Jobs and their pods."},
+	{"labels", FIELD_ENV, offsetof(struct job_kubernetes, labels), .max = 100, LABEL_KEY, LABEL_VALUES,
+		.example = "{team: a}", .help = "Additional labels of the Jobs and their pods."},
+	{"host_network", FIELD_BOOL, offsetof(struct job_kubernetes, host_network), .fallback = "false",
+		.example = "true",
+		.help = "Use the network of the machines instead of the cluster's. At most one pod of the run is then "
+			"on each machine."},
+	{"resources", FIELD_ENV, offsetof(struct job_kubernetes, resources), .max = 100, LABEL_KEY,
+		.values = "^[0-9]+(\\.[0-9]+)?(([eE][+-]?[0-9]{1,3})|[numkMGTPE]|[KMGTPE]i)?$",
+		.value_expected = "a quantity such as 1 or 10Gi", .example = "{nvidia.com/gpu: 1}",
+		.help = "Resources of each pod besides `cpus` and `memory`: requests and limits."},
+	{"shm", FIELD_BYTES, offsetof(struct job_kubernetes, shm), .example = "4Gi",
+		.help = "The size of `/dev/shm`. What is in it counts against the pod's memory limit. Default: 1Gi."},
+	{"volumes", FIELD_OBJECTS, offsetof(struct job_kubernetes, volumes), .max = 100, .shape = &pod_volume_shape,
+		.help = "Volumes to mount in every pod."},
+	{"agent_image", FIELD_TEXT, offsetof(struct job_kubernetes, agent_image), .pattern = IMAGE_NAME,
+		.expected = "the name of an image", .example = "registry.example.org/muster-agent:1",
+		.help = "An image with the agent, for an init container that brings it. Default: the agent comes in "
+			"ConfigMaps."},
+	{"pod", FIELD_TREE, offsetof(struct job_kubernetes, pod), .expected = "map with [`metadata` and `spec`](#pod)",
+		.example = "{spec: {dnsPolicy: Default}}",
+		.help = "What the pods have besides, as in a pod template; it is merged last."},
+	{0},
+};
+static const struct field_shape kubernetes_shape = {
+	sizeof(struct job_kubernetes), NULL, kubernetes_fields, &job_fields_job};
+
+// --- the cluster --------------------------------------------------------------------
+
 static const struct field cluster_fields[] = {
 	{"executor", FIELD_TEXT, offsetof(struct job_cluster, executor), .fallback = "local",
 		.pattern = "^[a-z][a-z0-9-]{0,30}$", .expected = "the name of an executor", .example = "local",
@@ -59,8 +191,8 @@ static const struct field cluster_fields[] = {
 		.help = "How long a node that cannot reach its controller keeps running. Default: the site file's "
 			"value, or 30s; with `launch: mpi` three heartbeats (15s); 1h for a persistent cluster."},
 	{"image", FIELD_TEXT, offsetof(struct job_cluster, image), .pattern = IMAGE,
-		.help = "With `executor: docker`: the image of the containers. It is pulled only when the engine does "
-			"not have it."},
+		.help = "With `executor: docker` or `kubernetes`: the image of the containers. Docker pulls it only "
+			"when the engine does not have it."},
 	{"build", FIELD_OBJECT, offsetof(struct job_cluster, build), .shape = &build_shape,
 		.help = "With `executor: docker`: build the image first, from a directory or from a map that sets "
 			"more."},
@@ -68,6 +200,8 @@ static const struct field cluster_fields[] = {
 		.example = "[/srv/data:/data:ro]",
 		.help = "With `executor: docker`: directories of the engine's machine, or named volumes, to mount in "
 			"every container."},
+	{"kubernetes", FIELD_OBJECT, offsetof(struct job_cluster, kubernetes), .shape = &kubernetes_shape,
+		.help = "With `executor: kubernetes`: where the pods are, and what they have."},
 	{"hosts", FIELD_TEXTS, offsetof(struct job_cluster, hosts), .max = 10000,
 		.example = "[a, \"user@b:2222\", \"node[0-15]\"]",
 		.help = "With `executor: ssh`: the hosts, one for each node, in this order. Each is a name from the "
@@ -80,7 +214,8 @@ static const struct field cluster_fields[] = {
 	{"group", FIELD_TEXT, offsetof(struct job_cluster, group), .example = "workers",
 		.help = "With `executor: ssh`: the inventory group to use. Default: all hosts of the inventory."},
 	{"at_once", FIELD_INT, offsetof(struct job_cluster, at_once), .min = 1, .max = 1000, .example = "16",
-		.help = "With `executor: ssh`: the number of hosts to connect to at the same time. Default: 32."},
+		.help = "With `executor: ssh` or `kubernetes`: the number of nodes to connect to at the same time. "
+			"Default: 32."},
 	{0},
 };
 static const struct field_shape cluster_shape = {sizeof(struct job_cluster), NULL, cluster_fields, &job_fields_job};

@@ -15,6 +15,11 @@ extern const char *const job_fields_launches[]; // their names, NULL-ended
 enum job_mpi { JOB_MPI_AUTO, JOB_MPI_MPICH, JOB_MPI_OPENMPI };
 extern const char *const job_fields_mpis[];
 
+// As Kubernetes writes them.
+extern const char *const job_fields_pull_policies[], *const job_fields_operators[], *const job_fields_effects[];
+enum job_medium { JOB_DISK, JOB_MEMORY };
+extern const char *const job_fields_media[];
+
 // In all of these a number that was not given is -1 and a text NULL (see field.h).
 
 struct job_role {
@@ -33,6 +38,41 @@ struct job_build {
 	struct field_env args;
 };
 
+struct job_toleration {
+	struct field_place place;
+	char *key, *value;
+	int op, effect; // of job_fields_operators, job_fields_effects
+	double seconds;
+};
+
+struct job_empty_dir {
+	struct field_place place;
+	int medium; // of job_fields_media
+	long long size;
+};
+
+// Of pods. One of the last five says what it is.
+struct job_pod_volume {
+	struct field_place place;
+	char *name, *mount_path, *sub_path;
+	int read_only;
+	char *host_path, *claim, *config_map, *secret;
+	struct job_empty_dir empty_dir; // place.node NULL: it is none
+};
+
+struct job_kubernetes {
+	struct field_place place;
+	char *context, *namespace, *queue, *scheduler_name, *priority_class, *service_account, *agent_image;
+	struct field_texts image_pull_secrets;
+	int image_pull_policy; // of job_fields_pull_policies
+	int host_network;
+	struct field_env node_selector, annotations, labels, resources;
+	struct field_objects tolerations; // of struct job_toleration
+	struct field_objects volumes;     // of struct job_pod_volume
+	long long shm;
+	struct yaml *pod; // see job/pod_overlay.h
+};
+
 struct job_cluster {
 	struct field_place place;
 	char *executor;
@@ -44,6 +84,7 @@ struct job_cluster {
 	char *image;
 	struct job_build build; // context NULL: there is none
 	struct field_texts volumes;
+	struct job_kubernetes kubernetes;
 	struct field_texts hosts; // as in job/hosts.h
 	char *inventory, *group;
 	long at_once;

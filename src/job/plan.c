@@ -383,6 +383,11 @@ const json_t *plan_volumes(const json_t *plan)
 	return json_object_get(plan, "volumes");
 }
 
+const json_t *plan_kubernetes(const json_t *plan)
+{
+	return json_object_get(plan, "kubernetes");
+}
+
 bool plan_has_container(const json_t *plan)
 {
 	return plan_container_json(plan) != NULL;

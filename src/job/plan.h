@@ -30,6 +30,10 @@
 //                  "image": true, get the image of "container"; always the last step}, ...]
 //   container    ? {"image": ? "debian:12", "build": ?, "volumes": ?}, what the ranks run in; the latter as below
 //   build        ? {"context": "/absolute/path", "dockerfile": ? "...", "args": {...}}, the image of the nodes
+//   kubernetes   ? the pods: as `cluster.kubernetes`, with the members that are given, and
+//                "active_deadline": ? seconds, how long they may live at most;
+//                "tolerations" are as Kubernetes writes them, each of "volumes" has a "name", "empty_dir" is
+//                {"memory": false, "size": ? bytes}, and "pod" is JSON
 //   volumes      ? ["/absolute/path:/in/the/container:ro" or "name:/in/the/container", ...], of the nodes
 //   metrics      [{"name": "...", "pattern": "...", "unit": "..." or null}, ...]
 //   progress     [a regular expression with the groups done and total, and perhaps epoch and epochs, ...]
@@ -225,6 +229,7 @@ struct plan_container {
 
 struct plan_build plan_build(const json_t *plan); // context NULL: there is none
 const json_t *plan_volumes(const json_t *plan);   // array of texts
+const json_t *plan_kubernetes(const json_t *plan);
 bool plan_has_container(const json_t *plan);
 struct plan_container plan_container(const json_t *plan); // or of a step that has the member "container" too
 json_t *plan_container_json(const json_t *plan);

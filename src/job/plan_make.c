@@ -10,6 +10,7 @@
 #include "job/heartbeat.h"
 #include "job/input.h"
 #include "job/job.h"
+#include "job/kubernetes.h"
 #include "job/launch_env.h"
 #include "job/plan.h"
 #include "job/plan_placeholders.h"
@@ -399,6 +400,8 @@ static json_t *make_plan(struct build *b, const json_t *site)
 	if (b->launch.mode == JOB_MPI)
 		json_object_set_new(plan, "mpi", json_string(job_fields_mpis[job->run.mpi]));
 	add_wishes(plan, job);
+	if (kubernetes_add(job, site, false, plan, b->err))
+		return NULL;
 	if (job->on)
 		json_object_set_new(plan, "on", json_string(job->on));
 	if (job->on && job->share)
@@ -452,7 +455,8 @@ json_t *plan_make_cluster(const struct job *job, const json_t *site, const char 
 		json_object_set(plan, "hosts", job->cluster.list);
 	if (job->cluster.at_once > 0)
 		json_object_set_new(plan, "at_once", json_integer(job->cluster.at_once));
-	if (add_times(&b, plan, site, true) || containers_of_nodes(job, dir, plan, err))
+	if (add_times(&b, plan, site, true) || containers_of_nodes(job, dir, plan, err) ||
+		kubernetes_add(job, site, true, plan, err))
 		return NULL;
 	json_t *actions = json_object();
 	const struct job_action *action = job->actions.items;

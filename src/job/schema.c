@@ -80,7 +80,8 @@ static json_t *value_schema(const struct field *field)
 		return mem_json(
 			"{s:s, s:o, s:i}", "type", "array", "items", text_schema(field), "maxItems", (int)field->max);
 	case FIELD_ENV:
-		return map_schema(field, mem_json("{s:[s, s, s]}", "type", "string", "number", "boolean"));
+		return map_schema(field, mem_json("{s:[s, s, s], s:s*}", "type", "string", "number", "boolean",
+						 "pattern", field->values));
 	case FIELD_TREE:
 		return json_object();
 	case FIELD_OBJECT:

@@ -8,7 +8,7 @@
 
 struct site {
 	struct field_place place;
-	double deadline, heartbeat, lease, grace;
+	double deadline, heartbeat, lease, grace, kubernetes_deadline;
 };
 
 #define DAY 86400.0
@@ -22,6 +22,8 @@ static const struct field fields[] = {
 		.help = "how long a node that cannot reach its controller goes on before it ends itself"},
 	{"grace", FIELD_SECONDS, offsetof(struct site, grace), .max = 3600,
 		.help = "how long a rank that is told to stop has before it is killed"},
+	{"kubernetes_deadline", FIELD_SECONDS, offsetof(struct site, kubernetes_deadline), .min = 1, .max = 365 * DAY,
+		.help = "how long the pods of a run without a limit, or of a persistent cluster, may live"},
 	{0},
 };
 static const struct field_shape shape = {sizeof(struct site), NULL, fields, NULL};

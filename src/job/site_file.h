@@ -7,9 +7,9 @@
 
 #include <jansson.h>
 
-// Reads and checks a site file: an object with those of "deadline", "heartbeat", "lease" and "grace" (numbers, seconds)
-// that it sets, and "place", FILE:LINE:COLUMN of the lease (without one, of the heartbeat), for errors. Owned by the
-// caller. NULL and err as job_load.
+// Reads and checks a site file: an object with those of "deadline", "heartbeat", "lease", "grace" and
+// "kubernetes_deadline" (numbers, seconds) that it sets, and "place", FILE:LINE:COLUMN of the lease (without one, of
+// the heartbeat), for errors. Owned by the caller. NULL and err as job_load.
 json_t *site_file_load(const char *path, struct error *err);
 json_t *site_file_parse(const char *text, size_t len, const char *name, struct error *err);
 

@@ -4,6 +4,8 @@
 #include "base/str.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +181,55 @@ char *yaml_print(const struct yaml *map)
 	struct str out = {0};
 	add_block(&out, map, 0);
 	return str_steal(&out);
+}
+
+// A whole number as YAML writes it, or NULL.
+static json_t *whole_number(const char *text)
+{
+	bool octal = str_starts(text, "0o");
+	const char *digits = text + (octal ? 2 : strspn(text, "+-") == 1);
+	char *end;
+	errno = 0;
+	long long value = strtoll(octal ? digits : text, &end, octal ? 8 : 0);
+	return isxdigit((unsigned char)*digits) && !*end && !errno ? json_integer(value) : NULL;
+}
+
+static json_t *number(const char *text)
+{
+	const char *digits = text + (strspn(text, "+-") == 1);
+	char *end;
+	json_t *whole = whole_number(text);
+	if (whole || !isdigit((unsigned char)digits[*digits == '.']) || strpbrk(digits, "xX"))
+		return whole;
+	double value = strtod(text, &end);
+	return !*end && isfinite(value) ? json_real(value) : NULL;
+}
+
+static json_t *scalar_json(const struct yaml *node)
+{
+	static const char *const words[] = {"false", "False", "FALSE", "true", "True", "TRUE"};
+	if (yaml_is_null(node))
+		return json_null();
+	for (size_t i = 0; node->plain && i < countof(words); i++)
+		if (strcmp(words[i], node->text) == 0)
+			return json_boolean(i > 2);
+	json_t *value = node->plain ? number(node->text) : NULL;
+	return value ? value : json_string(node->text);
+}
+
+json_t *yaml_json(const struct yaml *node)
+{
+	if (node->kind == YAML_SCALAR)
+		return scalar_json(node);
+	json_t *json = node->kind == YAML_LIST ? json_array() : json_object();
+	for (size_t i = 0; i < node->count; i++) {
+		const struct yaml_entry *entry = &node->entries[i];
+		if (node->kind == YAML_LIST)
+			json_array_append_new(json, yaml_json(entry->value));
+		else
+			json_object_set_new(json, entry->key, yaml_json(entry->value));
+	}
+	return json;
 }
 
 bool yaml_is_null(const struct yaml *node)

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -70,6 +71,10 @@ char *yaml_flow(const struct yaml *node);
 
 // A map as the text of a file, a key a line, so that it can be read again; comments are gone. Owned by the caller.
 char *yaml_print(const struct yaml *map);
+
+// The node as JSON, owned by the caller. A plain scalar is null, a boolean (only true and false are), a number where it
+// looks like one (0644 and 0o644 are octal, as kubectl reads them), else a text.
+json_t *yaml_json(const struct yaml *node);
 
 bool yaml_is_null(const struct yaml *node); // plain: nothing, ~ or null
 

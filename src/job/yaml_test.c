@@ -225,6 +225,19 @@ static void test_describe(void **state)
 	assert_string_equal(bytes, "'a\xef\xbf\xbd'");
 }
 
+static void test_json(void **state)
+{
+	struct yaml *node =
+		parse("{a: [1, -2, 0644, 0o17, 0x1F, 1.5, 1e3, .5, 09], b: [true, FALSE, yes, ~, '', '1', 0o9],\n"
+		      "c: [99999999999999999999, 1e999, 1.2.3, -, ., 12a, .nan, 'true', 0x, e1], d: {}, e: []}");
+	autojson json_t *json = yaml_json(node);
+	autofree char *text = json_dumps(json, JSON_COMPACT);
+	assert_string_equal(text, "{\"a\":[1,-2,420,15,31,1.5,1000.0,0.5,9.0],\"b\":[true,false,\"yes\",null,\"\","
+				  "\"1\",\"0o9\"],\"c\":[1e20,\"1e999\",\"1.2.3\",\"-\",\".\",\"12a\",\".nan\","
+				  "\"true\",\"0x\",\"e1\"],\"d\":{},\"e\":[]}");
+	yaml_discard(node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +252,7 @@ int main(void)
 		cmocka_unit_test(test_bad_bytes),
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_describe),
+		cmocka_unit_test(test_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
