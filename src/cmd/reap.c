@@ -232,7 +232,7 @@ static bool holds(const json_t *items, const json_t *wanted)
 // Returns what is left, NULL and err when that cannot be known.
 static json_t *remove_left(struct reap *r, const char *label, const json_t *found, struct error *err)
 {
-	struct cluster c = {.label = label};
+	struct cluster c = {.label = label, .force = r->force};
 	struct error why = {0};
 	for (size_t i = 0; executors[i]; i++)
 		executors[i]->down(&c, &why);
@@ -406,7 +406,9 @@ int cmd_reap(int argc, char **argv, struct error *err)
 	struct reap r = {0};
 	const struct option_row rows[] = {
 		{"dry-run", 'n', NULL, "print what would be removed, and remove nothing", &r.dry},
-		{"force", 0, NULL, "also runs in progress that are named as RUN: kill their controllers first",
+		{"force", 0, NULL,
+			"also runs in progress that are named as RUN: kill their controllers first; and "
+			"removes pods that do not end",
 			&r.force},
 		{"clusters", 0, NULL, "also clusters without a controller whose lease has not expired", &r.clusters},
 		{"json", 0, NULL, "print JSON", &r.json},

@@ -92,9 +92,12 @@ static int watch_signals(struct lifecycle *c, struct error *err)
 
 static struct server *serve(struct lifecycle *c, struct error *err)
 {
+	autofree char *address = c->options->executor->address(c->plan, err);
+	if (!address)
+		return NULL;
 	struct server_options options = {.run = c->run,
 		.plan = c->plan,
-		.address = "127.0.0.1",
+		.address = address,
 		.secret = c->secret,
 		.ops = c->node_events,
 		.data = c};

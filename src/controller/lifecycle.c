@@ -373,7 +373,8 @@ static void lose_node(struct lifecycle *c, size_t node, const char *why)
 	lifecycle_check_nodes_gone(c);
 }
 
-// An image may take longer than nodes may: the deadline is for those.
+// An image or a pod may take longer than nodes may: the deadline is for those. Whoever waits for one has a deadline of
+// his own and knows more.
 void lifecycle_on_executor_event(json_t *event, void *data)
 {
 	struct lifecycle *c = data;
@@ -384,7 +385,7 @@ void lifecycle_on_executor_event(json_t *event, void *data)
 			lose_node(c, (size_t)node, json_string_value(json_object_get(event, "why")));
 		return;
 	}
-	if (event_is(event, "image") && c->state == STATE_STARTING) {
+	if ((event_is(event, "image") || event_is(event, "pod")) && c->state == STATE_STARTING) {
 		if (json_object_get(event, "ok"))
 			loop_timer_set(c->deadline, plan_deadline(c->plan));
 		else

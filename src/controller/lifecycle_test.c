@@ -90,6 +90,20 @@ static void test_nodes_do_not_come(void **state)
 	assert_int_equal(fake_count_sent(0, "bye"), 1);
 }
 
+// Whoever waits for an image or for pods has a deadline of his own.
+static void test_executor_waits(void **state)
+{
+	struct fake_run *w = *state;
+	static const char *const types[] = {"image", "pod"};
+	fake_run_start(w, "", false);
+	for (size_t i = 0; i < countof(types); i++) {
+		lifecycle_on_executor_event(event_make(types[i], "s:s", "step", "waiting"), &w->c);
+		assert_true(fake_timer_seconds(w->c.deadline) < 0);
+		lifecycle_on_executor_event(event_make(types[i], "s:b", "ok", 1), &w->c);
+		assert_true(fake_timer_seconds(w->c.deadline) > 0);
+	}
+}
+
 static void test_rank_fails(void **state)
 {
 	struct fake_run *w = *state;
@@ -251,6 +265,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_goes_well, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_cannot_be_brought_up, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_nodes_do_not_come, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_executor_waits, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_rank_fails, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_retries, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_timeout, fake_run_set_up, fake_run_tear_down),

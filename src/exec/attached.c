@@ -594,6 +594,7 @@ static int attachment_left(struct cluster *c, json_t *found, struct error *err)
 const struct executor executor_attached = {
 	.traits = &executor_traits_attached,
 	.check = attachment_check,
+	.address = executor_loopback,
 	.up = attachment_up,
 	.down = attachment_down,
 	.left = attachment_left,

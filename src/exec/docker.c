@@ -552,6 +552,7 @@ extern const struct executor executor_docker;
 const struct executor executor_docker = {
 	.traits = &executor_traits_docker,
 	.check = docker_check,
+	.address = executor_loopback,
 	.up = docker_up,
 	.down = docker_down,
 	.left = docker_left,

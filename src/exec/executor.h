@@ -21,8 +21,9 @@ struct cluster {
 	void *token_data;
 	void *state; // the executor's own, between up and down of one process; NULL in one that never called up
 	const atomic_bool *cancelled; // non-zero: up should give up soon
-	// Takes an event for the record, from any thread: "image" (how far it is), "lost" (a node that cannot come
-	// back), "warn". NULL: nobody listens.
+	bool force;                   // down: what does not end by itself is forgotten after it was given time
+	// Takes an event for the record, from any thread: "image" (how far it is), "pod" (what nodes wait for), "lost"
+	// (a node that cannot come back), "warn". NULL: nobody listens.
 	void (*say)(const struct cluster *c, json_t *event);
 	void *say_data;
 };
@@ -32,6 +33,9 @@ struct executor {
 	const struct executor_traits *traits; // its name, and what it differs in from others
 	// Can this plan be done here? Touches nothing outside this process.
 	int (*check)(const json_t *plan, struct error *err);
+	// Where the controller is to listen so that the agents reach it, a numeric address: mostly 127.0.0.1, because
+	// tunnels end there. Owned by the caller.
+	char *(*address)(const json_t *plan, struct error *err);
 	// Makes what is missing of the plan's nodes; what was made when it fails is removed by down.
 	int (*up)(struct cluster *c, struct error *err);
 	// Removes whatever carries the label. May be called at any time, twice, and by a process that never called up.
@@ -46,6 +50,9 @@ struct executor {
 
 // For check: may this process open so many files for each node of the plan, beside those it needs anyway?
 int executor_check_files(const json_t *plan, size_t each, struct error *err);
+
+// For address: 127.0.0.1.
+char *executor_loopback(const json_t *plan, struct error *err);
 
 // NULL-ended. An unknown name is an error that lists the known ones.
 extern const struct executor *const executors[];

@@ -34,12 +34,13 @@ static void test_members_are_required(void **state)
 {
 	struct executor whole = *executors[0];
 	assert_true(executor_is_complete(&whole));
-	struct executor lacks[] = {whole, whole, whole, whole, whole};
+	struct executor lacks[] = {whole, whole, whole, whole, whole, whole};
 	lacks[0].traits = NULL;
 	lacks[1].check = NULL;
 	lacks[2].up = NULL;
 	lacks[3].down = NULL;
 	lacks[4].left = NULL;
+	lacks[5].address = NULL;
 	for (size_t i = 0; i < countof(lacks); i++)
 		assert_false(executor_is_complete(&lacks[i]));
 }

@@ -11,22 +11,22 @@
 
 #define INTENT_MAX (8u << 20)
 
-static char *base(struct error *err)
+static char *base(const char *executor, struct error *err)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	if (state && *state == '/')
-		return mem_printf("%s/muster/ssh", state);
+		return mem_printf("%s/muster/%s", state, executor);
 	if (home && *home)
-		return mem_printf("%s/.local/state/muster/ssh", home);
+		return mem_printf("%s/.local/state/muster/%s", home, executor);
 	error_set(err, ERROR_SYSTEM,
-		"neither HOME nor XDG_STATE_HOME is set, expected one: what muster creates on other hosts is recorded "
+		"neither HOME nor XDG_STATE_HOME is set, expected one: what muster creates elsewhere is recorded "
 		"below it");
 	return NULL;
 }
 
-int intent_log_save(const json_t *intent, struct error *err)
+int intent_log_save(const char *executor, const json_t *intent, struct error *err)
 {
-	autofree char *dir = base(err);
+	autofree char *dir = base(executor, err);
 	if (!dir || fs_mkdirs(dir, 0700, err))
 		return -1;
 	autofree char *path = mem_printf("%s/%s.json", dir, json_string_value(json_object_get(intent, "label")));
@@ -46,10 +46,10 @@ static void add(json_t *found, const char *dir, const char *label)
 	json_decref(intent);
 }
 
-json_t *intent_log_find(const char *label)
+json_t *intent_log_find(const char *executor, const char *label)
 {
 	json_t *found = json_array();
-	autofree char *dir = base(NULL);
+	autofree char *dir = base(executor, NULL);
 	if (label && dir)
 		add(found, dir, label);
 	DIR *d = !label && dir ? opendir(dir) : NULL;
@@ -63,9 +63,9 @@ json_t *intent_log_find(const char *label)
 	return found;
 }
 
-void intent_log_remove(const char *label)
+void intent_log_remove(const char *executor, const char *label)
 {
-	autofree char *dir = base(NULL);
+	autofree char *dir = base(executor, NULL);
 	autofree char *path = dir ? mem_printf("%s/%s.json", dir, label) : NULL;
 	if (path)
 		unlink(path);

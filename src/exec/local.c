@@ -339,6 +339,7 @@ static int local_left(struct cluster *c, json_t *found, struct error *err)
 const struct executor executor_local = {
 	.traits = &executor_traits_local,
 	.check = local_check,
+	.address = executor_loopback,
 	.up = local_up,
 	.down = local_down,
 	.left = local_left,

@@ -29,6 +29,7 @@ static const double connect_patience = 20.0; // seconds for a first connection
 	3.0 // for one that is to come back: a new try is sooner through than an old one; and where the last one was in
 	    // vain
 enum { TRIES = 3 };                       // of a first connection that a busy sshd threw away
+static const char own_log[] = "ssh";      // among the intents
 static const double leave_patience = 5.0; // seconds for agents that were told to go
 #define AGENT_MAX (256u << 20)
 static const double cpus_least = 0.001; // as of local
@@ -248,13 +249,13 @@ static int write_intent(const struct work *w, struct error *err)
 	autojson json_t *intent = mem_json("{s:s, s:s?, s:{s:i, s:I}, s:s, s:i, s:O}", "label", c->label, "run_dir",
 		run_dir, "controller", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()), "agent",
 		w->sum, "at_once", (int)at_once(c->plan), "hosts", hosts);
-	return intent_log_save(intent, err);
+	return intent_log_save(own_log, intent, err);
 }
 
 // What a process before this one wrote down, of a persistent cluster whose controller was killed.
 static void inherit(struct work *w)
 {
-	autojson json_t *intents = intent_log_find(w->cluster->label);
+	autojson json_t *intents = intent_log_find(own_log, w->cluster->label);
 	const json_t *hosts = json_object_get(json_array_get(intents, 0), "hosts");
 	autojson json_t *known = json_object();
 	size_t i;
@@ -402,10 +403,10 @@ static int reap_hosts(json_t *intent, const struct work *w, const char *how, str
 		mem_json("{s:i, s:I, s:o}", "pid", (int)getpid(), "started", (json_int_t)proc_started(getpid()),
 			"hosts", silent));
 	if (json_array_size(stay)) {
-		intent_log_save(intent, NULL);
+		intent_log_save(own_log, intent, NULL);
 		return rc;
 	}
-	intent_log_remove(json_string_value(json_object_get(intent, "label")));
+	intent_log_remove(own_log, json_string_value(json_object_get(intent, "label")));
 	return 0;
 }
 
@@ -429,7 +430,7 @@ static int ssh_down(struct cluster *c, struct error *err)
 	struct work *w = steal(c->state);
 	if (w)
 		tunnel_stop(steal(w->tunnels), leave_patience);
-	autojson json_t *intents = intent_log_find(c->label);
+	autojson json_t *intents = intent_log_find(own_log, c->label);
 	int rc = 0;
 	size_t i;
 	json_t *intent;
@@ -516,7 +517,7 @@ static void list_hosts(json_t *found, const json_t *intent)
 // Of a run that goes on somebody else takes care: its hosts are named and left in peace.
 static int ssh_left(struct cluster *c, json_t *found, struct error *err)
 {
-	autojson json_t *intents = intent_log_find(c->label);
+	autojson json_t *intents = intent_log_find(own_log, c->label);
 	size_t i, k;
 	json_t *intent, *host;
 	json_array_foreach (intents, i, intent) {
@@ -537,6 +538,7 @@ extern const struct executor executor_ssh;
 const struct executor executor_ssh = {
 	.traits = &executor_traits_ssh,
 	.check = ssh_check,
+	.address = executor_loopback,
 	.up = ssh_up,
 	.down = ssh_down,
 	.left = ssh_left,

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -580,6 +581,14 @@ int tunnel_wait(struct tunnels *t, double seconds, const atomic_bool *cancelled,
 	int rc;
 	while ((rc = look(t, end, cancelled, node, err)) == 1)
 		wait_a_little(t);
+	pthread_mutex_unlock(&t->lock);
+	return rc;
+}
+
+int tunnel_look(struct tunnels *t, size_t *node, struct error *err)
+{
+	pthread_mutex_lock(&t->lock);
+	int rc = look(t, INFINITY, NULL, node, err);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
 }

@@ -64,6 +64,9 @@ bool tunnel_close(struct tunnels *t, size_t node, double seconds);
 // where it is no node's fault.
 int tunnel_wait(struct tunnels *t, double seconds, const atomic_bool *cancelled, size_t *node, struct error *err);
 
+// The same without waiting: 0 all have, 1 not yet, -1 and err: one is closed for good.
+int tunnel_look(struct tunnels *t, size_t *node, struct error *err);
+
 // Waits up to so many seconds for the agents to end their lines, closes what is still open, ends the thread and frees.
 // Takes NULL.
 void tunnel_stop(struct tunnels *t, double seconds);

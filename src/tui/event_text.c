@@ -182,6 +182,20 @@ static enum event_text_kind tell_image(struct event_text *s, const json_t *event
 	return EVENT_TEXT_NEWS;
 }
 
+static enum event_text_kind tell_pod(struct event_text *s, const json_t *event, struct str *out)
+{
+	autofree char *took = str_seconds(json_number(event, "seconds"));
+	autofree char *count = event_text_count((size_t)json_whole(event, "total"), "pod");
+	if (json_whole(event, "total") < 0 || json_whole(event, "running") < 0)
+		return EVENT_TEXT_NONE;
+	if (json_has(event, "ok"))
+		str_printf(out, "%s running (%s)", count, took);
+	else
+		str_printf(out, "%ld of %s running: %s", json_whole(event, "running"), count,
+			json_text_or(event, "step", ""));
+	return EVENT_TEXT_NEWS;
+}
+
 static void tell_last(const json_t *event, struct str *out)
 {
 	const json_t *last = json_object_get(event, "last");
@@ -330,6 +344,7 @@ static const struct teller {
 	{"mpi", tell_mpi},
 	{"address", tell_address},
 	{"image", tell_image},
+	{"pod", tell_pod},
 	{"input", tell_input},
 	{"setup", tell_setup},
 	{"exit", tell_exit},

@@ -11,6 +11,9 @@ const struct event_type event_types[] = {
 	{"intent", C, false, "label", "The executor is about to create things that carry this label."},
 	{"image", C, false, "name step seconds ok",
 		"An image is pulled or built: `step` says how far it is; the last event has `seconds` and `ok`."},
+	{"pod", C, false, "running total step seconds ok",
+		"So many of the pods run, out of a total; `step` says what the others wait for. The last event has "
+		"`seconds` and `ok`."},
 	{"state", C, false, "from to why",
 		"The run changed its state: planned, starting, ready (a persistent cluster is up), running, "
 		"stopping, done."},
