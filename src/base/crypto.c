@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -53,6 +54,13 @@ char *crypto_random_hex(size_t bytes)
 	str_hex(hex, raw, bytes);
 	OPENSSL_cleanse(raw, bytes);
 	return hex;
+}
+
+void crypto_wipe(char *secret)
+{
+	if (secret)
+		OPENSSL_cleanse(secret, strlen(secret));
+	free(secret);
 }
 
 struct crypto_hash *crypto_hash_new(void)
@@ -126,6 +134,42 @@ bool crypto_equal(const char *a, const char *b)
 		return false;
 	size_t len = strlen(a);
 	return len == strlen(b) && CRYPTO_memcmp(a, b, len) == 0;
+}
+
+char *crypto_base64(const void *bytes, size_t len)
+{
+	char *text = mem_alloc(4 * (len / 3 + 1) + 1);
+	EVP_EncodeBlock((unsigned char *)text, bytes, (int)len);
+	return text;
+}
+
+char *crypto_base64_decode(const char *text, size_t *len)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t size = strlen(text), have = 0;
+	autofree char *packed = mem_alloc(size + 1);
+	for (const char *at = text; *at; at++)
+		if (!strchr(" \t\r\n", *at))
+			packed[have++] = *at;
+	size_t letters = strspn(packed, alphabet), padding = strspn(packed + letters, "=");
+	if (have % 4 || letters + padding != have || padding > 2 || have > INT_MAX)
+		return NULL;
+	char *bytes = mem_alloc(have / 4 * 3 + 1);
+	EVP_DecodeBlock((unsigned char *)bytes, (unsigned char *)packed, (int)have);
+	*len = have / 4 * 3 - padding;
+	bytes[*len] = '\0';
+	OPENSSL_cleanse(packed, have);
+	return bytes;
+}
+
+char *crypto_websocket_accept(const char *key)
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	autofree char *text = mem_printf("%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+	if (EVP_Digest(text, strlen(text), sum, &len, EVP_sha1(), NULL) != 1)
+		abort();
+	return crypto_base64(sum, len);
 }
 
 static X509 *self_signed(EVP_PKEY *key)
@@ -283,6 +327,7 @@ void crypto_warm(void)
 struct crypto_tls {
 	SSL_CTX *ctx;
 	SSL *ssl;
+	struct crypto_tls *through; // NULL: the socket
 };
 
 void crypto_tls_close(struct crypto_tls *tls)
@@ -298,13 +343,11 @@ static int handshake_error(SSL *ssl, int rc, const char *host, struct error *err
 {
 	long verdict = SSL_get_verify_result(ssl);
 	int what = SSL_get_error(ssl, rc), saved = errno;
-	if (verdict != X509_V_OK) {
+	if (verdict != X509_V_OK && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE) {
 		ERR_clear_error();
 		return error_set(err, ERROR_SYSTEM, "the certificate of '%s' is not trusted: %s", host,
 			X509_verify_cert_error_string(verdict));
 	}
-	if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE)
-		return error_set(err, ERROR_SYSTEM, "'%s' does not answer with TLS", host);
 	if (what == SSL_ERROR_SYSCALL && saved) {
 		errno = saved;
 		return error_errno(err, "cannot establish TLS with '%s'", host);
@@ -312,50 +355,166 @@ static int handshake_error(SSL *ssl, int rc, const char *host, struct error *err
 	return openssl_error(err, "speak TLS with it");
 }
 
-static int use_certificate(SSL_CTX *ctx, const char *cert, const char *key, struct error *err)
+// Nobody is asked for the passphrase of a key: OpenSSL would ask on the terminal.
+static int no_passphrase(char *out, int size, int writing, void *data)
 {
-	if (!cert)
-		return 0;
-	if (SSL_CTX_use_certificate_chain_file(ctx, cert) == 1 &&
-		SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1)
-		return 0;
-	ERR_clear_error();
-	return error_set(err, ERROR_SYSTEM, "cannot use the certificate '%s' with the key '%s'", cert, key);
+	return 0;
 }
 
-struct crypto_tls *crypto_tls_open(
-	int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err)
+static BIO *text_bio(const char *text)
+{
+	BIO *bio = BIO_new_mem_buf(text, -1);
+	if (!bio)
+		abort();
+	return bio;
+}
+
+// The certificate, and those of its issuers behind it.
+static bool use_chain(SSL_CTX *ctx, const char *text)
+{
+	BIO *bio = text_bio(text);
+	X509 *cert = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL), *issuer;
+	bool good = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
+	X509_free(cert);
+	while (good && (issuer = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)))
+		if (SSL_CTX_add0_chain_cert(ctx, issuer) != 1) {
+			X509_free(issuer);
+			good = false;
+		}
+	BIO_free(bio);
+	return good;
+}
+
+static bool use_key(SSL_CTX *ctx, const char *text)
+{
+	BIO *bio = text_bio(text);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	bool good = key && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+	EVP_PKEY_free(key);
+	BIO_free(bio);
+	return good;
+}
+
+static int use_certificate(SSL_CTX *ctx, const struct crypto_tls_options *o, struct error *err)
+{
+	if (!o->cert && !o->cert_text)
+		return 0;
+	bool good =
+		(o->cert_text ? use_chain(ctx, o->cert_text) : SSL_CTX_use_certificate_chain_file(ctx, o->cert) == 1) &&
+		(o->key_text ? use_key(ctx, o->key_text)
+			     : o->key && SSL_CTX_use_PrivateKey_file(ctx, o->key, SSL_FILETYPE_PEM) == 1);
+	ERR_clear_error();
+	return good ? 0
+		    : error_set(err, ERROR_SYSTEM,
+			      "cannot use the certificate '%s' with the key '%s', expected a pair in PEM without a "
+			      "passphrase",
+			      o->cert_text ? "(in memory)" : o->cert,
+			      o->key_text ? "(in memory)"
+			      : o->key    ? o->key
+					  : "(none)");
+}
+
+static bool trust_text(SSL_CTX *ctx, const char *text)
+{
+	BIO *bio = text_bio(text);
+	int count = 0;
+	for (X509 *cert; (cert = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL)); X509_free(cert))
+		count += X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) == 1;
+	BIO_free(bio);
+	return count > 0;
+}
+
+static int use_trust(SSL_CTX *ctx, const struct crypto_tls_options *o, struct error *err)
+{
+	if (o->unverified)
+		return 0;
+	if (o->bundle_text ? trust_text(ctx, o->bundle_text)
+			   : o->bundle && SSL_CTX_load_verify_file(ctx, o->bundle) == 1) {
+		ERR_clear_error();
+		return 0;
+	}
+	error_set(err, ERROR_SYSTEM, "cannot read certificates to trust from '%s'",
+		o->bundle_text ? "(in memory)"
+		: o->bundle    ? o->bundle
+			       : "");
+	ERR_clear_error();
+	return -1;
+}
+
+// An address is checked but not asked for: server names are names (RFC 6066, section 3).
+static int use_host(SSL *ssl, const struct crypto_tls_options *o, struct error *err)
+{
+	SSL_set_verify(ssl, o->unverified ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), o->host) == 1)
+		return 0;
+	ERR_clear_error();
+	return SSL_set1_host(ssl, o->host) == 1 && SSL_set_tlsext_host_name(ssl, o->host) == 1
+		       ? 0
+		       : openssl_error(err, "ask for the host");
+}
+
+static int use_protocol(SSL *ssl, const char *protocol, struct error *err)
+{
+	unsigned char list[64];
+	size_t len = protocol ? strlen(protocol) : 0;
+	if (!len)
+		return 0;
+	assert(len < sizeof list);
+	list[0] = (unsigned char)len;
+	memcpy(list + 1, protocol, len);
+	return SSL_set_alpn_protos(ssl, list, (unsigned)len + 1) == 0 ? 0 : openssl_error(err, "ask for a protocol");
+}
+
+static int use_line(SSL *ssl, int fd, struct crypto_tls *through, struct error *err)
+{
+	if (!through)
+		return SSL_set_fd(ssl, fd) == 1 ? 0 : openssl_error(err, "use the socket");
+	BIO *bio = BIO_new(BIO_f_ssl());
+	if (!bio)
+		abort();
+	BIO_set_ssl(bio, through->ssl, BIO_NOCLOSE);
+	SSL_set_bio(ssl, bio, bio);
+	return 0;
+}
+
+struct crypto_tls *crypto_tls_open(int fd, const struct crypto_tls_options *o, struct error *err)
 {
 	struct crypto_tls *tls = mem_alloc(sizeof *tls);
+	tls->through = o->through;
 	tls->ctx = SSL_CTX_new(TLS_client_method());
-	if (tls->ctx && use_certificate(tls->ctx, cert, key, err)) {
-		crypto_tls_close(tls);
-		return NULL;
-	}
-	if (tls->ctx) // a write that could not be finished goes on from wherever its bytes are then
-		SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	tls->ssl = tls->ctx ? SSL_new(tls->ctx) : NULL;
-	if (!tls->ssl)
+	if (!tls->ctx)
 		abort();
-	X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
-	if (SSL_CTX_load_verify_file(tls->ctx, bundle) != 1) {
-		error_set(err, ERROR_SYSTEM, "cannot read certificates to trust from '%s'", bundle);
-		ERR_clear_error();
-	} else if (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1 &&
-		   (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1)) {
-		openssl_error(err, "ask for the host");
-	} else if (SSL_set_fd(tls->ssl, fd) != 1) {
-		openssl_error(err, "use the socket");
-	} else {
-		SSL_set_verify(tls->ssl, SSL_VERIFY_PEER, NULL);
-		ERR_clear_error();
-		int rc = SSL_connect(tls->ssl);
-		if (rc == 1)
+	SSL_CTX_set_default_passwd_cb(tls->ctx, no_passphrase);
+	// A write that could not be finished goes on from wherever its bytes are then.
+	SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (use_certificate(tls->ctx, o, err) == 0 && use_trust(tls->ctx, o, err) == 0) {
+		tls->ssl = SSL_new(tls->ctx);
+		if (!tls->ssl)
+			abort();
+		if (use_host(tls->ssl, o, err) == 0 && use_protocol(tls->ssl, o->protocol, err) == 0 &&
+			use_line(tls->ssl, fd, o->through, err) == 0)
 			return tls;
-		handshake_error(tls->ssl, rc, host, err);
 	}
 	crypto_tls_close(tls);
 	return NULL;
+}
+
+int crypto_tls_handshake(struct crypto_tls *tls, const struct crypto_tls_options *o, struct error *err)
+{
+	ERR_clear_error();
+	errno = 0;
+	int rc = SSL_connect(tls->ssl);
+	if (rc == 1)
+		return 0;
+	int what = SSL_get_error(tls->ssl, rc);
+	if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE)
+		return 1;
+	return handshake_error(tls->ssl, rc, o->host, err);
+}
+
+bool crypto_tls_is_untrusted(const struct crypto_tls *tls)
+{
+	return SSL_get_verify_mode(tls->ssl) != SSL_VERIFY_NONE && SSL_get_verify_result(tls->ssl) != X509_V_OK;
 }
 
 static ssize_t tls_result(struct crypto_tls *tls, int rc)
@@ -382,7 +541,7 @@ static ssize_t tls_result(struct crypto_tls *tls, int rc)
 
 bool crypto_tls_pending(const struct crypto_tls *tls)
 {
-	return SSL_pending(tls->ssl) > 0;
+	return SSL_pending(tls->ssl) > 0 || (tls->through && crypto_tls_pending(tls->through));
 }
 
 ssize_t crypto_tls_read(struct crypto_tls *tls, void *bytes, size_t len)

@@ -16,6 +16,8 @@
 void crypto_random(void *bytes, size_t len);
 char *crypto_random_hex(size_t bytes); // 2*bytes characters, owned by the caller
 
+void crypto_wipe(char *secret); // overwrites a text and frees it; takes NULL
+
 // SHA-256 step by step. crypto_hash_end writes the sum (hex may be NULL) and frees the hash.
 struct crypto_hash;
 struct crypto_hash *crypto_hash_new(void);
@@ -55,14 +57,36 @@ void crypto_warm(void);
 // Connections of ctx (an SSL_CTX *) keep their 32 KiB of buffers only while there is something in them.
 void crypto_spare(void *ctx);
 
-// A TLS client on a connected, blocking socket, which stays the caller's: shakes hands and checks that the certificate
-// is host's (a name or an address) and signed by one in the file bundle. cert and key are files of a certificate to
-// show, or NULL. NULL and err when not.
+// Base64 (RFC 4648, section 4), owned by the caller. Decoding passes over blanks and line ends; NULL when it is none;
+// what it gives has a NUL behind its *len bytes.
+char *crypto_base64(const void *bytes, size_t len);
+char *crypto_base64_decode(const char *text, size_t *len);
+
+// What a server must answer to this Sec-WebSocket-Key (RFC 6455, section 4.2.2). Owned by the caller.
+char *crypto_websocket_accept(const char *key);
+
+// A TLS client: whom it trusts and what it shows. Certificates and keys are PEM, in files or as texts in memory.
+struct crypto_tls_options {
+	const char *host;        // whose certificate the server must show: a name or an address
+	const char *bundle;      // the file of certificates to trust
+	const char *bundle_text; // or they themselves
+	bool unverified;         // trust whoever answers: none of the above is looked at
+	const char *cert, *key;  // files of a certificate (with its chain) to show, and its key; NULL: none
+	const char *cert_text, *key_text;
+	const char *protocol;       // to agree upon by ALPN, "http/1.1"; NULL: none
+	struct crypto_tls *through; // speak through this connection instead of the socket: a proxy's. Not owned
+};
+
+// On a connected, blocking socket, which stays the caller's. NULL and err when what the options name is no use. The
+// options must live until the handshake is done.
 struct crypto_tls;
-struct crypto_tls *crypto_tls_open(
-	int fd, const char *host, const char *bundle, const char *cert, const char *key, struct error *err);
-bool crypto_tls_pending(const struct crypto_tls *tls); // something was received that poll(2) does not know of
-void crypto_tls_close(struct crypto_tls *tls);         // takes NULL
+struct crypto_tls *crypto_tls_open(int fd, const struct crypto_tls_options *options, struct error *err);
+
+// Shakes hands: 0 when that is done, 1 when a timeout of the socket came in between (call it again), -1 and err.
+int crypto_tls_handshake(struct crypto_tls *tls, const struct crypto_tls_options *options, struct error *err);
+bool crypto_tls_is_untrusted(const struct crypto_tls *tls); // the handshake failed for the server's certificate
+bool crypto_tls_pending(const struct crypto_tls *tls);      // something was received that poll(2) does not know of
+void crypto_tls_close(struct crypto_tls *tls);              // takes NULL
 
 // As read(2) and write(2). 0 is an end the peer has announced; one that just comes is ECONNRESET. A receive timeout of
 // the socket is EAGAIN.

@@ -1,33 +1,23 @@
 #include "base/http.h"
 
-#include "base/clock.h"
-#include "base/crypto.h"
 #include "base/fs.h"
+#include "base/http_pool.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/url.h"
 
 #include <errno.h>
-#include <math.h>
-#include <netdb.h>
-#include <nss.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-static const double glance = 0.2; // seconds between two looks at whether it was cancelled
 
 enum {
 	REDIRECTS = 10,
 	IDLE = 30,
-	HEADERS_MAX = 32 * 1024,
 	INTERIM_MAX = 1000, // answers with a status 1xx before the real one; one that tells of progress comes often
-	CHUNK = 64 * 1024,
 };
 
 // --- redirects --------------------------------------------------------------
@@ -48,146 +38,16 @@ static char *follow(const char *url, const struct url *from, const char *locatio
 	return steal(next);
 }
 
-// --- the connection ---------------------------------------------------------
-
-// A connection, and what was read of an answer but not used yet.
-struct http_stream {
-	int fd;
-	struct crypto_tls *tls; // NULL: none
-	double idle;
-	const atomic_bool *cancelled; // NULL: never
-	char bytes[CHUNK];
-	size_t at, end;
-};
-
-static ssize_t receive(struct http_stream *s, void *bytes, size_t len)
-{
-	ssize_t got;
-	do
-		got = s->tls ? crypto_tls_read(s->tls, bytes, len) : recv(s->fd, bytes, len, 0);
-	while (got < 0 && errno == EINTR);
-	return got;
-}
-
-// Reads more behind what is there. Returns 1, 0 at the end, -1 and err.
-static int fill(struct http_stream *s, struct error *err)
-{
-	double end = clock_mono() + s->idle;
-	s->at = s->end = 0;
-	for (;;) {
-		ssize_t got = receive(s, s->bytes, sizeof s->bytes);
-		if (got >= 0) {
-			s->end = (size_t)got;
-			return got > 0;
-		}
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			return error_errno(err, "cannot read the answer");
-		if (s->cancelled && *s->cancelled)
-			return error_set(err, ERROR_CANCELLED, "cancelled");
-		if (!s->cancelled || clock_mono() >= end)
-			return error_set(err, ERROR_SYSTEM, "no data for %g s", s->idle);
-	}
-}
-
-static int send_all(struct http_stream *s, const char *text, size_t len, struct error *err)
-{
-	double end = clock_mono() + s->idle;
-	while (len > 0) {
-		ssize_t n = s->tls ? crypto_tls_write(s->tls, text, len) : send(s->fd, text, len, MSG_NOSIGNAL);
-		if (n > 0) {
-			text += n;
-			len -= (size_t)n;
-			end = clock_mono() + s->idle;
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
-			return error_errno(err, "cannot send the request");
-		if (s->cancelled && *s->cancelled)
-			return error_set(err, ERROR_CANCELLED, "cancelled");
-		if (!s->cancelled || clock_mono() >= end)
-			return error_set(err, ERROR_SYSTEM, "nothing could be sent for %g s", s->idle);
-	}
-	return 0;
-}
-
-// A line of the answer without its end; left is what all lines together may still have.
-static char *read_line(struct http_stream *s, size_t *left, struct error *err)
-{
-	autostr struct str line = {0};
-	for (;;) {
-		if (s->at == s->end) {
-			int rc = fill(s, err);
-			if (rc == 0)
-				error_set(
-					err, ERROR_SYSTEM, "the connection was closed before the answer was complete");
-			if (rc <= 0)
-				return NULL;
-		}
-		char *from = s->bytes + s->at, *nl = memchr(from, '\n', s->end - s->at);
-		size_t len = nl ? (size_t)(nl - from) : s->end - s->at;
-		if (len > *left || memchr(from, '\0', len)) {
-			error_set(err, ERROR_SYSTEM, "the answer is not HTTP, or its header is longer than %d bytes",
-				HEADERS_MAX);
-			return NULL;
-		}
-		*left -= len;
-		str_add(&line, from, len);
-		s->at += len + (nl != NULL);
-		if (!nl)
-			continue;
-		if (line.len > 0 && line.text[line.len - 1] == '\r')
-			line.text[--line.len] = '\0';
-		return str_steal(&line);
-	}
-}
-
-static void set_patience(int fd, double seconds)
-{
-	struct timeval wait = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)((seconds - floor(seconds)) * 1e6)};
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-}
-
-// Tries each address of the host in turn. Returns a socket whose reads, writes and connect give up after idle seconds.
-static int dial(const char *host, int number, double idle, struct error *err)
-{
-	autofree char *port = mem_printf("%d", number);
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list;
-	// What else nsswitch.conf may name is loaded from shared objects, which a static program had better not do.
-	__nss_configure_lookup("hosts", "files dns");
-	int rc = getaddrinfo(host, port, &hints, &list);
-	if (rc != 0)
-		return error_set(err, ERROR_SYSTEM, "the host '%s' cannot be found: %s", host,
-			rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
-	int fd = -1;
-	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-		fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (fd < 0)
-			continue;
-		set_patience(fd, idle);
-		if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
-			break;
-		int saved = errno == EINPROGRESS ? ETIMEDOUT : errno;
-		close(fd);
-		fd = -1;
-		errno = saved;
-	}
-	int saved = errno;
-	freeaddrinfo(list);
-	errno = saved;
-	return fd < 0 ? error_errno(err, "cannot connect to %s port %d", host, number) : fd;
-}
-
 // --- the answer -------------------------------------------------------------
 
 // What the header says.
 struct answer {
 	int status;
 	char *location;
-	bool sized, chunked;
+	bool sized, chunked, closes;
 	uint64_t length;
+	void (*on_field)(const char *name, const char *value, void *data); // may be NULL
+	void *data;
 };
 
 // Where the body goes.
@@ -240,20 +100,25 @@ static int take_header(struct answer *a, char *line, struct error *err)
 	} else if (strcasecmp(line, "location") == 0) {
 		free(a->location);
 		a->location = mem_strdup(value);
+	} else if (strcasecmp(line, "connection") == 0) {
+		a->closes = a->closes || strcasecmp(value, "close") == 0;
 	}
+	if (a->on_field && (a->status >= 200 || a->status == 101))
+		a->on_field(line, value, a->data);
 	return 0;
 }
 
-static int read_status(struct http_stream *s, size_t *left, int *status, struct error *err)
+static int read_status(struct http_stream *s, size_t *left, struct answer *a, struct error *err)
 {
-	autofree char *line = read_line(s, left, err);
+	autofree char *line = http_stream_line(s, left, err);
 	if (!line)
 		return -1;
 	const char *digits = line + strlen("HTTP/1.x ");
 	bool ours = str_starts(line, "HTTP/1.0 ") || str_starts(line, "HTTP/1.1 ");
 	if (!ours || strspn(digits, "0123456789") != 3 || (digits[3] && digits[3] != ' ') || *digits == '0')
 		return error_set(err, ERROR_SYSTEM, "the answer is not HTTP");
-	*status = atoi(digits);
+	a->status = atoi(digits);
+	a->closes = str_starts(line, "HTTP/1.0 ");
 	return 0;
 }
 
@@ -262,7 +127,7 @@ static int read_fields(struct http_stream *s, struct answer *a, size_t *left, st
 {
 	autostr struct str field = {0};
 	for (;;) {
-		autofree char *line = read_line(s, left, err);
+		autofree char *line = http_stream_line(s, left, err);
 		if (!line)
 			return -1;
 		bool continues = field.len > 0 && (*line == ' ' || *line == '\t');
@@ -281,10 +146,10 @@ static int read_fields(struct http_stream *s, struct answer *a, size_t *left, st
 static int read_header(struct http_stream *s, struct answer *a, struct error *err)
 {
 	for (int i = 0; i <= INTERIM_MAX; i++) {
-		size_t left = HEADERS_MAX;
+		size_t left = HTTP_STREAM_LINES_MAX;
 		free(a->location);
-		*a = (struct answer){0};
-		if (read_status(s, &left, &a->status, err) < 0 || read_fields(s, a, &left, err) < 0)
+		*a = (struct answer){.on_field = a->on_field, .data = a->data};
+		if (read_status(s, &left, a, err) < 0 || read_fields(s, a, &left, err) < 0)
 			return -1;
 		if (a->status >= 200 || a->status == 101)
 			return 0;
@@ -298,7 +163,7 @@ static int move(struct http_stream *s, struct sink *sink, uint64_t len, struct e
 {
 	bool endless = len == UINT64_MAX;
 	while (len > 0) {
-		int rc = s->at < s->end ? 1 : fill(s, err);
+		int rc = s->at < s->end ? 1 : http_stream_fill(s, err);
 		if (rc == 0 && endless)
 			return 0;
 		if (rc == 0 && sink->total > 0)
@@ -325,8 +190,8 @@ static int move(struct http_stream *s, struct sink *sink, uint64_t len, struct e
 static int move_chunks(struct http_stream *s, struct sink *sink, struct error *err)
 {
 	for (;;) {
-		size_t left = HEADERS_MAX;
-		autofree char *line = read_line(s, &left, err);
+		size_t left = HTTP_STREAM_LINES_MAX;
+		autofree char *line = http_stream_line(s, &left, err);
 		uint64_t len;
 		if (!line)
 			return error_wrap(err, "it ended early, after %llu bytes", (unsigned long long)sink->bytes);
@@ -335,7 +200,7 @@ static int move_chunks(struct http_stream *s, struct sink *sink, struct error *e
 		if (len > 0 && move(s, sink, len, err) < 0)
 			return -1;
 		for (;;) { // the end of the chunk's line; after the last one, lines until an empty one
-			autofree char *end = read_line(s, &left, err);
+			autofree char *end = http_stream_line(s, &left, err);
 			if (!end)
 				return error_wrap(
 					err, "it ended early, after %llu bytes", (unsigned long long)sink->bytes);
@@ -379,48 +244,24 @@ static int read_answer(struct http_stream *s, struct sink *sink, char **location
 
 // --- downloads --------------------------------------------------------------
 
-// The certificates to trust: where SSL_CERT_FILE says, or where the distributions keep them. A static OpenSSL knows
-// only Debian's place.
-static const char *find_bundle(struct error *err)
-{
-	static const char *const files[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-		"/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
-	const char *named = getenv("SSL_CERT_FILE");
-	if (named && *named) {
-		if (fs_exists(named))
-			return named;
-		error_set(err, ERROR_SYSTEM, "SSL_CERT_FILE names '%s', which does not exist", named);
-		return NULL;
-	}
-	for (size_t i = 0; i < countof(files); i++)
-		if (fs_exists(files[i]))
-			return files[i];
-	error_set(err, ERROR_SYSTEM, "this machine has no trusted certificates (such as %s); set SSL_CERT_FILE",
-		files[0]);
-	return NULL;
-}
-
 static int fetch(const struct url *url, double idle, struct sink *sink, char **location, struct error *err)
 {
-	const char *bundle = url->tls ? find_bundle(err) : NULL;
+	const char *bundle = url->tls ? http_stream_bundle(err) : NULL;
 	if (url->tls && !bundle)
 		return -1;
-	autoclose int fd = dial(url->host, url->port, idle, err);
-	if (fd < 0)
-		return -1;
-	autofree struct http_stream *s = mem_alloc(sizeof *s);
-	s->fd = fd;
-	s->idle = idle;
-	if (url->tls && !(s->tls = crypto_tls_open(fd, url->host, bundle, NULL, NULL, err)))
+	struct crypto_tls_options tls = {.bundle = bundle};
+	struct http_service service = {.host = url->host, .port = url->port, .tls = bundle ? &tls : NULL};
+	struct http_stream *s = http_stream_open(&service, &(struct http_patience){.idle = idle}, NULL, err);
+	if (!s)
 		return -1;
 	autofree char *host = url_authority(url);
 	autofree char *request = mem_printf(
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: muster\r\nAccept: */*\r\nConnection: close\r\n\r\n",
 		url->path, host);
-	int rc = send_all(s, request, strlen(request), err);
+	int rc = http_stream_send(s, request, strlen(request), err);
 	if (rc == 0)
 		rc = read_answer(s, sink, location, err);
-	crypto_tls_close(s->tls);
+	http_stream_close(s);
 	return rc;
 }
 
@@ -464,43 +305,6 @@ int http_get(const char *url, int fd, const struct http_options *options, uint64
 
 // --- requests to a service --------------------------------------------------
 
-static int dial_path(const char *path, double idle, struct error *err)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof a.sun_path)
-		return error_set(err, ERROR_SYSTEM,
-			"the path '%s' is too long for a socket, expected at most %zu bytes", path,
-			sizeof a.sun_path - 1);
-	strcpy(a.sun_path, path);
-	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return error_errno(err, "cannot make a socket");
-	set_patience(fd, idle);
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
-		return error_errno(err, "cannot connect to '%s'", path);
-	return steal_fd(&fd);
-}
-
-static struct http_stream *connect_to(
-	const struct http_service *service, const struct http_request *request, struct error *err)
-{
-	double idle = request->idle > 0 ? request->idle : IDLE,
-	       wait = request->cancelled && glance < idle ? glance : idle;
-	struct http_stream *s = mem_alloc(sizeof *s);
-	s->idle = idle;
-	s->fd = service->socket ? dial_path(service->socket, wait, err) : dial(service->host, service->port, idle, err);
-	if (s->fd >= 0 && service->bundle &&
-		!(s->tls = crypto_tls_open(s->fd, service->host, service->bundle, service->cert, service->key, err)))
-		close(steal_fd(&s->fd));
-	if (s->fd < 0) {
-		free(s);
-		return NULL;
-	}
-	set_patience(s->fd, wait);
-	s->cancelled = request->cancelled;
-	return s;
-}
-
 static int send_file(struct http_stream *s, int fd, off_t size, struct error *err)
 {
 	char bytes[16 * 1024];
@@ -509,11 +313,20 @@ static int send_file(struct http_stream *s, int fd, off_t size, struct error *er
 		if (n <= 0)
 			return n ? error_errno(err, "cannot read what is to be sent")
 				 : error_set(err, ERROR_SYSTEM, "it became shorter");
-		if (send_all(s, bytes, (size_t)n, err) < 0)
+		if (http_stream_send(s, bytes, (size_t)n, err) < 0)
 			return -1;
 		at += n;
 	}
 	return 0;
+}
+
+// What the server is called: with the port where it is not the usual one.
+static char *host_field(const struct http_service *service)
+{
+	if (service->socket || !service->host)
+		return mem_strdup("localhost");
+	return url_authority(
+		&(struct url){.tls = service->tls != NULL, .host = (char *)service->host, .port = service->port});
 }
 
 static int send_request(
@@ -522,18 +335,25 @@ static int send_request(
 	struct stat st = {0};
 	if (r->file > 0 && fstat(r->file, &st) < 0)
 		return error_errno(err, "cannot read what is to be sent");
+	autofree char *host = host_field(service);
 	autostr struct str head = {0};
-	str_printf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: muster\r\n", r->method, r->path,
-		service->host ? service->host : "localhost");
+	str_printf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: muster\r\n%s", r->method, r->path, host,
+		r->fields ? r->fields : "");
 	if (r->type)
 		str_printf(&head, "Content-Type: %s\r\n", r->type);
 	if (r->type || strcmp(r->method, "GET") != 0)
 		str_printf(&head, "Content-Length: %llu\r\n",
 			r->file > 0 ? (unsigned long long)st.st_size : (unsigned long long)r->len);
-	str_puts(&head, r->upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "Connection: close\r\n\r\n");
-	if (send_all(s, head.text, head.len, err) < 0)
-		return -1;
-	return r->file > 0 ? send_file(s, r->file, st.st_size, err) : send_all(s, r->body, r->len, err);
+	if (r->upgrade)
+		str_printf(&head, "Connection: Upgrade\r\nUpgrade: %s\r\n", r->upgrade);
+	else if (!service->pool)
+		str_puts(&head, "Connection: close\r\n");
+	str_puts(&head, "\r\n");
+	if (r->file <= 0) { // in one packet where it fits
+		str_add(&head, r->body, r->len);
+		return http_stream_send(s, head.text, head.len, err);
+	}
+	return http_stream_send(s, head.text, head.len, err) < 0 ? -1 : send_file(s, r->file, st.st_size, err);
 }
 
 static int put_text(struct sink *sink, const char *bytes, size_t len, struct error *err)
@@ -562,63 +382,59 @@ static int read_reply(
 	return empty || (r->upgrade && a->status < 300) ? 0 : read_body(s, a, &sink, err);
 }
 
-int http_call(const struct http_service *service, const struct http_request *request, struct str *text,
-	struct http_stream **stream, struct error *err)
+// May another request follow the answer on this connection?
+static bool may_stay(const struct http_stream *s, const struct http_request *r, const struct answer *a)
 {
-	struct http_stream *s = connect_to(service, request, err);
-	if (!s)
-		return -1;
-	struct answer a = {0};
-	int rc = send_request(s, service, request, err);
+	bool empty = a->status == 204 || a->status == 304 || strcmp(r->method, "HEAD") == 0;
+	return !r->upgrade && !a->closes && s->at == s->end && (empty || a->chunked || a->sized);
+}
+
+// One try on one connection, which it takes. *unheard: the connection was a kept one and ended without a byte.
+static int call_on(struct http_stream *s, const struct http_service *service, const struct http_request *request,
+	struct str *text, struct http_stream **stream, bool *unheard, struct error *err)
+{
+	struct answer a = {.on_field = request->on_field, .data = request->data};
+	int sent = send_request(s, service, request, err), rc = sent;
 	// Who refuses a long body may say so and close before all was sent: the answer tells more than the broken
 	// connection.
 	if (rc == 0 || (request->len + (size_t)(request->file > 0) > 0 && (!err || err->code != ERROR_CANCELLED)))
 		rc = read_reply(s, request, &a, text, err);
 	free(a.location);
+	*unheard = rc < 0 && s->kept && a.status == 0 && s->end == 0;
 	if (rc == 0 && request->upgrade && a.status < 300) {
-		set_patience(s->fd, 0);
+		http_stream_be_patient(s, NULL);
 		*stream = s;
+	} else if (rc == 0 && sent == 0 && service->pool && may_stay(s, request, &a)) {
+		http_pool_put(service->pool, s);
 	} else {
 		http_stream_close(s);
 	}
 	return rc < 0 ? -1 : a.status;
 }
 
-int http_stream_fd(const struct http_stream *s)
+int http_call(const struct http_service *service, const struct http_request *request, struct str *text,
+	struct http_stream **stream, struct error *err)
 {
-	return s->fd;
-}
-
-ssize_t http_stream_read(struct http_stream *s, void *bytes, size_t len)
-{
-	if (s->at == s->end)
-		return receive(s, bytes, len);
-	if (len > s->end - s->at)
-		len = s->end - s->at;
-	memcpy(bytes, s->bytes + s->at, len);
-	s->at += len;
-	return (ssize_t)len;
-}
-
-bool http_stream_pending(const struct http_stream *s)
-{
-	return s->at < s->end || (s->tls && crypto_tls_pending(s->tls));
-}
-
-ssize_t http_stream_write(struct http_stream *s, const void *bytes, size_t len)
-{
-	ssize_t n;
-	do
-		n = s->tls ? crypto_tls_write(s->tls, bytes, len) : send(s->fd, bytes, len, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n;
-}
-
-void http_stream_close(struct http_stream *s)
-{
+	struct http_patience patience = {request->idle > 0 ? request->idle : IDLE, request->cancelled};
+	struct error first = {0};
+	struct http_stream *s = service->pool ? http_pool_take(service->pool) : NULL;
+	bool unheard = false;
+	if (request->hopeless)
+		*request->hopeless = false;
+	if (s) {
+		http_stream_be_patient(s, &patience);
+		int status = call_on(s, service, request, text, stream, &unheard, &first);
+		if (!unheard || first.code == ERROR_CANCELLED) {
+			if (status < 0 && err)
+				*err = first;
+			return status;
+		}
+		// The server has closed it in between: that is no answer.
+	}
+	unsigned generation = service->pool ? http_pool_generation(service->pool) : 0;
+	s = http_stream_open(service, &patience, request->hopeless, err);
 	if (!s)
-		return;
-	crypto_tls_close(s->tls);
-	mem_cleanup_fd(&s->fd);
-	free(s);
+		return -1;
+	s->generation = generation;
+	return call_on(s, service, request, text, stream, &unheard, err);
 }

@@ -485,7 +485,7 @@ static void a_service_is_asked(void **state)
 	assert_int_equal(http_call(&service, &mute, &text, NULL, &err), -1);
 	assert_int_equal(err.code, ERROR_CANCELLED);
 
-	struct http_request up = {.method = "POST", .path = "/up", .upgrade = true};
+	struct http_request up = {.method = "POST", .path = "/up", .upgrade = "tcp"};
 	struct http_stream *stream = NULL;
 	assert_int_equal(http_call(&service, &up, &text, &stream, &err), 101);
 	assert_int_equal(http_stream_write(stream, " second", 7), 7);

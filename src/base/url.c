@@ -133,3 +133,14 @@ char *url_resolve(const struct url *base, const char *reference)
 	size_t kept = *reference == '/' ? 0 : kept_path(base, reference);
 	return mem_printf("%s://%s%.*s%s", scheme, authority, (int)kept, base->path, reference);
 }
+
+char *url_quote(const char *text)
+{
+	autostr struct str s = {0};
+	for (; *text; text++)
+		if (isalnum((unsigned char)*text) || strchr("-._~", *text))
+			str_add(&s, text, 1);
+		else
+			str_printf(&s, "%%%02X", (unsigned char)*text);
+	return str_steal(&s);
+}

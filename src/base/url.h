@@ -25,4 +25,6 @@ char *url_authority(const struct url *url);
 // scheme and need not parse. Owned by the caller.
 char *url_resolve(const struct url *base, const char *reference);
 
+char *url_quote(const char *text); // as part of a path or query; owned by the caller
+
 #endif

@@ -2,20 +2,20 @@
 
 #include "base/http.h"
 #include "base/json.h"
+#include "base/json_lines.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "docker/hijacked_stream.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SOCKET "/var/run/docker.sock"
 #define VERSION "1.41" // of the API: what is asked for here is in it
-#define LINE_MAX_BYTES (1 << 20)
 
 struct engine {
 	struct http_service service;
+	struct crypto_tls_options tls;
 	char *place, *socket, *host, *bundle, *cert, *key;
 	char *version;
 	char api[16];
@@ -54,17 +54,6 @@ void engine_free(struct engine *e)
 	free(e->key);
 	free(e->version);
 	free(e);
-}
-
-char *engine_quote(const char *text)
-{
-	autostr struct str s = {0};
-	for (; *text; text++)
-		if (isalnum((unsigned char)*text) || strchr("-._~", *text))
-			str_add(&s, text, 1);
-		else
-			str_printf(&s, "%%%02X", (unsigned char)*text);
-	return str_steal(&s);
 }
 
 // --- where it is ------------------------------------------------------------
@@ -108,43 +97,16 @@ static int use_place(struct engine *e, struct error *err)
 		return -1;
 	e->service.socket = e->socket;
 	e->service.host = e->host;
-	e->service.bundle = e->bundle;
-	e->service.cert = e->cert;
-	e->service.key = e->key;
+	e->tls = (struct crypto_tls_options){.bundle = e->bundle, .cert = e->cert, .key = e->key};
+	e->service.tls = e->bundle ? &e->tls : NULL;
 	return 0;
 }
 
 // --- requests ---------------------------------------------------------------
 
-// Pieces of an answer become lines.
-struct lines {
-	const struct engine_ask *ask;
-	struct str rest;
-	bool refused; // who reads the lines ended it
-};
-
-static int take_line(struct lines *l, const char *text, size_t len, struct error *err)
-{
-	autojson json_t *line = json_loadb(text, len, 0, NULL);
-	l->refused = json_is_object(line) && l->ask->on_line(line, l->ask->data, err);
-	return l->refused ? -1 : 0;
-}
-
 static int on_pieces(const char *bytes, size_t len, void *data, struct error *err)
 {
-	struct lines *l = data;
-	for (const char *nl; (nl = memchr(bytes, '\n', len));) {
-		str_add(&l->rest, bytes, (size_t)(nl - bytes));
-		if (take_line(l, l->rest.text, l->rest.len, err))
-			return -1;
-		l->rest.len = 0;
-		len -= (size_t)(nl + 1 - bytes);
-		bytes = nl + 1;
-	}
-	if (l->rest.len + len > LINE_MAX_BYTES)
-		return error_set(err, ERROR_SYSTEM, "a line of the answer is longer than %d bytes", LINE_MAX_BYTES);
-	str_add(&l->rest, bytes, len);
-	return 0;
+	return json_lines_add(data, bytes, len, err);
 }
 
 // What the engine says about a status that says no.
@@ -164,7 +126,7 @@ static int request(struct engine *e, const struct engine_ask *ask, bool upgrade,
 {
 	autofree char *path = *e->api ? mem_printf("/v%s%s", e->api, ask->path) : mem_strdup(ask->path);
 	autofree char *body = ask->body ? json_dumps(ask->body, JSON_COMPACT) : NULL;
-	struct lines lines = {.ask = ask};
+	struct json_lines lines = {.on_line = ask->on_line, .data = ask->data};
 	struct http_request r = {
 		.method = ask->method,
 		.path = path,
@@ -176,14 +138,14 @@ static int request(struct engine *e, const struct engine_ask *ask, bool upgrade,
 		.file = ask->file,
 		.idle = ask->idle,
 		.cancelled = ask->cancelled,
-		.upgrade = upgrade,
+		.upgrade = upgrade ? "tcp" : NULL,
 		.on_body = ask->on_line ? on_pieces : NULL,
 		.data = &lines,
 	};
 	int status = http_call(&e->service, &r, text, stream, err);
-	if (status > 0 && status < 300 && lines.rest.len && take_line(&lines, lines.rest.text, lines.rest.len, err))
+	if (status > 0 && status < 300 && json_lines_end(&lines, err))
 		status = -1;
-	str_fini(&lines.rest);
+	json_lines_fini(&lines);
 	if (status >= 400)
 		complain(status, text, err);
 	else if (status < 0 && !lines.refused && (!err || err->code != ERROR_CANCELLED))

@@ -27,7 +27,7 @@ const char *engine_version(const struct engine *e); // "20.10.24"
 
 struct engine_ask {
 	const char *method,
-		*path;      // "POST", "/containers/create?name=x": what is not plain in it goes through engine_quote
+		*path;      // "POST", "/containers/create?name=x": what is not plain in it goes through url_quote
 	const json_t *body; // NULL: none
 	int file;           // a descriptor of a tar archive to send instead; 0: none
 	double idle;        // seconds without a byte after which it fails; 0: as long as a quick answer may take
@@ -49,7 +49,5 @@ int engine_do(
 // It ends when the program or the connection does; what the program said on its standard error is then in the log of
 // nobody: say it before.
 int engine_exec(struct engine *e, const char *container, const json_t *argv, struct error *err);
-
-char *engine_quote(const char *text); // as part of a path or query; owned by the caller
 
 #endif

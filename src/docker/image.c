@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/url.h"
 #include "docker/dockerignore.h"
 #include "job/plan.h"
 #include "wire/event.h"
@@ -95,7 +96,7 @@ int image_ensure(const struct image_work *work, const char *name, struct error *
 		return there < 0 ? -1 : 0;
 	double since = clock_mono();
 	say_step(work, name, "is not there, pulling it");
-	autofree char *quoted = engine_quote(name);
+	autofree char *quoted = url_quote(name);
 	autofree char *create = mem_printf("/images/create?fromImage=%s%s", quoted, has_tag(name) ? "" : "&tag=latest");
 	struct pull p = {.work = work, .name = name, .told = since};
 	struct engine_ask pull = {.method = "POST",
@@ -282,10 +283,9 @@ static int on_build(const json_t *line, void *data, struct error *err)
 
 static char *build_path(const char *name, const struct plan_build *build)
 {
-	autofree char *file = engine_quote(build->dockerfile ? build->dockerfile : "Dockerfile"),
-		      *tag = engine_quote(name);
+	autofree char *file = url_quote(build->dockerfile ? build->dockerfile : "Dockerfile"), *tag = url_quote(name);
 	autofree char *args = json_dumps(build->args, JSON_COMPACT);
-	autofree char *quoted = engine_quote(args ? args : "{}");
+	autofree char *quoted = url_quote(args ? args : "{}");
 	return mem_printf("/build?t=%s&dockerfile=%s&buildargs=%s&labels=%%7B%%22muster.build%%22%%3A%%22%s%%22%%7D&rm="
 			  "1&forcerm=1",
 		tag, file, quoted, tag);

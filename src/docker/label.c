@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "base/url.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -57,7 +58,7 @@ json_t *label_find(struct engine *e, const char *what, const char *label, struct
 	autofree char *word = label ? mem_printf("muster.run=%s", label) : mem_strdup("muster.run");
 	autojson json_t *filters = mem_json("{s:[s]}", "label", word);
 	autofree char *text = json_dumps(filters, JSON_COMPACT);
-	autofree char *quoted = engine_quote(text);
+	autofree char *quoted = url_quote(text);
 	autofree char *path = strcmp(what, "containers") == 0 ? mem_printf("/containers/json?all=1&filters=%s", quoted)
 							      : mem_printf("/%s?filters=%s", what, quoted);
 	json_t *list = NULL;

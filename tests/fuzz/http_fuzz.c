@@ -21,6 +21,7 @@ static int scripted_getaddrinfo(const struct addrinfo *hints, struct addrinfo **
 #define getaddrinfo(host, port, hints, list) scripted_getaddrinfo(hints, list)
 #define freeaddrinfo(list)
 #include "base/http.c"
+#include "base/http_stream.c"
 
 enum { CONNECTIONS_MAX = 12, PACKETS_MAX = 40, BODY = 10000 };
 
@@ -99,7 +100,7 @@ static void call(struct http_request *request, size_t size)
 	int status = http_call(&service, request, &text, &stream, &err);
 	need(text.len <= size);
 	need(status < 0 ? *err.text != '\0' : status >= 101 && status <= 999);
-	need((stream != NULL) == (request->upgrade && status >= 0 && status < 300));
+	need((stream != NULL) == ((request->upgrade != NULL) && status >= 0 && status < 300));
 	char bytes[100];
 	for (size_t left = size; stream && http_stream_read(stream, bytes, sizeof bytes) > 0; left--)
 		need(left > 0);
@@ -131,7 +132,7 @@ static void run(uint8_t what, size_t size)
 		call(&post, size);
 		break;
 	case 'u':
-		post.upgrade = true;
+		post.upgrade = "tcp";
 		call(&post, size);
 		break;
 	default:
