@@ -25,6 +25,7 @@ bool api_server_is_configured(void);
 const char *api_server_namespace(const struct api_server *s);
 const char *api_server_context(const struct api_server *s); // "" inside a pod
 const char *api_server_url(const struct api_server *s);     // "https://10.0.0.1:6443"
+const char *api_server_source(const struct api_server *s);  // where that stands: "FILE:LINE:COLUMN"
 bool api_server_in_cluster(const struct api_server *s);     // this process is in a pod and uses its service account
 size_t api_server_requests(const struct api_server *s);     // sent so far, repeated ones counted each time
 
@@ -53,6 +54,10 @@ int api_server_ask(struct api_server *s, const struct api_server_ask *ask, json_
 // The same for what has no extras; 0 or -1, where any status from 400 on is -1.
 int api_server_do(struct api_server *s, const char *method, const char *path, const json_t *body, json_t **answer,
 	struct error *err);
+
+// POSTs an object whose name is ours alone: 1 when it is there already (a try before has made it, whose answer was
+// lost), else as api_server_do.
+int api_server_create(struct api_server *s, const char *path, const json_t *body, json_t **answer, struct error *err);
 
 // Opens a WebSocket: GET path with an Upgrade to one of the subprotocols (comma-separated, best first). *protocol
 // (owned by the caller) is the one the server chose. The stream (owned by the caller) carries WebSocket frames
