@@ -1,0 +1,36 @@
+// The plan as Jobs: which objects an up makes, whole, from the plan alone. Pure: it asks nobody.
+// It does not post them: the executor does (exec/kubernetes.c).
+#ifndef KUBE_MANIFEST_H
+#define KUBE_MANIFEST_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define MANIFEST_CONTAINER "node"     // the container of a pod that is the node
+#define MANIFEST_RUN "muster.run"     // the label with the run's id, on Jobs and pods
+#define MANIFEST_NODES "muster.nodes" // the annotation, on Jobs and pods: the node of each index, "0-2,5"
+
+struct manifest {
+	const json_t *plan;
+	const char *label;         // the run's id
+	const json_t *agent;       // as agent_parts_pod gives it
+	const char *agent_label;   // as agent_parts_label gives it; NULL: an image brings the agent
+	const json_t *annotations; // of the Jobs, besides: an object of texts; may be NULL
+	bool run_as_non_root;      // the namespace wants that
+};
+
+// The Jobs for these nodes (an array of numbers), one for each of their roles: an array, owned by the caller. before:
+// how many Jobs this run has made so far, so that no name is there twice; their count is added. NULL and err when the
+// plan cannot be put into pods.
+json_t *manifest_make(const struct manifest *m, const json_t *nodes, size_t *before, struct error *err);
+
+// An entry of metadata.ownerReferences: this Job, as the API server has answered it. Owned by the caller.
+json_t *manifest_owner(const json_t *job);
+
+// The node of a pod that one of these Jobs has made, from its annotation and its index; -1: it is none of ours.
+long manifest_node(const json_t *pod);
+
+#endif
