@@ -1,13 +1,15 @@
 // The agent's executable: static, so that it runs on any x86-64 Linux, in an empty root too. Without arguments it is an
 // agent (agent/agent.h), with "bridge" the way to one (helper/bridge.h); "list ID", "reap ID" and "tidy ID" look after
 // what a run left here (helper/leftovers.h); "digest" prints its SHA-256; "rsh" and "rank" are for Open MPI
-// (helper/openmpi_shim.h); "step FILE" does a setup step as root or has an image, "unmount DIR" and "unblock DIR" take
-// care of its mounts (helper/setup_step.h); "container-init SOCKET" is a container's first process and "container-enter
-// SOCKET" stands for a rank in it (helper/container_init.h, helper/container_enter.h); "send PATH" and "receive PATH"
-// are `muster cp` (base/copy_stream.h).
+// (helper/openmpi_shim.h); "install PATH" copies it there; "step FILE" does a setup step as root or has an image,
+// "unmount DIR" and "unblock DIR" take care of its mounts (helper/setup_step.h); "container-init SOCKET" is a
+// container's first process and "container-enter SOCKET" stands for a rank in it (helper/container_init.h,
+// helper/container_enter.h); "send PATH" and "receive PATH" are `muster cp` (base/copy_stream.h).
 #include "agent/agent.h"
 #include "base/copy_stream.h"
 #include "base/crypto.h"
+#include "base/fs.h"
+#include "base/mem.h"
 #include "helper/bridge.h"
 #include "helper/container_enter.h"
 #include "helper/container_init.h"
@@ -25,6 +27,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+
+enum { EXECUTABLE_MAX = 256 << 20 };
 
 // libwebsockets does not start without /dev/urandom, which an empty root does not have. The linker of the static agent
 // (see meson.build) sends its two calls here, and the random bytes come from the system call instead.
@@ -68,6 +73,19 @@ static int digest(void)
 	return 0;
 }
 
+// An init container brings the agent into a pod: its own executable, where another image's container starts it.
+static int install(const char *path)
+{
+	struct error err = {0};
+	size_t len;
+	autofree char *bytes = fs_read("/proc/self/exe", EXECUTABLE_MAX, &len, &err);
+	umask(022);
+	if (bytes && fs_write(path, bytes, len, 0755, &err) == 0)
+		return 0;
+	fprintf(stderr, "muster-agent: %s\n", err.text);
+	return err.code;
+}
+
 // `muster cp`: a file or directory to standard output, or from standard input.
 static int copy(bool sends, const char *path)
 {
@@ -98,6 +116,8 @@ int main(int argc, char **argv)
 		return bridge_main();
 	if (argc == 2 && strcmp(argv[1], "digest") == 0)
 		return digest();
+	if (argc == 3 && strcmp(argv[1], "install") == 0)
+		return install(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "list") == 0)
 		return leftovers_main(argv[2], LEFTOVERS_LIST);
 	if (argc == 3 && strcmp(argv[1], "reap") == 0)

@@ -6,6 +6,13 @@ agent=$(dirname "$MUSTER")/muster-agent
 unlike "it is static" "$(ldd "$agent" 2>&1)" "=>"
 cp "$agent" stripped && strip stripped
 at_most "size when stripped" "$(stat -c %s stripped)" 8388608
+# As an init container does it, for a container of another user.
+mkdir pod
+ok "it installs itself" env -i sh -c 'umask 077; exec ./stripped install pod/agent'
+is "for everybody" "$(stat -c %a pod/agent)" 755
+ok "whole" cmp stripped pod/agent
+nok "not where it cannot" ./stripped install none/agent 2>errors
+like "and says so" "$(cat errors)" "muster-agent: cannot create 'none/agent.*': No such file or directory"
 
 # The rank's program must be static too, since there is nothing it could be linked to.
 cat >hello.c <<'C'
