@@ -1,5 +1,13 @@
 // The agent in immutable ConfigMaps, which all runs of a namespace share: how it gets into a container without a
 // registry and without a program of the image. It makes no pods.
+//
+// A set is named by what is in it: "muster-agent-KEY-loader" holds the loader (loader/loader.c), "muster-agent-KEY-0"
+// and so on the agent, compressed. Who has rights to replace ConfigMaps can replace these: the loader starts nothing
+// but the agent whose SHA-256 the pod names.
+//
+// Sets that are not used stay, because the next run will want them, until `muster reap` removes them. A run that is
+// about to make its Jobs can lose a set to that: its pods then wait with an event FailedMount, and agent_parts_ensure
+// brings the set back.
 #ifndef KUBE_AGENT_PARTS_H
 #define KUBE_AGENT_PARTS_H
 
@@ -8,30 +16,46 @@
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-#define AGENT_PARTS_HOME "/.muster" // in a container: the agent, its directory; an emptyDir
+#define AGENT_PARTS_HOME "/.muster"     // in a container: the agent, its directory; an emptyDir
+#define AGENT_PARTS_NAME "muster-agent" // what the names of all sets begin with
+#define AGENT_PARTS_KEY 17              // room for a set's key with its NUL
 
 struct agent_parts {
-	char sha256[CRYPTO_HEX]; // of the agent
-	size_t count;            // of its parts
+	char sha256[CRYPTO_HEX];   // of the agent, as it arrives
+	char key[AGENT_PARTS_KEY]; // of the set
+	size_t count;              // of its parts, without the loader
+	const char *machine;       // what the agent runs on, as the label kubernetes.io/arch of a machine says it
 };
 
-// Makes those of the agent's ConfigMaps that are missing in the server's namespace: the loader and the compressed
-// agent.
-int agent_parts_ensure(struct api_server *server, const char *agent, struct agent_parts *parts,
-	const atomic_bool *cancelled, struct error *err);
+struct agent_parts_options {
+	const char *agent; // the file
+	const atomic_bool *cancelled;
+	void (*on_upload)(size_t bytes, void *data); // before so many bytes are sent; may be NULL
+	void *data;
+};
 
-// What a container needs to start the agent with these arguments (an array of texts) as its first process: an object
-// {"volumes": [...], "volumeMounts": [...], "command": [...]}, owned by the caller. agent_image not NULL: an init
-// container brings the agent instead, {"initContainers"} besides, and nothing of ensure is needed.
+// Makes those ConfigMaps of the set that are missing in the server's namespace. When none is missing, that is one
+// request, and nothing is compressed.
+int agent_parts_ensure(struct api_server *server, const struct agent_parts_options *options, struct agent_parts *parts,
+	struct error *err);
+
+// What a pod needs so that its container "node" starts the agent with these arguments (an array of texts) as its first
+// process: {"volumes": [...], "nodeSelector": {...}} for the pod, {"volumeMounts": [...], "command": [...]} for the
+// container. Owned by the caller. With agent_image an init container brings the agent, {"initContainers": [...]}
+// besides, and parts is not looked at; it needs the limits and the security context that the node has.
 json_t *agent_parts_pod(const struct agent_parts *parts, const char *agent_image, const json_t *arguments);
 
-// The label of whatever needs these parts: "muster.agent" with this value. Owned by the caller.
-char *agent_parts_label(const struct agent_parts *parts);
+#define AGENT_PARTS_LABEL "muster.agent" // with the key: on the ConfigMaps, and on each Job that needs them
 
-// Appends the parts that no Job of the namespace needs to found, as an executor's left does; and removes them.
-int agent_parts_find_unused(struct api_server *server, json_t *found, struct error *err);
-int agent_parts_remove_unused(struct api_server *server, struct error *err);
+// Appends the sets that no Job of the namespace needs to found, as an executor's left does, with the set's name as the
+// run; and removes them. set NULL: all of them; else the one of this name.
+int agent_parts_find_unused(struct api_server *server, const char *set, json_t *found, struct error *err);
+int agent_parts_remove_unused(struct api_server *server, const char *set, struct error *err);
+
+// Is this the name of a set, rather than a run's label?
+bool agent_parts_is_set(const char *name);
 
 #endif
