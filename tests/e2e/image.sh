@@ -3,14 +3,15 @@
 
 image_root() # DIR PROGRAM[=PATH]...: a tree of this machine's programs and the libraries they need; PATH is where it is to lie
 {
-	local item file to root=$1
+	local item file files=() root=$1
 	shift
 	rm -rf "$root" && mkdir -p "$root/tmp" || return 1
 	for item in "$@"; do
-		to=${item#*=} file=${item%%=*}
-		mkdir -p "$root$(dirname "$to")" && cp -L "$file" "$root$to" || return 1
-		for file in $(ldd "$file" 2>/dev/null | grep -o '/[^ ]*'); do
-			mkdir -p "$root$(dirname "$file")" && cp -Ln "$file" "$root$file"
-		done
+		files+=("${item%%=*}")
+		mkdir -p "$root$(dirname "${item#*=}")" && cp -L "${item%%=*}" "$root${item#*=}" || return 1
 	done
+	# Not all of them have libraries: scripts and texts neither.
+	while read -r file; do
+		mkdir -p "$root$(dirname "$file")" && cp -Ln "$file" "$root$file" || return 1
+	done < <(ldd "${files[@]}" 2>/dev/null | sed -nE 's/^\t(.* => )?(\/[^ ]+) \(.*/\2/p' | sort -u)
 }

@@ -8,6 +8,8 @@ KUBE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$KUBE/../e2e/lib.sh" || exit 1
 # shellcheck source=SCRIPTDIR/../e2e/image.sh
 . "$KUBE/../e2e/image.sh"
+# shellcheck disable=SC2034 # of the last muster: see there
+status='' out='' err=''
 KUBE_PROGRAMS=$(sed -n 's/^programs=//p' "$KUBE_DIR/settings")
 # shellcheck disable=SC2034 # used by the tests
 KUBE_NAME=$(sed -n 's/^name=//p' "$KUBE_DIR/settings") # node N is called $KUBE_NAME-N
