@@ -10,6 +10,7 @@
 #include "agent/prepare_node.h"
 #include "agent/rendezvous.h"
 #include "agent/setup.h"
+#include "agent/termination.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
@@ -48,6 +49,7 @@ enum { CONFIG_MAX = 1 << 20 };
 struct agent {
 	struct node node;
 	struct exec_session *exec_sessions;
+	struct termination *termination;
 	bool leaving, collected;
 	int executor;        // the standard error it gave us, until we have started
 	json_t *next_launch; // waits until the ranks of the attempt before have ended
@@ -200,6 +202,25 @@ static void leave(struct agent *a, const json_t *msg)
 	exec_session_free(steal(a->exec_sessions));
 	const char *why = json_string_value(json_object_get(msg, "why"));
 	local_ranks_stop(&a->node, json_number_value(json_object_get(msg, "grace")), why ? why : "", on_team_ended);
+}
+
+// --- told to stop by somebody else ----------------------------------------------------
+
+// Said before anything ends: what ends from now on ends because of this.
+static void on_told_to_stop(void *data)
+{
+	struct agent *a = data;
+	if (!a->leaving)
+		node_event(&a->node, event_make("terminated", "s:s", "signal", "TERM"));
+}
+
+// The controller will say bye, but may be out of reach: whoever sent the signal does not wait for long.
+static void on_alone(void *data)
+{
+	struct agent *a = data;
+	double grace = a->node.plan ? plan_grace(a->node.plan) : 0;
+	autojson json_t *bye = mem_json("{s:f, s:s}", "grace", grace, "why", "told to stop");
+	leave(a, bye);
 }
 
 // --- launching ----------------------------------------------------------------------
@@ -499,6 +520,9 @@ static int init_node(struct agent *a, json_t *config, struct error *err)
 	node->up = uplink_new(node->loop, &options, err);
 	if (!node->up)
 		return -1;
+	a->termination = termination_watch(node->loop, on_told_to_stop, on_alone, a, err);
+	if (!a->termination)
+		return -1;
 	close(steal_fd(&a->executor));
 	return 0;
 }
@@ -516,6 +540,7 @@ static void fini_node(struct agent *a)
 	if (node->up)
 		uplink_stop(node->up);
 	if (node->loop) {
+		termination_free(a->termination);
 		loop_timer_free(node->sampler);
 		loop_free(node->loop);
 	}
@@ -552,6 +577,7 @@ static int run_node(json_t *config)
 	struct agent a = {.node = {.listener = -1, .claim = -1}, .executor = -1};
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	termination_block();
 	if (init_node(&a, config, &err) == 0)
 		loop_run(a.node.loop);
 	else {

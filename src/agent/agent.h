@@ -23,6 +23,9 @@
 //        in it), or missing
 //    "lease": 30, "heartbeat": 5}     seconds
 //
+// SIGTERM, as from whoever ends its container or its machine: it tells the controller, ends its ranks with TERM and
+// their grace, brings the outputs back and exits. What does not come to that in time is killed with it.
+//
 // Every process the agent starts carries MUSTER_RUN=ID and MUSTER_NODE=K in its environment.
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H

@@ -351,7 +351,7 @@ void lifecycle_fail_attempt(struct lifecycle *c, const char *why)
 	lifecycle_dispatch(c, HAPPENS_AGAIN, why);
 }
 
-static void lose_node(struct lifecycle *c, size_t node, const char *why)
+void lifecycle_lose_node(struct lifecycle *c, size_t node, const char *why)
 {
 	struct membership_node *n = &c->membership.nodes[node];
 	if (n->gone)
@@ -363,7 +363,7 @@ static void lose_node(struct lifecycle *c, size_t node, const char *why)
 	if (c->state == STATE_READY) { // it can be brought back
 		membership_set_gone(&c->membership, node, false);
 		membership_set_hello(&c->membership, node, false);
-		n->away = false;
+		n->away = n->left = n->terminated = false;
 		server_forget(c->server, node);
 		persistent_cluster_node_lost(c->persistent, node);
 		return;
@@ -373,6 +373,55 @@ static void lose_node(struct lifecycle *c, size_t node, const char *why)
 	lifecycle_check_nodes_gone(c);
 }
 
+// --- nodes that somebody else stops -------------------------------------------------
+
+static const char told_to_stop[] = "was told to stop (SIGTERM)";
+
+void lifecycle_on_terminated(struct lifecycle *c, size_t node)
+{
+	autofree char *why = mem_printf("node %zu %s", node, told_to_stop);
+	c->membership.nodes[node].terminated = true;
+	if (c->state != STATE_STARTING && c->state != STATE_RUNNING)
+		return;
+	c->told = c->outcome ? 0 : node + 1;
+	lifecycle_fail(c, "lost", ERROR_SYSTEM, why);
+}
+
+// What the executor knows of it says more than that a signal came.
+static void explain(struct lifecycle *c, size_t node, const char *why)
+{
+	if (c->told != node + 1)
+		return;
+	c->told = 0;
+	free(c->why);
+	c->why = mem_printf("node %zu %s: %s", node, told_to_stop, why);
+}
+
+void lifecycle_on_terminated_gone(struct lifecycle *c, size_t node)
+{
+	struct membership_node *n = &c->membership.nodes[node];
+	autofree char *why = steal(n->lost_why);
+	if (why)
+		lifecycle_lose_node(c, node, why);
+	else if (c->state == STATE_READY && n->terminated && n->left)
+		lifecycle_lose_node(c, node, "its agent was told to stop (SIGTERM)");
+}
+
+// While a node that was told to stop is there, it brings back what it has.
+static void on_lost(struct lifecycle *c, size_t node, const char *why)
+{
+	struct membership_node *n = &c->membership.nodes[node];
+	explain(c, node, why);
+	if (!n->terminated || n->gone || !server_connected(c->server, node)) {
+		lifecycle_lose_node(c, node, why);
+		return;
+	}
+	free(n->lost_why);
+	n->lost_why = mem_strdup(why);
+}
+
+// --- what the executor says ---------------------------------------------------------
+
 // An image or a pod may take longer than nodes may: the deadline is for those. Whoever waits for one has a deadline of
 // his own and knows more.
 void lifecycle_on_executor_event(json_t *event, void *data)
@@ -381,8 +430,9 @@ void lifecycle_on_executor_event(json_t *event, void *data)
 	autojson json_t *mine = event;
 	if (event_is(event, "lost")) {
 		json_int_t node = json_integer_value(json_object_get(event, "node"));
+		const char *why = json_string_value(json_object_get(event, "why"));
 		if (node >= 0 && (size_t)node < c->membership.nnodes && !c->down_wanted)
-			lose_node(c, (size_t)node, json_string_value(json_object_get(event, "why")));
+			on_lost(c, (size_t)node, why ? why : "no reason given");
 		return;
 	}
 	if ((event_is(event, "image") || event_is(event, "pod")) && c->state == STATE_STARTING) {
@@ -459,9 +509,9 @@ static void on_watch(void *data)
 		pid_t pid = (pid_t)json_integer_value(json_object_get(facts, "pid"));
 		unsigned long long started = (unsigned long long)json_integer_value(json_object_get(facts, "started"));
 		if (c->machine && machine && strcmp(machine, c->machine) == 0 && !proc_alive(pid, started))
-			lose_node(c, i, "its agent was killed");
+			lifecycle_lose_node(c, i, "its agent was killed");
 		else if (heartbeat_lease_left(plan_lease(c->plan), c->away_since[i], clock_mono()) <= 0)
-			lose_node(c, i, "its agent is unreachable");
+			lifecycle_lose_node(c, i, "its agent is unreachable");
 		else
 			some = true;
 	}

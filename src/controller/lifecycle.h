@@ -57,6 +57,7 @@ struct lifecycle {
 	const char *outcome, *stop_why;
 	char *why;
 	int exit;
+	size_t told; // 1 + the node that somebody told to stop, where that is the outcome's reason; else 0
 	bool broken; // the run directory cannot be written
 };
 
@@ -81,6 +82,14 @@ void lifecycle_override_outcome(struct lifecycle *c, const char *outcome, int ex
 void lifecycle_fail(struct lifecycle *c, const char *outcome, int exit, const char *why);
 void lifecycle_fail_attempt(
 	struct lifecycle *c, const char *why); // the ranks failed; they are started again if the job says so
+
+// A node is lost: it cannot come back.
+void lifecycle_lose_node(struct lifecycle *c, size_t node, const char *why);
+// A node was told to stop by somebody else and leaves: the run is over. A cluster that stays up has lost it once it has
+// left.
+void lifecycle_on_terminated(struct lifecycle *c, size_t node);
+// It has left, or its connection broke meanwhile.
+void lifecycle_on_terminated_gone(struct lifecycle *c, size_t node);
 
 void lifecycle_on_executor_event(json_t *event, void *data); // takes the event; data is the lifecycle
 

@@ -166,6 +166,66 @@ static void test_node_is_lost(void **state)
 	fake_run_work(w, NULL);
 }
 
+static void told_to_stop(struct fake_run *w, size_t node)
+{
+	fake_run_event(w, node, event_make("terminated", "s:s", "signal", "TERM"));
+}
+
+static void lost(struct fake_run *w, size_t node, const char *why)
+{
+	lifecycle_on_executor_event(event_make("lost", "s:i, s:s", "node", (int)node, "why", why), &w->c);
+}
+
+// Somebody else stops a node: the run is over, and what all nodes have is brought back. Attempts that are left do not
+// matter.
+static void test_node_is_told_to_stop(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "  retries: 3\n", false);
+	fake_run_bring_up(w);
+	told_to_stop(w, 1);
+	assert_int_equal(w->c.state, STATE_STOPPING);
+	check_outcome(w, "lost", ERROR_SYSTEM, "node 1 was told to stop (SIGTERM)");
+	assert_int_equal(fake_count_sent(0, "bye"), 1);
+	fake_run_rank_exits(w, 1, 143, 1);
+	told_to_stop(w, 0); // the others too: the first one is the reason
+	fake_run_wind_up(w);
+	check_outcome(w, "lost", ERROR_SYSTEM, "node 1 was told to stop (SIGTERM)");
+	assert_int_equal(fake_run_count_logged(w, "\"lost\""), 0);
+}
+
+// The executor knows why; what the node brings back is waited for.
+static void test_why_a_node_is_told_to_stop(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	told_to_stop(w, 1);
+	lost(w, 0, "of another node");
+	lost(w, 1, "evicted: low on memory");
+	assert_string_equal(w->c.why, "node 1 was told to stop (SIGTERM): evicted: low on memory");
+	lost(w, 1, "its container has ended");
+	assert_string_equal(w->c.why, "node 1 was told to stop (SIGTERM): evicted: low on memory");
+	fake_run_leaves(w, 0);
+	assert_false(fake.working); // node 1 is still there
+	fake_run_away(w, 1, 1);     // and now it is not
+	assert_int_equal(fake_run_count_logged(w, "\"why\":\"its container has ended\""), 1);
+	assert_true(fake.working);
+	fake_run_work(w, NULL);
+}
+
+static void test_told_to_stop_when_all_is_done(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	fake_run_rank_exits(w, 0, 0, 1);
+	fake_run_rank_exits(w, 1, 0, 1);
+	told_to_stop(w, 1);
+	fake_run_wind_up(w);
+	check_outcome(w, "ok", 0, NULL);
+}
+
 // A node that came back with an older launch gets the present one again.
 static void test_launch_is_sent_again(void **state)
 {
@@ -270,6 +330,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_retries, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_timeout, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_node_is_lost, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_node_is_told_to_stop, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_why_a_node_is_told_to_stop, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_told_to_stop_when_all_is_done, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_launch_is_sent_again, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_node_does_not_leave, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(

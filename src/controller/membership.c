@@ -58,8 +58,10 @@ void membership_init(struct membership *r, const json_t *plan)
 
 void membership_fini(struct membership *r)
 {
-	for (size_t i = 0; i < r->nnodes; i++)
+	for (size_t i = 0; i < r->nnodes; i++) {
 		json_decref(r->nodes[i].said);
+		free(r->nodes[i].lost_why);
+	}
 	free(r->nodes);
 	free(r->ranks);
 	json_decref(r->fences);
@@ -77,8 +79,10 @@ static void forget_fences(struct membership *r)
 
 void membership_resize(struct membership *r, size_t nodes)
 {
-	for (size_t i = nodes; i < r->nnodes; i++)
+	for (size_t i = nodes; i < r->nnodes; i++) {
 		json_decref(r->nodes[i].said);
+		free(r->nodes[i].lost_why);
+	}
 	r->nodes = mem_resize(r->nodes, nodes * sizeof *r->nodes);
 	for (size_t i = r->nnodes; i < nodes; i++)
 		r->nodes[i] = (struct membership_node){0};

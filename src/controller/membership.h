@@ -14,6 +14,8 @@ struct membership_node {
 	bool hello;          // has said hello once
 	bool away;           // said hello, but its connection is down now
 	bool left;           // its last event has come
+	bool terminated;     // was told to stop by somebody else, and leaves
+	char *lost_why;      // what the executor says of that, while it still leaves; or NULL
 	bool gone;           // nothing more is expected from it: everything has arrived, or it is lost
 	size_t first, count; // its ranks
 	json_t *said;        // its hello

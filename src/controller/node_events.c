@@ -223,6 +223,8 @@ static void on_event(size_t node, json_t *event, const char *line, size_t len, v
 		on_left(c, node, event);
 	else if (event_is(event, "output") && json_is_false(json_object_get(event, "ok")))
 		lifecycle_lose_output(c, node, json_text_or(event, "path", "?"), json_text_or(event, "why", "?"));
+	else if (event_is(event, "terminated"))
+		lifecycle_on_terminated(c, node);
 	if (c->iterations && (event_is_metric(event) || !is_stale(c, event)))
 		on_turn(c, event);
 	if (event_is_metric(event) || is_stale(c, event))
@@ -264,6 +266,11 @@ static void on_fence(size_t node, const char *name, json_t *brought, void *data)
 static void on_complete(size_t node, void *data)
 {
 	struct lifecycle *c = data;
+	lifecycle_on_terminated_gone(c, node);
+	if (c->state == STATE_READY && !c->membership.nodes[node].hello) { // lost, but can be brought back
+		persistent_cluster_check(c->persistent);
+		return;
+	}
 	membership_set_gone(&c->membership, node, true);
 	if (c->persistent) {
 		persistent_cluster_node_lost(c->persistent, node);
@@ -287,6 +294,7 @@ static void on_away(size_t node, double heard, const char *why, void *data)
 		persistent_cluster_node_away(c->persistent, node);
 	c->away_since[node] = heard;
 	lifecycle_record(c, event_make("warn", "s:i, s:s", "node", (int)node, "why", why));
+	lifecycle_on_terminated_gone(c, node);
 	lifecycle_check_away_soon(c);
 }
 

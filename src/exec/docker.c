@@ -385,6 +385,8 @@ static char *epitaph(const struct docker *d, const struct place *p)
 	int code = (int)json_integer_value(json_object_get(state, "ExitCode"));
 	if (json_is_true(json_object_get(state, "OOMKilled")))
 		return mem_printf("its container ran out of memory and was killed");
+	if (code == 143)
+		return mem_strdup("its container was stopped");
 	return mem_printf("its container has ended with status %d%s", code, code == 137 ? " (killed)" : "");
 }
 

@@ -1,6 +1,8 @@
 #include "helper/pause.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
+#include "node/agent_processes.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -12,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const long look_every = 2; // seconds
+static const struct timespec look_every = {.tv_sec = 2}, soon = {.tv_nsec = 100 * 1000 * 1000};
 
 // Is there another process in this name space? What an exec started is no child of ours.
 static bool is_alone(void)
@@ -26,6 +28,29 @@ static bool is_alone(void)
 	return alone && d;
 }
 
+static bool has_agents(void)
+{
+	autofree pid_t *agents = NULL;
+	return agent_processes_find(&agents) > 0;
+}
+
+static void tell_agents(void)
+{
+	autofree pid_t *agents = NULL;
+	size_t count = agent_processes_find(&agents);
+	for (size_t i = 0; i < count; i++)
+		kill(agents[i], SIGTERM);
+}
+
+// Takes the ended: the status of the last one, -1 when none has.
+static int reap(void)
+{
+	int status = 0, last = -1;
+	while (waitpid(-1, &status, WNOHANG) > 0)
+		last = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return last;
+}
+
 int pause_main(double seconds)
 {
 	sigset_t set;
@@ -35,19 +60,18 @@ int pause_main(double seconds)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	double since = clock_mono();
+	bool told = false;
 	for (;;) {
-		int got = sigtimedwait(&set, NULL, &(struct timespec){.tv_sec = look_every});
-		if (got == SIGTERM || got == SIGINT)
-			return 0;
-		int status = 0, last = 0;
-		pid_t gone;
-		bool some = false;
-		while ((gone = waitpid(-1, &status, WNOHANG)) > 0) {
-			some = true;
-			last = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		int got = sigtimedwait(&set, NULL, told ? &soon : &look_every);
+		if (got == SIGTERM || got == SIGINT) {
+			told = true;
+			tell_agents();
 		}
+		int last = reap();
+		if (told && !has_agents())
+			return 128 + SIGTERM;
 		bool alone = is_alone();
-		if (some && alone)
+		if (last >= 0 && alone)
 			return last;
 		if (!alone)
 			since = clock_mono();

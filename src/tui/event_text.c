@@ -111,6 +111,13 @@ static enum event_text_kind tell_lost(struct event_text *s, const json_t *event,
 	return EVENT_TEXT_TROUBLE;
 }
 
+static enum event_text_kind tell_terminated(struct event_text *s, const json_t *event, struct str *out)
+{
+	str_printf(out, "node %lld: told to stop (SIG%s); it ends its ranks and sends its outputs",
+		json_int(event, "node"), json_text_or(event, "signal", "TERM"));
+	return EVENT_TEXT_TROUBLE;
+}
+
 static enum event_text_kind tell_back(struct event_text *s, const json_t *event, struct str *out)
 {
 	autofree char *away = str_seconds(json_number(event, "seconds"));
@@ -339,6 +346,7 @@ static const struct teller {
 	{"phase", tell_phase},
 	{"hello", tell_hello},
 	{"lost", tell_lost},
+	{"terminated", tell_terminated},
 	{"back", tell_back},
 	{"preflight", tell_preflight},
 	{"mpi", tell_mpi},

@@ -56,6 +56,9 @@ const struct event_type event_types[] = {
 		"The last event of a node: how long each stream is, and the patterns in `outputs` that match no file. "
 		"The node "
 		"is complete when all its streams have reached these offsets."},
+	{"terminated", A, false, "node signal",
+		"The node's agent was told to stop from outside muster, as when its container is stopped, its pod "
+		"deleted or its machine shut down. It ends its ranks, sends its outputs and leaves."},
 	{"warn", C | A, false, "why", "Something is wrong, and the run goes on."},
 	{"fail", C | A, false, "phase why node rank attempt named",
 		"A fatal error. The first one is why the run failed. `named`: `why` itself says which nodes it is "

@@ -35,6 +35,21 @@ start_finished 15
 like "a container that is removed" "$(why)" "node 2 is lost: its container"
 ok "nothing is left in the engine" engine_is_empty
 
+cat >stop.yaml <<'J'
+name: stop
+cluster: {executor: docker, nodes: 3, image: "tools:1"}
+run: {command: "trap 'echo last > out-{rank}; exit 0' TERM; echo up; while :; do sleep 0.02; done", grace: 20s}
+outputs: ["out-*"]
+J
+start run stop.yaml
+ok "three that write when they end" wait_for 20 running
+engine_post POST "/containers/$(container 1)/stop?t=20"
+start_finished 15
+status_is "a container that is stopped" 3
+like "is named" "$(why)" "^node 1 was told to stop \(SIGTERM\)"
+is "and brings back what it has, as the others" "$(cat "$(run_dir)"/outputs/node-*/out-* | tr '\n' ' ')" "last last last "
+ok "nothing is left in the engine" engine_is_empty
+
 begin "cancelled"
 "$MUSTER" cancel "$(basename "$(run_dir)")" >/dev/null
 start_finished 15
@@ -78,7 +93,7 @@ wait_for 10 test -S "$ENGINE_DIR/docker.sock"
 rm "$ENGINE_DIR/hold"
 start_finished 40
 status_is "the engine is restarted" 3
-like "the run says so" "$(why)" "node [0-2] is lost: its container has ended"
+like "the run says so" "$(why)" "node [0-2] (is lost: its container (has ended|was stopped)|was told to stop)"
 ok "the engine is back" wait_for 20 engine_answers
 ok "nothing is left in the engine" engine_is_empty
 engine_stop
