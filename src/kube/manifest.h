@@ -1,48 +1,47 @@
-// The plan as Jobs: the objects that make the nodes of a run, as JSON; and what they say of nodes, read back.
-// Pure: it asks nobody. kube/api_server.h sends them, and exec/kubernetes.c chooses when.
-//
-// The nodes of one role are the pods of an Indexed Job. What the node of each index is stands in an annotation,
-// "muster.nodes": "0-2,5". Jobs and pods carry the labels "muster.run" and "muster.role".
+// The plan as Jobs: which objects an up makes, whole, from the plan alone; and what they say of nodes, read back. Pure:
+// it asks nobody.
+// It does not post them: the executor does (exec/kubernetes.c).
 #ifndef KUBE_MANIFEST_H
 #define KUBE_MANIFEST_H
+
+#include "base/error.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MANIFEST_RUN "muster.run"     // label: the run's id
-#define MANIFEST_ROLE "muster.role"   // label
-#define MANIFEST_NODES "muster.nodes" // annotation
+#define MANIFEST_CONTAINER "node"     // the container of a pod that is the node
+#define MANIFEST_RUN "muster.run"     // the label with the run's id, on Jobs and pods
+#define MANIFEST_ROLE "muster.role"   // another, with the role (shortened where a label is too short for it)
+#define MANIFEST_NODES "muster.nodes" // the annotation, on Jobs and pods: the node of each index, "0-2,5"
 
 struct manifest {
 	const json_t *plan;
-	const char *run;     // its id
-	const size_t *nodes; // their numbers in the plan, all of one role; index I of the Job is the I-th of them
-	size_t count;        // at least 1
-	size_t batch;        // 0 for the first Job of this role in the run, then one more for each
-	const json_t *agent; // what agent_parts_pod gives
-	const json_t *labels, *annotations; // of the Job alone, besides its own; may be NULL
-	const json_t *owner;                // from manifest_owner: it goes with that Job; may be NULL
-	bool persistent;                    // a node that is lost does not end the others
-	bool non_root;                      // the namespace wants runAsNonRoot to be said
+	const char *label;         // the run's id
+	const json_t *agent;       // as agent_parts_pod gives it
+	const char *agent_label;   // as agent_parts_label gives it; NULL: an image brings the agent
+	const json_t *annotations; // of the Jobs, besides: an object of texts; may be NULL
+	bool run_as_non_root;      // the namespace wants that
 };
 
-// The Job. Owned by the caller.
-json_t *manifest_job(const struct manifest *m);
+// The Jobs for these nodes (an array of numbers that grow), one for each of their roles: an array, owned by the caller.
+// before: how many Jobs this run has made so far, so that no name is there twice; their count is added. NULL and err
+// when the plan cannot be put into pods.
+json_t *manifest_make(const struct manifest *m, const json_t *nodes, size_t *before, struct error *err);
 
-// Its name: "muster-RUN-ROLE", or a shorter one with a hash when that would be too long for its pods. Different runs,
-// roles and batches have different names. Owned by the caller.
-char *manifest_name(const char *run, const char *role, size_t batch);
+// The name of the Job: "muster-RUN-ROLE", or a shorter one with a hash where that is too long for the names of its pods
+// or the run has made Jobs before. Different runs, roles and numbers have different names. Owned by the caller.
+char *manifest_name(const char *run, const char *role, size_t before);
 
-// What makes others go with this Job, from the API server's answer to its POST: an owner reference, owned by the
-// caller. NULL when it has no uid.
+// An entry of metadata.ownerReferences: this Job, as the API server has answered it. Owned by the caller; NULL when it
+// has no uid.
 json_t *manifest_owner(const json_t *job);
 
-// The node of each index of a Job, or of the Job of a pod, from the annotation; *count (at least 1) of them, owned by
-// the caller. NULL when there is none or it is damaged.
-size_t *manifest_nodes(const json_t *object, size_t *count);
+// The node of each index of a Job, from its annotation: an array of numbers, owned by the caller. NULL when there is
+// none or it is damaged.
+json_t *manifest_nodes(const json_t *object);
 
-// The node that a pod is, SIZE_MAX when it is none.
-size_t manifest_node_of(const json_t *pod);
+// The node of a pod that one of these Jobs has made, from its annotation and its index; -1: it is none of ours.
+long manifest_node(const json_t *pod);
 
 #endif
