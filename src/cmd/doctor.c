@@ -9,6 +9,8 @@
 #include "cmd/options.h"
 #include "docker/engine.h"
 #include "exec/executor.h"
+#include "kube/access_review.h"
+#include "kube/api_server.h"
 #include "node/loopback.h"
 #include "node/node_dirs.h"
 
@@ -32,6 +34,7 @@ enum { FEW_NODES = 100 };           // fewer than this is worth a warning
 static const double patience = 5.0; // seconds for a program to tell its version
 #define LOCAL "local executor"
 #define DOCKER "docker executor"
+#define KUBERNETES "kubernetes executor"
 #define LAUNCH "launch modes"
 
 static const struct options_usage usage = {
@@ -214,6 +217,84 @@ static void check_engine(json_t *checks)
 	engine_free(engine);
 }
 
+// --- Kubernetes -------------------------------------------------------------
+
+// NULL when it does not answer.
+static json_t *ask_quickly(struct api_server *server, const char *path, struct error *err)
+{
+	struct api_server_ask ask = {.method = "GET", .path = path, .idle = patience, .once = true};
+	json_t *answer = NULL;
+	int status = api_server_ask(server, &ask, &answer, err);
+	if (status >= 0 && status < 400)
+		return answer;
+	json_decref(answer);
+	return NULL;
+}
+
+// Rights in a namespace can be asked for whether it is there or not. Without the right to look at it, nobody can say.
+static void check_namespace(json_t *checks, struct api_server *server)
+{
+	const char *name = api_server_namespace(server);
+	autofree char *path = mem_printf("/api/v1/namespaces/%s", name);
+	json_t *answer = NULL;
+	struct error err = {0};
+	int status = api_server_ask(server,
+		&(struct api_server_ask){.method = "GET", .path = path, .idle = patience, .once = true}, &answer, &err);
+	bool gone = status == 404, ending = json_object_get(json_object_get(answer, "metadata"), "deletionTimestamp");
+	autofree char *text = gone     ? mem_printf("'%s' is not there", name)
+			      : ending ? mem_printf("'%s' is being deleted", name)
+				       : mem_strdup(name);
+	json_decref(answer);
+	add(checks, KUBERNETES, "namespace", gone || ending ? MISSING : OK, text,
+		"create it (kubectl create namespace NAME), or name another in the context of the kubeconfig or in "
+		"`cluster.kubernetes.namespace`");
+}
+
+static void check_rights(json_t *checks, struct api_server *server)
+{
+	struct error err = {0};
+	autojson json_t *missing = access_review_missing(server, NULL, NULL, &err);
+	if (!missing) {
+		add(checks, KUBERNETES, "rights", MISSING, err.text, "ask the cluster's administrator");
+		return;
+	}
+	autofree char *list = access_review_print(missing);
+	autofree char *text =
+		*list ? mem_printf("missing in the namespace '%s': %s", api_server_namespace(server), list)
+		      : mem_printf("all that a run needs in the namespace '%s'", api_server_namespace(server));
+	add(checks, KUBERNETES, "rights", *list ? MISSING : OK, text,
+		"examples/kubernetes/role.yaml is the role that a run needs: have it applied and bound to you");
+}
+
+static void check_kubernetes(json_t *checks)
+{
+	struct error err = {0};
+	struct api_server *server = api_server_open(NULL, NULL, &err);
+	if (!server) {
+		add(checks, KUBERNETES, "configuration", MISSING, err.text,
+			api_server_is_configured() ? "`kubectl config view` shows what it reads"
+						   : "name a kubeconfig in KUBECONFIG, or put one at ~/.kube/config");
+		return;
+	}
+	const char *context = api_server_context(server);
+	autofree char *where = *context ? mem_printf("context '%s', %s", context, api_server_source(server))
+					: mem_printf("the service account of this pod, %s", api_server_source(server));
+	add(checks, KUBERNETES, "configuration", OK, where, NULL);
+	autojson json_t *version = ask_quickly(server, "/version", &err);
+	if (version) {
+		autofree char *text = mem_printf(
+			"Kubernetes %s at %s", json_text_or(version, "gitVersion", "?"), api_server_url(server));
+		add(checks, KUBERNETES, "API server", OK, text, NULL);
+		check_namespace(checks, server);
+		check_rights(checks, server);
+	} else {
+		add(checks, KUBERNETES, "API server", MISSING, err.text,
+			"`kubectl version` shows whether it is reachable; the kubeconfig may name a proxy in "
+			"`proxy-url`");
+	}
+	api_server_free(server);
+}
+
 // --- programs ---------------------------------------------------------------
 
 // What a program prints on its standard output within patience, owned by the caller; NULL when it is not there or
@@ -361,7 +442,8 @@ int cmd_doctor(int argc, char **argv, struct error *err)
 	if (first <= 0)
 		return first;
 	static void (*const all[])(json_t *) = {check_machine, check_nodes_dir, check_loopback, check_agent,
-		check_limits, check_files, check_terminal, check_clock, check_ssh, check_engine, check_launch};
+		check_limits, check_files, check_terminal, check_clock, check_ssh, check_engine, check_kubernetes,
+		check_launch};
 	autojson json_t *checks = json_array();
 	for (size_t i = 0; i < countof(all); i++)
 		all[i](checks);

@@ -72,6 +72,36 @@ static void what_works_is_said(void **state)
 	assert_non_null(check_of(tree, "mpi"));
 }
 
+// Neither is a failure of the whole: who does not use Kubernetes needs nothing of it.
+static void kubernetes_may_be_missing(void **state)
+{
+	int status;
+	setenv("MUSTER_AGENT", "/bin/sh", 1);
+	setenv("KUBECONFIG", "/nonexistent/config", 1);
+	autofree char *text = doctor("--json", &status, NULL);
+	assert_int_equal(status, 0);
+	autojson json_t *tree = json_loads(text, 0, NULL);
+	const json_t *found = check_of(tree, "configuration");
+	assert_string_equal(json_string_value(json_object_get(found, "state")), "missing");
+	assert_non_null(strstr(json_string_value(json_object_get(found, "text")), "/nonexistent/config"));
+	assert_non_null(strstr(json_string_value(json_object_get(found, "advice")), "KUBECONFIG"));
+	assert_null(check_of(tree, "API server"));
+
+	char name[] = "/tmp/doctor_test.XXXXXX";
+	static const char broken[] = "kind: Config\nclusters: 1\ncurrent-context: x\ncontexts: []\n";
+	int fd = mkstemp(name);
+	assert_int_equal(write(fd, broken, strlen(broken)), strlen(broken));
+	close(fd);
+	setenv("KUBECONFIG", name, 1);
+	autofree char *again = doctor("--json", &status, NULL);
+	assert_int_equal(status, 0);
+	autojson json_t *second = json_loads(again, 0, NULL);
+	found = check_of(second, "configuration");
+	assert_non_null(strstr(json_string_value(json_object_get(found, "text")), "there is no context 'x'"));
+	assert_non_null(strstr(json_string_value(json_object_get(found, "advice")), "kubectl"));
+	unlink(name);
+}
+
 static void what_is_not_understood(void **state)
 {
 	int status;
@@ -90,9 +120,11 @@ static void what_is_not_understood(void **state)
 int main(void)
 {
 	setenv("MUSTER_NODES_DIR", "/tmp/muster-doctor-test", 1); // checked, not made
+	setenv("KUBECONFIG", "/nonexistent/config", 1);           // a cluster is not asked
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_missing_is_said),
 		cmocka_unit_test(what_works_is_said),
+		cmocka_unit_test(kubernetes_may_be_missing),
 		cmocka_unit_test(what_is_not_understood),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
