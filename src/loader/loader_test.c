@@ -131,12 +131,13 @@ static void test_bad_parts(void **state)
 	struct place *p = *state;
 	expect_error(p->sha256, "agent", "cannot find the agent's first part 'parts/0'");
 	write_parts(p, 100000);
-	expect_error("0000", "agent", "the agent's parts are not those of the agent: SHA-256 ");
+	expect_error("0000", "agent", "the agent's parts are not those of the agent (SHA-256 ");
 	write_part((int)(p->gzip.len / 100000 + 1), "more", 4);
 	expect_error(p->sha256, "agent", "the agent's parts go on after the end of the agent");
 	write_parts(p, 100001); // the one that is too much is still there, after a gap
 	assert_int_equal(fs_remove("parts/3", NULL), 0);
-	expect_error(p->sha256, "agent", "the agent's parts end before the end of the agent");
+	expect_error(
+		p->sha256, "agent", "the agent's parts end before the end of the agent: `muster reap` removes them\n");
 	write_part(0, "\x1f\x8b\x08\0nonsense nonsense", 20);
 	expect_error(p->sha256, "agent", "the agent's parts are damaged");
 	write_part(0, "", 0);
@@ -144,7 +145,8 @@ static void test_bad_parts(void **state)
 	assert_int_equal(fs_remove("parts", NULL), 0);
 	assert_int_equal(mkdir("parts", 0700), 0);
 	write_part(0, "", 0);
-	expect_error(p->sha256, "agent", "the agent's parts end before the end of the agent");
+	expect_error(
+		p->sha256, "agent", "the agent's parts end before the end of the agent: `muster reap` removes them\n");
 }
 
 static void test_bad_target(void **state)

@@ -48,6 +48,13 @@ static int fail(struct unpack_error *err, const char *what, const char *name, in
 	return -1;
 }
 
+// Somebody or something has changed the ConfigMaps.
+static int refuse(struct unpack_error *err, const char *what)
+{
+	snprintf(err->text, sizeof err->text, "the agent's parts %s: `muster reap` removes them", what);
+	return -1;
+}
+
 void unpack_begin(int to)
 {
 	u.used = 0;
@@ -77,13 +84,13 @@ int unpack_add(const void *bytes, size_t len, struct unpack_error *err)
 	u.zlib.avail_in = (unsigned)len;
 	do {
 		if (u.complete)
-			return len ? fail(err, "the agent's parts go on after the end of the agent", NULL, 0) : 0;
+			return len ? refuse(err, "go on after the end of the agent") : 0;
 		u.zlib.next_out = u.out;
 		u.zlib.avail_out = sizeof u.out;
 		int rc = inflate(&u.zlib, Z_NO_FLUSH);
 		u.complete = rc == Z_STREAM_END;
 		if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-			return fail(err, "the agent's parts are damaged", NULL, 0);
+			return refuse(err, "are damaged");
 		if (write_all(u.out, sizeof u.out - u.zlib.avail_out, err))
 			return -1;
 	} while (u.zlib.avail_in || u.zlib.avail_out == 0);
@@ -95,16 +102,16 @@ int unpack_end(const char *sha256, struct unpack_error *err)
 	unsigned char sum[SHA256_DIGEST_LENGTH];
 	char hex[2 * sizeof sum + 1];
 	if (!u.complete)
-		return fail(err, "the agent's parts end before the end of the agent", NULL, 0);
+		return refuse(err, "end before the end of the agent");
 	SHA256Final(sum, &u.hash);
 	for (size_t i = 0; i < 2 * sizeof sum; i++)
 		hex[i] = "0123456789abcdef"[sum[i / 2] >> (i % 2 ? 0 : 4) & 15];
 	hex[sizeof hex - 1] = 0;
 	if (strcmp(hex, sha256) == 0)
 		return 0;
-	snprintf(err->text, sizeof err->text, "the agent's parts are not those of the agent: SHA-256 %s, expected %s",
-		hex, sha256);
-	return -1;
+	char what[256];
+	snprintf(what, sizeof what, "are not those of the agent (SHA-256 %s, expected %.64s)", hex, sha256);
+	return refuse(err, what);
 }
 
 static int add_file(const char *path, struct unpack_error *err)
