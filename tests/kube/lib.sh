@@ -92,11 +92,12 @@ kube_tools() # localhost/tools:1, with busybox and a link to it for each of its 
 
 # --- what there is ------------------------------------------------------------
 
-# Whatever a run can leave in a namespace. What a test makes there itself carries the label test=own.
+# Whatever a run can leave in a namespace. What a test makes there itself carries the label test=own. The agent stays for the next run, until
+# `muster reap`.
 kube_objects() # [NAMESPACE]
 {
 	kubectl -n "${1:-$NAMESPACE}" get jobs,pods,services,secrets,configmaps,persistentvolumeclaims -l test!=own -o name 2>/dev/null |
-		grep -v '^configmap/kube-root-ca.crt$'
+		grep -vE '^configmap/(kube-root-ca.crt$|muster-agent-)'
 }
 
 kube_nothing_left() # [NAMESPACE]
@@ -130,5 +131,7 @@ pods_in_phase() # PHASE COUNT
 kube_done_testing() # instead of done_testing
 {
 	kube_empty "in the end nothing is left in the namespace"
+	"$MUSTER" reap >/dev/null 2>&1
+	is "and after a reap not even the agent" "$(kubectl get configmaps -l muster.agent -o name 2>&1)" ""
 	done_testing
 }
