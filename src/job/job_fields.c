@@ -96,7 +96,7 @@ static const struct field pod_volume_fields[] = {
 	{"name", FIELD_TEXT, offsetof(struct job_pod_volume, name), DNS_LABEL, .example = "logs",
 		.help = "The name of the volume in the pod. Default: `volume-N`, N from 0."},
 	{"mount_path", FIELD_TEXT, offsetof(struct job_pod_volume, mount_path), .required = true,
-		.pattern = "^(/(?!\\.\\.?(/|$))[^/:\\n]+)+$", .expected = "an absolute path without ':'",
+		.pattern = "^(/(?!\\.\\.?(/|$))[^/:\\n]+)+$", .expected = "an absolute path without ':' and '..'",
 		.example = "/logs", .help = "Where the container has it."},
 	{"sub_path", FIELD_TEXT, offsetof(struct job_pod_volume, sub_path), .pattern = SUB_PATH,
 		.expected = "a relative path without '..'", .example = "mnist",

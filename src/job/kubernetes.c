@@ -58,6 +58,11 @@ static int check_volume_kind(const struct job_pod_volume *v, size_t i, struct er
 		kinds ? "more than one kind of volume" : "no kind of volume", i);
 }
 
+static char *volume_name(const struct job_pod_volume *v, size_t i)
+{
+	return v->name ? mem_strdup(v->name) : mem_printf("volume-%zu", i);
+}
+
 static int check_volume(const struct job_pod_volume *list, size_t i, struct error *err)
 {
 	const struct job_pod_volume *v = &list[i];
@@ -65,20 +70,23 @@ static int check_volume(const struct job_pod_volume *list, size_t i, struct erro
 		return -1;
 	if (pod_overlay_is_home(v->mount_path))
 		return yaml_error(place(&v->place, "mount_path"), err,
-			"found the mount path '%s', expected none in '" POD_OVERLAY_HOME "': muster's agent is there",
+			"found the mount path '%s', expected none that begins with '" POD_OVERLAY_HOME
+			"': muster's agent is there",
 			v->mount_path);
 	if (v->name && str_starts(v->name, POD_OVERLAY_RESERVED))
 		return yaml_error(place(&v->place, "name"), err,
 			"found the volume '%s', expected a name that does not begin with '" POD_OVERLAY_RESERVED
 			"': those are muster's",
 			v->name);
+	autofree char *name = volume_name(v, i);
 	for (size_t k = 0; k < i; k++) {
+		autofree char *other = volume_name(&list[k], k);
 		if (strcmp(list[k].mount_path, v->mount_path) == 0)
 			return yaml_error(place(&v->place, "mount_path"), err,
 				"found the mount path '%s' a second time, expected each once", v->mount_path);
-		if (v->name && list[k].name && strcmp(list[k].name, v->name) == 0)
+		if (strcmp(other, name) == 0)
 			return yaml_error(place(&v->place, "name"), err,
-				"found the volume '%s' a second time, expected each name once", v->name);
+				"found the volume '%s' a second time, expected each name once", name);
 	}
 	return 0;
 }
@@ -182,7 +190,7 @@ static void add_tolerations(json_t *made, const struct job_kubernetes *k)
 
 static json_t *make_volume(const struct job_pod_volume *v, size_t i)
 {
-	autofree char *name = v->name ? mem_strdup(v->name) : mem_printf("volume-%zu", i);
+	autofree char *name = volume_name(v, i);
 	json_t *made = mem_json("{s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s*}", "name", name, "mount_path", v->mount_path,
 		"sub_path", v->sub_path, "host_path", v->host_path, "claim", v->claim, "config_map", v->config_map,
 		"secret", v->secret);
@@ -216,7 +224,7 @@ static double deadline_of(const json_t *plan, const json_t *site, bool persisten
 	double ranks = plan_timeout(plan) > 0 ? attempts * (plan_timeout(plan) + plan_grace(plan)) : INFINITY;
 	double whole = fmin(ranks, plan_budget(plan).max_time);
 	if (persistent || isinf(whole))
-		return of_site > 0 ? of_site : persistent ? 0 : no_limit;
+		return of_site > 0 ? ceil(of_site) : persistent ? 0 : no_limit;
 	for (size_t i = 0; i < plan_steps(plan); i++)
 		whole += plan_step(plan, i).timeout;
 	return ceil(whole + plan_deadline(plan) + plan_grace(plan) + slack);
@@ -246,7 +254,7 @@ int kubernetes_add(const struct job *job, const json_t *site, bool persistent, j
 	if (k->shm > 0)
 		json_object_set_new(made, "shm", json_integer(k->shm));
 	if (k->pod)
-		json_object_set_new(made, "pod", yaml_json(k->pod));
+		json_object_set_new(made, "pod", pod_overlay_json(k->pod));
 	double deadline = deadline_of(plan, site, persistent);
 	if (deadline > 0)
 		json_object_set_new(made, "active_deadline", mem_number(deadline));

@@ -130,8 +130,7 @@ static int check_own_names(const struct yaml *list, const char *path, struct err
 
 bool pod_overlay_is_home(const char *path)
 {
-	return str_starts(path, POD_OVERLAY_HOME) &&
-	       (!path[strlen(POD_OVERLAY_HOME)] || path[strlen(POD_OVERLAY_HOME)] == '/');
+	return str_starts(path, POD_OVERLAY_HOME);
 }
 
 static int check_lists(const struct yaml *map, const char *path, struct error *err);
@@ -215,6 +214,23 @@ int pod_overlay_check(const struct yaml *overlay, const char *path, struct error
 	if (metadata && check_metadata(metadata, metadata_path, err))
 		return -1;
 	return spec ? check_spec(spec, spec_path, err) : 0;
+}
+
+// --- as JSON ------------------------------------------------------------------
+
+json_t *pod_overlay_json(const struct yaml *overlay)
+{
+	json_t *json = yaml_json(overlay);
+	const struct yaml *metadata = yaml_find(overlay, "metadata");
+	for (size_t i = 0; metadata && i < metadata->count; i++) {
+		const struct yaml *words = metadata->entries[i].value;
+		json_t *made = json_object_get(json_object_get(json, "metadata"), metadata->entries[i].key);
+		for (size_t k = 0; k < words->count; k++)
+			if (!yaml_is_null(words->entries[k].value))
+				json_object_set_new(
+					made, words->entries[k].key, json_string(words->entries[k].value->text));
+	}
+	return json;
 }
 
 // --- merge --------------------------------------------------------------------

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 #define POD_OVERLAY_CONTAINER "node"  // the container that is the node
-#define POD_OVERLAY_HOME "/.muster"   // what it has of muster
+#define POD_OVERLAY_HOME "/.muster"   // paths that begin so are muster's in it
 #define POD_OVERLAY_RESERVED "muster" // names of volumes and init containers that begin so are muster's own
 
 // Is it a map of `metadata` and `spec` that leaves everything there that a run needs? path is its place in the file. -1
@@ -25,8 +25,11 @@ int pod_overlay_check(const struct yaml *overlay, const char *path, struct error
 // Is this key of labels or annotations muster's own, or one that a key of the job file sets?
 bool pod_overlay_is_reserved(const char *label);
 
-// Is this path POD_OVERLAY_HOME or in it?
+// Is this path muster's own?
 bool pod_overlay_is_home(const char *path);
+
+// The overlay as JSON, owned by the caller; labels and annotations are texts.
+json_t *pod_overlay_json(const struct yaml *overlay);
 
 // Merges the overlay, as JSON, into a pod template (an object, changed).
 void pod_overlay_merge(json_t *template, const json_t *overlay);

@@ -42,7 +42,7 @@ static void test_accepts(void **state)
 	accept("{}");
 	accept("{metadata: {labels: {a: b, n: 1}}, spec: {}}");
 	accept("{spec: {containers: [{name: node, image: x, securityContext: null}, {name: side, command: [a]}]}}");
-	accept("{spec: {containers: [{name: node, volumeMounts: [{mountPath: /.musterx, name: a}]}]}}");
+	accept("{spec: {containers: [{name: node, volumeMounts: [{mountPath: /.mustard, name: a}]}]}}");
 	accept("{spec: {containers: [{name: side, volumeMounts: [{mountPath: /.muster, name: a}]}]}}");
 	accept("{spec: {restartPolicy: Never, terminationGracePeriodSeconds: 1, volumes: [{name: a}]}}");
 }

@@ -1,4 +1,5 @@
-// Job files and what each must give: NAME.yaml beside NAME.plan.json or NAME.error; and the pages that are made from
+// Job files and what each must give: NAME.yaml beside NAME.plan.json or NAME.error, and NAME.jobs.json, the objects of
+// Kubernetes, where its nodes are pods; and the pages that are made from
 // the table of keys. MUSTER_GOLDEN_UPDATE=1 writes what is given now. Lines "# set: PATH=VALUE" and "# site: YAML" at
 // the start of a job file are its options.
 #include "base/error.h"
@@ -7,8 +8,10 @@
 #include "base/str.h"
 #include "event_list.h"
 #include "job/job.h"
+#include "job/plan.h"
 #include "job/plan_make.h"
 #include "job/site_file.h"
+#include "kube/manifest.h"
 #include "reference.h"
 
 #include <dirent.h>
@@ -104,6 +107,33 @@ static char *pretty(const json_t *tree)
 	return mem_printf("%s\n", text);
 }
 
+// The Jobs of a plan, one for each role, with a stand-in for what brings the agent.
+static json_t *jobs_of(const json_t *plan)
+{
+	autojson json_t *agent = mem_json("{s:[{s:s, s:{}}], s:{s:s}, s:[{s:s, s:s}], s:[s, s]}", "volumes", "name",
+		"muster", "emptyDir", "nodeSelector", "kubernetes.io/arch", "amd64", "volumeMounts", "name", "muster",
+		"mountPath", "/.muster", "command", "/.muster/agent", "pause");
+	autofree char *run = mem_printf("%s-0123abcd", plan_name(plan));
+	struct manifest m = {.plan = plan, .label = run, .agent = agent, .agent_label = "0123456789abcdef"};
+	json_t *nodes = json_array();
+	for (size_t i = 0; i < plan_nodes(plan); i++)
+		json_array_append_new(nodes, json_integer((json_int_t)i));
+	size_t before = 0;
+	json_t *jobs = manifest_make(&m, nodes, &before, NULL);
+	json_decref(nodes);
+	return jobs;
+}
+
+static void check_jobs_of_pods(const char *stem, const char *name, const json_t *plan)
+{
+	if (!plan_kubernetes(plan))
+		return;
+	autofree char *path = mem_printf("%s.jobs.json", stem), *title = mem_printf("%s: Jobs", name);
+	autojson json_t *jobs = jobs_of(plan);
+	autofree char *text = pretty(jobs);
+	compare(title, path, text);
+}
+
 static void check_job(const char *dir, const char *name)
 {
 	struct error err = {0};
@@ -120,6 +150,8 @@ static void check_job(const char *dir, const char *name)
 	else if (!plan && err.code != ERROR_USAGE)
 		printf("# the code of the error is %d\n", err.code);
 	compare(name, expected, given);
+	if (plan)
+		check_jobs_of_pods(stem, name, plan);
 }
 
 static int by_name(const void *a, const void *b)
