@@ -16,10 +16,12 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { DAY = 24 * 3600, VALID_DAYS = 365 };
@@ -465,16 +467,59 @@ static int use_protocol(SSL *ssl, const char *protocol, struct error *err)
 	return SSL_set_alpn_protos(ssl, list, (unsigned)len + 1) == 0 ? 0 : openssl_error(err, "ask for a protocol");
 }
 
-static int use_line(SSL *ssl, int fd, struct crypto_tls *through, struct error *err)
+// OpenSSL's own socket BIO writes with write(2), which is SIGPIPE where the peer has gone.
+static int put_bytes(BIO *bio, const char *bytes, int len)
 {
-	if (!through)
-		return SSL_set_fd(ssl, fd) == 1 ? 0 : openssl_error(err, "use the socket");
+	ssize_t n = send((int)(intptr_t)BIO_get_data(bio), bytes, (size_t)len, MSG_NOSIGNAL);
+	BIO_clear_retry_flags(bio);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_write(bio);
+	return (int)n;
+}
+
+static int get_bytes(BIO *bio, char *bytes, int len)
+{
+	ssize_t n = recv((int)(intptr_t)BIO_get_data(bio), bytes, (size_t)len, 0);
+	BIO_clear_retry_flags(bio);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		BIO_set_retry_read(bio);
+	return (int)n;
+}
+
+static long control(BIO *bio, int command, long number, void *data)
+{
+	return command == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *quiet_socket;
+
+static void make_quiet_socket(void)
+{
+	quiet_socket = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket without SIGPIPE");
+	if (!quiet_socket || BIO_meth_set_write(quiet_socket, put_bytes) != 1 ||
+		BIO_meth_set_read(quiet_socket, get_bytes) != 1 || BIO_meth_set_ctrl(quiet_socket, control) != 1)
+		abort();
+}
+
+static BIO *socket_bio(int fd)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, make_quiet_socket);
+	BIO *bio = BIO_new(quiet_socket);
+	if (!bio)
+		abort();
+	BIO_set_data(bio, (void *)(intptr_t)fd);
+	BIO_set_init(bio, 1);
+	return bio;
+}
+
+static BIO *tls_bio(SSL *through)
+{
 	BIO *bio = BIO_new(BIO_f_ssl());
 	if (!bio)
 		abort();
-	BIO_set_ssl(bio, through->ssl, BIO_NOCLOSE);
-	SSL_set_bio(ssl, bio, bio);
-	return 0;
+	BIO_set_ssl(bio, through, BIO_NOCLOSE);
+	return bio;
 }
 
 struct crypto_tls *crypto_tls_open(int fd, const struct crypto_tls_options *o, struct error *err)
@@ -491,8 +536,9 @@ struct crypto_tls *crypto_tls_open(int fd, const struct crypto_tls_options *o, s
 		tls->ssl = SSL_new(tls->ctx);
 		if (!tls->ssl)
 			abort();
-		if (use_host(tls->ssl, o, err) == 0 && use_protocol(tls->ssl, o->protocol, err) == 0 &&
-			use_line(tls->ssl, fd, o->through, err) == 0)
+		BIO *line = o->through ? tls_bio(o->through->ssl) : socket_bio(fd);
+		SSL_set_bio(tls->ssl, line, line);
+		if (use_host(tls->ssl, o, err) == 0 && use_protocol(tls->ssl, o->protocol, err) == 0)
 			return tls;
 	}
 	crypto_tls_close(tls);

@@ -198,6 +198,38 @@ static void warming_up_leaves_nothing_behind(void **state)
 	assert_int_equal(ERR_peek_error(), 0);
 }
 
+static void base64_goes_both_ways(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		const char *text;
+	} rows[] = {{"", 0, ""}, {"f", 1, "Zg=="}, {"fo", 2, "Zm8="}, {"foo", 3, "Zm9v"}, {"foobar", 6, "Zm9vYmFy"},
+		{"\0\377\376", 3, "AP/+"}};
+	size_t len;
+	for (size_t i = 0; i < countof(rows); i++) {
+		autofree char *text = crypto_base64(rows[i].bytes, rows[i].len);
+		assert_string_equal(text, rows[i].text);
+		autofree char *bytes = crypto_base64_decode(text, &len);
+		assert_int_equal(len, rows[i].len);
+		assert_memory_equal(bytes, rows[i].bytes, len);
+		assert_int_equal(bytes[len], 0);
+	}
+	autofree char *folded = crypto_base64_decode(" Zm9v\r\n\tYmFy\n", &len);
+	assert_string_equal(folded, "foobar");
+	static const char *const bad[] = {
+		"Z", "Zg", "Zg=", "Zg===", "=", "====", "Zm9v=", "Zg==Zg==", "Zm9*", "Zm-_", "\303\274"};
+	for (size_t i = 0; i < countof(bad); i++)
+		assert_null(crypto_base64_decode(bad[i], &len));
+}
+
+// The example of RFC 6455, section 1.3.
+static void a_websocket_is_accepted(void **state)
+{
+	autofree char *accept = crypto_websocket_accept("dGhlIHNhbXBsZSBub25jZQ==");
+	assert_string_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +241,8 @@ int main(void)
 		cmocka_unit_test(an_identity_is_a_valid_certificate_with_its_key),
 		cmocka_unit_test(a_peer_is_known_by_its_fingerprint),
 		cmocka_unit_test(warming_up_leaves_nothing_behind),
+		cmocka_unit_test(base64_goes_both_ways),
+		cmocka_unit_test(a_websocket_is_accepted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,9 @@ int proxy_parse(const char *text, struct proxy *p, struct error *err)
 	const char *at = memrchr(rest, '@', len);
 	const char *host = at ? at + 1 : rest;
 	autofree char *authority = mem_strndup(host, len - (size_t)(host - rest));
+	if (strchr(rest + len, '@')) // what stands before it may be half of a password
+		return error_set(err, ERROR_USAGE,
+			"the user name of a proxy has one of '/', '?' and '#', expected %%2F, %%3F and %%23");
 	if (!scheme)
 		return error_set(err, ERROR_USAGE, "the proxy '%.*s://%.200s' is neither http, https nor socks5",
 			(int)(mark - text), text, authority);
@@ -103,6 +106,8 @@ int proxy_parse(const char *text, struct proxy *p, struct error *err)
 	int rc = url_parse(same, &url, err);
 	if (rc < 0) {
 		error_wrap(err, "the proxy '%.200s' is not right", authority);
+		if (err)
+			err->code = ERROR_USAGE;
 	} else {
 		p->kind = scheme->kind;
 		p->tls = scheme->tls;
@@ -154,7 +159,7 @@ static bool address_matches(const char *item, const char *host)
 		return false;
 	char *end = "";
 	length = slash ? (int)strtol(slash + 1, &end, 10) : bits;
-	return !*end && length >= 0 && length <= bits && same_bits(wanted, have, length);
+	return !*end && (!slash || slash[1]) && length >= 0 && length <= bits && same_bits(wanted, have, length);
 }
 
 // "example.com" is the name and what is below it, ".example.com" (or "*.example.com") only what is below.
