@@ -99,13 +99,14 @@ static void tell_page(struct watch *w, const json_t *list, json_t *seen)
 	}
 }
 
-// The status of the answer that decided. The token of a page comes in a form that a query takes as it is.
+// The status of the answer that decided. The token of a page comes in a form that a query takes as it is. Only a whole
+// list is a place to watch from.
 static int list(struct watch *w, const atomic_bool *cancelled, struct error *err)
 {
-	autojson json_t *seen = json_object();
+	autojson json_t *seen = json_object(), *page = NULL;
 	autofree char *from = NULL;
 	do {
-		autojson json_t *page = NULL;
+		json_decref(steal(page));
 		int status = ask_page(w, from, cancelled, &page, err);
 		if (status < 0 || status >= 400)
 			return status;
@@ -114,8 +115,8 @@ static int list(struct watch *w, const atomic_bool *cancelled, struct error *err
 		from = next && *next && !w->options.news_only ? mem_strdup(next) : NULL;
 		if (!w->options.news_only)
 			tell_page(w, page, seen);
-		set_version(w, page);
 	} while (from);
+	set_version(w, page);
 	if (!w->options.news_only)
 		tell_missing(w, seen);
 	if (!w->version)

@@ -166,6 +166,22 @@ static void pages(void **state)
 	play(answers, countof(answers), false, "+a +b -a ");
 }
 
+static void half_a_list_is_none(void **state)
+{
+	static const struct answer answers[] = {
+		{.wants = "limit=", .status = 200, .list = LIST("5", OBJECT("a", "1"))},
+		{.wants = "&resourceVersion=5", .status = 410},
+		{.wants = "limit=",
+			.status = 200,
+			.list = "{\"metadata\":{\"resourceVersion\":\"9\",\"continue\":\"xyz\"},\"items\":[" OBJECT(
+				"b", "6") "]}"},
+		{.wants = "&continue=xyz", .status = 410},
+		{.wants = "limit=", .status = 200, .list = LIST("11", OBJECT("b", "6") "," OBJECT("c", "7"))},
+		{.wants = "&resourceVersion=11", .status = -1},
+	};
+	play(answers, countof(answers), false, "+a +b +b +c -a ");
+}
+
 static void trouble_is_told_and_does_not_last(void **state)
 {
 	static const struct answer answers[] = {
@@ -226,6 +242,7 @@ int main(void)
 		cmocka_unit_test(goes_on_where_it_was),
 		cmocka_unit_test(gone_in_three_forms),
 		cmocka_unit_test(pages),
+		cmocka_unit_test(half_a_list_is_none),
 		cmocka_unit_test(trouble_is_told_and_does_not_last),
 		cmocka_unit_test(news_only),
 		cmocka_unit_test(what_is_no_list_does_not_start),
