@@ -51,20 +51,27 @@ static char *say(const char *what, const char *text)
 
 // --- images ---------------------------------------------------------------------
 
+// As containerd, Docker and CRI-O say it.
+static bool is_other_platform(const char *message)
+{
+	return HAS(message, "no match for platform", "no matching manifest", "no image found in");
+}
+
 // Another try a minute later may do: a registry that is busy or out of reach. One that knows the image not, or us, will
 // not think again.
 static bool is_image_missing(const char *message)
 {
 	if (HAS(message, "toomanyrequests", "too many requests", "rate limit"))
 		return false;
-	return HAS(message, "not found", "manifest unknown", "does not exist", "access denied", "unauthorized",
-		"authentication required", "no basic auth", "insufficient_scope", "403 forbidden", "401",
-		"no match for platform", "no matching manifest");
+	return is_other_platform(message) ||
+	       HAS(message, "not found", "manifest unknown", "does not exist", "access denied",
+		       "access to the resource is denied", "unauthorized", "authentication required", "no basic auth",
+		       "insufficient_scope", "403 forbidden");
 }
 
 static char *say_image(const char *message)
 {
-	if (HAS(message, "no match for platform", "no matching manifest"))
+	if (is_other_platform(message))
 		return say("the image is not there for the architecture of its machine", message);
 	if (HAS(message, "toomanyrequests", "too many requests", "rate limit"))
 		return say("the registry refuses the image for now", message);
@@ -88,10 +95,11 @@ static const struct waiting {
 	{"PodInitializing", NULL, false},
 };
 
-// What a kubelet itself takes back a moment later.
+// What a kubelet itself takes back a moment later, as when its container runtime is being restarted.
 static bool is_passing(const char *message)
 {
-	return HAS(message, "failed to sync", "context deadline exceeded", "is reserved for", "DeadlineExceeded");
+	return HAS(message, "failed to sync", "context deadline exceeded", "is reserved for", "DeadlineExceeded",
+		"code = Unavailable", "connection refused", "transport is closing");
 }
 
 static void read_waiting(struct pod_state *s, const json_t *waiting)
@@ -136,6 +144,8 @@ static char *say_terminated(const json_t *terminated)
 {
 	const char *reason = json_text_or(terminated, "reason", ""), *message = json_text(terminated, "message");
 	json_int_t code = json_int(terminated, "exitCode");
+	if (HAS(message, "exec format error")) // containerd has started it by then
+		return say_start_error(message);
 	if (strcmp(reason, "OOMKilled") == 0)
 		return say("its container ran out of memory and was killed (OOMKilled)", NULL);
 	autofree char *text = mem_printf("its container has ended with status %lld%s", (long long)code,
@@ -157,24 +167,42 @@ static const json_t *find_condition(const json_t *pod, const char *type)
 	return NULL;
 }
 
-// The container that is the node; else an init container that has not ended well.
+static const json_t *find_named(const json_t *containers, const char *name)
+{
+	size_t i;
+	const json_t *container;
+	json_array_foreach (containers, i, container)
+		if (json_is(container, "name", name))
+			return container;
+	return NULL;
+}
+
+// An init container that stays beside the others is started again when it ends.
+static bool is_sidecar(const json_t *pod, const json_t *status)
+{
+	const json_t *list = json_object_get(json_object_get(pod, "spec"), "initContainers");
+	return json_is(find_named(list, json_text_or(status, "name", "")), "restartPolicy", "Always");
+}
+
+// The container that is the node; before it has started, an init container that has not ended well.
 static const json_t *find_state(const json_t *pod, bool *init)
 {
 	const json_t *status = json_object_get(pod, "status"), *container;
+	const json_t *node = find_named(json_object_get(status, "containerStatuses"), POD_STATE_CONTAINER);
+	const json_t *state = json_object_get(node, "state");
 	size_t i;
-	*init = true;
-	json_array_foreach (json_object_get(status, "initContainerStatuses"), i, container) {
-		const json_t *state = json_object_get(container, "state"),
-			     *ended = json_object_get(state, "terminated");
-		bool sidecar = json_has(state, "running"); // one that stays says nothing about ours
-		if (!sidecar && (!ended || json_int(ended, "exitCode") != 0))
-			return state;
-	}
 	*init = false;
-	json_array_foreach (json_object_get(status, "containerStatuses"), i, container)
-		if (json_is(container, "name", POD_STATE_CONTAINER))
-			return json_object_get(container, "state");
-	return NULL;
+	if (json_has(state, "running") || json_has(state, "terminated"))
+		return state;
+	json_array_foreach (json_object_get(status, "initContainerStatuses"), i, container) {
+		const json_t *first = json_object_get(container, "state"),
+			     *ended = json_object_get(first, "terminated");
+		bool passed = ended && (json_int(ended, "exitCode") == 0 || is_sidecar(pod, container));
+		*init = !passed && !json_has(first, "running");
+		if (*init)
+			return first;
+	}
+	return state;
 }
 
 static const struct disruption {
@@ -273,7 +301,8 @@ static long count_before(const char *text, const char *words)
 }
 
 // "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. ...": labels do not come by waiting,
-// nor do taints go that somebody has set.
+// nor does a taint of what a machine is for. Other taints may: what starts a machine, or what a machine has to wait
+// for, takes them away.
 static bool is_selector_hopeless(const char *message)
 {
 	static const char selector[] = "node(s) didn't match Pod's node affinity/selector",
@@ -284,11 +313,11 @@ static bool is_selector_hopeless(const char *message)
 	long nodes = strtol(all + 2, NULL, 10), apart = count_before(message, selector);
 	for (const char *at = message; (at = strstr(at, taint)); at += strlen(taint)) {
 		const char *named = strchr(at, '{');
-		bool passes = named && str_starts(named, "{node.kubernetes.io/");
+		bool stays = named && str_starts(named, "{node-role.kubernetes.io/");
 		const char *number = at;
 		while (number > message && (number[-1] == ' ' || (number[-1] >= '0' && number[-1] <= '9')))
 			number--;
-		apart += passes ? 0 : strtol(number, NULL, 10);
+		apart += stays ? strtol(number, NULL, 10) : 0;
 	}
 	return nodes > 0 && apart >= nodes;
 }
@@ -351,7 +380,15 @@ static enum pod_news_kind on_unschedulable(const char *message, char **text)
 	return hopeless ? POD_NEWS_NEVER : POD_NEWS_WAITS;
 }
 
-// The Job is there, and its pods are refused. What only could not be asked is asked again.
+// Refused for now: the quota has just been made and is not counted yet, the namespace is so new that it lacks its
+// service account, or who decides could not be asked. It is tried again.
+static bool is_too_early(const char *message)
+{
+	return HAS(
+		message, "failed calling webhook", "status unknown for quota", "serviceaccount \"default\" not found");
+}
+
+// The Job is there, and its pods are refused.
 static enum pod_news_kind on_failed_create(const char *message, char **text)
 {
 	static const char word[] = "Error creating: ";
@@ -363,7 +400,7 @@ static enum pod_news_kind on_failed_create(const char *message, char **text)
 			   : HAS(why, "denied the request")   ? "a webhook refuses its pod"
 							      : "its pod cannot be made";
 	*text = say(what, why);
-	return refused && !HAS(why, "failed calling webhook") ? POD_NEWS_NEVER : POD_NEWS_WAITS;
+	return refused && !is_too_early(why) ? POD_NEWS_NEVER : POD_NEWS_WAITS;
 }
 
 static enum pod_news_kind on_failed(const char *message, char **text)

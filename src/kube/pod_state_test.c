@@ -31,6 +31,9 @@ struct pod_row {
 #define UNSCHEDULABLE(message) POD(META, "Pending", CONDITION("PodScheduled", "False", "Unschedulable", message))
 #define DISRUPTED(meta, phase, reason, state)                                                                          \
 	POD(meta, phase, CONDITION("DisruptionTarget", "True", reason, "by somebody") "," state)
+#define SIDECAR(phase, state, rest)                                                                                    \
+	"{\"spec\":{\"initContainers\":[{\"name\":\"mesh\",\"restartPolicy\":\"Always\"}]},\"status\":{\"phase\":"     \
+	"\"" phase "\",\"initContainerStatuses\":[{\"name\":\"mesh\",\"state\":" state "}]," rest "}}"
 #define RUNC "failed to create containerd task: OCI runtime create failed: unable to start container process: "
 
 static const struct pod_row pods[] = {
@@ -40,6 +43,13 @@ static const struct pod_row pods[] = {
 	{POD(META, "Running", RUNNING), POD_STATE_RUNS, NULL},
 	{POD(META, "Running", "\"initContainerStatuses\":[{\"name\":\"proxy\",\"state\":{\"running\":{}}}]," RUNNING),
 		POD_STATE_RUNS, NULL},
+	// a sidecar that is started again
+	{SIDECAR("Running", "{\"terminated\":{\"exitCode\":1}}", RUNNING), POD_STATE_RUNS, NULL},
+	{SIDECAR("Running", "{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}", RUNNING), POD_STATE_RUNS, NULL},
+	{SIDECAR("Pending", "{\"terminated\":{\"exitCode\":1}}", WAITING("PodInitializing", "")), POD_STATE_WAITS,
+		NULL},
+	{SIDECAR("Pending", "{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}", WAITING("PodInitializing", "")),
+		POD_STATE_WAITS, "CrashLoopBackOff"},
 	// images
 	{POD(META, "Pending", WAITING("ErrImageNeverPull", "Container image is not present with pull policy of Never")),
 		POD_STATE_NEVER, "may not be pulled"},
@@ -63,6 +73,17 @@ static const struct pod_row pods[] = {
 		 "\"initContainerStatuses\":[{\"name\":\"agent\",\"state\":{\"waiting\":{\"reason\":\"ErrImagePull\","
 		 "\"message\":\"x: not found\"}}}]"),
 		POD_STATE_NEVER, "not found"},
+	{POD(META, "Pending",
+		 WAITING("ErrImagePull",
+			 "reading manifest 1 in docker.io/library/x: requested access to the resource is "
+			 "denied")), // CRI-O
+		POD_STATE_NEVER, "cannot be pulled"},
+	{POD(META, "Pending",
+		 WAITING("ErrImagePull", "no image found in image index for architecture arm64, OS linux")),
+		POD_STATE_NEVER, "architecture"},
+	{POD(META, "Pending",
+		 WAITING("ErrImagePull", "failed to copy: read tcp: connection reset by peer: sha256:94010ab")),
+		POD_STATE_WAITS, "connection reset"},
 	// containers
 	{POD(META, "Pending", WAITING("CreateContainerConfigError", "secret \\\"nosuch\\\" not found")),
 		POD_STATE_NEVER, "nosuch"},
@@ -72,6 +93,12 @@ static const struct pod_row pods[] = {
 	{POD(META, "Pending",
 		 WAITING("CreateContainerConfigError", "failed to sync configmap cache: timed out waiting")),
 		POD_STATE_WAITS, "failed to sync"},
+	{POD(META, "Pending",
+		 WAITING("CreateContainerError",
+			 "rpc error: code = Unavailable desc = connection error: connect: connection refused")),
+		POD_STATE_WAITS, "cannot be made"},
+	{POD(META, "Failed", ENDED("1", "Error", "exec /.muster/agent: exec format error\\n")), POD_STATE_ENDED,
+		"another architecture"},
 	{POD(META, "Failed", ENDED("128", "StartError", RUNC "exec: \\\"/nosuch\\\": no such file or directory")),
 		POD_STATE_NEVER, "is not there"},
 	{POD(META, "Failed", ENDED("128", "StartError", RUNC "exec /.muster/agent: exec format error")),
@@ -93,6 +120,10 @@ static const struct pod_row pods[] = {
 	{UNSCHEDULABLE("0/3 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }, 2 "
 		       "node(s) didn't match Pod's node affinity/selector."),
 		POD_STATE_WAITS, "not-ready"},
+	{UNSCHEDULABLE("0/3 nodes are available: 1 node(s) had untolerated taint "
+		       "{node.cloudprovider.kubernetes.io/uninitialized: true}, 2 node(s) didn't match Pod's node "
+		       "affinity/selector."),
+		POD_STATE_WAITS, "uninitialized"},
 	{POD(META, "Pending", CONDITION("PodScheduled", "False", "SchedulingGated", "kueue")), POD_STATE_WAITS,
 		"let in"},
 	// ends
@@ -180,6 +211,17 @@ static const struct event_row events[] = {
 	{"Job", "FailedCreate",
 		"Error creating: Internal error occurred: failed calling webhook \"p.example.com\": connection refused",
 		POD_NEWS_WAITS, "failed calling webhook"},
+	{"Job", "FailedCreate",
+		"Error creating: pods \"q\" is forbidden: status unknown for quota: new, resources: cpu",
+		POD_NEWS_WAITS, "status unknown"},
+	{"Job", "FailedCreate",
+		"Error creating: pods \"q\" is forbidden: error looking up service account new/default: serviceaccount "
+		"\"default\" not found",
+		POD_NEWS_WAITS, "service account"},
+	{"Job", "FailedCreate",
+		"Error creating: pods \"q\" is forbidden: error looking up service account new/nosuch: serviceaccount "
+		"\"nosuch\" not found",
+		POD_NEWS_NEVER, "nosuch"},
 	{"Job", "SuccessfulCreate", "Created pod: x", POD_NEWS_NONE, NULL},
 	{"Job", "DeadlineExceeded", "Job was active longer than specified deadline", POD_NEWS_ENDS, "active longer"},
 	{"Node", "FailedCreate", "Error creating: forbidden", POD_NEWS_NONE, NULL},
