@@ -1,6 +1,7 @@
 #include "exec/tunnel.h"
 
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -23,6 +24,8 @@
 enum { CHUNK = 64 * 1024, NOISE_MAX = 64 * 1024 };
 
 static const double retry_first = 0.05, retry_max = 1, drain_seconds = 1;
+// A node that is dead may answer after half a minute: after this those that wait for their turn go first.
+static const double slow_after = 5;
 static const char bridge_word[] = "muster-bridge ";
 
 enum state {
@@ -50,7 +53,7 @@ struct tunnel {
 	bool wanted;
 	bool closing;       // the executor does its part
 	bool anew;          // asked for when its stream was over: opened again whatever the executor says
-	double retry, time; // the next pause; when to open it, or when draining is over
+	double retry, time; // the next pause; when to open it, when talking began, or when draining is over
 	struct str in;      // what it said so far in lines
 	char *config_line;
 	const char *out; // what it is answered
@@ -64,7 +67,6 @@ struct tunnels {
 	char *url;
 	struct sockaddr_in controller;
 	struct tunnel *list;
-	size_t talking;
 	pthread_t thread;
 	pthread_mutex_t lock; // all of this, but while the thread waits or the executor does its part
 	pthread_cond_t changed;
@@ -90,10 +92,16 @@ static size_t number(const struct tunnels *t, const struct tunnel *u)
 	return (size_t)(u - t->list);
 }
 
+// The agent dials the controller itself, and was found or started: there is nothing to carry.
+static bool is_done(const struct tunnel *u)
+{
+	return u->reach == TUNNEL_READY && json_is_true(json_object_get(u->config, "direct"));
+}
+
 // The executor may wait for an engine or for a process: nobody else is to wait for that.
 static bool wanted_again(struct tunnels *t, struct tunnel *u)
 {
-	bool again = u->ready;
+	bool again = u->ready, done = is_done(u);
 	if (t->options.ops->closed) {
 		struct error err = u->err;
 		enum tunnel_reach reach = u->reach;
@@ -104,17 +112,23 @@ static bool wanted_again(struct tunnels *t, struct tunnel *u)
 		u->closing = false;
 		u->err = err;
 	}
-	again = again || u->anew;
+	again = (again && !done) || u->anew;
 	u->anew = false;
 	return again && u->wanted && !u->gone && !t->stopping;
 }
 
 static void enter(struct tunnels *t, struct tunnel *u, enum state state)
 {
-	t->talking += state == TALKING;
-	t->talking -= u->state == TALKING;
 	u->state = state;
 	pthread_cond_broadcast(&t->changed);
+}
+
+// Between half the pause and one and a half: what was cut at once is not to come back at once.
+static double scatter(double pause)
+{
+	unsigned random;
+	crypto_random(&random, sizeof random);
+	return pause * (0.5 + random % 1024 / 1024.0);
 }
 
 // The stream has ended, whoever ended it.
@@ -134,13 +148,14 @@ static void shut(struct tunnels *t, struct tunnel *u)
 	}
 	bool ready = u->reach == TUNNEL_READY || u->reach == TUNNEL_CUT;
 	u->retry = ready ? retry_first : u->retry * 2 < retry_max ? u->retry * 2 : retry_max;
-	u->time = clock_mono() + u->retry;
+	u->time = clock_mono() + scatter(u->retry);
 	enter(t, u, WAITING);
 }
 
 static void open_stream(struct tunnels *t, struct tunnel *u)
 {
 	enter(t, u, TALKING);
+	u->time = clock_mono();
 	u->err = (struct error){0};
 	u->reach = TUNNEL_SILENT;
 	pthread_mutex_unlock(&t->lock);
@@ -155,11 +170,35 @@ static void open_stream(struct tunnels *t, struct tunnel *u)
 		set_nonblocking(u->fd);
 }
 
+// How many more may be opened now. *next becomes when that may change by itself, if that is sooner.
+static size_t turns(const struct tunnels *t, double *next)
+{
+	size_t talking = 0;
+	double now = clock_mono(), first = INFINITY;
+	for (size_t i = 0; i < t->options.count; i++) {
+		const struct tunnel *u = &t->list[i];
+		if (u->state != TALKING || now - u->time >= slow_after)
+			continue;
+		talking++;
+		first = fmin(first, u->time + slow_after);
+	}
+	if (talking < t->options.at_once)
+		return t->options.at_once - talking;
+	*next = fmin(*next, first);
+	return 0;
+}
+
 static void open_due(struct tunnels *t)
 {
-	for (size_t i = 0; i < t->options.count && t->talking < t->options.at_once; i++)
-		if (t->list[i].state == WAITING && t->list[i].time <= clock_mono())
-			open_stream(t, &t->list[i]);
+	double never = INFINITY;
+	size_t left = turns(t, &never);
+	for (size_t i = 0; i < t->options.count && left; i++) {
+		struct tunnel *u = &t->list[i];
+		if (u->state != WAITING || u->time > clock_mono())
+			continue;
+		open_stream(t, u);
+		left -= u->state == TALKING;
+	}
 }
 
 // --- talking ----------------------------------------------------------------------
@@ -181,6 +220,13 @@ static void send_config(struct tunnel *u)
 	answer(u, u->config_line, strlen(u->config_line));
 }
 
+static void start_draining(struct tunnels *t, struct tunnel *u)
+{
+	shutdown(u->fd, SHUT_WR);
+	u->time = clock_mono() + drain_seconds;
+	enter(t, u, DRAINING);
+}
+
 static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 {
 	const char *word = str_starts(line, bridge_word) ? line + strlen(bridge_word) : NULL;
@@ -194,7 +240,7 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 		}
 		if (bytes)
 			answer(u, bytes, len);
-		else if (*line)
+		else if (*line && !u->gone)
 			error_set(&u->err, ERROR_SYSTEM, "%s", line);
 	} else if (strcmp(word, "config") == 0)
 		send_config(u);
@@ -202,7 +248,10 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 		u->ready = true;
 		u->reach = TUNNEL_READY;
 		u->err = (struct error){0};
-		enter(t, u, CARRYING);
+		if (is_done(u))
+			start_draining(t, u);
+		else
+			enter(t, u, CARRYING);
 	} else if (str_starts(word, "gone")) {
 		u->gone = true;
 		u->reach = TUNNEL_GONE;
@@ -262,6 +311,15 @@ static void talk(struct tunnels *t, struct tunnel *u)
 	shut(t, u);
 }
 
+static void check_time(struct tunnels *t, struct tunnel *u)
+{
+	if (t->options.within <= 0 || clock_mono() - u->time < t->options.within)
+		return;
+	if (!*u->err.text)
+		error_set(&u->err, ERROR_SYSTEM, "no answer from the node within %g s", t->options.within);
+	shut(t, u);
+}
+
 // --- carrying ---------------------------------------------------------------------
 
 // False when nobody takes them any more.
@@ -298,13 +356,6 @@ static bool connect_local(const struct tunnels *t, struct tunnel *u)
 		return false;
 	set_nonblocking(u->local);
 	return true;
-}
-
-static void start_draining(struct tunnels *t, struct tunnel *u)
-{
-	shutdown(u->fd, SHUT_WR);
-	u->time = clock_mono() + drain_seconds;
-	enter(t, u, DRAINING);
 }
 
 // The first bytes: the agent has dialled.
@@ -347,7 +398,7 @@ static void drain(struct tunnels *t, struct tunnel *u)
 	bool ended = n == 0 || !later();
 	if (!ended && clock_mono() <= u->time)
 		return;
-	u->reach = ended ? u->reach : TUNNEL_CUT;
+	u->reach = ended || is_done(u) ? u->reach : TUNNEL_CUT;
 	shut(t, u);
 }
 
@@ -368,14 +419,16 @@ static short events_of(const struct tunnel *u, bool local)
 static int prepare(const struct tunnels *t, struct pollfd *fds)
 {
 	double next = t->stopping ? t->end : clock_mono() + 3600;
+	bool turn = turns(t, &next) > 0;
 	for (size_t i = 0; i < t->options.count; i++) {
 		const struct tunnel *u = &t->list[i];
 		short events = events_of(u, false); // with none of them an end would be told again and again
 		fds[2 * i] = (struct pollfd){.fd = events ? u->fd : -1, .events = events};
 		fds[2 * i + 1] =
 			(struct pollfd){.fd = u->state == CARRYING ? u->local : -1, .events = events_of(u, true)};
-		bool timed = u->state == DRAINING || (u->state == WAITING && t->talking < t->options.at_once);
-		next = timed && u->time < next ? u->time : next;
+		bool timed = u->state == DRAINING || (u->state == WAITING && turn);
+		next = timed ? fmin(next, u->time) : next;
+		next = u->state == TALKING && t->options.within > 0 ? fmin(next, u->time + t->options.within) : next;
 	}
 	fds[2 * t->options.count] = (struct pollfd){.fd = t->wake, .events = POLLIN};
 	double wait = (next - clock_mono()) * 1000;
@@ -389,6 +442,8 @@ static void serve(struct tunnels *t, const struct pollfd *fds)
 		short stream = fds[2 * i].revents, local = fds[2 * i + 1].revents;
 		if (u->state == TALKING && stream)
 			talk(t, u);
+		else if (u->state == TALKING)
+			check_time(t, u);
 		else if (u->state == CARRYING && u->local >= 0 && (stream || local))
 			carry(t, u, local);
 		else if (u->state == DRAINING && (stream || clock_mono() > u->time))

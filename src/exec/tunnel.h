@@ -4,6 +4,9 @@
 //
 // One thread serves all tunnels of a cluster. It connects to the controller when the first bytes come from the node, so
 // that the controller never waits for a silent connection. A node that its bridge calls gone is not tried again.
+//
+// Where the configuration says "direct", the agent dials the controller itself: the tunnel is done when the bridge is
+// ready, counts as ready from then on, and is opened again only when it is asked for.
 #ifndef EXEC_TUNNEL_H
 #define EXEC_TUNNEL_H
 
@@ -40,7 +43,8 @@ struct tunnel_ops {
 struct tunnel_options {
 	const char *url; // the controller's: "wss://127.0.0.1:PORT"
 	size_t count;    // of nodes
-	size_t at_once;  // how many may be on their way to their bridge at a time
+	size_t at_once;  // how many may be on their way to their bridge at a time; slow ones stop counting after 5 s
+	double within;   // seconds for a stream to reach its bridge, which is then given up; 0: as long as it takes
 	const struct tunnel_ops *ops;
 	void *data;
 };

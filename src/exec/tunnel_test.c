@@ -97,6 +97,18 @@ static int set_up(void **state)
 	return 0;
 }
 
+// The same, but a bridge that does not answer within moments is given up.
+static int set_up_hasty(void **state)
+{
+	set_up(state);
+	struct world *w = *state;
+	struct tunnel_options options = {
+		.url = w->url, .count = 4, .at_once = 2, .within = 0.1, .ops = &ops, .data = w};
+	tunnel_stop(w->t, 0);
+	w->t = tunnel_start(&options, NULL);
+	return w->t ? 0 : -1;
+}
+
 static int tear_down(void **state)
 {
 	struct world *w = *state;
@@ -454,6 +466,53 @@ static void asked_for_while_it_is_closed(void **state)
 	assert_int_equal(w->opened[0], 2);
 }
 
+// The agent dials for itself: the tunnel is through when its bridge is ready, and stays so.
+static void a_direct_one_is_done_when_ready(void **state)
+{
+	struct world *w = *state;
+	size_t node = 0;
+	struct error err = {0};
+	for (size_t i = 1; i <= 2; i++) {
+		tunnel_open(w->t, 0, mem_json("{s:i, s:b}", "node", 0, "direct", 1));
+		be_ready(far_of(w, 0, i), false);
+		ends(w->far[0]);
+		close(w->far[0]);
+		w->far[0] = -1;
+		for (double end = clock_mono() + 10; w->closed[0] < i; poll(NULL, 0, 1))
+			assert_true(clock_mono() < end);
+		assert_int_equal(w->reach[0], TUNNEL_READY);
+		assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), 0);
+	}
+	assert_true(tunnel_close(w->t, 0, 0)); // it is closed, not about to be opened again
+	assert_int_equal(w->opened[0], 2);
+	// One that fails is like any other.
+	tunnel_open(w->t, 1, mem_json("{s:i, s:b}", "node", 1, "direct", 1));
+	int fd = far_of(w, 1, 1);
+	autojson json_t *got = get_config(fd);
+	put(fd, "muster-bridge gone no space\nstatus 11\n");
+	close(fd);
+	w->far[1] = -1;
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), -1);
+	assert_string_equal(err.text, "no space"); // and not what came after it
+}
+
+static void one_that_does_not_answer_is_given_up(void **state)
+{
+	struct world *w = *state;
+	tunnel_open(w->t, 0, config(0));
+	int fd = far_of(w, 0, 1);
+	put(fd, "on my way\n");
+	ends(fd);
+	size_t node = 9;
+	struct error err = {0};
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), -1);
+	assert_int_equal(node, 0);
+	assert_string_equal(err.text, "on my way");
+	tunnel_open(w->t, 0, config(0));
+	assert_int_equal(tunnel_wait(w->t, 10, NULL, &node, &err), -1);
+	assert_string_equal(err.text, "no answer from the node within 0.1 s");
+}
+
 #define each(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -469,6 +528,8 @@ int main(void)
 		each(noise_has_an_end),
 		each(a_slow_executor_holds_up_nobody),
 		each(asked_for_while_it_is_closed),
+		each(a_direct_one_is_done_when_ready),
+		cmocka_unit_test_setup_teardown(one_that_does_not_answer_is_given_up, set_up_hasty, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

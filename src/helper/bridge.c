@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <math.h>
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
@@ -40,6 +41,8 @@ struct bridge {
 	pid_t agent;
 	int agent_fd; // a pidfd
 	int listener, line;
+	double silent; // seconds without a byte from the executor, INFINITY for any
+	double heard;  // when the last one came
 };
 
 static void say(const char *word, const char *text)
@@ -83,8 +86,14 @@ static json_t *read_config(struct error *err)
 			str_add(&line, bytes, (size_t)n);
 	}
 	json_t *config = json_loads(line.text, JSON_REJECT_DUPLICATES, NULL);
-	if (json_is_object(config) && json_is_string(json_object_get(config, "run")) &&
-		json_is_integer(json_object_get(config, "node")))
+	bool right = json_is_object(config) && json_is_string(json_object_get(config, "run")) &&
+		     json_is_integer(json_object_get(config, "node"));
+	if (right && json_is_true(json_object_get(config, "direct")) && !json_text(config, "url")) {
+		json_decref(config);
+		error_set(err, ERROR_USAGE, "the configuration has 'direct' and no 'url'");
+		return NULL;
+	}
+	if (right)
 		return config;
 	json_decref(config);
 	error_set(err, ERROR_USAGE, "the configuration is not a JSON object with 'run' and 'node'");
@@ -132,6 +141,20 @@ static int make_node_dir(struct bridge *b, struct error *err)
 	return chdir(b->dir) ? error_errno(err, "cannot enter '%s'", b->dir) : 0;
 }
 
+static bool is_direct(const struct bridge *b)
+{
+	return json_is_true(json_object_get(b->config, "direct"));
+}
+
+// How long the executor's side may say nothing. The controller's connection runs through here and is tested at each
+// heartbeat, of which two may fail.
+static double silence_of(const json_t *config)
+{
+	double silent = json_number_value(json_object_get(config, "silent"));
+	double heartbeats = 3 * json_number_value(json_object_get(config, "heartbeat"));
+	return silent > 0 ? fmax(silent, heartbeats) : INFINITY;
+}
+
 static void complete_config(struct bridge *b)
 {
 	autofree char *address = own_address();
@@ -140,7 +163,7 @@ static void complete_config(struct bridge *b)
 	if (!json_text(b->config, "name"))
 		json_object_set(b->config, "name", json_object_get(b->config, "address"));
 	autofree char *url = mem_printf("unix:%s", socket_name);
-	if (str_starts(json_text(b->config, "url") ? json_text(b->config, "url") : "wss:", "wss:"))
+	if (!is_direct(b) && str_starts(json_text(b->config, "url") ? json_text(b->config, "url") : "wss:", "wss:"))
 		json_object_set_new(b->config, "url", json_string(url));
 }
 
@@ -285,30 +308,45 @@ static int accept_agent(const struct bridge *b)
 	return -1;
 }
 
-// True: the agent ended the line.
-static bool carry(int line)
+// In ms, for poll(2), until the executor's side has been silent for too long; not more than an hour.
+static int until_silent(const struct bridge *b)
+{
+	double left = b->heard + b->silent - clock_mono();
+	return left <= 0 ? 0 : left < 3600 ? (int)(left * 1000) + 1 : 3600 * 1000;
+}
+
+static bool is_silent(const struct bridge *b)
+{
+	return clock_mono() - b->heard >= b->silent;
+}
+
+// True: the agent ended the line. What waits for the agent is not the executor's silence.
+static bool carry(struct bridge *b)
 {
 	static struct way up, down;
-	for (;;) {
+	while (!is_silent(b)) {
 		struct pollfd fds[] = {
 			{.fd = down.at < down.end ? -1 : 0, .events = POLLIN},
 			{.fd = up.at < up.end ? 1 : -1, .events = POLLOUT},
-			{.fd = line,
+			{.fd = b->line,
 				.events = (short)((up.at < up.end ? 0 : POLLIN) | (down.at < down.end ? POLLOUT : 0))},
 		};
-		poll(fds, countof(fds), -1);
-		if (!move(&up, line, 1) || !move(&down, 0, line) || done(&down))
+		poll(fds, countof(fds), until_silent(b));
+		if (fds[0].fd < 0 || fds[0].revents)
+			b->heard = clock_mono();
+		if (!move(&up, b->line, 1) || !move(&down, 0, b->line) || done(&down))
 			return false;
 		if (done(&up))
 			return true;
 	}
+	return false;
 }
 
 // The agent has closed its line: is that its end? It dials again within moments if not.
 static bool agent_ended(const struct bridge *b)
 {
 	struct pollfd fds[] = {{.fd = b->agent_fd, .events = POLLIN}, {.fd = b->listener, .events = POLLIN}, {.fd = 0}};
-	poll(fds, countof(fds), -1);
+	poll(fds, countof(fds), isinf(b->silent) ? -1 : until_silent(b));
 	return fds[0].revents;
 }
 
@@ -352,12 +390,15 @@ static int give_up(const struct bridge *b, const struct error *err)
 static int serve(struct bridge *b)
 {
 	say("ready", NULL);
+	if (is_direct(b))
+		return BRIDGE_CLEAN;
 	b->line = accept_agent(b);
 	if (b->line < 0)
 		return proc_started(b->agent) ? BRIDGE_BROKEN : farewell(b);
 	set_nonblocking(0);
 	set_nonblocking(1);
-	bool theirs = carry(b->line);
+	b->heard = clock_mono();
+	bool theirs = carry(b);
 	close(steal_fd(&b->line));
 	return theirs && agent_ended(b) ? farewell(b) : BRIDGE_BROKEN;
 }
@@ -370,7 +411,9 @@ int bridge_main(void)
 	signal(SIGHUP, SIG_IGN);
 	say("config", NULL);
 	b.config = read_config(&err);
-	int status = !b.config || make_node_dir(&b, &err) || open_listener(&b, &err) || have_agent(&b, &err)
+	b.silent = silence_of(b.config);
+	int status = !b.config || make_node_dir(&b, &err) || (!is_direct(&b) && open_listener(&b, &err)) ||
+				     have_agent(&b, &err)
 			     ? give_up(&b, &err)
 			     : serve(&b);
 	mem_cleanup_fd(&b.agent_fd);

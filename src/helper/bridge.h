@@ -9,8 +9,10 @@
 //             socket is put there),
 //             "dir" (node-K below the run's directory, see node/node_dirs.h), "address" and "name" (where the executor
 //                 reached this node). "again":
-//             true when the agent was started before: it is not started anew
-//   bridge    "muster-bridge ready"      from here on bytes; or
+//             true when the agent was started before: it is not started anew. "silent": seconds without a byte from
+//             the executor after which the bridge ends, as its stream was cut without a word; at least three
+//             heartbeats. "direct": true when the agent is to dial "url" itself
+//   bridge    "muster-bridge ready"      from here on bytes, or, when direct, the end; or
 //             "muster-bridge gone WHY"   there is no agent, and there will be none
 //
 // The agent is a session of its own: it goes on when the bridge ends, which it does when either side ends. The next
@@ -19,7 +21,7 @@
 #define HELPER_BRIDGE_H
 
 enum {
-	BRIDGE_CLEAN = 0,   // the agent has ended and removed its directory
+	BRIDGE_CLEAN = 0,   // the agent has ended and removed its directory, or dials itself
 	BRIDGE_BROKEN = 10, // the agent goes on: try again
 	BRIDGE_DEAD = 11,   // there is no agent, but it left something behind
 	BRIDGE_KEPT = 12,   // the agent has ended and kept its outputs

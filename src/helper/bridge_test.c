@@ -223,10 +223,56 @@ static void agent_that_cannot_start_says_why(void **state)
 	close(fd);
 }
 
+// A stream that was cut without a word: nothing comes any more. What the agent says does not count, what the executor
+// says does.
+static void ends_when_its_line_is_silent(void **state)
+{
+	int fd;
+	pid_t pid = ready(&fd, "{\"run\": \"r\", \"node\": 0, \"silent\": 2}\n");
+	for (double end = clock_mono() + 2.5; clock_mono() < end; poll(NULL, 0, 20))
+		echoes(fd, "here");
+	assert_int_equal(status_of(pid), BRIDGE_BROKEN);
+	close(fd);
+	pid = ready(&fd, "{\"run\": \"r\", \"node\": 0, \"silent\": 0.01, \"heartbeat\": 1000}\n");
+	echoes(fd, "one");
+	poll(NULL, 0, 100);
+	echoes(fd, "two"); // heartbeats are further apart
+	put(fd, "bye");
+	assert_int_equal(status_of(pid), BRIDGE_CLEAN);
+	close(fd);
+}
+
+// The agent is given the controller's own address, and the bridge is through.
+static void lets_the_agent_dial(void **state)
+{
+	static const char direct[] =
+		"{\"run\": \"r\", \"node\": 0, \"direct\": true, \"url\": \"wss://10.0.0.1:7000\"}\n";
+	int fd;
+	autofree char *dir = mem_printf("%s/r/node-0", nodes), *path = fs_join(dir, "config"),
+		      *socket = fs_join(dir, "bridge"), *record = fs_join(dir, "agent.json");
+	pid_t pid = ready(&fd, direct);
+	assert_int_equal(status_of(pid), BRIDGE_CLEAN);
+	close(fd);
+	autofree char *text = fs_read(path, 4096, NULL, NULL);
+	autojson json_t *config = json_loads(text, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(config, "url")), "wss://10.0.0.1:7000");
+	assert_false(fs_exists(socket));
+	// The next one finds it.
+	pid = ready(&fd, direct);
+	assert_int_equal(status_of(pid), BRIDGE_CLEAN);
+	close(fd);
+	autofree char *process = fs_read(record, 4096, NULL, NULL);
+	autojson json_t *agent = json_loads(process, 0, NULL);
+	kill((pid_t)json_integer_value(json_object_get(agent, "pid")), SIGKILL);
+	autofree char *run = mem_printf("%s/r", nodes);
+	fs_remove(run, NULL);
+}
+
 static void bad_configuration(void **state)
 {
 	static const char *const bad[] = {"\n", "[]\n", "{\"run\": \"r\"}\n", "{\"run\": 1, \"node\": 0}\n",
-		"{\"run\": \"../r\", \"node\": 0}\n", "{\"run\": \"a/b\", \"node\": 0}\n"};
+		"{\"run\": \"../r\", \"node\": 0}\n", "{\"run\": \"a/b\", \"node\": 0}\n",
+		"{\"run\": \"r\", \"node\": 0, \"direct\": true}\n"};
 	for (size_t i = 0; i < countof(bad); i++) {
 		int fd;
 		pid_t pid = start(&fd);
@@ -266,6 +312,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(agent_outlives_it_and_is_found_again),
 		cmocka_unit_test(killed_agent_leaves_something),
 		cmocka_unit_test(agent_that_cannot_start_says_why),
+		cmocka_unit_test(ends_when_its_line_is_silent),
+		cmocka_unit_test(lets_the_agent_dial),
 		cmocka_unit_test(bad_configuration),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
