@@ -155,30 +155,33 @@ static int make(size_t i, void *data, struct error *err)
 }
 
 // All members: those that are there already are compared, because one of another gzip would spoil the others.
-static int make_all(struct upload *u, const struct agent *agent, const struct agent_parts_options *options,
+static int make_all(struct upload *u, struct agent *agent, const struct agent_parts_options *options,
 	struct agent_parts *parts, struct error *err)
 {
-	if (archives_gzip(agent->bytes, agent->len, &u->gzip, err))
+	if ((!agent->bytes && read_agent(options->agent, agent, parts, err)) ||
+		archives_gzip(agent->bytes, agent->len, &u->gzip, err))
 		return -1;
 	parts->count = (u->gzip.len + PART_MAX - 1) / PART_MAX;
 	if (options->on_upload)
 		options->on_upload(u->gzip.len + muster_loader_size, options->data);
-	return parallel_run(parts->count + 1, AT_ONCE, make, u, err);
+	if (parallel_run(parts->count + 1, AT_ONCE, make, u, err))
+		return error_wrap(err, "cannot bring the agent into namespace '%s'", api_server_namespace(u->server));
+	return 0;
 }
 
 int agent_parts_ensure(struct api_server *server, const struct agent_parts_options *options, struct agent_parts *parts,
 	struct error *err)
 {
 	struct agent agent = {0};
-	*parts = (struct agent_parts){0};
-	int rc = read_agent(options->agent, &agent, parts, err);
+	if (!*parts->key && read_agent(options->agent, &agent, parts, err)) {
+		free(agent.bytes);
+		return -1;
+	}
 	struct upload u = {.server = server, .parts = parts, .cancelled = options->cancelled};
 	u.path = mem_printf("/api/v1/namespaces/%s/configmaps", api_server_namespace(server));
 	autofree char *path = mem_printf("%s?%s%%3D%s", u.path, selected, parts->key);
-	autojson json_t *items = rc ? NULL : list(server, path, options->cancelled, err);
-	rc = items ? 0 : -1;
-	if (items && !is_complete(items, parts) && make_all(&u, &agent, options, parts, err))
-		rc = error_wrap(err, "cannot bring the agent into namespace '%s'", api_server_namespace(server));
+	autojson json_t *items = list(server, path, options->cancelled, err);
+	int rc = !items || (!is_complete(items, parts) && make_all(&u, &agent, options, parts, err)) ? -1 : 0;
 	free(agent.bytes);
 	free(u.path);
 	str_fini(&u.gzip);

@@ -38,7 +38,8 @@ struct agent_parts_options {
 };
 
 // Makes those ConfigMaps of the set that are missing in the server's namespace. When none is missing, that is one
-// request, and nothing is compressed.
+// request, and nothing is compressed. *parts is zeroed before the first call; a second one does not read the agent
+// again when nothing is missing.
 int agent_parts_ensure(struct api_server *server, const struct agent_parts_options *options, struct agent_parts *parts,
 	struct error *err);
 

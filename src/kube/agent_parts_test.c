@@ -201,6 +201,7 @@ static int ensure(const struct place *p, struct agent_parts *parts, struct error
 {
 	struct agent_parts_options options = {.agent = p->agent, .on_upload = on_upload};
 	uploaded = 0;
+	memset(parts, 0, sizeof *parts);
 	return agent_parts_ensure(NULL, &options, parts, err);
 }
 
@@ -266,10 +267,17 @@ static void test_ensure_again(void **state)
 	assert_int_equal(server.asked, asked + 1); // only the list
 	assert_int_equal(uploaded, 0);
 	assert_memory_equal(&first, &again, sizeof first);
+	// What is known needs no agent, as long as nothing is missing.
+	struct agent_parts_options options = {.agent = "/none", .on_upload = on_upload};
+	assert_int_equal(agent_parts_ensure(NULL, &options, &again, NULL), 0);
 	// One that was removed is brought back, the others are found to be right.
 	autofree char *name = mem_printf("muster-agent-%s-1", first.key);
 	json_object_del(server.maps, name);
-	assert_int_equal(ensure(p, &again, NULL), 0);
+	struct error err = {0};
+	assert_int_equal(agent_parts_ensure(NULL, &options, &again, &err), -1);
+	assert_non_null(strstr(err.text, "/none"));
+	options.agent = p->agent;
+	assert_int_equal(agent_parts_ensure(NULL, &options, &again, NULL), 0);
 	assert_int_equal(server.made, 5);
 	member(&again, "1");
 	// Somebody removes one while it is looked at.

@@ -19,7 +19,7 @@ struct manifest {
 	const json_t *plan;
 	const char *label;         // the run's id
 	const json_t *agent;       // as agent_parts_pod gives it
-	const char *agent_label;   // as agent_parts_label gives it; NULL: an image brings the agent
+	const char *agent_label;   // the key of the agent's parts; NULL: an image brings the agent
 	const json_t *annotations; // of the Jobs, besides: an object of texts; may be NULL
 	bool run_as_non_root;      // the namespace wants that
 };
