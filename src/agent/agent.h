@@ -19,6 +19,8 @@
 //        sent; or missing
 //    "cgroups": "/sys/.../cgroup.procs:...",  for the ranks to enter, or missing
 //    "limits": {"cpus": 0.5, "memory": 64e6},  of the ranks, in a control group that the agent makes, or missing
+//    "hosts": "/etc/hosts",            where the names of other nodes are written down, when nobody else resolves
+//                                      them; or missing
 //    "limited": "/sys/.../cgroup.procs:...",  where the node as a whole is limited (a container's own groups, as seen
 //        in it), or missing
 //    "lease": 30, "heartbeat": 5}     seconds

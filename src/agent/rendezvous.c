@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "job/plan.h"
+#include "node/hosts_file.h"
 #include "node/node_address.h"
 #include "node/preflight.h"
 #include "node/preflight_verdict.h"
@@ -502,11 +503,25 @@ void rendezvous_start(struct node *node, void (*on_met)(struct node *node))
 		m->server = start_preflight(node, false, NULL);
 }
 
+// Where nobody resolves the names of nodes, they stand in a file; where that cannot be written, as when we are not root
+// of a container, nodes are called as their addresses.
+static void make_names_known(struct node *node)
+{
+	const char *path = json_text(node->config, "hosts");
+	size_t i;
+	json_t *peer;
+	if (!path || hosts_file_set(path, node->peers, NULL) == 0)
+		return;
+	json_array_foreach (node->peers, i, peer)
+		json_object_set(peer, "name", json_object_get(peer, "address"));
+}
+
 void rendezvous_set_peers(struct node *node, json_t *peers)
 {
 	json_decref(node->peers);
 	node->peers = json_incref(peers);
 	apply_moved(node);
+	make_names_known(node);
 }
 
 void rendezvous_release(struct node *node)

@@ -1,11 +1,10 @@
 #include "docker/label.h"
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/parallel.h"
-#include "base/proc.h"
+#include "base/process_mark.h"
 #include "base/str.h"
 #include "base/url.h"
 
@@ -18,39 +17,19 @@ static const double patience = 20.0; // seconds for what is being removed to be 
 
 enum { AT_ONCE = 8 };
 
-// Where a pid means the same process: this boot of this kernel, and this pid name space.
-static char *own_machine(void)
-{
-	autofree char *boot = fs_read("/proc/sys/kernel/random/boot_id", 4096, NULL, NULL);
-	char space[64] = "";
-	if (!boot || readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0)
-		return mem_strdup("?");
-	boot[strcspn(boot, "\n")] = 0;
-	return mem_printf("%s %s", boot, space);
-}
-
 json_t *label_make(const char *run, const char *run_dir)
 {
-	autofree char *machine = own_machine();
-	autofree char *controller = mem_printf("%d %llu", (int)getpid(), proc_started(getpid()));
+	autofree char *machine = process_mark_machine(), *controller = process_mark_own();
 	autofree char *clean = run_dir ? str_utf8_clean(run_dir, strlen(run_dir)) : NULL;
 	return mem_json("{s:s, s:s, s:s, s:s*}", "muster.run", run, "muster.machine", machine, "muster.controller",
 		controller, "muster.run_dir", clean);
 }
 
-// A controller of another machine cannot be looked at: it counts as alive. *controller is {"pid", "started"} where it
-// can be, else NULL.
+// *controller is {"pid", "started"} where it can be looked at, else NULL.
 static bool is_live(const json_t *labels, json_t **controller)
 {
-	autofree char *machine = own_machine();
-	int pid = 0;
-	unsigned long long started = 0;
-	*controller = NULL;
-	if (strcmp(json_text_or(labels, "muster.machine", ""), machine) != 0 ||
-		sscanf(json_text_or(labels, "muster.controller", ""), "%d %llu", &pid, &started) != 2)
-		return true;
-	*controller = mem_json("{s:i, s:I}", "pid", pid, "started", (json_int_t)started);
-	return proc_alive(pid, started);
+	return process_mark_is_live(
+		json_text_or(labels, "muster.machine", ""), json_text_or(labels, "muster.controller", ""), controller);
 }
 
 json_t *label_find(struct engine *e, const char *what, const char *label, struct error *err)

@@ -11,11 +11,13 @@ enum { SPARE_FILES = 64 }; // descriptors the controller needs beside those for 
 extern const struct executor executor_local;
 extern const struct executor executor_docker;
 extern const struct executor executor_ssh;
+extern const struct executor executor_kubernetes;
 
 const struct executor *const executors[] = {
 	&executor_local,
 	&executor_ssh,
 	&executor_docker,
+	&executor_kubernetes,
 	NULL,
 };
 

@@ -648,6 +648,14 @@ int tunnel_look(struct tunnels *t, size_t *node, struct error *err)
 	return rc;
 }
 
+bool tunnel_has_agent(struct tunnels *t, size_t node)
+{
+	pthread_mutex_lock(&t->lock);
+	bool has = t->list[node].ready && !t->list[node].gone;
+	pthread_mutex_unlock(&t->lock);
+	return has;
+}
+
 void tunnel_stop(struct tunnels *t, double seconds)
 {
 	if (!t)

@@ -71,6 +71,9 @@ int tunnel_wait(struct tunnels *t, double seconds, const atomic_bool *cancelled,
 // The same without waiting: 0 all have, 1 not yet, -1 and err: one is closed for good.
 int tunnel_look(struct tunnels *t, size_t *node, struct error *err);
 
+// Was the agent of this one found, and not gone since?
+bool tunnel_has_agent(struct tunnels *t, size_t node);
+
 // Waits up to so many seconds for the agents to end their lines, closes what is still open, ends the thread and frees.
 // Takes NULL.
 void tunnel_stop(struct tunnels *t, double seconds);

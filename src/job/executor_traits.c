@@ -25,6 +25,7 @@ const struct executor_traits *const executor_traits_all[] = {
 	&executor_traits_local,
 	&executor_traits_ssh,
 	&executor_traits_docker,
+	&executor_traits_kubernetes,
 	NULL,
 };
 

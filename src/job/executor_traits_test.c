@@ -22,8 +22,8 @@ static void test_unknown(void **state)
 	struct error err;
 	assert_null(executor_traits_find("dokcer", &err));
 	assert_int_equal(err.code, ERROR_USAGE);
-	assert_string_equal(
-		err.text, "unknown executor 'dokcer', expected one of local, ssh, docker (did you mean 'docker'?)");
+	assert_string_equal(err.text,
+		"unknown executor 'dokcer', expected one of local, ssh, docker, kubernetes (did you mean 'docker'?)");
 	assert_null(executor_traits_find("attached", &err)); // no job file can ask for it
 }
 
@@ -31,7 +31,7 @@ static void test_lists(void **state)
 {
 	autofree char *hosts = executor_traits_that_take_hosts(), *containers = executor_traits_with_containers();
 	assert_string_equal(hosts, "'executor: ssh'");
-	assert_string_equal(containers, "'executor: docker'");
+	assert_string_equal(containers, "'executor: docker' or 'executor: kubernetes'");
 }
 
 int main(void)

@@ -70,6 +70,13 @@ json_t *node_address_offer(const char *first)
 	return list;
 }
 
+char *node_address_own(void)
+{
+	autojson json_t *list = node_address_offer("0.0.0.0"); // which nobody can reach
+	const char *own = json_string_value(json_array_get(list, 1));
+	return mem_strdup(own && strchr(own, '.') ? own : "127.0.0.1");
+}
+
 static int try_bind(int family, int *port)
 {
 	union {

@@ -16,6 +16,9 @@ enum { NODE_ADDRESS_MAX = 8 }; // that a node offers
 // loopback address there is nothing else to offer.
 json_t *node_address_offer(const char *first);
 
+// The first IPv4 address of this machine that is no loopback, else 127.0.0.1. Owned by the caller.
+char *node_address_own(void);
+
 // A TCP socket bound to a port of its own on every address of this machine, of both families where six; -1 and err when
 // there is none.
 int node_address_bind(bool six, int *port, struct error *err);
