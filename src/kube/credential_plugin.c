@@ -197,7 +197,7 @@ static void drain(int *fd, struct str *text, size_t max)
 	if (got < 0 && errno == EINTR)
 		return;
 	if (got <= 0) {
-		mem_cleanup_fd(fd);
+		close(steal_fd(fd));
 		return;
 	}
 	str_add(text, bytes, (size_t)got);

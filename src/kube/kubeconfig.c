@@ -525,6 +525,20 @@ static int check_kind(const struct yaml *tree, struct error *err)
 		       : 0;
 }
 
+// Nothing but blanks, comments and marks of documents.
+static bool is_empty(const struct kubeconfig_text *t)
+{
+	for (size_t at = 0, len; at < t->len; at += len + 1) {
+		const char *nl = memchr(t->text + at, '\n', t->len - at);
+		len = nl ? (size_t)(nl - t->text) - at : t->len - at;
+		autofree char *line = mem_strndup(t->text + at, len);
+		const char *word = line + strspn(line, " \t\r");
+		if (strlen(line) < len || (*word && *word != '#' && strncmp(line, "---", 3) != 0))
+			return false;
+	}
+	return true;
+}
+
 int kubeconfig_parse(const struct kubeconfig_text *texts, size_t count, const char *context, const char *namespace,
 	struct kubeconfig *c, struct error *err)
 {
@@ -533,15 +547,12 @@ int kubeconfig_parse(const struct kubeconfig_text *texts, size_t count, const ch
 	int rc = 0;
 	*c = (struct kubeconfig){0};
 	for (size_t i = 0; i < count && rc == 0 && files.count < FILES_MAX; i++) {
+		if (is_empty(&texts[i]))
+			continue;
 		struct yaml_origin origin = {.file = texts[i].file, .line = 1, .column = 1};
 		struct yaml *tree = yaml_parse_large(
 			texts[i].text, texts[i].len, &origin, (struct yaml_limits){FILE_MAX, NODES_MAX}, &why);
-		if (!tree)
-			rc = -1;
-		else if (yaml_is_null(tree)) // an empty file says nothing
-			yaml_discard(tree);
-		else
-			rc = check_kind(files.trees[files.count++] = tree, &why);
+		rc = tree ? check_kind(files.trees[files.count++] = tree, &why) : -1;
 	}
 	if (rc == 0 && files.count == 0)
 		rc = error_set(&why, ERROR_USAGE, "%s is empty", count ? texts[0].file : "the kubeconfig");
