@@ -402,6 +402,9 @@ static int go_through_proxy(struct http_stream *s, const struct http_service *to
 	}
 	if (rc == 0)
 		rc = p->kind == PROXY_SOCKS5 ? connect_socks(s, to, hopeless, err) : connect_http(s, to, hopeless, err);
+	// It would be taken for what the server says, and the server has not been asked yet.
+	if (rc == 0 && s->at < s->end)
+		rc = error_set(err, ERROR_SYSTEM, "it says more than its answer");
 	return rc < 0 && (!err || err->code != ERROR_CANCELLED) ? error_wrap(err, "the proxy %s", p->place) : rc;
 }
 

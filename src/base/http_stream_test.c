@@ -245,6 +245,17 @@ static void a_proxy_of_http_is_gone_through(void **state)
 	finish(&c, s);
 }
 
+static void a_proxy_cannot_answer_for_the_server(void **state)
+{
+	struct scripted_server *s = scripted_server_start(SCRIPTED_CONNECT, always);
+	struct call c = {0};
+	use_proxy(&c, s, "http", "");
+	c.service.host = "talkative";
+	assert_int_equal(call(&c, "GET", NULL), -1);
+	assert_non_null(strstr(c.err.text, "says more than its answer"));
+	finish(&c, s);
+}
+
 static void a_proxy_may_speak_tls_itself(void **state)
 {
 	char name[] = "/tmp/http-stream-test-XXXXXX";
@@ -318,6 +329,7 @@ int main(void)
 		cmocka_unit_test(a_server_is_trusted_for_its_certificate),
 		cmocka_unit_test(a_client_shows_its_certificate),
 		cmocka_unit_test(a_proxy_of_http_is_gone_through),
+		cmocka_unit_test(a_proxy_cannot_answer_for_the_server),
 		cmocka_unit_test(a_proxy_may_speak_tls_itself),
 		cmocka_unit_test(a_proxy_of_socks_is_gone_through),
 		cmocka_unit_test(a_proxy_that_is_not_there_is_named),

@@ -170,8 +170,10 @@ static bool be_http_proxy(struct connection *c)
 	free(c->server->proxied);
 	c->server->proxied = asked;
 	pthread_mutex_unlock(&c->server->lock);
-	const char *answer = strstr(asked, "refused:") ? "HTTP/1.1 403 Not this one\r\nContent-Length: 2\r\n\r\nno"
-						       : "HTTP/1.1 200 Connection established\r\n\r\n";
+	const char *answer = strstr(asked, "refused:")     ? "HTTP/1.1 403 Not this one\r\nContent-Length: 2\r\n\r\nno"
+			     : strstr(asked, "talkative:") ? "HTTP/1.1 200 Connection established\r\n\r\n"
+							     "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+							   : "HTTP/1.1 200 Connection established\r\n\r\n";
 	give(c, answer, strlen(answer));
 	return !strstr(asked, "refused:");
 }
