@@ -426,10 +426,12 @@ static bool trust_text(SSL_CTX *ctx, const char *text)
 	return count > 0;
 }
 
+// Each certificate is trusted as it is, also one whose issuer is not there: an authority's below a root, or a server's.
 static int use_trust(SSL_CTX *ctx, const struct crypto_tls_options *o, struct error *err)
 {
 	if (o->unverified)
 		return 0;
+	X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	if (o->bundle_text ? trust_text(ctx, o->bundle_text)
 			   : o->bundle && SSL_CTX_load_verify_file(ctx, o->bundle) == 1) {
 		ERR_clear_error();

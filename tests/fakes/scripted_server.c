@@ -72,17 +72,20 @@ static int accept_any(int good, X509_STORE_CTX *ctx)
 	return 1;
 }
 
+// Somebody has issued the certificate whom nobody knows: who trusts it trusts it alone.
 static void make_context(struct scripted_server *s)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
+	EVP_PKEY *key = EVP_EC_gen("P-256"), *issuer = EVP_EC_gen("P-256");
 	X509 *cert = X509_new();
 	X509_set_version(cert, X509_VERSION_3);
 	ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), 7);
 	X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
 	X509_gmtime_adj(X509_getm_notAfter(cert), 3600L * 24);
 	X509_set_pubkey(cert, key);
+	X509_NAME_add_entry_by_txt(
+		X509_get_issuer_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)"somebody", -1, -1, 0);
 	add_names(cert);
-	X509_sign(cert, key, EVP_sha256());
+	X509_sign(cert, issuer, EVP_sha256());
 	BIO *bio = BIO_new(BIO_s_mem());
 	PEM_write_bio_X509(bio, cert);
 	char *text;
@@ -96,6 +99,7 @@ static void make_context(struct scripted_server *s)
 	BIO_free(bio);
 	X509_free(cert);
 	EVP_PKEY_free(key);
+	EVP_PKEY_free(issuer);
 }
 
 // --- bytes ----------------------------------------------------------------------
