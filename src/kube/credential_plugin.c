@@ -182,9 +182,10 @@ static char **make_argv(const struct credential_plugin *p)
 	return argv;
 }
 
-// What the child writes, until both ends are closed.
+// What the child writes.
 struct child {
 	pid_t pid;
+	int pidfd;
 	bool group;
 	int out, err; // -1: at its end
 	struct str output, errors;
@@ -209,12 +210,22 @@ static void drain(int *fd, struct str *text, size_t max)
 	}
 }
 
+// What is there of its standard error when it has ended. What it has started and left behind may keep that open.
+static void drain_rest(struct child *c)
+{
+	struct pollfd poller = {.fd = c->err, .events = POLLIN};
+	for (size_t n = 0; c->err >= 0 && n < ERRORS_MAX && poll(&poller, 1, 0) > 0; n += 4096, poller.fd = c->err)
+		drain(&c->err, &c->errors, ERRORS_MAX);
+}
+
 static int listen_to(struct child *c, const atomic_bool *cancelled, struct error *err)
 {
 	double end = clock_mono() + SECONDS_MAX;
-	while (c->out >= 0 || c->err >= 0) {
-		struct pollfd pollers[] = {{.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN}};
-		if (poll(pollers, 2, 100) < 0 && errno != EINTR)
+	bool ended = false;
+	while (c->out >= 0 || !ended) {
+		struct pollfd pollers[] = {{.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN},
+			{.fd = ended ? -1 : c->pidfd, .events = POLLIN}};
+		if (poll(pollers, countof(pollers), 100) < 0 && errno != EINTR)
 			return error_errno(err, "cannot wait for it");
 		if (cancelled && *cancelled)
 			return error_set(err, ERROR_CANCELLED, "cancelled");
@@ -226,7 +237,9 @@ static int listen_to(struct child *c, const atomic_bool *cancelled, struct error
 			drain(&c->err, &c->errors, ERRORS_MAX);
 		if (c->output.len > OUTPUT_MAX)
 			return error_set(err, ERROR_SYSTEM, "it writes more than %d bytes", OUTPUT_MAX);
+		ended = ended || pollers[2].revents;
 	}
+	drain_rest(c);
 	return 0;
 }
 
@@ -267,7 +280,7 @@ static int start(const struct credential_plugin *p, bool interactive, struct chi
 				    .err = interactive ? 2 : errors[1],
 				    .group = !interactive,
 				    .die_with_parent = true},
-		NULL, err);
+		&c->pidfd, err);
 	free_texts(argv);
 	free_texts(env);
 	close(out[1]);
@@ -281,6 +294,7 @@ static void finish(struct child *c, bool failed, int *status)
 {
 	mem_cleanup_fd(&c->out);
 	mem_cleanup_fd(&c->err);
+	mem_cleanup_fd(&c->pidfd);
 	if (c->pid <= 0)
 		return;
 	if (failed)
@@ -292,7 +306,7 @@ static void finish(struct child *c, bool failed, int *status)
 static int run(const struct credential_plugin *p, bool interactive, const atomic_bool *cancelled,
 	struct credential *credential, struct error *err)
 {
-	struct child c = {.group = !interactive, .out = -1, .err = -1};
+	struct child c = {.pidfd = -1, .group = !interactive, .out = -1, .err = -1};
 	int status = 0, rc = start(p, interactive, &c, err);
 	if (rc == 0)
 		rc = listen_to(&c, cancelled, err);
