@@ -180,12 +180,19 @@ static int ask_plugin(struct api_server *s, const atomic_bool *cancelled, struct
 	return 0;
 }
 
+// As kubectl has it: a plugin is asked only where the configuration has nothing else to show.
+static bool uses_plugin(const struct kubeconfig *c)
+{
+	return c->plugin && !c->token && !c->token_file && !c->user && !c->cert && !c->cert_text;
+}
+
 static char *copy(const char *text)
 {
 	return text ? mem_strdup(text) : NULL;
 }
 
-static int identify_locked(struct api_server *s, struct identity *who, const atomic_bool *cancelled, struct error *err)
+static int add_authorization(
+	struct api_server *s, struct identity *who, const atomic_bool *cancelled, struct str *fields, struct error *err)
 {
 	const struct kubeconfig *c = &s->config;
 	const char *token = c->token;
@@ -194,22 +201,30 @@ static int identify_locked(struct api_server *s, struct identity *who, const ato
 			return -1;
 		token = s->token;
 	}
-	if (!token && c->plugin) {
+	if (uses_plugin(c)) {
 		if (ask_plugin(s, cancelled, err) < 0)
 			return -1;
 		token = s->credential.token;
 		who->cert = copy(s->credential.cert);
 		who->key = copy(s->credential.key);
 	}
-	autostr struct str fields = {0};
 	if (token) {
-		str_printf(&fields, "Authorization: Bearer %s\r\n", token);
+		str_printf(fields, "Authorization: Bearer %s\r\n", token);
 	} else if (c->user) {
 		autofree char *both = mem_printf("%s:%s", c->user, c->password ? c->password : "");
 		autofree char *secret = crypto_base64(both, strlen(both));
-		str_printf(&fields, "Authorization: Basic %s\r\n", secret);
+		str_printf(fields, "Authorization: Basic %s\r\n", secret);
 	}
-	str_puts(&fields, c->impersonation);
+	return 0;
+}
+
+// Without TLS nothing secret is shown, as kubectl has it: everybody on the way would read it.
+static int identify_locked(struct api_server *s, struct identity *who, const atomic_bool *cancelled, struct error *err)
+{
+	autostr struct str fields = {0};
+	if (s->url.tls && add_authorization(s, who, cancelled, &fields, err) < 0)
+		return -1;
+	str_puts(&fields, s->config.impersonation);
 	who->fields = str_steal(&fields);
 	who->renewals = s->renewals;
 	return 0;
@@ -395,11 +410,12 @@ static int send_as_us(struct api_server *s, const struct api_server_ask *ask, co
 static const char *as_whom(const struct api_server *s)
 {
 	const struct kubeconfig *c = &s->config;
-	return c->plugin && !c->token && !c->token_file ? "what the credential plugin gives"
-	       : c->token || c->token_file              ? "the token"
-	       : c->cert || c->cert_text                ? "the client certificate"
-	       : c->user                                ? "the user name and password"
-							: "a request without credentials";
+	return !s->url.tls                 ? "a request by http, which shows no credentials,"
+	       : uses_plugin(c)            ? "what the credential plugin gives"
+	       : c->token || c->token_file ? "the token"
+	       : c->cert || c->cert_text   ? "the client certificate"
+	       : c->user                   ? "the user name and password"
+					   : "a request without credentials";
 }
 
 // One line of a body that is no Status: what a proxy writes, say.

@@ -55,25 +55,30 @@ static void will_answer(struct place *at, const char *status, const char *fields
 	will_say(at, answer(status, fields, body), false);
 }
 
-// Begins to serve what was said that it will say, to a user as described.
-static void begin(struct place *at, const char *user)
+// Begins to serve what was said that it will say, by TLS or without, to a user as described.
+static void begin_as(struct place *at, enum scripted_kind kind, const char *user)
 {
 	strcpy(at->dir, "/tmp/api-server-test-XXXXXX");
 	assert_non_null(mkdtemp(at->dir));
 	at->answers[at->count] = (struct scripted_answer){NULL, true};
-	at->server = scripted_server_start(SCRIPTED_TLS, at->answers);
+	at->server = scripted_server_start(kind, at->answers);
 	put(at, "ca.crt", scripted_server_cert(at->server), 0644);
-	autofree char *text = mem_printf("clusters: [{name: k, cluster: {server: 'https://localhost:%d/prefix/', "
+	autofree char *text = mem_printf("clusters: [{name: k, cluster: {server: '%s://localhost:%d/prefix/', "
 					 "certificate-authority: ca.crt, tls-server-name: muster.test}}]\n"
 					 "contexts: [{name: c, context: {cluster: k, user: u, namespace: team}}]\n"
 					 "current-context: c\nusers: [{name: u, user: {%s}}]\n",
-		scripted_server_port(at->server), user);
+		kind == SCRIPTED_PLAIN ? "http" : "https", scripted_server_port(at->server), user);
 	put(at, "config", text, 0600);
 	autofree char *path = fs_join(at->dir, "config");
 	setenv("KUBECONFIG", path, 1);
 	at->api = api_server_open(NULL, NULL, &at->err);
 	if (!at->api)
 		fail_msg("%s", at->err.text);
+}
+
+static void begin(struct place *at, const char *user)
+{
+	begin_as(at, SCRIPTED_TLS, user);
 }
 
 static void end(struct place *at)
@@ -276,12 +281,46 @@ static void certificates_in_files_are_read_again(void **state)
 	end(&at);
 }
 
+// Everybody on the way would read them.
+static void without_tls_no_credentials_are_shown(void **state)
+{
+	static const char *const users[] = {"token: secret", "username: me, password: secret", "tokenFile: token",
+		"exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, interactiveMode: Never}"};
+	for (size_t i = 0; i < countof(users); i++) {
+		struct place at = {0};
+		will_answer(&at, UNAUTHORIZED);
+		will_answer(&at, UNAUTHORIZED);
+		begin_as(&at, SCRIPTED_PLAIN, users[i]);
+		put(&at, "token", "secret", 0600);
+		put(&at, "login", "#!/bin/sh\n>\"${0%/*}/was-run\"\n", 0755);
+		assert_int_equal(api_server_do(at.api, "GET", "/x", NULL, NULL, &at.err), -1);
+		assert_non_null(strstr(at.err.text, "does not accept a request by http, which shows no credentials"));
+		assert_false(has_field(&at, 0, "Authorization"));
+		autofree char *run = fs_join(at.dir, "was-run");
+		assert_false(fs_exists(run));
+		end(&at);
+	}
+}
+
 // The plugin counts how often it was run, and gives that as the token.
 static const char counter[] =
 	"#!/bin/sh\ncd \"${0%/*}\" || exit 1\necho x >>runs\n"
 	"printf '{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", "
 	"\"status\": {\"token\": \"run-%s\"%s}}' \"$(wc -l <runs)\" \"$(cat more)\"\n";
 #define PLUGIN "exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, interactiveMode: Never}"
+
+static void a_plugin_is_not_run_beside_other_credentials(void **state)
+{
+	struct place at = {0};
+	will_answer(&at, "200 OK", "", "{}");
+	begin(&at, "username: me, password: secret, " PLUGIN);
+	put(&at, "login", counter, 0755);
+	assert_int_equal(api_server_do(at.api, "GET", "/x", NULL, NULL, &at.err), 0);
+	assert_true(has_field(&at, 0, "Authorization: Basic "));
+	autofree char *runs = fs_join(at.dir, "runs");
+	assert_false(fs_exists(runs));
+	end(&at);
+}
 
 static void a_plugin_is_run_again_when_it_is_time(void **state)
 {
@@ -481,6 +520,8 @@ int main(void)
 		cmocka_unit_test(a_token_that_rotates_is_read_again),
 		cmocka_unit_test(a_token_that_is_not_there_is_named),
 		cmocka_unit_test(certificates_in_files_are_read_again),
+		cmocka_unit_test(without_tls_no_credentials_are_shown),
+		cmocka_unit_test(a_plugin_is_not_run_beside_other_credentials),
 		cmocka_unit_test(a_plugin_is_run_again_when_it_is_time),
 		cmocka_unit_test(a_plugin_that_fails_is_the_error),
 		cmocka_unit_test(a_server_that_is_not_trusted_is_not_asked_again),
