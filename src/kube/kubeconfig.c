@@ -485,19 +485,46 @@ static int no_entry(const struct files *files, const struct yaml *where, const c
 	return error_set(err, ERROR_USAGE, "%s has no %s '%.100s'%s", files->trees[0]->file, kind, name, advice);
 }
 
+// It becomes a part of paths. An RFC 1123 label: where it stands is told, if it stands in a file.
+static int check_namespace(const char *name, const struct yaml *where, struct error *err)
+{
+	static const char ends[] = "abcdefghijklmnopqrstuvwxyz0123456789",
+			  all[] = "-abcdefghijklmnopqrstuvwxyz0123456789";
+	size_t len = strlen(name);
+	if (len > 0 && len <= 63 && strspn(name, all) == len && strchr(ends, name[0]) && strchr(ends, name[len - 1]))
+		return 0;
+	autofree char *quoted = yaml_quote(name);
+	autofree char *what =
+		mem_printf("found the namespace %s, expected at most 63 of a-z, 0-9 and '-', with no '-' at "
+			   "its ends",
+			quoted);
+	return where ? yaml_error(where, err, "%s", what) : error_set(err, ERROR_USAGE, "%s", what);
+}
+
+// That of an option, or of the context.
+static int choose_namespace(const struct yaml *context, const char *wanted, struct kubeconfig *c, struct error *err)
+{
+	const struct yaml *where = NULL;
+	c->namespace = wanted && *wanted ? mem_strdup(wanted) : NULL;
+	if (!c->namespace && take_text(context, "namespace", &c->namespace, &where, err) < 0)
+		return -1;
+	if (!c->namespace)
+		c->namespace = mem_strdup("default");
+	return check_namespace(c->namespace, where, err);
+}
+
 static int resolve(
 	const struct files *files, const char *wanted, const char *namespace, struct kubeconfig *c, struct error *err)
 {
 	const struct yaml *named, *context, *cluster, *user = NULL, *cluster_name, *user_name;
-	autofree char *cluster_text = NULL, *user_text = NULL, *space = NULL;
+	autofree char *cluster_text = NULL, *user_text = NULL;
 	if (choose_context(files, wanted, c, &named, err) < 0 ||
 		find_entry(files, "contexts", "context", c->context, &context, err) < 0)
 		return -1;
 	if (!context)
 		return no_entry(files, named, "context", "contexts", c->context, err);
 	if (take_text(context, "cluster", &cluster_text, &cluster_name, err) < 0 ||
-		take_text(context, "user", &user_text, &user_name, err) < 0 ||
-		take_text(context, "namespace", &space, NULL, err) < 0)
+		take_text(context, "user", &user_text, &user_name, err) < 0)
 		return -1;
 	if (!cluster_text)
 		return yaml_error(context, err, "the context '%.100s' has no 'cluster'", c->context);
@@ -508,7 +535,8 @@ static int resolve(
 		return no_entry(files, cluster_name, "cluster", "clusters", cluster_text, err);
 	if (user_text && !user)
 		return no_entry(files, user_name, "user", "users", user_text, err);
-	c->namespace = mem_strdup(namespace && *namespace ? namespace : space ? space : "default");
+	if (choose_namespace(context, namespace, c, err) < 0)
+		return -1;
 	return take_cluster(cluster, c, err) < 0 || take_user(user, cluster, c, err) < 0 ? -1 : 0;
 }
 
@@ -687,6 +715,8 @@ int kubeconfig_from_pod(const char *directory, const char *namespace, struct kub
 		free(c->namespace);
 		c->namespace = mem_strdup("default");
 	}
+	if (check_namespace(c->namespace, NULL, err) < 0)
+		return -1;
 	struct url url;
 	int rc = url_parse(c->server, &url, err);
 	url_fini(&url);
