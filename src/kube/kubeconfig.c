@@ -210,32 +210,6 @@ static int take_cluster(const struct yaml *map, struct kubeconfig *c, struct err
 
 // --- a plugin -----------------------------------------------------------------
 
-// As YAML 1.1 reads a scalar without quotes, as far as JSON has it.
-static json_t *scalar_value(const struct yaml *node)
-{
-	if (yaml_is_null(node))
-		return json_null();
-	if (node->plain && strcmp(node->text, "true") == 0)
-		return json_true();
-	if (node->plain && strcmp(node->text, "false") == 0)
-		return json_false();
-	json_t *number = node->plain ? json_loads(node->text, JSON_DECODE_ANY, NULL) : NULL;
-	return number ? number : json_string(node->text);
-}
-
-static json_t *tree_value(const struct yaml *node)
-{
-	if (node->kind == YAML_SCALAR)
-		return scalar_value(node);
-	json_t *value = node->kind == YAML_MAP ? json_object() : json_array();
-	for (size_t i = 0; i < node->count; i++)
-		if (node->kind == YAML_MAP)
-			json_object_set_new(value, node->entries[i].key, tree_value(node->entries[i].value));
-		else
-			json_array_append_new(value, tree_value(node->entries[i].value));
-	return value;
-}
-
 static void put_text(json_t *object, const char *name, const char *text)
 {
 	if (text)
@@ -268,7 +242,7 @@ static int tell_cluster(
 		if (name && name->kind == YAML_SCALAR && strcmp(name->text, "client.authentication.k8s.io/exec") == 0)
 			value = yaml_find(entry, "extension");
 	}
-	json_object_set_new(p->cluster, "config", value ? tree_value(value) : json_null());
+	json_object_set_new(p->cluster, "config", value ? yaml_json(value) : json_null());
 	return 0;
 }
 
