@@ -328,10 +328,16 @@ static bool is_there(const struct credential_plugin *p)
 	return found;
 }
 
+// A controller is none of its terminal's foreground processes: what reads the terminal there is stopped.
+static bool has_terminal(void)
+{
+	return isatty(0) && isatty(2) && tcgetpgrp(0) == getpgrp();
+}
+
 int credential_plugin_run(const struct credential_plugin *p, const atomic_bool *cancelled,
 	struct credential *credential, struct error *err)
 {
-	bool terminal = isatty(0) && isatty(2), interactive = terminal && p->mode != PLUGIN_NEVER_ASKS;
+	bool terminal = has_terminal(), interactive = terminal && p->mode != PLUGIN_NEVER_ASKS;
 	*credential = (struct credential){0};
 	if (!is_there(p))
 		return error_set(err, ERROR_USAGE, "%s: the credential plugin '%s' is not there%s%.500s", p->where,

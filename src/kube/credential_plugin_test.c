@@ -2,11 +2,14 @@
 #include "base/mem.h"
 #include "kube/credential_plugin.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -190,6 +193,21 @@ static void a_plugin_can_be_waited_for_no_longer(void **state)
 	finish(&at);
 }
 
+static void what_a_plugin_leaves_behind_is_not_waited_for(void **state)
+{
+	struct place at;
+	prepare(&at, "sleep 1000 >/dev/null & echo $! >\"${0%/*}/pid\"; " TOKEN("x"));
+	run_good(&at, "x");
+	autofree char *path = fs_join(at.dir, "pid"), *pid = fs_read(path, 100, NULL, NULL);
+	kill(atoi(pid), SIGKILL);
+	finish(&at);
+	prepare(&at, TOKEN("x") "; exec >&- 2>&-; while test ! -e \"${0%/*}/go\"; do sleep 0.01; done; exit 3");
+	autofree char *go = fs_join(at.dir, "go");
+	fs_write(go, "", 0, 0644, NULL);
+	run_bad(&at, "it ended with status 3");
+	finish(&at);
+}
+
 static void without_a_terminal_nobody_is_asked(void **state)
 {
 	struct place at;
@@ -203,6 +221,51 @@ static void without_a_terminal_nobody_is_asked(void **state)
 	finish(&at);
 }
 
+// What a plugin is told by a process that has this terminal as 0 and 2, in its foreground or not: "true", "false".
+static char *ask_on_terminal(bool foreground)
+{
+	struct place at;
+	prepare(&at, "case $KUBERNETES_EXEC_INFO in *'\"interactive\":true'*) " TOKEN("true") ";; *) " TOKEN(
+			     "false") "; esac");
+	at.p.mode = PLUGIN_MAY_ASK;
+	int control = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), ends[2];
+	assert_true(control >= 0 && grantpt(control) == 0 && unlockpt(control) == 0 && pipe(ends) == 0);
+	const char *terminal = ptsname(control);
+	pid_t pid = fork();
+	if (pid == 0) {
+		setsid();
+		int fd = open(terminal, O_RDWR); // becomes the controlling one
+		dup2(fd, 0);
+		dup2(fd, 2);
+		pid_t child = fork();
+		if (child == 0) {
+			struct credential c;
+			if (!foreground)
+				setpgid(0, 0);
+			credential_plugin_run(&at.p, NULL, &c, NULL);
+			dprintf(ends[1], "%s", c.token ? c.token : "failed");
+			_exit(0);
+		}
+		waitpid(child, NULL, 0);
+		_exit(0);
+	}
+	close(ends[1]);
+	char said[16] = "";
+	ssize_t n = read(ends[0], said, sizeof said - 1);
+	close(ends[0]);
+	waitpid(pid, NULL, 0);
+	close(control);
+	finish(&at);
+	return mem_strndup(said, n > 0 ? (size_t)n : 0);
+}
+
+static void only_the_foreground_of_a_terminal_is_asked(void **state)
+{
+	autofree char *front = ask_on_terminal(true), *back = ask_on_terminal(false);
+	assert_string_equal(front, "true");
+	assert_string_equal(back, "false");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +274,8 @@ int main(void)
 		cmocka_unit_test(a_plugin_is_told_what_it_needs),
 		cmocka_unit_test(plugins_that_fail_are_told_of),
 		cmocka_unit_test(a_plugin_can_be_waited_for_no_longer),
+		cmocka_unit_test(what_a_plugin_leaves_behind_is_not_waited_for),
+		cmocka_unit_test(only_the_foreground_of_a_terminal_is_asked),
 		cmocka_unit_test(without_a_terminal_nobody_is_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
