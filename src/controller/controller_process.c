@@ -4,6 +4,7 @@
 #include "base/proc.h"
 #include "controller/controller.h"
 #include "controller/interrupt.h"
+#include "kube/kubeconfig.h"
 #include "run/run.h"
 
 #include <fcntl.h>
@@ -29,8 +30,11 @@ static void be_controller(const struct controller_options *options, bool detach,
 			dup2(null, fd);
 	} else
 		setpgid(0, 0); // Ctrl-C goes to the watcher, who passes it on
-	if (own.persistent && chdir("/") < 0)
-		_exit(ERROR_SYSTEM);
+	if (own.persistent) {
+		kubeconfig_keep_files();
+		if (chdir("/") < 0)
+			_exit(ERROR_SYSTEM);
+	}
 	int status = controller_main(&own, &err);
 	if (status < 0)
 		send(leash, err.text, strlen(err.text), MSG_NOSIGNAL);

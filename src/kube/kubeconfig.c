@@ -612,6 +612,19 @@ bool kubeconfig_is_there(void)
 	return each_file(list, say_yes, NULL, NULL) == 1 || is_in_pod();
 }
 
+void kubeconfig_keep_files(void)
+{
+	autostr struct str kept = {0};
+	for (const char *at = getenv("KUBECONFIG"); at && *at;) {
+		size_t len = strcspn(at, ":");
+		autofree char *file = mem_strndup(at, len), *path = len ? fs_absolute(file, NULL) : NULL;
+		str_printf(&kept, "%s%s", path ? path : file, at[len] ? ":" : "");
+		at += len + (at[len] == ':');
+	}
+	if (kept.len)
+		setenv("KUBECONFIG", kept.text, 1);
+}
+
 struct reading {
 	struct kubeconfig_text texts[FILES_MAX];
 	size_t count;

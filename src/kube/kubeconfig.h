@@ -38,6 +38,9 @@ void kubeconfig_fini(struct kubeconfig *config);
 // Is there anything to load?
 bool kubeconfig_is_there(void);
 
+// The files of KUBECONFIG stay the same in another current directory: for a process that is about to leave its own.
+void kubeconfig_keep_files(void);
+
 // The same of texts: of what several say under one name, the first counts. Only a cluster's certificates are read from
 // their file, when a plugin is to be told of them.
 struct kubeconfig_text {

@@ -107,6 +107,9 @@ static void a_whole_file_is_read(void **state)
 	assert_int_equal(kubeconfig_parse(&text, 1, NULL, "mine", &c, &err), 0);
 	assert_string_equal(c.namespace, "mine");
 	kubeconfig_fini(&c);
+	assert_int_equal(kubeconfig_parse(&text, 1, NULL, "-mine", &c, &err), -1);
+	assert_non_null(strstr(err.text, "found the namespace '-mine'"));
+	kubeconfig_fini(&c);
 }
 
 static void json_is_read_too(void **state)
@@ -154,13 +157,19 @@ static void files_are_merged(void **state)
 static void what_is_wrong_is_said_with_its_place(void **state)
 {
 	refuse("", "is empty");
-	refuse("# nothing\n", "is empty");
+	refuse("---\n# nothing\n\n", "is empty");
 	refuse("[1]", "/etc/k/config:1:1: this is no kubeconfig");
 	refuse("kind: Pod\n", "/etc/k/config:1:7: found the kind 'Pod', expected Config");
 	refuse("a: [\n", "/etc/k/config:");
 	refuse(CLUSTER USER "contexts: [{name: c, context: {cluster: k}}, {name: d, context: {cluster: k}}]\n",
 		"no 'current-context' is set, expected one of 'c', 'd'");
 	refuse(CLUSTER USER CONTEXT "contexts: 1\n", "contexts");
+	refuse(CLUSTER USER
+		"contexts: [{name: c, context: {cluster: k, user: u, namespace: \"a/../b\"}}]\ncurrent-context: c\n",
+		"/etc/k/config:3:64: found the namespace 'a/../b', expected at most 63 of a-z, 0-9");
+	refuse(CLUSTER USER "contexts: [{name: c, context: {cluster: k, user: u, namespace: \"a\\r\\nX: "
+			    "y\"}}]\ncurrent-context: c\n",
+		"found the namespace 'a\\x0d\\nX: y'");
 	refuse(CLUSTER USER "contexts: {}\ncurrent-context: c\n",
 		"/etc/k/config:3:11: found a map in 'contexts', expected a list");
 	refuse(CLUSTER USER "contexts: [{name: prod, context: {cluster: k}}]\ncurrent-context: prd\n",
@@ -305,6 +314,21 @@ static void files_are_found(void **state)
 	assert_int_equal(fs_remove(dir, NULL), 0);
 }
 
+static void files_stay_in_another_directory(void **state)
+{
+	char name[] = "/tmp/kubeconfig-test-XXXXXX", *dir = make_dir(name);
+	assert_int_equal(chdir(dir), 0);
+	setenv("KUBECONFIG", "a:/b::c/d", 1);
+	kubeconfig_keep_files();
+	autofree char *expected = mem_printf("%s/a:/b::%s/c/d", dir, dir);
+	assert_string_equal(getenv("KUBECONFIG"), expected);
+	unsetenv("KUBECONFIG");
+	kubeconfig_keep_files();
+	assert_null(getenv("KUBECONFIG"));
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(fs_remove(dir, NULL), 0);
+}
+
 static void a_pod_has_a_service_account(void **state)
 {
 	char name[] = "/tmp/kubeconfig-test-XXXXXX", *dir = make_dir(name);
@@ -346,6 +370,7 @@ int main(void)
 		cmocka_unit_test(what_is_wrong_is_said_with_its_place),
 		cmocka_unit_test(plugins_are_described),
 		cmocka_unit_test(files_are_found),
+		cmocka_unit_test(files_stay_in_another_directory),
 		cmocka_unit_test(a_pod_has_a_service_account),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
