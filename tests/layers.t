@@ -204,4 +204,15 @@ check "every header has the include guard FOLDER_NAME_H" "$(
 	done
 )"
 
+rights_of() # ROLE...: "pods/exec: get create" of each, as the table of kube/access_review.c has it
+{
+	awk '/^    resources:/ { gsub(/.*\[|\].*/, ""); of = $0 } /^    verbs:/ { gsub(/.*\[|\].*|,/, ""); print of ": " $0 }' "$@" | sort
+}
+check "roles give the rights that kube/access_review.c asks for, and no others" "$(
+	for role in examples/kubernetes/role.yaml packaging/helm/*/templates/rights.yaml; do
+		[ -e "$role" ] && diff <(rights_of "$role") \
+			<(sed -nE 's/^\t\{"[a-z]*", "([a-z/]+)", "([a-z ]+)"\},$/\1: \2/p' src/kube/access_review.c | sort)
+	done
+)"
+
 echo "1..$count"

@@ -10,8 +10,8 @@
 
 // Exec by WebSocket is a GET that 1.35 and later count as create too.
 const struct access_right access_review_rights[] = {
-	{"batch", "jobs", "create get list watch patch delete deletecollection"},
-	{"", "pods", "get list watch delete"},
+	{"batch", "jobs", "create get list delete deletecollection"},
+	{"", "pods", "list watch delete"},
 	{"", "pods/exec", "get create"},
 	{"", "events", "list watch"},
 	{"", "configmaps", "create get list delete"},
