@@ -418,25 +418,32 @@ static const char *as_whom(const struct api_server *s)
 					   : "a request without credentials";
 }
 
-// One line of a body that is no Status: what a proxy writes, say.
-static char *first_words(const struct str *text)
+// What somebody else says, in one line of at most so many bytes that does nothing to a terminal.
+static char *one_line(const char *text, size_t len, size_t max)
 {
-	autofree char *clean = str_utf8_clean(text->len ? text->text : "", text->len < 2000 ? text->len : 2000);
+	autofree char *clean = str_utf8_clean(text, len < 2000 ? len : 2000);
 	for (char *at = clean; *at; at++)
-		if ((unsigned char)*at < ' ')
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
 			*at = ' ';
 	const char *start = clean + strspn(clean, " ");
-	return mem_strndup(start, str_utf8_valid(start, strlen(start) < 200 ? strlen(start) : 200));
+	return mem_strndup(start, str_utf8_valid(start, strlen(start) < max ? strlen(start) : max));
+}
+
+// Of a body that is no Status: what a proxy writes, say.
+static char *first_words(const struct str *text)
+{
+	return one_line(text->len ? text->text : "", text->len, 200);
 }
 
 static void complain(const struct api_server *s, const struct reply *r, const json_t *body, struct error *err)
 {
-	const char *why = json_is(body, "kind", "Status") ? json_text(body, "message") : NULL;
+	const char *said = json_is(body, "kind", "Status") ? json_text_or(body, "message", "") : "";
+	autofree char *why = one_line(said, strlen(said), r->status == 401 ? 200 : 800);
 	if (r->status == 401) {
-		error_set(err, ERROR_SYSTEM, "the API server %s does not accept %s of %s%s%.200s", s->config.server,
-			as_whom(s), s->config.source, why ? ": " : "", why ? why : "");
-	} else if (why && *why) {
-		error_set(err, ERROR_SYSTEM, "the API server says: %.800s", why);
+		error_set(err, ERROR_SYSTEM, "the API server %s does not accept %s of %s%s%s", s->config.server,
+			as_whom(s), s->config.source, *why ? ": " : "", why);
+	} else if (*why) {
+		error_set(err, ERROR_SYSTEM, "the API server says: %s", why);
 	} else {
 		autofree char *words = first_words(&r->text);
 		error_set(err, ERROR_SYSTEM, "the API server %s answers with status %d%s%s", s->config.server,

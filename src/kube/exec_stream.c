@@ -100,12 +100,13 @@ char *exec_stream_verdict(const json_t *status)
 		     : mem_printf("the API server ended the command without a message");
 }
 
-// A line among what can be read at the other end, if that is text so far. The line before may lack its end.
+// A line among what can be read at the other end, if that is text so far. The line before may lack its end. It does
+// nothing to a terminal.
 static void say(struct stream *s, const char *line)
 {
 	autofree char *clean = str_utf8_clean(line, strlen(line));
 	for (char *at = clean; *at; at++)
-		*at = *at == '\n' || *at == '\r' ? ' ' : *at;
+		*at = (unsigned char)*at < ' ' || *at == 0x7f ? ' ' : *at;
 	if (s->text && *clean)
 		str_printf(&s->out, "\n%.*s\n", SAID_MAX, clean);
 }

@@ -266,6 +266,7 @@ static void says_why_it_failed(void **state)
 		{"", "{\"status\":\"Failure\"}", "\nthe API server ended the command without a message\n"},
 		{"", "no JSON", "\nthe command ended without a status\n"},
 		{"warning\n", success, "\nwarning\n"},
+		{"\x1b[2Jwarning\t\x7f\n", success, "\n [2Jwarning  \n"},
 	};
 	for (size_t i = 0; i < countof(rows); i++) {
 		int fd = open_stream();
