@@ -527,18 +527,29 @@ static int check_kind(const struct yaml *tree, struct error *err)
 		       : 0;
 }
 
-// Nothing but blanks, comments and marks of documents.
-static bool is_empty(const struct kubeconfig_text *t)
+// "---", and nothing but a blank behind it.
+static bool is_mark(const char *line, size_t len)
 {
+	return len >= 3 && memcmp(line, "---", 3) == 0 && (len == 3 || strchr(" \t\r", line[3]));
+}
+
+// How much of a text its first document that says something takes; kubectl does not look at others. 0: there is none,
+// but blanks and comments.
+static size_t first_document(const struct kubeconfig_text *t)
+{
+	bool says = false;
 	for (size_t at = 0, len; at < t->len; at += len + 1) {
-		const char *nl = memchr(t->text + at, '\n', t->len - at);
-		len = nl ? (size_t)(nl - t->text) - at : t->len - at;
-		autofree char *line = mem_strndup(t->text + at, len);
-		const char *word = line + strspn(line, " \t\r");
-		if (strlen(line) < len || (*word && *word != '#' && strncmp(line, "---", 3) != 0))
-			return false;
+		const char *line = t->text + at, *nl = memchr(line, '\n', t->len - at);
+		len = nl ? (size_t)(nl - line) : t->len - at;
+		bool mark = is_mark(line, len);
+		size_t word = mark ? 3 : 0;
+		if (mark && says)
+			return at;
+		while (word < len && strchr(" \t\r", line[word]))
+			word++;
+		says = says || (word < len && line[word] != '#');
 	}
-	return true;
+	return says ? t->len : 0;
 }
 
 int kubeconfig_parse(const struct kubeconfig_text *texts, size_t count, const char *context, const char *namespace,
@@ -549,11 +560,12 @@ int kubeconfig_parse(const struct kubeconfig_text *texts, size_t count, const ch
 	int rc = 0;
 	*c = (struct kubeconfig){0};
 	for (size_t i = 0; i < count && rc == 0 && files.count < FILES_MAX; i++) {
-		if (is_empty(&texts[i]))
+		size_t len = first_document(&texts[i]);
+		if (len == 0)
 			continue;
 		struct yaml_origin origin = {.file = texts[i].file, .line = 1, .column = 1};
-		struct yaml *tree = yaml_parse_large(
-			texts[i].text, texts[i].len, &origin, (struct yaml_limits){FILE_MAX, NODES_MAX}, &why);
+		struct yaml *tree =
+			yaml_parse_large(texts[i].text, len, &origin, (struct yaml_limits){FILE_MAX, NODES_MAX}, &why);
 		rc = tree ? check_kind(files.trees[files.count++] = tree, &why) : -1;
 	}
 	if (rc == 0 && files.count == 0)

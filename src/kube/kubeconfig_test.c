@@ -126,6 +126,20 @@ static void json_is_read_too(void **state)
 	kubeconfig_fini(&c);
 }
 
+static void the_first_document_counts(void **state)
+{
+	struct kubeconfig c;
+	struct error err;
+	if (parse("# written by hand\n---\n" CLUSTER CONTEXT
+		  "users: [{name: u, user: {token: \"-----x\"}}]\n--- # others\nkind: Pod\n",
+		    NULL, &c, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(c.token, "-----x");
+	kubeconfig_fini(&c);
+	refuse("--- {kind: Pod}\n", "/etc/k/config:1:12: found the kind 'Pod'");
+	refuse("---\n--- \r\n#\n", "is empty");
+}
+
 // Of what several files say under one name, the first counts, and counts whole.
 static void files_are_merged(void **state)
 {
@@ -366,6 +380,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_file_is_read),
 		cmocka_unit_test(json_is_read_too),
+		cmocka_unit_test(the_first_document_counts),
 		cmocka_unit_test(files_are_merged),
 		cmocka_unit_test(what_is_wrong_is_said_with_its_place),
 		cmocka_unit_test(plugins_are_described),
