@@ -7,6 +7,7 @@
 #include "exec/run_pods.h"
 #include "exec/tunnel.h"
 #include "job/plan.h"
+#include "kube/access_review.h"
 #include "kube/agent_parts.h"
 #include "kube/api_server.h"
 #include "kube/exec_stream.h"
@@ -633,6 +634,9 @@ static int bring_up(struct work *w, struct error *err)
 	struct kubernetes *k = w->k;
 	const struct cluster *c = k->cluster;
 	bool first = !k->pods;
+	// Without this one pods would start first, and then nobody could speak to them.
+	if (first && access_review_require(k->server, "pods/exec", c->cancelled, err))
+		return -1;
 	if (first && run_objects_save_intent(c, k->server, k->jobs, err))
 		return -1;
 	if (first && !(k->pods = run_pods_start(k->server, c->label, on_end, k, c->cancelled, err)))
