@@ -77,11 +77,11 @@ static json_t *hello(void *data)
 	struct agent *a = data;
 	struct node *node = &a->node;
 	const json_t *others = json_array_size(node->offered) > 1 ? node->offered : NULL;
-	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b, s:s, s:s*, s:O*}", "msg", "hello",
-		"run", node->run, "node", (int)node->id, "token", json_object_get(node->config, "token"), "address",
-		node->address, "name", node->name, "port", node->port, "machine", node->machine, "facts",
+	return mem_json("{s:s, s:s, s:i, s:O, s:s, s:s, s:i, s:s, s:o, s:i, s:b, s:s, s:s*, s:s*, s:O*}", "msg",
+		"hello", "run", node->run, "node", (int)node->id, "token", json_object_get(node->config, "token"),
+		"address", node->address, "name", node->name, "port", node->port, "machine", node->machine, "facts",
 		facts_of(node), "attempt", (int)node->attempt, "leaving", a->leaving, "dir", node->dir, "cgroups",
-		node->cgroups, "addresses", others);
+		node->cgroups, "hosts", json_text(node->config, "hosts"), "addresses", others);
 }
 
 // --- leaving ----------------------------------------------------------------------

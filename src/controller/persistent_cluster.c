@@ -218,7 +218,7 @@ static json_t *nodes_for_job(const struct membership *r, size_t count)
 	json_t *nodes = json_array();
 	for (size_t i = 0; i < count; i++) {
 		json_t *node = mem_json("{s:i}", "node", (int)i);
-		static const char *const keys[] = {"name", "address", "dir", "cgroups"};
+		static const char *const keys[] = {"name", "address", "dir", "cgroups", "hosts"};
 		for (size_t n = 0; n < countof(keys); n++)
 			json_object_set(node, keys[n], json_object_get(r->nodes[i].said, keys[n]));
 		json_array_append_new(nodes, node);

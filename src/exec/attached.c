@@ -498,6 +498,7 @@ static json_t *config_of(const struct attachment *a, const struct cluster *c, si
 		json_object_get(there, "address"), "name", json_object_get(there, "name"));
 	plan_add_lease(c->plan, config);
 	json_object_set(config, "cgroups", json_object_get(there, "cgroups"));
+	json_object_set(config, "hosts", json_object_get(there, "hosts"));
 	// The job's directory is in that of the cluster's node.
 	json_object_set_new(config, "kept_until", json_string("until the cluster is taken down"));
 	return config;

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,8 +52,20 @@ static int write_agent(const char *parts, const char *sha256, const char *target
 	return rc ? fail(err.text, NULL, NULL) : fail("cannot write", target, strerror(later));
 }
 
+// A first process misses what it has no handler for, unless it is blocked: who ends the pod now would have to wait for
+// the whole grace period. The agent finds it pending.
+static void keep_requests_to_end(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int main(int argc, char **argv)
 {
+	keep_requests_to_end();
 	if (argc < 4)
 		return fail("usage: muster-loader PARTS SHA256 TARGET [ARGUMENT...]", NULL, NULL);
 	const char *target = argv[3];

@@ -7,7 +7,9 @@
 #include "base/str.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -69,8 +71,8 @@ static void write_parts(const struct place *p, size_t size)
 		write_part(i++, p->gzip.text + at, p->gzip.len - at < size ? p->gzip.len - at : size);
 }
 
-// Runs the loader with "a b" and "" as the agent's arguments. What it writes is in "out"; its exit status.
-static int load(const char *sha256, const char *target)
+// Starts the loader with "a b" and "" as the agent's arguments. What it writes is in "out".
+static pid_t start(const char *sha256, const char *target)
 {
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -79,10 +81,20 @@ static int load(const char *sha256, const char *target)
 			execve(getenv("MUSTER_LOADER"), argv, (char *[]){NULL});
 		_exit(99);
 	}
+	return pid;
+}
+
+static int wait_for(pid_t pid) // its exit status
+{
 	int status;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
+}
+
+static int load(const char *sha256, const char *target)
+{
+	return wait_for(start(sha256, target));
 }
 
 static void expect_error(const char *sha256, const char *target, const char *text)
@@ -114,6 +126,20 @@ static void test_start(void **state)
 	assert_int_equal(crypto_sha256_file("agent", sum, NULL), 0);
 	assert_string_equal(sum, p->sha256);
 	assert_false(fs_exists("agent.new"));
+}
+
+// A part that is a pipe holds it up; the request to end is the agent's, which takes none of it here.
+static void test_told_to_end(void **state)
+{
+	struct place *p = *state;
+	assert_int_equal(mkfifo("parts/0", 0600), 0);
+	pid_t pid = start(p->sha256, "./agent");
+	int fd = open("parts/0", O_WRONLY); // returns when the loader reads
+	assert_true(fd >= 0);
+	assert_int_equal(kill(pid, SIGTERM), 0);
+	assert_int_equal(fs_write_fd(fd, p->gzip.text, p->gzip.len, NULL), 0);
+	close(fd);
+	assert_int_equal(wait_for(pid), 7);
 }
 
 static void test_one_byte_parts(void **state)
@@ -192,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_told_to_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_byte_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_target, setup, teardown),
