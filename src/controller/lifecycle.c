@@ -379,7 +379,8 @@ static const char told_to_stop[] = "was told to stop (SIGTERM)";
 
 void lifecycle_on_terminated(struct lifecycle *c, size_t node)
 {
-	autofree char *why = mem_printf("node %zu %s", node, told_to_stop);
+	const char *known = c->membership.nodes[node].lost_why;
+	autofree char *why = mem_printf("node %zu %s%s%s", node, told_to_stop, known ? ": " : "", known ? known : "");
 	c->membership.nodes[node].terminated = true;
 	if (c->state != STATE_STARTING && c->state != STATE_RUNNING)
 		return;
@@ -401,18 +402,18 @@ void lifecycle_on_terminated_gone(struct lifecycle *c, size_t node)
 {
 	struct membership_node *n = &c->membership.nodes[node];
 	autofree char *why = steal(n->lost_why);
-	if (why)
+	if (why && (n->terminated || !n->left))
 		lifecycle_lose_node(c, node, why);
 	else if (c->state == STATE_READY && n->terminated && n->left)
 		lifecycle_lose_node(c, node, "its agent was told to stop (SIGTERM)");
 }
 
-// While a node that was told to stop is there, it brings back what it has.
-static void on_lost(struct lifecycle *c, size_t node, const char *why)
+// While a node that was told to stop, or is about to be, is there, it brings back what it has.
+static void on_lost(struct lifecycle *c, size_t node, const char *why, bool leaves)
 {
 	struct membership_node *n = &c->membership.nodes[node];
 	explain(c, node, why);
-	if (!n->terminated || n->gone || !server_connected(c->server, node)) {
+	if ((!n->terminated && !leaves) || n->gone || !server_connected(c->server, node)) {
 		lifecycle_lose_node(c, node, why);
 		return;
 	}
@@ -432,7 +433,8 @@ void lifecycle_on_executor_event(json_t *event, void *data)
 		json_int_t node = json_integer_value(json_object_get(event, "node"));
 		const char *why = json_string_value(json_object_get(event, "why"));
 		if (node >= 0 && (size_t)node < c->membership.nnodes && !c->down_wanted)
-			on_lost(c, (size_t)node, why ? why : "no reason given");
+			on_lost(c, (size_t)node, why ? why : "no reason given",
+				json_is_true(json_object_get(event, "leaves")));
 		return;
 	}
 	if ((event_is(event, "image") || event_is(event, "pod")) && c->state == STATE_STARTING) {

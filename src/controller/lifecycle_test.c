@@ -194,6 +194,24 @@ static void test_node_is_told_to_stop(void **state)
 	assert_int_equal(fake_run_count_logged(w, "\"lost\""), 0);
 }
 
+// The executor has heard of it before the node has.
+static void test_node_is_about_to_be_told(void **state)
+{
+	struct fake_run *w = *state;
+	fake_run_start(w, "", false);
+	fake_run_bring_up(w);
+	lifecycle_on_executor_event(
+		event_make("lost", "s:i, s:s, s:b", "node", 1, "why", "evicted: low on memory", "leaves", 1), &w->c);
+	assert_int_equal(w->c.state, STATE_RUNNING);
+	told_to_stop(w, 1);
+	check_outcome(w, "lost", ERROR_SYSTEM, "node 1 was told to stop (SIGTERM): evicted: low on memory");
+	fake_run_leaves(w, 0);
+	assert_false(fake.working); // node 1 is still there
+	fake_run_leaves(w, 1);
+	assert_true(fake.working);
+	fake_run_work(w, NULL);
+}
+
 // The executor knows why; what the node brings back is waited for.
 static void test_why_a_node_is_told_to_stop(void **state)
 {
@@ -331,6 +349,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_timeout, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_node_is_lost, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_node_is_told_to_stop, fake_run_set_up, fake_run_tear_down),
+		cmocka_unit_test_setup_teardown(test_node_is_about_to_be_told, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(test_why_a_node_is_told_to_stop, fake_run_set_up, fake_run_tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_told_to_stop_when_all_is_done, fake_run_set_up, fake_run_tear_down),

@@ -23,7 +23,8 @@ struct cluster {
 	const atomic_bool *cancelled; // non-zero: up should give up soon
 	bool force;                   // down: what does not end by itself is forgotten after it was given time
 	// Takes an event for the record, from any thread: "image" (how far it is), "pod" (what nodes wait for), "lost"
-	// (a node that cannot come back), "warn". NULL: nobody listens.
+	// (a node that cannot come back; with "leaves" true it is told to end and does so in its grace), "warn". NULL:
+	// nobody listens.
 	void (*say)(const struct cluster *c, json_t *event);
 	void *say_data;
 };

@@ -25,7 +25,8 @@ struct pod {
 	struct pod_state state;
 	char *news; // what events say of a pod that does not run
 	bool never; // they say that it will not
-	bool pulls, grows, cut, told;
+	bool pulls, grows, cut, told, told_leaves;
+	bool failed;     // to get its image: the next try has no more time than all has
 	double expected; // when to say that it has ended; 0: not
 	char *guess;     // what to say then
 };
@@ -136,7 +137,8 @@ static void hear_of_pod(struct pod *pod, struct pod_news *news)
 {
 	if (pod->state.kind != POD_STATE_WAITS)
 		return;
-	pod->pulls = news->kind == POD_NEWS_PULLS || (pod->pulls && news->kind != POD_NEWS_PULLED);
+	pod->failed = pod->failed || news->kind == POD_NEWS_FAILED;
+	pod->pulls = !pod->failed && (news->kind == POD_NEWS_PULLS || (pod->pulls && news->kind != POD_NEWS_PULLED));
 	pod->grows = pod->grows || news->kind == POD_NEWS_GROWS;
 	pod->never = pod->never || news->kind == POD_NEWS_NEVER;
 	if (!news->text)
@@ -177,18 +179,31 @@ static const char *end_of(const struct pod *pod, double now)
 	return pod->expected > 0 && now >= pod->expected ? pod->guess : NULL;
 }
 
+static bool is_leaving(const struct pod *pod)
+{
+	return pod->state.kind == POD_STATE_RUNS && pod->state.leaves && !pod->told && !pod->told_leaves;
+}
+
+static void tell(struct run_pods *p, const struct pod *pod, const char *why, bool leaves)
+{
+	autofree char *text = mem_strdup(why);
+	pthread_mutex_unlock(&p->lock);
+	p->on_end(pod->job, pod->node, text, leaves, p->data);
+	pthread_mutex_lock(&p->lock);
+}
+
 static void tell_ends(struct run_pods *p)
 {
 	for (size_t i = 0; i < p->count && !p->stopping; i++) {
 		struct pod *pod = p->list[i];
 		const char *why = end_of(pod, clock_mono());
-		if (!why)
-			continue;
-		pod->told = true;
-		autofree char *text = mem_strdup(why);
-		pthread_mutex_unlock(&p->lock);
-		p->on_end(pod->job, pod->node, text, p->data);
-		pthread_mutex_lock(&p->lock);
+		if (why) {
+			pod->told = true;
+			tell(p, pod, why, false);
+		} else if (is_leaving(pod)) {
+			pod->told_leaves = true;
+			tell(p, pod, pod->state.why, true);
+		}
 	}
 }
 
@@ -383,6 +398,13 @@ void run_pods_expect_end(struct run_pods *p, const char *job, size_t node, const
 		pod->guess = mem_strdup(why);
 		note_change(p);
 	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void run_pods_wake(struct run_pods *p)
+{
+	pthread_mutex_lock(&p->lock);
+	note_change(p);
 	pthread_mutex_unlock(&p->lock);
 }
 

@@ -15,9 +15,9 @@
 
 struct run_pods;
 
-// The pod of this Job that was node K has ended, or is out of reach and its tunnel too: why, for people. Once for each
-// pod, on a thread of run_pods.
-typedef void (*run_pods_on_end)(const char *job, size_t node, const char *why, void *data);
+// The pod of this Job that was node K has ended, or is out of reach and its tunnel too: why, for people. leaves: it is
+// only told to end, and does so in its grace. Once each for each pod, on a thread of run_pods.
+typedef void (*run_pods_on_end)(const char *job, size_t node, const char *why, bool leaves, void *data);
 
 // Knows all pods of the run that there are when it returns. Borrows the server.
 struct run_pods *run_pods_start(struct api_server *server, const char *label, run_pods_on_end on_end, void *data,
@@ -51,6 +51,7 @@ void run_pods_expect_end(struct run_pods *p, const char *job, size_t node, const
 
 // Waits until something has changed since the last call, or so many seconds.
 void run_pods_wait(struct run_pods *p, double seconds);
+void run_pods_wake(struct run_pods *p); // something else has changed
 
 // Why the API server does not let us see the pods (it said no); empty: it does.
 bool run_pods_is_refused(struct run_pods *p, struct error *err);

@@ -213,7 +213,7 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	return started && status == 255 && h->tries < TRIES && was_thrown_away(words);
 }
 
-static const struct tunnel_ops ops = {open_bridge, answer, closed};
+static const struct tunnel_ops ops = {.open = open_bridge, .answer = answer, .closed = closed};
 
 // --- up ---------------------------------------------------------------------
 

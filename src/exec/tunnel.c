@@ -227,6 +227,15 @@ static void start_draining(struct tunnels *t, struct tunnel *u)
 	enter(t, u, DRAINING);
 }
 
+static void say_ready(struct tunnels *t, struct tunnel *u)
+{
+	if (!t->options.ops->ready)
+		return;
+	pthread_mutex_unlock(&t->lock);
+	t->options.ops->ready(number(t, u), t->options.data);
+	pthread_mutex_lock(&t->lock);
+}
+
 static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 {
 	const char *word = str_starts(line, bridge_word) ? line + strlen(bridge_word) : NULL;
@@ -252,6 +261,7 @@ static void on_line(struct tunnels *t, struct tunnel *u, const char *line)
 			start_draining(t, u);
 		else
 			enter(t, u, CARRYING);
+		say_ready(t, u);
 	} else if (str_starts(word, "gone")) {
 		u->gone = true;
 		u->reach = TUNNEL_GONE;
@@ -638,22 +648,6 @@ int tunnel_wait(struct tunnels *t, double seconds, const atomic_bool *cancelled,
 		wait_a_little(t);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
-}
-
-int tunnel_look(struct tunnels *t, size_t *node, struct error *err)
-{
-	pthread_mutex_lock(&t->lock);
-	int rc = look(t, INFINITY, NULL, node, err);
-	pthread_mutex_unlock(&t->lock);
-	return rc;
-}
-
-bool tunnel_has_agent(struct tunnels *t, size_t node)
-{
-	pthread_mutex_lock(&t->lock);
-	bool has = t->list[node].ready && !t->list[node].gone;
-	pthread_mutex_unlock(&t->lock);
-	return has;
 }
 
 void tunnel_stop(struct tunnels *t, double seconds)

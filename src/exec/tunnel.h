@@ -35,6 +35,8 @@ struct tunnel_ops {
 	// A line that does not come from the bridge. Bytes to send in answer, which must last as long as the stream,
 	// and *len; NULL: none. May be NULL.
 	const void *(*answer)(size_t node, const char *line, size_t *len, void *data);
+	// The bridge has found or started the agent. May be NULL.
+	void (*ready)(size_t node, void *data);
 	// The stream has ended and its descriptor is closed, or could not be opened; err is the last thing that was
 	// said and may be bettered. True: open it again. May be NULL: then it is opened again if it was ready.
 	bool (*closed)(size_t node, enum tunnel_reach reach, struct error *err, void *data);
@@ -67,12 +69,6 @@ bool tunnel_close(struct tunnels *t, size_t node, double seconds);
 // is closed for good, when the seconds are over, or when *cancelled (may be NULL) becomes non-zero. *node is the count
 // where it is no node's fault.
 int tunnel_wait(struct tunnels *t, double seconds, const atomic_bool *cancelled, size_t *node, struct error *err);
-
-// The same without waiting: 0 all have, 1 not yet, -1 and err: one is closed for good.
-int tunnel_look(struct tunnels *t, size_t *node, struct error *err);
-
-// Was the agent of this one found, and not gone since?
-bool tunnel_has_agent(struct tunnels *t, size_t node);
 
 // Waits up to so many seconds for the agents to end their lines, closes what is still open, ends the thread and frees.
 // Takes NULL.

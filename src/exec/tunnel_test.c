@@ -76,7 +76,7 @@ static bool closed(size_t node, enum tunnel_reach reach, struct error *err, void
 	return w->ready[node] && !w->final;
 }
 
-static const struct tunnel_ops ops = {open_far, answer, closed};
+static const struct tunnel_ops ops = {.open = open_far, .answer = answer, .closed = closed};
 
 static int set_up(void **state)
 {

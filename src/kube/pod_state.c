@@ -406,9 +406,9 @@ static enum pod_news_kind on_failed_create(const char *message, char **text)
 static enum pod_news_kind on_failed(const char *message, char **text)
 {
 	if (!message || !str_starts(message, "Failed to pull image"))
-		return POD_NEWS_PULLED;
+		return POD_NEWS_FAILED;
 	*text = say_image(message);
-	return is_image_missing(message) ? POD_NEWS_NEVER : POD_NEWS_WAITS;
+	return is_image_missing(message) ? POD_NEWS_NEVER : POD_NEWS_FAILED;
 }
 
 static enum pod_news_kind on_waits(const char *message, char **text)

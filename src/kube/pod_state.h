@@ -30,7 +30,8 @@ enum pod_news_kind {
 	POD_NEWS_NONE,
 	POD_NEWS_WAITS,  // why a pod is not there yet
 	POD_NEWS_PULLS,  // an image is on its way: that takes as long as it takes
-	POD_NEWS_PULLED, // it is there, or could not be had: see the pod
+	POD_NEWS_PULLED, // it is there
+	POD_NEWS_FAILED, // something could not be had; the kubelet tries again
 	POD_NEWS_GROWS,  // the cluster gets another machine for it: that takes minutes
 	POD_NEWS_NEVER,
 	POD_NEWS_ENDS, // why pods will be deleted

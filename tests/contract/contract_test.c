@@ -86,6 +86,23 @@ static void dress_in_containers(json_t *plan)
 	json_object_set_new(plan, "volumes", mem_json("[s]", volume));
 }
 
+// Each shares the directory with all machines of the cluster. What a persistent cluster has: one node that is lost does
+// not take the others with it.
+static void dress_in_pods(json_t *plan)
+{
+	dress_in_containers(plan);
+	json_object_del(plan, "volumes");
+	json_t *pods = mem_json("{s:[{s:s, s:s, s:s}], s:s, s:{s:{s:i}}}", "volumes", "name", "standin", "mount_path",
+		"/standin", "host_path", getenv("STANDIN_DIR"), "image_pull_policy", "Never", "pod", "spec",
+		"terminationGracePeriodSeconds", 1);
+	size_t k;
+	json_t *node;
+	json_array_foreach (json_object_get(plan, "nodes"), k, node)
+		json_object_set_new(node, "image", json_string("localhost/standin:1"));
+	json_object_set_new(plan, "kubernetes", pods);
+	json_object_set_new(plan, "actions", json_object());
+}
+
 static const struct kind kinds[] = {
 	{.name = "local",
 		.things = 7,
@@ -100,6 +117,11 @@ static const struct kind kinds[] = {
 		.addresses = 6,
 		.many = 2,
 		.dress = dress_in_containers}, // containers, a network
+	{.name = "kubernetes",
+		.things = 5,
+		.addresses = 6,
+		.many = 2,
+		.dress = dress_in_pods}, // pods, a Job, an intent
 };
 
 static const struct kind *find_kind(const char *name)
@@ -134,8 +156,9 @@ static int set_up(void **state)
 	row = *state;
 	kind = find_kind(row->traits->name);
 	static int serial;
-	char template[] = "/tmp/contract.XXXXXX";
-	if (!mkdtemp(template))
+	const char *base = getenv("CONTRACT_DIR");
+	autofree char *template = mem_printf("%s/contract.XXXXXX", base ? base : "/tmp");
+	if (!mkdtemp(template) || chmod(template, 0755))
 		return -1;
 	struct fixture *f = mem_alloc(sizeof *f);
 	f->dir = mem_strdup(template);
