@@ -17,7 +17,8 @@
 
 #define NAMES "muster-" // what those of all our Jobs and pods begin with
 #define JOB_NAME "batch.kubernetes.io/job-name"
-static const double verdict = 4; // seconds until a kubelet has told what happened to a container
+static const double verdict = 4;   // seconds until a kubelet has told what happened to a container
+static const double scale_up = 12; // seconds until an autoscaler has said that it gets a machine: it looks every 10
 
 struct pod {
 	char *job, *name; // name NULL: it is only known from its Job
@@ -26,6 +27,7 @@ struct pod {
 	char *news; // what events say of a pod that does not run
 	bool never; // they say that it will not
 	bool pulls, grows, cut, told, told_leaves;
+	double homeless; // since when no machine has what it asks for; 0: one has
 	bool failed;     // to get its image: the next try has no more time than all has
 	double expected; // when to say that it has ended; 0: not
 	char *guess;     // what to say then
@@ -82,11 +84,18 @@ static struct pod *add(struct run_pods *p, const char *job, size_t node, const c
 
 // --- what the watches tell ----------------------------------------------------------
 
+static enum pod_state_kind kind_of(const struct pod *pod)
+{
+	bool hopes = pod->homeless > 0 && (pod->grows || clock_mono() < pod->homeless + scale_up);
+	return hopes ? POD_STATE_WAITS : pod->state.kind;
+}
+
 static void set_state(struct pod *pod, struct pod_state state)
 {
 	pod_state_fini(&pod->state);
 	pod->state = state;
-	if (state.kind == POD_STATE_WAITS)
+	pod->homeless = !state.homeless ? 0 : pod->homeless > 0 ? pod->homeless : clock_mono();
+	if (kind_of(pod) == POD_STATE_WAITS)
 		return;
 	free(steal(pod->news));
 	pod->pulls = pod->grows = pod->never = false;
@@ -135,7 +144,7 @@ static void on_trouble(int status, const struct error *err, void *data)
 
 static void hear_of_pod(struct pod *pod, struct pod_news *news)
 {
-	if (pod->state.kind != POD_STATE_WAITS)
+	if (kind_of(pod) != POD_STATE_WAITS)
 		return;
 	pod->failed = pod->failed || news->kind == POD_NEWS_FAILED;
 	pod->pulls = !pod->failed && (news->kind == POD_NEWS_PULLS || (pod->pulls && news->kind != POD_NEWS_PULLED));
@@ -172,7 +181,7 @@ static const char *end_of(const struct pod *pod, double now)
 {
 	if (pod->told)
 		return NULL;
-	if (pod->state.kind == POD_STATE_ENDED || pod->state.kind == POD_STATE_NEVER)
+	if (kind_of(pod) == POD_STATE_ENDED || kind_of(pod) == POD_STATE_NEVER)
 		return pod->state.why;
 	if (pod->cut && pod->state.away)
 		return pod->state.why;
@@ -327,8 +336,9 @@ static const char *why_of(const struct run_pods *p, const struct pod *pod, const
 	*never = pod ? pod->never : json_flag(news, "never");
 	if (!pod)
 		return json_text(news, "why");
-	return pod->news && pod->state.kind == POD_STATE_WAITS && (pod->never || !pod->state.why) ? pod->news
-												  : pod->state.why;
+	return pod->news && kind_of(pod) == POD_STATE_WAITS && (pod->never || pod->grows || !pod->state.why)
+		       ? pod->news
+		       : pod->state.why;
 }
 
 static struct run_pod describe(const struct run_pods *p, const struct pod *pod, const char *job)
@@ -337,7 +347,7 @@ static struct run_pod describe(const struct run_pods *p, const struct pod *pod, 
 	const char *why = why_of(p, pod, job, &never);
 	struct run_pod out = {.there = pod, .why = why ? mem_strdup(why) : NULL};
 	if (pod) {
-		out.kind = pod->state.kind;
+		out.kind = kind_of(pod);
 		out.leaves = pod->state.leaves;
 		out.pulls = pod->pulls;
 		out.grows = pod->grows;
@@ -369,7 +379,7 @@ void run_pods_each(struct run_pods *p,
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; i < p->count; i++) {
 		const struct pod *pod = p->list[i];
-		if (pod->state.kind == POD_STATE_ENDED || pod->state.kind == POD_STATE_NEVER)
+		if (kind_of(pod) == POD_STATE_ENDED || kind_of(pod) == POD_STATE_NEVER)
 			continue;
 		struct run_pod out = describe(p, pod, pod->job);
 		each(pod->job, pod->node, &out, data);

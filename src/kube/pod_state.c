@@ -338,9 +338,9 @@ static void read_pending(struct pod_state *s, const json_t *pod)
 		s->why = say("its pod waits to be let in", message);
 		return;
 	}
-	bool hopeless = is_selector_hopeless(message);
-	s->kind = hopeless ? POD_STATE_NEVER : POD_STATE_WAITS;
-	s->why = say_unschedulable(message, hopeless);
+	s->homeless = is_selector_hopeless(message);
+	s->kind = s->homeless ? POD_STATE_NEVER : POD_STATE_WAITS;
+	s->why = say_unschedulable(message, s->homeless);
 }
 
 struct pod_state pod_state_read(const json_t *pod)
@@ -373,11 +373,11 @@ void pod_state_fini(struct pod_state *s)
 
 // --- events -----------------------------------------------------------------------
 
+// Whether it is hopeless the pod itself tells, which is up to date.
 static enum pod_news_kind on_unschedulable(const char *message, char **text)
 {
-	bool hopeless = is_selector_hopeless(message);
-	*text = say_unschedulable(message, hopeless);
-	return hopeless ? POD_NEWS_NEVER : POD_NEWS_WAITS;
+	*text = say_unschedulable(message, is_selector_hopeless(message));
+	return POD_NEWS_WAITS;
 }
 
 // Refused for now: the quota has just been made and is not counted yet, the namespace is so new that it lacks its

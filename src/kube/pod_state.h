@@ -17,9 +17,10 @@ enum pod_state_kind {
 
 struct pod_state {
 	enum pod_state_kind kind;
-	bool leaves; // it is being deleted
-	bool away;   // its machine is out of reach
-	char *why;   // what it waits for, why it never starts, has ended, leaves or is away; NULL: nothing to tell
+	bool leaves;   // it is being deleted
+	bool away;     // its machine is out of reach
+	bool homeless; // NEVER, unless the cluster gets a machine that has what it asks for
+	char *why;     // what it waits for, why it never starts, has ended, leaves or is away; NULL: nothing to tell
 };
 
 // The why is one line, owned by the caller.

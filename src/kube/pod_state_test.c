@@ -175,7 +175,13 @@ static void who_leaves_and_who_is_away(void **state)
 	assert_true(s.leaves && !s.away);
 	pod_state_fini(&s);
 	s = pod_state_read(away);
-	assert_true(!s.leaves && s.away);
+	assert_true(!s.leaves && s.away && !s.homeless);
+	pod_state_fini(&s);
+	autojson json_t *homeless = json_loads(
+		UNSCHEDULABLE("0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."), 0,
+		NULL);
+	s = pod_state_read(homeless);
+	assert_true(s.homeless);
 	pod_state_fini(&s);
 }
 
@@ -189,7 +195,7 @@ static const struct event_row events[] = {
 	{"Pod", "Scheduled", "Successfully assigned lab/x to kube-1", POD_NEWS_NONE, NULL},
 	{"Pod", "FailedScheduling", "0/3 nodes are available: 3 Insufficient cpu.", POD_NEWS_WAITS, "3 Insufficient"},
 	{"Pod", "FailedScheduling", "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
-		POD_NEWS_NEVER, "node selector"},
+		POD_NEWS_WAITS, "node selector"},
 	{"Pod", "FailedScheduling", "no nodes available to schedule pods", POD_NEWS_WAITS, "no nodes"},
 	{"Pod", "Pulling", "Pulling image \"debian:12\"", POD_NEWS_PULLS, "debian:12"},
 	{"Pod", "Pulled", "Successfully pulled image", POD_NEWS_PULLED, NULL},
