@@ -1,5 +1,6 @@
 #include "base/cgroup.h"
 #include "base/clock.h"
+#include "base/elf.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -14,7 +15,6 @@
 #include "node/loopback.h"
 #include "node/node_dirs.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,7 +29,8 @@
 #include <unistd.h>
 
 #define LITTLE_DISK (1ull << 30)
-enum { SPARE_FILES = 64 };          // descriptors the controller needs beside one for each node
+enum { SPARE_FILES = 64 }; // descriptors the controller needs beside one for each node
+enum { AGENT_MAX = 256 << 20 };
 enum { FEW_NODES = 100 };           // fewer than this is worth a warning
 static const double patience = 5.0; // seconds for a program to tell its version
 #define LOCAL "local executor"
@@ -103,21 +104,11 @@ static void check_loopback(json_t *checks)
 	add(checks, LOCAL, "loopback addresses", OK, text, NULL);
 }
 
-// A static program has no interpreter.
-static bool is_static(const char *path)
+static int read_agent(const char *path, struct elf *elf, struct error *err)
 {
-	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	Elf64_Ehdr head;
-	if (fd < 0 || read(fd, &head, sizeof head) != sizeof head || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
-		head.e_ident[EI_CLASS] != ELFCLASS64)
-		return false;
-	for (size_t i = 0; i < head.e_phnum; i++) {
-		Elf64_Phdr part;
-		if (pread(fd, &part, sizeof part, (off_t)(head.e_phoff + i * sizeof part)) != sizeof part ||
-			part.p_type == PT_INTERP)
-			return false;
-	}
-	return true;
+	size_t len;
+	autofree char *bytes = fs_read(path, AGENT_MAX, &len, err);
+	return bytes ? elf_read(bytes, len, elf, err) : -1;
 }
 
 static void check_agent(json_t *checks)
@@ -128,7 +119,8 @@ static void check_agent(json_t *checks)
 		add(checks, LOCAL, "agent", MISSING, text, "build it, or name it in MUSTER_AGENT");
 		return;
 	}
-	bool fixed = is_static(path);
+	struct elf elf;
+	bool fixed = read_agent(path, &elf, NULL) == 0 && !elf.dynamic;
 	autofree char *text = mem_printf("%s, %s", path, fixed ? "static" : "needs shared libraries");
 	add(checks, LOCAL, "agent", fixed ? OK : WARN, text,
 		"it works here; an agent for other machines is built with -Dagent_static=true");
@@ -266,6 +258,21 @@ static void check_rights(json_t *checks, struct api_server *server)
 		"examples/kubernetes/role.yaml is the role that a run needs: have it applied and bound to you");
 }
 
+// Pods bring the agent of this machine.
+static void check_pods_agent(json_t *checks)
+{
+	autofree char *path = node_dirs_agent();
+	struct error err = {0};
+	struct elf elf;
+	bool good = read_agent(path, &elf, &err) == 0 && !elf.dynamic;
+	autofree char *text = good        ? mem_printf("for machines with kubernetes.io/arch=%s", elf.machine)
+			      : *err.text ? mem_printf("%s: %s", path, err.text)
+					  : mem_printf("%s needs shared libraries", path);
+	add(checks, KUBERNETES, "agent of pods", good ? OK : MISSING, text,
+		"build it with -Dagent_static=true, name another in MUSTER_AGENT, or an image with one in "
+		"`cluster.kubernetes.agent_image`");
+}
+
 static void check_kubernetes(json_t *checks)
 {
 	struct error err = {0};
@@ -280,6 +287,7 @@ static void check_kubernetes(json_t *checks)
 	autofree char *where = *context ? mem_printf("context '%s', %s", context, api_server_source(server))
 					: mem_printf("the service account of this pod, %s", api_server_source(server));
 	add(checks, KUBERNETES, "configuration", OK, where, NULL);
+	check_pods_agent(checks);
 	autojson json_t *version = ask_quickly(server, "/version", &err);
 	if (version) {
 		autofree char *text = mem_printf(

@@ -99,6 +99,17 @@ static void kubernetes_may_be_missing(void **state)
 	found = check_of(second, "configuration");
 	assert_non_null(strstr(json_string_value(json_object_get(found, "text")), "there is no context 'x'"));
 	assert_non_null(strstr(json_string_value(json_object_get(found, "advice")), "kubectl"));
+	static const char closed[] = "clusters: [{name: k, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+				     "contexts: [{name: c, context: {cluster: k}}]\ncurrent-context: c\n";
+	assert_int_equal(fs_write(name, closed, strlen(closed), 0600, NULL), 0);
+	autofree char *third = doctor("--json", &status, NULL);
+	assert_int_equal(status, 0);
+	autojson json_t *last = json_loads(third, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(check_of(last, "configuration"), "state")), "ok");
+	assert_string_equal(json_string_value(json_object_get(check_of(last, "API server"), "state")), "missing");
+	assert_non_null(strstr(json_string_value(json_object_get(check_of(last, "agent of pods"), "text")),
+		"/bin/sh needs shared libraries"));
+	assert_null(check_of(last, "rights"));
 	unlink(name);
 }
 

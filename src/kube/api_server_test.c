@@ -9,6 +9,7 @@
 #include "kube/access_review.h"
 #include "kube/api_server.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -34,7 +35,7 @@ struct place {
 	char dir[48];
 	struct scripted_server *server;
 	struct api_server *api;
-	struct scripted_answer answers[16];
+	struct scripted_answer answers[60];
 	size_t count;
 	struct error err;
 };
@@ -380,6 +381,50 @@ static void a_server_that_is_not_trusted_is_not_asked_again(void **state)
 	end(&at);
 }
 
+enum { THREADS = 8, EACH = 6 };
+
+static void *ask_often(void *data)
+{
+	struct place *at = data;
+	size_t good = 0;
+	for (int i = 0; i < EACH; i++)
+		good += api_server_do(at->api, "GET", "/x", NULL, NULL, NULL) == 0;
+	return (void *)good;
+}
+
+// One of them meets a token that is not good any more; the others may use the old one until then.
+static void many_threads_ask_at_once(void **state)
+{
+	struct place at = {0};
+	pthread_t threads[THREADS];
+	for (int i = 0; i <= THREADS * EACH; i++)
+		if (i == THREADS * EACH / 2)
+			will_answer(&at, UNAUTHORIZED);
+		else
+			will_answer(&at, "200 OK", "", "{}");
+	begin(&at, PLUGIN);
+	put(&at, "login", counter, 0755);
+	put(&at, "more", "", 0644);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_often, &at), 0);
+	size_t good = 0;
+	for (int i = 0; i < THREADS; i++) {
+		void *result;
+		pthread_join(threads[i], &result);
+		good += (size_t)result;
+	}
+	assert_int_equal(good, THREADS * EACH);
+	assert_int_equal(api_server_requests(at.api), THREADS * EACH + 1);
+	bool first = false, second = false;
+	for (size_t i = 0; scripted_server_request(at.server, i); i++) {
+		first = first || has_field(&at, i, "Bearer run-1\r\n");
+		second = second || has_field(&at, i, "Bearer run-2\r\n");
+		assert_false(has_field(&at, i, "Bearer run-3\r\n")); // one run for all
+	}
+	assert_true(first && second);
+	end(&at);
+}
+
 // --- watches -----------------------------------------------------------------------
 
 static int hear(const json_t *line, void *data, struct error *err)
@@ -527,6 +572,7 @@ int main(void)
 		cmocka_unit_test(a_plugin_is_not_run_beside_other_credentials),
 		cmocka_unit_test(a_plugin_is_run_again_when_it_is_time),
 		cmocka_unit_test(a_plugin_that_fails_is_the_error),
+		cmocka_unit_test(many_threads_ask_at_once),
 		cmocka_unit_test(a_server_that_is_not_trusted_is_not_asked_again),
 		cmocka_unit_test(a_watch_hears_line_by_line),
 		cmocka_unit_test(a_websocket_is_opened),

@@ -42,6 +42,7 @@ muster doctor
 is "the doctor is content" "$status" 0
 like "it names the configuration" "$out" "ok +configuration +context 'own', $PWD/own.kubeconfig:3:"
 like "the API server" "$out" "ok +API server +Kubernetes v1\.[0-9.]+ at $server"
+like "for which machines the agent is" "$out" "ok +agent of pods +for machines with kubernetes.io/arch=[a-z0-9]+"
 like "and the rights" "$out" "ok +rights +all that a run needs in the namespace '$NAMESPACE'"
 muster reap
 is "a reap needs no more either" "$status" 0
