@@ -8,6 +8,7 @@
 #include "kube/manifest.h"
 #include "kube/watch.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #define NAMES "muster-" // what those of all our Jobs and pods begin with
 #define JOB_NAME "batch.kubernetes.io/job-name"
 static const double verdict = 4;   // seconds until a kubelet has told what happened to a container
+static const double patience = 10; // seconds for a machine and its tunnel to be heard again
 static const double scale_up = 12; // seconds until an autoscaler has said that it gets a machine: it looks every 10
 
 struct pod {
@@ -29,6 +31,7 @@ struct pod {
 	bool pulls, grows, cut, told, told_leaves;
 	double homeless; // since when no machine has what it asks for; 0: one has
 	bool failed;     // to get its image: the next try has no more time than all has
+	double missing;  // since when its machine and its tunnel are; 0: they are not
 	double expected; // when to say that it has ended; 0: not
 	char *guess;     // what to say then
 };
@@ -82,6 +85,13 @@ static struct pod *add(struct run_pods *p, const char *job, size_t node, const c
 	return pod;
 }
 
+// After an API server was away machines count as missing until they have been heard, and tunnels are cut.
+static void note_missing(struct pod *pod)
+{
+	bool missing = pod->cut && pod->state.away;
+	pod->missing = !missing ? 0 : pod->missing > 0 ? pod->missing : clock_mono();
+}
+
 // --- what the watches tell ----------------------------------------------------------
 
 static enum pod_state_kind kind_of(const struct pod *pod)
@@ -94,6 +104,7 @@ static void set_state(struct pod *pod, struct pod_state state)
 {
 	pod_state_fini(&pod->state);
 	pod->state = state;
+	note_missing(pod);
 	pod->homeless = !state.homeless ? 0 : pod->homeless > 0 ? pod->homeless : clock_mono();
 	if (kind_of(pod) == POD_STATE_WAITS)
 		return;
@@ -183,7 +194,7 @@ static const char *end_of(const struct pod *pod, double now)
 		return NULL;
 	if (kind_of(pod) == POD_STATE_ENDED || kind_of(pod) == POD_STATE_NEVER)
 		return pod->state.why;
-	if (pod->cut && pod->state.away)
+	if (pod->missing > 0 && now >= pod->missing + patience)
 		return pod->state.why;
 	return pod->expected > 0 && now >= pod->expected ? pod->guess : NULL;
 }
@@ -235,9 +246,11 @@ static void *tell_main(void *data)
 		tell_ends(p);
 		for (size_t i = 0; i < p->count; i++) {
 			const struct pod *pod = p->list[i];
-			double left = pod->expected - clock_mono();
-			if (pod->expected > 0 && !pod->told && left < next)
-				next = left > 0 ? left : 0;
+			double now = clock_mono();
+			if (pod->expected > 0 && !pod->told)
+				next = fmin(next, fmax(pod->expected - now, 0));
+			if (pod->missing > 0 && !pod->told)
+				next = fmin(next, fmax(pod->missing + patience - now, 0));
 		}
 		if (before == p->changes && !p->stopping)
 			wait_for_change(p, next);
@@ -394,6 +407,7 @@ void run_pods_set_cut(struct run_pods *p, const char *job, size_t node, bool cut
 	struct pod *pod = find(p, job, node);
 	if (pod && pod->cut != cut) {
 		pod->cut = cut;
+		note_missing(pod);
 		note_change(p);
 	}
 	pthread_mutex_unlock(&p->lock);

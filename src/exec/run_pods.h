@@ -15,8 +15,8 @@
 
 struct run_pods;
 
-// The pod of this Job that was node K has ended, or is out of reach and its tunnel too: why, for people. leaves: it is
-// only told to end, and does so in its grace. Once each for each pod, on a thread of run_pods.
+// The pod of this Job that was node K has ended, or has been out of reach for 10 s and its tunnel too: why, for people.
+// leaves: it is only told to end, and does so in its grace. Once each for each pod, on a thread of run_pods.
 typedef void (*run_pods_on_end)(const char *job, size_t node, const char *why, bool leaves, void *data);
 
 // Knows all pods of the run that there are when it returns. Borrows the server.
