@@ -68,11 +68,16 @@ static int check_special(const struct job *job, struct error *err)
 		if (keys[i].given && !keys[i].taken)
 			return refuse(job, place_of(job, keys[i].key), path, &keys[i], err);
 	}
-	for (size_t i = 0; i < c->roles.count; i++)
-		if (roles[i].image && !keys[0].taken) {
-			autofree char *of_role = mem_printf("cluster.roles.%s.image", roles[i].place.name);
-			return refuse(job, yaml_find(roles[i].place.node, "image"), of_role, &keys[0], err);
-		}
+	const struct special resources = {"resources", false, traits->makes_pods, executor_traits_that_make_pods, NULL};
+	for (size_t i = 0; i < c->roles.count; i++) {
+		const struct special *of_role = roles[i].image && !keys[0].taken               ? &keys[0]
+						: roles[i].resources.count && !resources.taken ? &resources
+											       : NULL;
+		autofree char *path =
+			of_role ? mem_printf("cluster.roles.%s.%s", roles[i].place.name, of_role->key) : NULL;
+		if (of_role)
+			return refuse(job, yaml_find(roles[i].place.node, of_role->key), path, of_role, err);
+	}
 	return 0;
 }
 

@@ -429,6 +429,14 @@ int field_read(const struct field_shape *shape, struct yaml *node, const char *p
 	return 0;
 }
 
+json_t *field_env_json(const struct field_env *env)
+{
+	json_t *map = json_object();
+	for (size_t i = 0; i < env->count; i++)
+		json_object_set_new(map, env->items[i].name, json_string(env->items[i].value));
+	return map;
+}
+
 // --- freeing -------------------------------------------------------------------
 
 static void free_texts(struct field_texts *texts)

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "job/yaml.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -92,6 +93,9 @@ void field_free(const struct field_shape *shape, void *out); // what out holds, 
 const struct field *field_find(const struct field_shape *shape, const char *key);
 int field_unknown(const struct field_shape *shape, const char *key, const char *path, const struct yaml_origin *at,
 	struct error *err);
+
+// The pairs as an object of texts, owned by the caller.
+json_t *field_env_json(const struct field_env *env);
 
 // Does text match the whole of the regular expression?
 bool field_match(const char *pattern, const char *text);

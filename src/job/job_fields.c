@@ -11,6 +11,22 @@ const char *const job_fields_mpis[] = {"auto", "mpich", "openmpi", NULL};
 #define IMAGE IMAGE_NAME, .expected = "the name of an image", .example = "debian:12"
 #define VOLUME "^[^:]+:/[^:]*(:(ro|rw))?$", .expected = "HOST:CONTAINER, perhaps with ':ro' behind"
 
+#define DNS_LABEL                                                                                                      \
+	.pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", .expected = "at most 63 lower-case letters, digits and '-'"
+#define DNS_NAME                                                                                                       \
+	.pattern = "^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", .expected = "lower-case letters, digits, '-' and '.'"
+#define LABEL_KEY                                                                                                      \
+	.pattern = "^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",          \
+	.expected = "NAME or DOMAIN/NAME, a name of at most 63 letters, digits, '-', '_' and '.'"
+#define LABEL_VALUE "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
+#define LABEL_VALUES                                                                                                   \
+	.values = LABEL_VALUE, .value_expected = "at most 63 letters, digits, '-', '_' and '.' ('' for an empty "      \
+						 "value)"
+#define SUB_PATH "^(?!/)(?!(.*/)?\\.\\.(/|$)).+$"
+#define QUANTITIES                                                                                                     \
+	.values = "^[0-9]+(\\.[0-9]+)?(([eE][+-]?[0-9]{1,3})|[numkMGTPE]|[KMGTPE]i)?$",                                \
+	.value_expected = "a quantity such as 1 or 10Gi"
+
 static const struct field role_fields[] = {
 	{"nodes", FIELD_INT, offsetof(struct job_role, nodes), .required = true, .expected = "how many nodes", .min = 1,
 		.max = 10000, .example = "2", .help = "The number of nodes with this role."},
@@ -25,6 +41,8 @@ static const struct field role_fields[] = {
 		.help = "Like `cluster.memory`, for this role."},
 	{"image", FIELD_TEXT, offsetof(struct job_role, image), .pattern = IMAGE,
 		.help = "Like `cluster.image`, for this role."},
+	{"resources", FIELD_ENV, offsetof(struct job_role, resources), .max = 100, LABEL_KEY, QUANTITIES,
+		.example = "{nvidia.com/gpu: 1}", .help = "Like `cluster.kubernetes.resources`, for this role."},
 	{0},
 };
 static const struct field_shape role_shape = {sizeof(struct job_role), "nodes", role_fields, &job_fields_job};
@@ -48,19 +66,6 @@ const char *const job_fields_pull_policies[] = {"Always", "IfNotPresent", "Never
 const char *const job_fields_operators[] = {"Equal", "Exists", NULL};
 const char *const job_fields_effects[] = {"NoSchedule", "PreferNoSchedule", "NoExecute", NULL};
 const char *const job_fields_media[] = {"disk", "memory", NULL};
-
-#define DNS_LABEL                                                                                                      \
-	.pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", .expected = "at most 63 lower-case letters, digits and '-'"
-#define DNS_NAME                                                                                                       \
-	.pattern = "^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", .expected = "lower-case letters, digits, '-' and '.'"
-#define LABEL_KEY                                                                                                      \
-	.pattern = "^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",          \
-	.expected = "NAME or DOMAIN/NAME, a name of at most 63 letters, digits, '-', '_' and '.'"
-#define LABEL_VALUE "^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
-#define LABEL_VALUES                                                                                                   \
-	.values = LABEL_VALUE, .value_expected = "at most 63 letters, digits, '-', '_' and '.' ('' for an empty "      \
-						 "value)"
-#define SUB_PATH "^(?!/)(?!(.*/)?\\.\\.(/|$)).+$"
 
 static const struct field toleration_fields[] = {
 	{"key", FIELD_TEXT, offsetof(struct job_toleration, key), LABEL_KEY, .example = "nvidia.com/gpu",
@@ -151,9 +156,8 @@ static const struct field kubernetes_fields[] = {
 		.example = "true",
 		.help = "Use the network of the machines instead of the cluster's. At most one pod of the run is then "
 			"on each machine."},
-	{"resources", FIELD_ENV, offsetof(struct job_kubernetes, resources), .max = 100, LABEL_KEY,
-		.values = "^[0-9]+(\\.[0-9]+)?(([eE][+-]?[0-9]{1,3})|[numkMGTPE]|[KMGTPE]i)?$",
-		.value_expected = "a quantity such as 1 or 10Gi", .example = "{nvidia.com/gpu: 1}",
+	{"resources", FIELD_ENV, offsetof(struct job_kubernetes, resources), .max = 100, LABEL_KEY, QUANTITIES,
+		.example = "{nvidia.com/gpu: 1}",
 		.help = "Resources of each pod besides `cpus` and `memory`: requests and limits."},
 	{"shm", FIELD_BYTES, offsetof(struct job_kubernetes, shm), .example = "4Gi",
 		.help = "The size of `/dev/shm`. What is in it counts against the pod's memory limit. Default: 1Gi."},

@@ -29,6 +29,7 @@ struct job_role {
 	long long memory;
 	struct field_command command;
 	char *image;
+	struct field_env resources;
 	int decides;
 };
 

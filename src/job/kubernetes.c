@@ -119,25 +119,39 @@ static int check_names(const struct job_kubernetes *k, struct error *err)
 	return 0;
 }
 
-static int check_resources(const struct job_kubernetes *k, struct error *err)
+// cpus and memory have keys of their own.
+static int check_resources(
+	const struct field_place *of, const struct field_env *resources, const char *path, struct error *err)
 {
 	static const struct {
 		const char *name, *key;
 	} others[] = {{"cpu", "cpus"}, {"cpus", "cpus"}, {"memory", "memory"}};
-	for (size_t i = 0; i < k->resources.count; i++)
+	for (size_t i = 0; i < resources->count; i++)
 		for (size_t o = 0; o < countof(others); o++) {
-			const struct yaml *node = yaml_find(k->place.node, "resources");
-			if (strcmp(k->resources.items[i].name, others[o].name) == 0)
+			const struct yaml *node = yaml_find(of->node, "resources");
+			if (strcmp(resources->items[i].name, others[o].name) == 0)
 				return yaml_error_at(node->file, node->entries[i].line, node->entries[i].column, err,
-					"found '%s' in '" SECTION ".resources', expected 'cluster.%s' for it",
-					others[o].name, others[o].key);
+					"found '%s' in '%s.resources', expected 'cluster.%s' for it", others[o].name,
+					path, others[o].key);
 		}
+	return 0;
+}
+
+static int check_roles(const struct job_cluster *cluster, struct error *err)
+{
+	const struct job_role *roles = cluster->roles.items;
+	for (size_t i = 0; i < cluster->roles.count; i++) {
+		autofree char *path = mem_printf("cluster.roles.%s", roles[i].place.name);
+		if (check_resources(&roles[i].place, &roles[i].resources, path, err))
+			return -1;
+	}
 	return 0;
 }
 
 static int check(const struct job_kubernetes *k, struct error *err)
 {
-	if (check_names(k, err) || check_resources(k, err) || check_tolerations(k, err) || check_volumes(k, err))
+	if (check_names(k, err) || check_resources(&k->place, &k->resources, SECTION, err) ||
+		check_tolerations(k, err) || check_volumes(k, err))
 		return -1;
 	return k->pod ? pod_overlay_check(k->pod, SECTION ".pod", err) : 0;
 }
@@ -152,12 +166,8 @@ static void add_text(json_t *made, const char *name, const char *text)
 
 static void add_env(json_t *made, const char *name, const struct field_env *env)
 {
-	if (!env->count)
-		return;
-	json_t *map = json_object();
-	for (size_t i = 0; i < env->count; i++)
-		json_object_set_new(map, env->items[i].name, json_string(env->items[i].value));
-	json_object_set_new(made, name, map);
+	if (env->count)
+		json_object_set_new(made, name, field_env_json(env));
 }
 
 static void add_texts(json_t *made, const char *name, const struct field_texts *texts)
@@ -235,7 +245,7 @@ int kubernetes_add(const struct job *job, const json_t *site, bool persistent, j
 	const struct job_kubernetes *k = &job->cluster.kubernetes;
 	if (!job->cluster.traits->makes_pods)
 		return 0;
-	if (check(k, err))
+	if (check(k, err) || check_roles(&job->cluster, err))
 		return -1;
 	json_t *made = mem_json("{s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*}", "context", k->context, "namespace",
 		k->namespace, "queue", k->queue, "scheduler_name", k->scheduler_name, "priority_class",

@@ -215,6 +215,7 @@ struct plan_node plan_node(const json_t *plan, size_t k)
 		.cpus = json_number(node, "cpus"),
 		.memory = (long long)json_number(node, "memory"),
 		.image = json_text(node, "image"),
+		.resources = json_object_get(node, "resources"),
 		.type = json_text(node, "type"),
 		.host = plan_host_read(json_object_get(node, "host"))};
 }

@@ -12,7 +12,7 @@
 //   size         2, the number of ranks
 //   nodes        [{"node": 0, "name": "node-0", "role": "worker", "index": 0,
 //                  "cpus": 0.5 or null, "memory": 131072000 or null,
-//                  "image": ? "debian:12",
+//                  "image": ? "debian:12", "resources": ? {"nvidia.com/gpu": "1"}, those of its role,
 //                  "host": ? {"host": "a", "user": ? "me", "port": ? 22, "key": ? "/path"}}, ...]
 //   at_once      ? 16, how many nodes to bring up at the same time
 //   ranks        [{"rank": 0, "node": 0, "local": 0, "role": "worker", "index": 0, "decides": true,
@@ -144,7 +144,8 @@ struct plan_node {
 	double cpus;      // 0: no limit
 	long long memory; // bytes; 0: no limit
 	const char *image;
-	const char *type; // of the machine, where the executor has several; none has so far
+	const json_t *resources; // of its role, instead of plan_kubernetes'
+	const char *type;        // of the machine, where the executor has several; none has so far
 	struct plan_host host;
 };
 

@@ -115,9 +115,13 @@ static json_t *make_node(const struct build *b, size_t r, size_t index)
 	long long memory = from && from->memory >= 0 ? from->memory : cluster->memory;
 	const char *image = from && from->image ? from->image : cluster->image;
 	autofree char *name = mem_printf("node-%zu", role->first + index);
-	return mem_json("{s:I, s:s, s:s, s:I, s:o, s:o, s:s*}", "node", (json_int_t)(role->first + index), "name", name,
-		"role", role->name, "index", (json_int_t)index, "cpus", cpus >= 0 ? mem_number(cpus) : json_null(),
-		"memory", memory >= 0 ? json_integer(memory) : json_null(), "image", image);
+	json_t *node = mem_json("{s:I, s:s, s:s, s:I, s:o, s:o, s:s*}", "node", (json_int_t)(role->first + index),
+		"name", name, "role", role->name, "index", (json_int_t)index, "cpus",
+		cpus >= 0 ? mem_number(cpus) : json_null(), "memory", memory >= 0 ? json_integer(memory) : json_null(),
+		"image", image);
+	if (from && from->resources.count)
+		json_object_set_new(node, "resources", field_env_json(&from->resources));
+	return node;
 }
 
 static json_t *make_nodes(const struct build *b)

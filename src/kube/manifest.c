@@ -283,7 +283,7 @@ static json_t *make_resources(const struct job *j, const struct plan_node *node)
 		json_object_set_new(each, "cpu", json_string(cpus));
 	if (node->memory > 0)
 		json_object_set_new(each, "memory", json_string(memory));
-	update(each, json_object_get(plan_kubernetes(j->m->plan), "resources"));
+	update(each, node->resources ? node->resources : json_object_get(plan_kubernetes(j->m->plan), "resources"));
 	return json_object_size(each) ? mem_json("{s:O, s:O}", "requests", each, "limits", each) : NULL;
 }
 
