@@ -12,6 +12,7 @@
 #include "kube/agent_parts.h"
 #include "kube/api_server.h"
 #include "kube/manifest.h"
+#include "kube/own_pod.h"
 #include "node/node_address.h"
 #include "node/node_dirs.h"
 
@@ -156,11 +157,12 @@ static void place_nodes(struct pod_nodes *k, const json_t *job)
 		pod_nodes_set_job(k, (size_t)json_integer_value(number), name);
 }
 
-// With the first one go all others of a run. The Jobs of a persistent cluster end one by one.
+// With the first one go all others of a run, and with the controller's pod all of them, where it is in one. The Jobs of
+// a persistent cluster end one by one, and it outlasts its controller.
 static int create_jobs(struct work *w, json_t *jobs, struct error *err)
 {
 	struct pod_nodes *k = w->k;
-	autojson json_t *owner = NULL;
+	autojson json_t *owner = plan_actions(k->cluster->plan) ? NULL : own_pod_owner(k->server);
 	size_t i;
 	json_t *job;
 	json_array_foreach (jobs, i, job) {
