@@ -9,7 +9,7 @@ chart=$packaging/helm/muster-job
 image() # NAME [mnist]: once in the life of a cluster
 {
 	local made
-	made=$KUBE_DIR/images/made.$(cat "$build/src/muster" "$build/src/muster-agent" "$packaging/rootfs" <<<"$*" | sha256sum | cut -c 1-16)
+	made=$KUBE_DIR/images/made.$(cat "$build/src/muster" "$build/src/muster-agent" "$packaging/rootfs" - <<<"$*" | sha256sum | cut -c 1-16)
 	(
 		flock 9
 		[ ! -e "$made" ] || exit 0
@@ -19,6 +19,7 @@ image() # NAME [mnist]: once in the life of a cluster
 	) 9>"$KUBE_DIR/images/lock"
 }
 
+quiet() { "$@" >/dev/null 2>err; }
 controller() { kubectl get jobs -l "app.kubernetes.io/instance=$1" -o 'jsonpath={.items[*].metadata.name}'; }
 log() { kubectl logs "job/$(controller "$1")" 2>/dev/null; }
 says() { log "$1" | grep -qE "$2"; }
@@ -34,14 +35,14 @@ ok "and the one with the trainer" image localhost/muster-mnist:1 mnist
 rm -rf again && "$packaging/rootfs" "$build" again
 ok "the same build gives the same files" test "$(cd again && find . -print0 | sort -z | xargs -0 stat -c '%n %a %s %Y' | sha256sum)" = \
 	"$(rm -rf more && "$packaging/rootfs" "$build" more && cd more && find . -print0 | sort -z | xargs -0 stat -c '%n %a %s %Y' | sha256sum)"
-nok "which does not mix with others" "$packaging/rootfs" "$build" more
+nok "which does not mix with others" quiet "$packaging/rootfs" "$build" more
 
-ok "lint" helm lint --strict "$chart" >/dev/null
-nok "a value of another name" helm template x "$chart" --set worker.nubmer=3 2>err >/dev/null
+ok "lint" quiet helm lint --strict "$chart"
+nok "a value of another name" quiet helm template x "$chart" --set worker.nubmer=3
 like "is named" "$(cat err)" "nubmer"
-nok "pods one after the other" helm template x "$chart" --set worker.podManagementPolicy=OrderedReady 2>err >/dev/null
+nok "pods one after the other" quiet helm template x "$chart" --set worker.podManagementPolicy=OrderedReady
 like "are refused" "$(cat err)" "podManagementPolicy"
-nok "two pull policies" helm template x "$chart" --set ps.image.pullPolicy=Never 2>err >/dev/null
+nok "two pull policies" quiet helm template x "$chart" --set ps.image.pullPolicy=Never
 like "are refused" "$(cat err)" "pullPolicy differ"
 
 # --- the values of distributed-tensorflow -----------------------------------------
@@ -80,7 +81,7 @@ volumeMounts:
 V
 ok "install" install mnist "$chart" --values values.yaml
 like "the notes say how to follow it" "$(cat notes)" "logs -f job/$(controller mnist)"
-ok "it ends by itself" kubectl wait --for=condition=complete --timeout=120s "job/$(controller mnist)" >/dev/null
+ok "it ends by itself" quiet kubectl wait --for=condition=complete --timeout=120s "job/$(controller mnist)"
 like "two workers have learned" "$(log mnist)" 'After 200 training step\(s\), test accuracy = 0\.'
 like "servers listened where the values say" "$(log mnist)" ':8000'
 like "the run is ok" "$(log mnist | tail -n 1)" 'ok after'
@@ -88,23 +89,23 @@ is "only the controller is left of its pods" "$(kubectl get pods -l muster.run -
 is "no ConfigMap has the agent" "$(kubectl get configmaps -l muster.agent -o name)" ""
 
 before=$(controller mnist)
-ok "upgrade: another number of workers, no end" helm upgrade mnist "$chart" --values values.yaml --set worker.number=3,hyperparams.trainsteps=0 >/dev/null
+ok "upgrade: another number of workers, no end" quiet helm upgrade mnist "$chart" --values values.yaml --set worker.number=3,hyperparams.trainsteps=0
 ok "another controller" test "$before" != "$(controller mnist)"
-ok "three workers train" wait_for 60 says mnist 'Worker 2: training step 3 done'
-ok "more steps than before" wait_for 60 says mnist 'global step: 2[0-9][0-9]\)'
+ok "three workers train" wait_for 120 says mnist 'Worker 2: training step 1 done'
+ok "more steps than before" wait_for 120 says mnist 'global step: 2[0-9][0-9]\)'
 is "the controller's pod owns the run" "$(kubectl get jobs -l muster.run -o 'jsonpath={range .items[*]}{.metadata.ownerReferences[0].kind} {end}')" "Pod Pod "
 before=$(controller mnist)
-ok "an upgrade that changes nothing" helm upgrade mnist "$chart" --values values.yaml --set worker.number=3,hyperparams.trainsteps=0 >/dev/null
+ok "an upgrade that changes nothing" quiet helm upgrade mnist "$chart" --values values.yaml --set worker.number=3,hyperparams.trainsteps=0
 is "leaves the run alone" "$(controller mnist)" "$before"
 
 running=$(kubectl get pods -l muster.run -o name | wc -l)
-ok "an upgrade in the middle" helm upgrade mnist "$chart" --values values.yaml --set worker.number=1,hyperparams.trainsteps=0 >/dev/null
-ok "one worker trains" wait_for 60 says mnist 'Worker 0: training step 3 done'
+ok "an upgrade in the middle" quiet helm upgrade mnist "$chart" --values values.yaml --set worker.number=1,hyperparams.trainsteps=0
+ok "one worker trains" wait_for 120 says mnist 'Worker 0: training step 1 done'
 three() { [ "$(kubectl get pods -l muster.run -o name | wc -l)" -eq 3 ]; }
 is "where five pods were" "$running" 5
 ok "three are" wait_for 60 three
 
-ok "uninstall in the middle" helm uninstall mnist >/dev/null
+ok "uninstall in the middle" quiet helm uninstall mnist
 ok "leaves nothing" wait_for 60 gone
 is "nothing" "$(left)" ""
 
@@ -117,24 +118,27 @@ cluster: {nodes: 2, image: "localhost/muster:1"}
 run: {command: [muster, version], env: {WORDS: "{\"a\": 'b'} $HOME \\ #"}}
 J
 ok "a job file as a value" install words "$chart" --set image.repository=localhost/muster,image.tag=1 --set-file job=job.yaml
-ok "ends" kubectl wait --for=condition=complete --timeout=60s "job/$(controller words)" >/dev/null
+ok "ends" quiet kubectl wait --for=condition=complete --timeout=60s "job/$(controller words)"
 like "both pods ran" "$(log words)" $'1\\| muster [0-9]'
-ok "uninstall" helm uninstall words >/dev/null
+ok "uninstall" quiet helm uninstall words
 ok "leaves nothing" wait_for 60 gone
 
 sed 's/command: .*, env/command: [muster, nothing], env/' job.yaml >bad.yaml
 ok "a job that fails" install bad "$chart" --set image.repository=localhost/muster,image.tag=1 --set-file job=bad.yaml
-ok "fails its controller" kubectl wait --for=condition=failed --timeout=60s "job/$(controller bad)" >/dev/null
+ok "fails its controller" quiet kubectl wait --for=condition=failed --timeout=60s "job/$(controller bad)"
 like "whose log says why" "$(log bad)" "nothing"
 
 # --- the controller's pod goes without a word ---------------------------------------
 
-ok "one more" install sleep "$chart" --set image.repository=localhost/muster,image.tag=1 \
-	--set-string 'job={cluster: {image: "localhost/muster-mnist:1"\, nodes: 2}\, run: {launch: none\, command: [mnist\, --train_steps\, "0"]}}'
+cat >sleep.yaml <<'J'
+cluster: {image: "localhost/muster-mnist:1", nodes: 2}
+run: {command: [mnist, --train_steps, "0"]}
+J
+ok "one more" install sleep "$chart" --set image.repository=localhost/muster,image.tag=1 --set-file job=sleep.yaml
 ok "runs" wait_for 60 pods_in_phase Running 2
 kubectl delete pod --grace-period=0 --force -l app.kubernetes.io/instance=sleep >/dev/null 2>&1
 no_nodes() { [ -z "$(kubectl get pods,jobs -l muster.run -o name)" ]; }
 ok "when it is killed the run's pods go too" wait_for 90 no_nodes
-helm uninstall bad sleep >/dev/null
+ok "uninstall" quiet helm uninstall bad sleep
 ok "in the end nothing of Helm is left" wait_for 60 gone
 kube_done_testing
