@@ -107,11 +107,10 @@ doors='
 libwebsockets\.h  wire/conn.c base/loop.c
 yaml\.h           job/yaml.c
 archive.*\.h      base/archives.c
-openssl/.*        base/crypto.c
+openssl/.*        base/crypto.c loader/unpack.c
 pcre2.*\.h        base/regex.c
 wslay/.*         kube/websocket.c
 zlib\.h           loader/unpack.c
-sha2\.h           loader/unpack.c
 sqlite3\.h        -
 curl/.*           -
 uv\.h             -

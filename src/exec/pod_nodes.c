@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AGENT AGENT_PARTS_HOME "/agent"
 #define NODE_DIR AGENT_PARTS_HOME "/node"
 #define GROUPS "/sys/fs/cgroup/cgroup.procs:/sys/fs/cgroup/memory/cgroup.procs" // of version 2 and 1, in a container
 static const double silent_line = 60; // seconds after which a bridge gives its line up: it is tested every 15
@@ -179,7 +178,8 @@ static int on_open(size_t i, void *data, struct error *err)
 	struct pod_nodes_place *p = &b->places[i];
 	struct pod_nodes *k = b->nodes;
 	struct run_pod pod = run_pods_find(k->pods, p->job, p->node);
-	autojson json_t *argv = mem_json("[s, s]", AGENT, "bridge");
+	autojson json_t *bridge = mem_json("[s]", "bridge");
+	autojson json_t *argv = agent_parts_command(pod_nodes_setting(k->cluster->plan, "agent_image"), bridge);
 	p->tries++;
 	int fd = pod.name ? exec_stream_open(k->server, pod.name, MANIFEST_CONTAINER, argv, err)
 			  : error_set(err, ERROR_SYSTEM, "its pod is not there");

@@ -234,6 +234,14 @@ json_t *agent_parts_pod(const struct agent_parts *parts, const char *agent_image
 	return pod;
 }
 
+json_t *agent_parts_command(const char *agent_image, const json_t *arguments)
+{
+	json_t *command = agent_image ? json_array() : mem_json("[s, s]", BOOT "/loader", "wait");
+	json_array_append_new(command, json_string(AGENT_PARTS_HOME "/agent"));
+	json_array_extend(command, (json_t *)arguments);
+	return command;
+}
+
 // --- what nobody needs ----------------------------------------------------------
 
 bool agent_parts_is_set(const char *name)

@@ -49,6 +49,10 @@ int agent_parts_ensure(struct api_server *server, const struct agent_parts_optio
 // besides, and parts is not looked at; it needs the limits and the security context that the node has.
 json_t *agent_parts_pod(const struct agent_parts *parts, const char *agent_image, const json_t *arguments);
 
+// What starts the agent with these arguments in such a container later: an array, owned by the caller. It waits until
+// the agent is there.
+json_t *agent_parts_command(const char *agent_image, const json_t *arguments);
+
 #define AGENT_PARTS_LABEL "muster.agent" // with the key: on the ConfigMaps, and on each Job that needs them
 
 // Appends the sets that no Job of the namespace needs to found, as an executor's left does, with the set's name as the

@@ -373,6 +373,17 @@ static void test_agent_image(void **state)
 	assert_true(json_equal(pod, expected));
 }
 
+static void test_command(void **state)
+{
+	autojson json_t *arguments = mem_json("[s]", "bridge");
+	autojson json_t *loaded = agent_parts_command(NULL, arguments);
+	autojson json_t *installed = agent_parts_command("agents:1", arguments);
+	autojson json_t *through = mem_json("[s, s, s, s]", "/.muster-boot/loader", "wait", "/.muster/agent", "bridge");
+	autojson json_t *direct = mem_json("[s, s]", "/.muster/agent", "bridge");
+	assert_true(json_equal(loaded, through));
+	assert_true(json_equal(installed, direct));
+}
+
 static void add_job(const char *key)
 {
 	json_object_set_new(server.jobs, "job",
@@ -422,6 +433,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test(test_pod),
 		cmocka_unit_test(test_agent_image),
+		cmocka_unit_test(test_command),
 		cmocka_unit_test_setup_teardown(test_unused, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

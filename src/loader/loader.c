@@ -1,6 +1,7 @@
 // The first program of a container that has nothing of ours but its agent in parts (kube/agent_parts.h):
 //
 //   muster-loader PARTS SHA256 TARGET [ARGUMENT...]
+//   muster-loader wait TARGET [ARGUMENT...]
 //
 // puts the agent together from the files 0, 1, 2 ... of the directory PARTS, makes sure that it is the one with this
 // SHA-256, writes it to TARGET and becomes it, with the arguments. It is static, small enough for a ConfigMap, and
@@ -8,7 +9,7 @@
 // said on standard error and in the container's termination message.
 //
 // TARGET is a file, and not only a descriptor in memory that would do without a place to write to: later execs in the
-// container start the same file.
+// container start the same file. They may come before it is there, and then wait for it.
 #include "loader/unpack.h"
 
 #include <errno.h>
@@ -17,9 +18,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char message_path[] = "/dev/termination-log";
+enum { TICK = 10 * 1000 * 1000, TICKS = 6000 }; // nanoseconds; how often an exec looks, which makes a minute
 
 static int fail(const char *what, const char *name, const char *why)
 {
@@ -63,17 +66,29 @@ static void keep_requests_to_end(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-int main(int argc, char **argv)
+static int become(const char *target, char **argv)
 {
-	keep_requests_to_end();
-	if (argc < 4)
-		return fail("usage: muster-loader PARTS SHA256 TARGET [ARGUMENT...]", NULL, NULL);
-	const char *target = argv[3];
-	int status = write_agent(argv[1], argv[2], target);
-	if (status)
-		return status;
-	execv(target, argv + 3);
+	execv(target, argv);
 	if (errno == EACCES)
 		return fail("cannot run", target, "Permission denied (its file system may be mounted noexec)");
 	return fail("cannot run", target, errno == ENOEXEC ? "it is for another processor" : strerror(errno));
+}
+
+static void wait_for(const char *target)
+{
+	for (int i = 0; i < TICKS && access(target, F_OK) != 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = TICK}, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2 && strcmp(argv[1], "wait") == 0) {
+		wait_for(argv[2]);
+		return become(argv[2], argv + 2);
+	}
+	keep_requests_to_end();
+	if (argc < 4)
+		return fail("usage: muster-loader PARTS SHA256 TARGET [ARGUMENT...]", NULL, NULL);
+	int status = write_agent(argv[1], argv[2], argv[3]);
+	return status ? status : become(argv[3], argv + 3);
 }

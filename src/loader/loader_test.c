@@ -206,6 +206,21 @@ static void test_other_processor(void **state)
 	assert_string_equal(said, "muster-loader: cannot run './agent': it is for another processor\n");
 }
 
+// An exec that comes before the agent is there.
+static void test_wait(void **state)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		execl(getenv("MUSTER_LOADER"), "muster-loader", "wait", "./agent", "9", NULL);
+		_exit(99);
+	}
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	assert_int_equal(fs_write("agent", "#!/bin/sh\nexit $1\n", 18, 0755, NULL), 0);
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 9);
+}
+
 static void test_no_arguments(void **state)
 {
 	autofree char *command = mem_printf("'%s' parts 2>out", getenv("MUSTER_LOADER"));
@@ -223,6 +238,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_target, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_processor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_arguments, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
+#define OPENSSL_SUPPRESS_DEPRECATED // what comes after these would bring 5 MB
 #include "loader/unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sha2.h>
+#include <openssl/sha.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@ enum {
 // The process lives for one agent: all memory is here, and there is no malloc to link.
 static struct {
 	z_stream zlib;
-	SHA2_CTX hash;
+	SHA256_CTX hash;
 	int to;
 	bool complete; // the end of the gzip stream has come
 	size_t used;   // of the heap
@@ -62,12 +63,12 @@ void unpack_begin(int to)
 	u.to = to;
 	u.zlib = (z_stream){.zalloc = take, .zfree = give};
 	inflateInit2(&u.zlib, GZIP_ONLY); // it cannot fail: the heap is large enough
-	SHA256Init(&u.hash);
+	SHA256_Init(&u.hash);
 }
 
 static int write_all(const unsigned char *bytes, size_t len, struct unpack_error *err)
 {
-	SHA256Update(&u.hash, bytes, len);
+	SHA256_Update(&u.hash, bytes, len);
 	while (len && u.to >= 0) {
 		ssize_t n = write(u.to, bytes, len);
 		if (n < 0 && errno != EINTR)
@@ -103,7 +104,7 @@ int unpack_end(const char *sha256, struct unpack_error *err)
 	char hex[2 * sizeof sum + 1];
 	if (!u.complete)
 		return refuse(err, "end before the end of the agent");
-	SHA256Final(sum, &u.hash);
+	SHA256_Final(sum, &u.hash);
 	for (size_t i = 0; i < 2 * sizeof sum; i++)
 		hex[i] = "0123456789abcdef"[sum[i / 2] >> (i % 2 ? 0 : 4) & 15];
 	hex[sizeof hex - 1] = 0;

@@ -1,6 +1,6 @@
 // The agent out of its parts: the files 0, 1, 2 ... of a directory, which together are one gzip stream.
-// It starts nothing and allocates nothing; what it needs of libraries is zlib and libmd's SHA-256, nobody else uses
-// them.
+// It starts nothing and allocates nothing; what it needs of libraries is zlib, and of OpenSSL its SHA-256, which knows
+// the processor's own instructions.
 #ifndef LOADER_UNPACK_H
 #define LOADER_UNPACK_H
 
