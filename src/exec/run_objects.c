@@ -26,8 +26,10 @@ static const char own_log[] = "kubernetes"; // among the intents
 static const double spare = 30;             // seconds that pods may take longer than their grace
 static const double orphan = 3;             // seconds until pods follow their Job
 static const double forced_after = 10;      // seconds that pods have when they are to be forgotten
+static const double breath = 0.5;           // seconds between two looks when no watch can be had
 static const double glance = 3;             // seconds for a cluster of which nobody says that something is there
 enum { GONE = 404, FORBIDDEN = 403 };
+enum { LOOK_AGAIN = 2 }; // seconds, at most
 
 // --- whose it is ------------------------------------------------------------------
 
@@ -166,8 +168,10 @@ static int ask(const struct spot *spot, const char *method, const char *path, co
 	return status;
 }
 
-// The Jobs or pods of a run (NULL: of any), an array owned by the caller. A namespace that is gone has none.
-static json_t *list_objects(const struct spot *spot, const char *what, const char *label, struct error *err)
+// The Jobs or pods of a run (NULL: of any), an array owned by the caller. A namespace that is gone has none. *version
+// (may be NULL) is where a watch begins, owned by the caller.
+static json_t *list_since(
+	const struct spot *spot, const char *what, const char *label, char **version, struct error *err)
 {
 	autofree char *path = path_of(spot->server, what, label);
 	autojson json_t *answer = NULL;
@@ -176,8 +180,15 @@ static json_t *list_objects(const struct spot *spot, const char *what, const cha
 		return json_array();
 	if (status < 0 || status >= 400)
 		return NULL;
+	if (version)
+		*version = mem_strdup(json_text_or(json_object_get(answer, "metadata"), "resourceVersion", ""));
 	json_t *items = json_object_get(answer, "items");
 	return json_is_array(items) ? json_incref(items) : json_array();
+}
+
+static json_t *list_objects(const struct spot *spot, const char *what, const char *label, struct error *err)
+{
+	return list_since(spot, what, label, NULL, err);
 }
 
 static const char *meta(const json_t *object, const char *group, const char *name)
@@ -306,13 +317,39 @@ static int delete_pods(const struct spot *spot, const json_t *pods, int grace, s
 	return 0;
 }
 
+static int on_change(const json_t *line, void *data, struct error *err)
+{
+	size_t *left = data;
+	*left -= json_is(line, "type", "DELETED") && *left;
+	return *left ? 0 : error_set(err, ERROR_SYSTEM, "all have gone");
+}
+
+// Returns when so many pods have gone, or it is time to look again.
+static void await_end(const struct spot *spot, const char *label, const char *version, size_t count)
+{
+	double begun = clock_mono();
+	autofree char *pods = path_of(spot->server, "pods", label);
+	autofree char *path = mem_printf("%s&watch=1&resourceVersion=%s&timeoutSeconds=%d", pods, version, LOOK_AGAIN);
+	struct api_server_ask watch = {.method = "GET",
+		.path = path,
+		.accept = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+		.idle = 2 * LOOK_AGAIN,
+		.once = true,
+		.on_line = on_change,
+		.data = &count};
+	api_server_ask(spot->server, &watch, NULL, NULL);
+	if (count && clock_mono() < begun + breath)
+		poll(NULL, 0, (int)(breath * 1000));
+}
+
 // Pods that have ended go at once, others within their grace.
 static int wait_for_pods(const struct spot *spot, const char *label, bool force, struct error *err)
 {
-	double begun = clock_mono(), grace = 0, pause = 0.05;
+	double begun = clock_mono(), grace = 0;
 	bool pushed = false;
-	for (;; poll(NULL, 0, (int)(pause * 1000)), pause = pause < 1 ? pause * 1.5 : pause) {
-		autojson json_t *pods = list_objects(spot, "pods", label, err);
+	for (;;) {
+		autofree char *version = NULL;
+		autojson json_t *pods = list_since(spot, "pods", label, &version, err);
 		if (!pods)
 			return -1;
 		if (json_array_size(pods) == 0)
@@ -329,6 +366,7 @@ static int wait_for_pods(const struct spot *spot, const char *label, bool force,
 			return -1;
 		if (seconds > grace + spare)
 			return say_stuck(pods, seconds, err);
+		await_end(spot, label, version ? version : "", json_array_size(pods));
 	}
 }
 
