@@ -15,6 +15,7 @@
 #include "kube/own_pod.h"
 #include "node/node_address.h"
 #include "node/node_dirs.h"
+#include "wire/event.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -293,7 +294,10 @@ static int kubernetes_down(struct cluster *c, struct error *err)
 
 static int kubernetes_left(struct cluster *c, json_t *found, struct error *err)
 {
-	return run_objects_list(c, found, err);
+	int rc = run_objects_list(c, found, err);
+	if (c->say)
+		c->say(c, event_make("requests", "s:I", "count", (json_int_t)api_server_all_requests()));
+	return rc;
 }
 
 extern const struct executor executor_kubernetes;

@@ -23,6 +23,8 @@ static const double patience = 30, // seconds for which a request is tried again
 
 enum { TOKEN_MAX = 1 << 20 };
 
+static atomic_size_t all_requests;
+
 struct api_server {
 	struct kubeconfig config;
 	struct url url;
@@ -114,6 +116,11 @@ bool api_server_in_cluster(const struct api_server *s)
 size_t api_server_requests(const struct api_server *s)
 {
 	return s->requests;
+}
+
+size_t api_server_all_requests(void)
+{
+	return all_requests;
 }
 
 // --- who we are ---------------------------------------------------------------
@@ -376,6 +383,7 @@ static int send_once(struct api_server *s, const struct identity *who, const str
 		.data = reply,
 	};
 	s->requests++;
+	all_requests++;
 	reply->sent = true;
 	int status = reply->status = http_call(&service, &request, &reply->text, &reply->stream, err);
 	explicit_bzero(header, strlen(header));

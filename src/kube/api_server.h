@@ -28,6 +28,7 @@ const char *api_server_url(const struct api_server *s);     // "https://10.0.0.1
 const char *api_server_source(const struct api_server *s);  // where that stands: "FILE:LINE:COLUMN"
 bool api_server_in_cluster(const struct api_server *s);     // this process is in a pod and uses its service account
 size_t api_server_requests(const struct api_server *s);     // sent so far, repeated ones counted each time
+size_t api_server_all_requests(void);                       // of this process, to all API servers
 
 struct api_server_ask {
 	const char *method; // "GET", "POST", "PATCH", "DELETE", "PUT"

@@ -14,6 +14,8 @@ const struct event_type event_types[] = {
 	{"pod", C, false, "running total step seconds ok",
 		"So many of the pods run, out of a total; `step` says what the others wait for. The last event has "
 		"`seconds` and `ok`."},
+	{"requests", C, false, "count",
+		"So many requests the run has made of the API server of a Kubernetes, until nothing was left."},
 	{"state", C, false, "from to why",
 		"The run changed its state: planned, starting, ready (a persistent cluster is up), running, "
 		"stopping, done."},
