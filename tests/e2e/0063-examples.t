@@ -39,6 +39,13 @@ else
 	skip "allreduce" "no mpirun.openmpi or no python3-mpi4py"
 fi
 
+# Those for a Kubernetes give plans here, and run in tests/kube.
+for job in "$root"/examples/kubernetes/*.yaml; do
+	[ "$(basename "$job")" != role.yaml ] || continue
+	muster plan "$job"
+	status_is "kubernetes: $(basename "$job")" 0
+done
+
 # Its image needs a registry; what it runs does not.
 muster run "$root/examples/docker-build.yaml" --set cluster.executor=local --set cluster.build= --set cluster.memory=
 status_is "docker-build, without the image" 0
