@@ -1,9 +1,9 @@
 #include "base/parallel.h"
 
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 
 struct fan {
@@ -46,12 +46,8 @@ int parallel_run(size_t count, size_t at_once, int (*work)(size_t i, void *data,
 	struct fan f = {.count = count, .work = work, .data = data, .lock = PTHREAD_MUTEX_INITIALIZER};
 	size_t helpers = (at_once < count ? at_once : count), started = 0;
 	autofree pthread_t *threads = mem_alloc((helpers + 1) * sizeof *threads);
-	sigset_t all, before; // signals are for the loop's thread
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (started + 1 < helpers && !pthread_create(&threads[started], NULL, fan_main, &f))
+	while (started + 1 < helpers && !thread_start(&threads[started], NULL, fan_main, &f))
 		started++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	fan_main(&f); // the caller is one of them, so it works without any other
 	for (size_t i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);

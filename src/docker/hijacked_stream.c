@@ -1,13 +1,13 @@
 #include "docker/hijacked_stream.h"
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "docker/stream_frames.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,13 +132,8 @@ int hijacked_stream_start(struct http_stream *stream, struct error *err)
 	h->fd = ends[1];
 	fcntl(http_stream_fd(stream), F_SETFL, O_NONBLOCK);
 	fcntl(h->fd, F_SETFL, O_NONBLOCK);
-	// Signals are for the loop's thread.
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_t thread;
-	int rc = pthread_create(&thread, NULL, hijack_main, h);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int rc = thread_start(&thread, NULL, hijack_main, h);
 	if (!rc) {
 		pthread_detach(thread);
 		return ends[0];

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "exec/require_machines.h"
 #include "exec/tunnel.h"
 #include "job/plan.h"
@@ -13,14 +14,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 // A thread of its own has the line to the cluster's controller: the tunnels ask it for streams, and each stream is a
@@ -413,10 +412,7 @@ static struct attachment *attachment_new(const struct cluster *c, struct error *
 {
 	struct attachment *a = mem_alloc(sizeof *a);
 	*a = (struct attachment){.label = c->label, .count = plan_nodes(c->plan), .signal = -1};
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&a->changed, &attr);
+	thread_cond_init(&a->changed);
 	pthread_mutex_init(&a->lock, NULL);
 	a->dirty = mem_alloc((a->count + 1) * sizeof *a->dirty);
 	a->request = mem_json("{s:s, s:s, s:s, s:i, s:I, s:i, s:b}", "msg", "job", "run", c->label, "run_dir",
@@ -440,12 +436,8 @@ static bool wait_until(
 	struct attachment *a, bool (*done)(const struct attachment *a), double seconds, const atomic_bool *cancelled)
 {
 	double end = clock_mono() + seconds;
-	while (!done(a) && clock_mono() < end && !(cancelled && *cancelled)) {
-		double next = clock_mono() + 0.1;
-		struct timespec until = {
-			.tv_sec = (time_t)next, .tv_nsec = (long)((next - (double)(time_t)next) * 1e9)};
-		pthread_cond_timedwait(&a->changed, &a->lock, &until);
-	}
+	while (!done(a) && clock_mono() < end && !(cancelled && *cancelled))
+		thread_cond_wait(&a->changed, &a->lock, 0.1);
 	return done(a);
 }
 
@@ -459,14 +451,9 @@ static bool has_reaped(const struct attachment *a)
 	return a->reaping == 0;
 }
 
-// Signals are the controller's, on its own thread.
 static int start_thread(struct attachment *a, struct error *err)
 {
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	int failed = pthread_create(&a->thread, NULL, run, a);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int failed = thread_start(&a->thread, NULL, run, a);
 	if (failed)
 		return error_set(err, ERROR_SYSTEM, "cannot start a thread: %s", strerror(failed));
 	a->started = true;

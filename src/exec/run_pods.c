@@ -4,17 +4,16 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "base/url.h"
 #include "kube/manifest.h"
 #include "kube/watch.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define NAMES "muster-" // what those of all our Jobs and pods begin with
 #define JOB_NAME "batch.kubernetes.io/job-name"
@@ -227,15 +226,6 @@ static void tell_ends(struct run_pods *p)
 	}
 }
 
-static void wait_for_change(struct run_pods *p, double seconds)
-{
-	struct timespec at_most;
-	clock_gettime(CLOCK_MONOTONIC, &at_most);
-	double end = (double)at_most.tv_sec + (double)at_most.tv_nsec / 1e9 + seconds;
-	at_most = (struct timespec){.tv_sec = (time_t)end, .tv_nsec = (long)((end - (double)(time_t)end) * 1e9)};
-	pthread_cond_timedwait(&p->changed, &p->lock, &at_most);
-}
-
 static void *tell_main(void *data)
 {
 	struct run_pods *p = data;
@@ -253,7 +243,7 @@ static void *tell_main(void *data)
 				next = fmin(next, fmax(pod->missing + patience - now, 0));
 		}
 		if (before == p->changes && !p->stopping)
-			wait_for_change(p, next);
+			thread_cond_wait(&p->changed, &p->lock, next);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -304,21 +294,13 @@ static struct run_pods *make(run_pods_on_end on_end, void *data)
 	p->by_node = json_object();
 	p->jobs = json_object();
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&p->changed);
 	return p;
 }
 
 static int start_thread(struct run_pods *p, struct error *err)
 {
-	sigset_t all, before; // signals are for the loop's thread
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&p->thread, NULL, tell_main, p);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int rc = thread_start(&p->thread, NULL, tell_main, p);
 	p->started = rc == 0;
 	return rc ? error_set(err, ERROR_SYSTEM, "cannot start a thread: %s", strerror(rc)) : 0;
 }
@@ -436,7 +418,7 @@ void run_pods_wait(struct run_pods *p, double seconds)
 {
 	pthread_mutex_lock(&p->lock);
 	if (p->seen == p->changes)
-		wait_for_change(p, seconds);
+		thread_cond_wait(&p->changed, &p->lock, seconds);
 	p->seen = p->changes;
 	pthread_mutex_unlock(&p->lock);
 }

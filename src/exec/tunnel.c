@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/thread.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -538,11 +539,7 @@ struct tunnels *tunnel_start(const struct tunnel_options *options, struct error 
 	for (size_t i = 0; i < options->count; i++)
 		t->list[i] = (struct tunnel){.fd = -1, .local = -1};
 	pthread_mutex_init(&t->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&t->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&t->changed);
 	t->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int rc = t->wake < 0 ? error_errno(err, "cannot make an event descriptor")
 			     : parse_url(options->url, &t->controller, err);
@@ -580,12 +577,7 @@ void tunnel_open(struct tunnels *t, size_t node, json_t *config)
 // Until something changes; but not for long, as somebody may cancel without a word to us.
 static void wait_a_little(struct tunnels *t)
 {
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_nsec += 100 * 1000 * 1000;
-	at.tv_sec += at.tv_nsec / 1000000000;
-	at.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&t->changed, &t->lock, &at);
+	thread_cond_wait(&t->changed, &t->lock, 0.1);
 }
 
 bool tunnel_close(struct tunnels *t, size_t node, double seconds)

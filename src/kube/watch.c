@@ -4,12 +4,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const double pause_first = 0.25, pause_max = 10;
 static const double quick = 1; // seconds; a watch that ended earlier may end as early again
@@ -172,13 +171,9 @@ static int watch(struct watch *w, struct error *err)
 
 static void pause_a_little(struct watch *w)
 {
-	double jitter = 0.5 + (double)rand_r(&w->seed) / RAND_MAX, seconds = w->pause * jitter;
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	double end = (double)at.tv_sec + (double)at.tv_nsec / 1e9 + seconds;
-	at = (struct timespec){.tv_sec = (time_t)end, .tv_nsec = (long)((end - (double)(time_t)end) * 1e9)};
+	double jitter = 0.5 + (double)rand_r(&w->seed) / RAND_MAX, end = clock_mono() + w->pause * jitter;
 	pthread_mutex_lock(&w->lock);
-	while (!w->stopping && pthread_cond_timedwait(&w->changed, &w->lock, &at) == 0)
+	while (!w->stopping && thread_cond_wait(&w->changed, &w->lock, end - clock_mono()))
 		;
 	pthread_mutex_unlock(&w->lock);
 	w->pause = w->pause * 2 < pause_max ? w->pause * 2 : pause_max;
@@ -232,11 +227,7 @@ static struct watch *watch_new(const struct watch_options *options)
 	w->pause = first_pause(w);
 	w->seed = (unsigned)(clock_wall() * 1e6);
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&w->changed);
 	return w;
 }
 
@@ -244,11 +235,7 @@ struct watch *watch_start(const struct watch_options *options, const atomic_bool
 {
 	struct watch *w = watch_new(options);
 	int status = list(w, cancelled, err);
-	sigset_t all, before; // signals are for the loop's thread
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = status < 0 || status >= 400 ? -1 : pthread_create(&w->thread, NULL, watch_main, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int failed = status < 0 || status >= 400 ? -1 : thread_start(&w->thread, NULL, watch_main, w);
 	if (!failed)
 		return w;
 	if (failed > 0)
