@@ -93,6 +93,7 @@ ok "upgrade: another number of workers, no end" quiet helm upgrade mnist "$chart
 ok "another controller" test "$before" != "$(controller mnist)"
 ok "three workers train" wait_for 120 says mnist 'Worker 2: training step 1 done'
 ok "more steps than before" wait_for 120 says mnist 'global step: 2[0-9][0-9]\)'
+like "the notes' way to ask muster" "$(kubectl exec "job/$(controller mnist)" -- muster status --runs /home/muster/runs 2>&1)" "mnist-.*running"
 is "the controller's pod owns the run" "$(kubectl get jobs -l muster.run -o 'jsonpath={range .items[*]}{.metadata.ownerReferences[0].kind} {end}')" "Pod Pod "
 before=$(controller mnist)
 ok "an upgrade that changes nothing" quiet helm upgrade mnist "$chart" --values values.yaml --set worker.number=3,hyperparams.trainsteps=0
