@@ -83,9 +83,12 @@ static int take_path(const struct yaml *map, const char *key, char **path, const
 	if (take_text(map, key, &text, where, err) < 0)
 		return -1;
 	const char *slash = text ? strrchr(map->file, '/') : NULL;
-	autofree char *dir = slash ? mem_strndup(map->file, (size_t)(slash - map->file) + 1) : mem_strdup("");
+	autofree char *dir = slash ? mem_strndup(map->file, (size_t)(slash - map->file) + 1) : mem_strdup("./");
+	const char *rest = text;
+	while (rest && str_starts(rest, "./"))
+		rest += 2;
 	if (text)
-		*path = *text == '/' ? mem_strdup(text) : mem_printf("%s%s", dir, text);
+		*path = *text == '/' ? mem_strdup(text) : mem_printf("%s%s", dir, rest);
 	return 0;
 }
 

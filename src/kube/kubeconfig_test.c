@@ -94,7 +94,7 @@ static void a_whole_file_is_read(void **state)
 	assert_string_equal(c.context, "two");
 	assert_string_equal(c.namespace, "default");
 	assert_string_equal(c.bundle, "/etc/k/pki/ca.crt");
-	assert_string_equal(c.cert, "/etc/k/./c.crt");
+	assert_string_equal(c.cert, "/etc/k/c.crt");
 	assert_string_equal(c.key, "/abs/c.key");
 	assert_string_equal(c.token_file, "/etc/k/tokens/t");
 	assert_string_equal(c.token, "old");
@@ -260,6 +260,13 @@ static void plugins_are_described(void **state)
 	assert_string_equal(c.plugin->command, "aws"); // in PATH
 	assert_int_equal(c.plugin->mode, PLUGIN_MAY_ASK);
 	assert_null(c.plugin->cluster);
+	kubeconfig_fini(&c);
+
+	// A path stays one, and is not looked for in PATH.
+	static const char beside[] = EXEC("apiVersion: client.authentication.k8s.io/v1, command: ./login");
+	struct kubeconfig_text text = {.file = "config", .text = beside, .len = strlen(beside)};
+	assert_int_equal(kubeconfig_parse(&text, 1, NULL, NULL, &c, &err), 0);
+	assert_string_equal(c.plugin->command, "./login");
 	kubeconfig_fini(&c);
 
 	refuse(EXEC("apiVersion: client.authentication.k8s.io/v1"), "has no 'command'");
