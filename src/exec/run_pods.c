@@ -26,6 +26,7 @@ struct pod {
 	size_t node;
 	struct pod_state state;
 	char *news; // what events say of a pod that does not run
+	char *ends; // and of one that runs, and is being ended by its machine, which changes the pod only afterwards
 	bool never; // they say that it will not
 	bool pulls, grows, cut, told, told_leaves;
 	double homeless; // since when no machine has what it asks for; 0: one has
@@ -154,6 +155,10 @@ static void on_trouble(int status, const struct error *err, void *data)
 
 static void hear_of_pod(struct pod *pod, struct pod_news *news)
 {
+	if (kind_of(pod) == POD_STATE_RUNS && news->kind == POD_NEWS_ENDS && news->text) {
+		free(pod->ends);
+		pod->ends = steal(news->text);
+	}
 	if (kind_of(pod) != POD_STATE_WAITS)
 		return;
 	pod->failed = pod->failed || news->kind == POD_NEWS_FAILED;
@@ -200,7 +205,7 @@ static const char *end_of(const struct pod *pod, double now)
 
 static bool is_leaving(const struct pod *pod)
 {
-	return pod->state.kind == POD_STATE_RUNS && pod->state.leaves && !pod->told && !pod->told_leaves;
+	return pod->state.kind == POD_STATE_RUNS && (pod->state.leaves || pod->ends) && !pod->told && !pod->told_leaves;
 }
 
 static void tell(struct run_pods *p, const struct pod *pod, const char *why, bool leaves)
@@ -221,7 +226,7 @@ static void tell_ends(struct run_pods *p)
 			tell(p, pod, why, false);
 		} else if (is_leaving(pod)) {
 			pod->told_leaves = true;
-			tell(p, pod, pod->state.why, true);
+			tell(p, pod, pod->ends ? pod->ends : pod->state.why, true);
 		}
 	}
 }
@@ -259,6 +264,7 @@ static void dispose(struct run_pods *p)
 		free(pod->job);
 		free(pod->name);
 		free(pod->news);
+		free(pod->ends);
 		free(pod->guess);
 		free(pod);
 	}

@@ -440,8 +440,16 @@ static enum pod_news_kind on_bad_image(const char *message, char **text)
 	return POD_NEWS_NEVER;
 }
 
+static enum pod_news_kind on_evicted(const char *message, char **text)
+{
+	*text = say("its pod was evicted", message);
+	return POD_NEWS_ENDS;
+}
+
 static enum pod_news_kind on_ends(const char *message, char **text)
 {
+	if (message && str_starts(message, "Cancelling")) // the taint has gone in time
+		return POD_NEWS_NONE;
 	*text = message ? clean(message) : NULL;
 	return POD_NEWS_ENDS;
 }
@@ -454,7 +462,7 @@ static const struct news_row {
 	{"Pod", "Failed", on_failed}, {"Pod", "InspectFailed", on_bad_image}, {"Pod", "TriggeredScaleUp", on_grows},
 	{"Pod", "Nominated", on_grows}, {"Pod", "NotTriggerScaleUp", on_waits}, {"Pod", "FailedMount", on_waits},
 	{"Pod", "FailedAttachVolume", on_waits}, {"Pod", "FailedCreatePodSandBox", on_waits},
-	{"Pod", "NetworkNotReady", on_waits}, {"Pod", "TaintManagerEviction", on_ends}, {"Pod", "Evicted", on_ends},
+	{"Pod", "NetworkNotReady", on_waits}, {"Pod", "TaintManagerEviction", on_ends}, {"Pod", "Evicted", on_evicted},
 	{"Pod", "Preempted", on_ends}, {"Job", "FailedCreate", on_failed_create}, {"Job", "Suspended", on_waits},
 	{"Job", "DeadlineExceeded", on_ends}, {"Job", "BackoffLimitExceeded", on_ends},
 	{"Job", "Stopped", on_ends}, // by a queue

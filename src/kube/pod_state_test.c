@@ -229,6 +229,10 @@ static const struct event_row events[] = {
 		"\"nosuch\" not found",
 		POD_NEWS_NEVER, "nosuch"},
 	{"Job", "SuccessfulCreate", "Created pod: x", POD_NEWS_NONE, NULL},
+	{"Pod", "Evicted", "The node was low on resource: memory.", POD_NEWS_ENDS,
+		"its pod was evicted: The node was low on resource: memory."},
+	{"Pod", "TaintManagerEviction", "Marking for deletion Pod ns/p", POD_NEWS_ENDS, "Marking for deletion"},
+	{"Pod", "TaintManagerEviction", "Cancelling deletion of Pod ns/p", POD_NEWS_NONE, NULL},
 	{"Job", "DeadlineExceeded", "Job was active longer than specified deadline", POD_NEWS_ENDS, "active longer"},
 	{"Node", "FailedCreate", "Error creating: forbidden", POD_NEWS_NONE, NULL},
 };
