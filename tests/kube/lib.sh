@@ -9,7 +9,7 @@ KUBE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=SCRIPTDIR/../e2e/image.sh
 . "$KUBE/../e2e/image.sh"
 # shellcheck disable=SC2034 # of the last muster: see there
-status='' out='' err=''
+status='' out='' err='' started=''
 KUBE_PROGRAMS=$(sed -n 's/^programs=//p' "$KUBE_DIR/settings")
 # shellcheck disable=SC2034 # used by the tests
 KUBE_NAME=$(sed -n 's/^name=//p' "$KUBE_DIR/settings") # node N is called $KUBE_NAME-N

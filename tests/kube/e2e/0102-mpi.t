@@ -63,5 +63,5 @@ ok "all ranks run" wait_for 60 all_up
 kubectl delete pod "$(pod_of 2)" --grace-period=0 --force --wait=false >/dev/null 2>&1
 start_finished 60
 is "a pod is deleted: the run is lost" "$status $(outcome)" "3 lost"
-like "which names the node" "$(why)" ^node 2 (is lost|was told to stop)
+like "which names the node" "$(why)" "^node 2 (is lost|was told to stop)"
 kube_done_testing
