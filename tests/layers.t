@@ -98,7 +98,7 @@ check "no modules include each other in a circle" "$(awk '
 
 # shellcheck disable=SC2086 # split on purpose: no file name has a blank
 check "trainers do not know src, src does not know trainers" "$(
-	grep -nE '#[ \t]*include[ \t]*"(cmd|tui|controller|agent|helper|exec|compare|report|predict|run|node|docker|wire|job|base)/' -r trainers --include='*.[ch]'
+	grep -nE '#[ \t]*include[ \t]*"(cmd|tui|controller|agent|helper|exec|compare|report|predict|run|node|docker|kube|wire|job|base)/' -r trainers --include='*.[ch]'
 	grep -nE '#[ \t]*include[ \t]*"(common|dcgan|mnist)/' $sources /dev/null
 )"
 
