@@ -180,21 +180,34 @@ static void finish(struct lifecycle *c)
 	unlink(control);
 }
 
+static json_t *make_first_event(const struct lifecycle *c)
+{
+	return event_make("run", "s:s, s:s, s:s, s:i, s:i, s:s, s:s", "id", c->run->id, "name", plan_name(c->plan),
+		"executor", c->options->executor->traits->name, "nodes", (int)plan_nodes(c->plan), "size",
+		(int)plan_size(c->plan), "version", MUSTER_VERSION, "plan", "plan.json");
+}
+
+// A run that could not even begin has an end too: nobody is to think that its controller was killed. A persistent
+// cluster can be brought up again.
+static void record_failure(const struct lifecycle *c, const struct error *why)
+{
+	autojson json_t *first = make_first_event(c);
+	autojson json_t *end = event_make("end", "s:s, s:s, s:i, s:f", "outcome", "failed", "why", why->text, "exit",
+		ERROR_SYSTEM, "seconds", clock_mono() - c->started);
+	if (!c->options->persistent && !run_event(c->run, first, NULL) && !run_event(c->run, end, NULL))
+		report_write(c->run, NULL);
+}
+
 int controller_main(const struct controller_options *options, struct error *err)
 {
 	struct lifecycle c = {.options = options, .plan = options->plan, .run = options->run, .started = clock_mono()};
 	if (init(&c, err) < 0) {
+		record_failure(&c, err);
 		fini(&c);
 		return -1;
 	}
 	bool resume = c.persistent && persistent_cluster_resumes(c.persistent);
-	if (resume)
-		lifecycle_record(&c, event_make("resume", "s:s", "version", MUSTER_VERSION));
-	else
-		lifecycle_record(&c, event_make("run", "s:s, s:s, s:s, s:i, s:i, s:s, s:s", "id", c.run->id, "name",
-					     plan_name(c.plan), "executor", options->executor->traits->name, "nodes",
-					     (int)plan_nodes(c.plan), "size", (int)plan_size(c.plan), "version",
-					     MUSTER_VERSION, "plan", "plan.json"));
+	lifecycle_record(&c, resume ? event_make("resume", "s:s", "version", MUSTER_VERSION) : make_first_event(&c));
 	lifecycle_dispatch(&c, resume ? HAPPENS_RESUME : HAPPENS_GO, NULL);
 	loop_run(c.loop);
 	finish(&c);

@@ -50,9 +50,12 @@ static int kubernetes_check(const json_t *plan, struct error *err)
 	if (executor_check_files(plan, NODE_FILES, err))
 		return -1;
 	autofree char *agent = node_dirs_agent();
-	return !pod_nodes_setting(plan, "agent_image") && access(agent, X_OK)
-		       ? error_errno(err, "cannot run the agent '%s'", agent)
-		       : 0;
+	if (!pod_nodes_setting(plan, "agent_image") && access(agent, X_OK))
+		return error_errno(err, "cannot run the agent '%s'", agent);
+	struct pod_nodes *k = pod_nodes_new(plan, err); // reads the configuration
+	bool ok = k != NULL;
+	pod_nodes_free(k);
+	return ok ? 0 : -1;
 }
 
 // A controller in a pod is reached without a tunnel.
