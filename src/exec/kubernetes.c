@@ -25,6 +25,7 @@
 
 static const double cpus_least = 0.001; // what a cluster counts in
 static const double goodbye = 2.0;      // seconds for the last lines of the agents
+#define STRICT "fieldValidation=Strict" // else a field that Kubernetes does not know is dropped without a word
 #define NODE_FILES                                                                                                     \
 	6 // the exec's connection, a pair to the tunnel, the way to the controller and the controller's end of it
 
@@ -130,7 +131,7 @@ static int try_manifest(struct work *w, const json_t *nodes, struct error *err)
 	autojson json_t *jobs = manifest_make(&w->manifest, nodes, &before, err), *warnings = json_array();
 	if (!jobs)
 		return -1;
-	autofree char *path = mem_printf("%s?dryRun=All", w->path);
+	autofree char *path = mem_printf("%s?" STRICT "&dryRun=All", w->path);
 	struct api_server_ask ask = {.method = "POST",
 		.path = path,
 		.body = json_array_get(jobs, 0),
@@ -144,8 +145,8 @@ static int try_manifest(struct work *w, const json_t *nodes, struct error *err)
 static int create_job(struct work *w, json_t *job, json_t **made, struct error *err)
 {
 	const char *name = json_text(json_object_get(job, "metadata"), "name");
-	int rc = api_server_create(w->k->server, w->path, job, made, err);
-	autofree char *path = mem_printf("%s/%s", w->path, name);
+	autofree char *path = mem_printf("%s/%s", w->path, name), *posted = mem_printf("%s?" STRICT, w->path);
+	int rc = api_server_create(w->k->server, posted, job, made, err);
 	if (rc == 1)
 		rc = api_server_do(w->k->server, "GET", path, NULL, made, err);
 	return rc < 0 ? error_wrap(err, "cannot make the Job '%s'", name) : 0;

@@ -19,6 +19,13 @@ like "is said in the scheduler's words" "$(why)" "node selector.*0/3 nodes are a
 at_once "it is said" 20
 kube_empty "nothing is left"
 
+began=$SECONDS
+muster run job.yaml --set 'cluster.kubernetes.pod={spec: {nosuchkey: 1}}'
+status_is "a key of the pod that Kubernetes does not know" 3
+like "is named" "$(why)" 'unknown field "spec.template.spec.nosuchkey"'
+at_once "it is said" 20
+kube_empty "nothing is left"
+
 kubectl create quota small --hard=pods=1,limits.memory=100Mi,requests.memory=100Mi >/dev/null
 began=$SECONDS
 muster run job.yaml --set cluster.memory=64Mi
