@@ -14,6 +14,7 @@
 #define NODE_DIR AGENT_PARTS_HOME "/node"
 #define GROUPS "/sys/fs/cgroup/cgroup.procs:/sys/fs/cgroup/memory/cgroup.procs" // of version 2 and 1, in a container
 static const double silent_line = 60; // seconds after which a bridge gives its line up: it is tested every 15
+static const double breath = 1;       // second, about: a line that its agent has ended is not wanted again
 static const double within = 40;      // seconds for a line to its bridge: an API server gives a dead machine up in 30
 
 enum { AT_ONCE = 16, TRIES = 20 };
@@ -265,6 +266,7 @@ static int start_tunnels(struct pod_nodes_batch *b, struct error *err)
 	struct tunnel_options options = {.url = b->nodes->cluster->url,
 		.count = b->count,
 		.at_once = AT_ONCE,
+		.breath = breath,
 		.within = within,
 		.ops = &tunnel_ops,
 		.data = b};

@@ -148,7 +148,8 @@ static void shut(struct tunnels *t, struct tunnel *u)
 		return;
 	}
 	bool ready = u->reach == TUNNEL_READY || u->reach == TUNNEL_CUT;
-	u->retry = ready ? retry_first : u->retry * 2 < retry_max ? u->retry * 2 : retry_max;
+	double first = t->options.breath > 0 ? t->options.breath : retry_first;
+	u->retry = ready ? first : u->retry * 2 < retry_max ? u->retry * 2 : retry_max;
 	u->time = clock_mono() + scatter(u->retry);
 	enter(t, u, WAITING);
 }

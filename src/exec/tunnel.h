@@ -46,6 +46,7 @@ struct tunnel_options {
 	const char *url; // the controller's: "wss://127.0.0.1:PORT"
 	size_t count;    // of nodes
 	size_t at_once;  // how many may be on their way to their bridge at a time; slow ones stop counting after 5 s
+	double breath;   // seconds, about, until one that was ready is opened again; 0: 0.05
 	double within;   // seconds for a stream to reach its bridge, which is then given up; 0: as long as it takes
 	const struct tunnel_ops *ops;
 	void *data;

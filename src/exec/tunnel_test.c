@@ -109,6 +109,18 @@ static int set_up_hasty(void **state)
 	return w->t ? 0 : -1;
 }
 
+// The same, but one that was ready has time before it is opened again.
+static int set_up_calm(void **state)
+{
+	set_up(state);
+	struct world *w = *state;
+	struct tunnel_options options = {
+		.url = w->url, .count = 4, .at_once = 2, .breath = 0.5, .ops = &ops, .data = w};
+	tunnel_stop(w->t, 0);
+	w->t = tunnel_start(&options, NULL);
+	return w->t ? 0 : -1;
+}
+
 static int tear_down(void **state)
 {
 	struct world *w = *state;
@@ -283,6 +295,23 @@ static void comes_back(void **state)
 	assert_string_equal(err.text, "the agent has ended");
 	assert_int_equal(w->opened[2], 4);
 	assert_int_equal(w->closed[2], 4);
+}
+
+// Who ends its line for good is not started once more before anybody can know.
+static void comes_back_after_a_breath(void **state)
+{
+	struct world *w = *state;
+	tunnel_open(w->t, 2, config(2));
+	int fd = far_of(w, 2, 1);
+	be_ready(fd, false);
+	put(fd, "x");
+	int line = accept(w->listener, NULL, NULL);
+	w->far[2] = -1;
+	double since = clock_mono();
+	close(fd);
+	close(line);
+	far_of(w, 2, 2);
+	assert_true(clock_mono() - since >= 0.25);
 }
 
 static void says_which_node_fails_and_why(void **state)
@@ -529,6 +558,7 @@ int main(void)
 		each(a_slow_executor_holds_up_nobody),
 		each(asked_for_while_it_is_closed),
 		each(a_direct_one_is_done_when_ready),
+		cmocka_unit_test_setup_teardown(comes_back_after_a_breath, set_up_calm, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_does_not_answer_is_given_up, set_up_hasty, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
