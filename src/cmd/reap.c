@@ -31,7 +31,8 @@ static const struct options_usage usage = {
 	.arguments = "[RUN]...",
 	.most = OPTIONS_ANY,
 	.about = "Removes what runs without a controller have left behind: processes, control groups, directories, "
-		 "containers; and closes their records with the outcome 'lost'. Without RUN: for all runs.\n\n"
+		 "containers, Jobs and pods; and closes their records with the outcome 'lost'. Without RUN: for all "
+		 "runs.\n\n"
 		 "A persistent cluster whose controller is gone (`muster up NAME` brings it back) is left alone until "
 		 "the lease of its nodes expires, unless --clusters is given or its id is RUN.\n\n"
 		 "Exit status: 0 nothing is left, 3 something could not be removed.",
@@ -40,6 +41,7 @@ static const struct options_usage usage = {
 struct reap {
 	const char *runs;
 	bool dry, force, json, clusters;
+	bool named;    // the user has named the runs
 	json_t *gone;  // what was removed (or would be): [{"run", "what", "id"}]
 	json_t *stays; // what was not, with "why"
 };
@@ -232,7 +234,7 @@ static bool holds(const json_t *items, const json_t *wanted)
 // Returns what is left, NULL and err when that cannot be known.
 static json_t *remove_left(struct reap *r, const char *label, const json_t *found, struct error *err)
 {
-	struct cluster c = {.label = label, .force = r->force};
+	struct cluster c = {.label = label, .force = r->force, .give_up = r->force && r->named};
 	struct error why = {0};
 	for (size_t i = 0; executors[i]; i++)
 		executors[i]->down(&c, &why);
@@ -367,6 +369,7 @@ static int reap_all(struct reap *r, struct error *err)
 
 static int reap_named(struct reap *r, int count, char **names, struct error *err)
 {
+	r->named = true;
 	for (int i = 0; i < count; i++) {
 		autofree char *label = label_of(r, names[i], err);
 		if (!label || reap_run(r, label, true, err))

@@ -22,6 +22,7 @@ struct cluster {
 	void *state; // the executor's own, between up and down of one process; NULL in one that never called up
 	const atomic_bool *cancelled; // non-zero: up should give up soon
 	bool force;                   // down: what does not end by itself is forgotten after it was given time
+	bool give_up;                 // down: so is what cannot be reached
 	// Takes an event for the record, from any thread: "image" (how far it is), "pod" (what nodes wait for), "lost"
 	// (a node that cannot come back; with "leaves" true it is told to end and does so in its grace), "warn". NULL:
 	// nobody listens.

@@ -291,9 +291,8 @@ static int say_stuck(const json_t *pods, double seconds, struct error *err)
 	const char *machine = json_text_or(json_object_get(pod, "spec"), "nodeName", "");
 	autofree char *where = *machine ? mem_printf(" on the machine '%s'", machine) : mem_strdup("");
 	return error_set(err, ERROR_SYSTEM,
-		"%zu pods did not end within %.0f s; the first is '%s'%s, stuck in Terminating: `muster reap --force` "
-		"removes "
-		"them, whatever still runs on that machine",
+		"%zu of the pods did not end within %.0f s; the first is '%s'%s, stuck in Terminating: "
+		"`muster reap --force` removes them, whatever still runs on that machine",
 		json_array_size(pods), seconds, meta(pod, "", "name"), where);
 }
 
@@ -537,29 +536,35 @@ static int remove_at(const struct spot *spot, const struct cluster *c, const jso
 	return rc;
 }
 
-// The spots that an intent has named are cleaned first; it goes with what it was about. Who forces it gives up what
-// cannot be reached.
-static int remove_intents(const struct cluster *c, struct spots *s, const json_t *intents, struct error *err)
+static bool answers(const struct spots *s, const char *label)
+{
+	autojson json_t *pods = s->count ? list_objects(&s->list[0], "pods", label, NULL) : NULL;
+	return pods;
+}
+
+// The spot that an intent has named. It goes with what it was about, or when nobody can look any more and the user
+// gives that up.
+static int remove_intent(const struct cluster *c, const json_t *intent, struct error *err)
+{
+	const char *label = json_text_or(intent, "label", "");
+	struct spots s = {0};
+	int rc = add_intent(&s, intent, err) || remove_label(&s.list[0], label, c->force, err) ? -1 : 0;
+	if (rc && c->give_up && !answers(&s, label))
+		rc = 0;
+	spots_free(&s);
+	if (!rc)
+		intent_log_remove(own_log, label);
+	return rc;
+}
+
+static int remove_intents(const struct cluster *c, const json_t *intents, struct error *err)
 {
 	int rc = 0;
 	size_t i;
 	json_t *intent;
-	json_array_foreach (intents, i, intent) {
-		if (!c->label && is_intent_live(intent))
-			continue;
-		struct error why = {0};
-		const char *label = json_text_or(intent, "label", "");
-		struct spots one = {0};
-		bool failed = add_intent(&one, intent, &why) || remove_label(&one.list[0], label, c->force, &why);
-		spots_free(&one);
-		if (failed && !rc && !c->force) {
-			rc = -1;
-			if (err)
-				*err = why;
-		}
-		if (!failed || c->force)
-			intent_log_remove(own_log, label);
-	}
+	json_array_foreach (intents, i, intent)
+		if (c->label || !is_intent_live(intent))
+			rc |= remove_intent(c, intent, rc ? NULL : err);
 	return rc;
 }
 
@@ -567,7 +572,7 @@ int run_objects_remove(const struct cluster *c, struct error *err)
 {
 	autojson json_t *intents = intent_log_find(own_log, c->label);
 	struct spots s = {0};
-	int rc = remove_intents(c, &s, intents, err);
+	int rc = remove_intents(c, intents, err);
 	bool known = c->label && json_array_size(intents) > 0; // it is nowhere else
 	if (!known && add_plan(&s, c->plan, rc ? NULL : err))
 		rc = -1;

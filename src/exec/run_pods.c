@@ -138,6 +138,7 @@ static void on_pod(enum watch_change change, const json_t *object, void *data)
 		pod = add(p, job, (size_t)node, name);
 	struct pod_state state = pod_state_read(object);
 	set_state(pod, change == WATCH_GONE ? gone(state, pod) : state);
+	p->refused = (struct error){0};
 	note_change(p);
 	pthread_mutex_unlock(&p->lock);
 }
