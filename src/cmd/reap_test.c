@@ -36,6 +36,8 @@ static int set_up(void **state)
 	f->runs = fs_join(f->tmp, "runs");
 	f->nodes = fs_join(f->tmp, "nodes");
 	setenv("MUSTER_NODES_DIR", f->nodes, 1);
+	setenv("XDG_STATE_HOME", f->tmp, 1); // what other runs of this user have made is not asked for
+	setenv("KUBECONFIG", "/nonexistent/config", 1);
 	autojson json_t *plan = mem_json("{s:i}", "plan", 1);
 	f->run = run_create(f->runs, "lost", "", 0, plan, NULL);
 	autojson json_t *first = event_make("run", "s:s", "id", f->run->id);

@@ -24,7 +24,6 @@ P
 expected_args="$value||$value|-n|last|"
 
 . "$TESTS/../e2e/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 3
 executors=$("$MUSTER" doctor --json | /usr/bin/python3 -c 'import json, sys; print(*json.load(sys.stdin)["executors"])')
 like "there are executors" "$executors" "local"

@@ -12,7 +12,6 @@ else
 fi
 . "$e2e/hosts.sh"
 . "$e2e/engine.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 case $executor in
 ssh)
 	hosts_start 3

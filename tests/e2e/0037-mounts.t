@@ -116,7 +116,6 @@ ok "and away when what is left is removed" untouched
 # --- a host over ssh -----------------------------------------------------------------------------
 
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 1
 there() # on the host
 {

@@ -95,7 +95,6 @@ status_is "other jobs run on it" 0
 "$MUSTER" down -q lab
 nothing_is_left "and go with it"
 
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 2
 muster run blocked.yaml --set cluster.executor=ssh --set 'cluster.hosts=[h0, h1]' --set 'outputs=[result]'
 status_is "on hosts" 1

@@ -2,7 +2,6 @@
 # SIGTERM for a node's agent, as from whoever stops its container or its machine: the ranks end in their grace, what they wrote comes back, and
 # the run says why it ended. So does a job on a persistent cluster one of whose nodes is told to stop.
 . "$(dirname "$0")/lib.sh" || exit 1
-export XDG_STATE_HOME=$SCRATCH/state
 
 cat >wait.yaml <<'J'
 name: wait

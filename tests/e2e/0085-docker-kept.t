@@ -3,7 +3,6 @@
 # job runs; what is not wanted any more is removed at once.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/engine.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 engine_start
 ok "an image" engine_image tools:1 /bin/sh /bin/cat /bin/sleep
 cat >lab.yaml <<'J'

@@ -296,7 +296,6 @@ is "nothing of it is left" "$(ls -A "$theirs/nodes" 2>/dev/null)" ""
 . "$TESTS/hosts.sh"
 FARM_ENV=DOCKER_HOST=$DOCKER_HOST
 hosts_start 2
-export XDG_STATE_HOME=$SCRATCH/state
 sed -i '$d' context/Dockerfile
 muster run build.yaml --set 'cluster={executor: ssh, hosts: [h0, h1]}' --set 'run.container.build.args.WORD=far' --set name=far
 status_is "over ssh, from a directory that is sent there" 0

@@ -3,7 +3,6 @@
 # still or is killed, a host that is lost and comes back; down while a job runs, and reap.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 4
 
 cat >lab.yaml <<'J'

@@ -3,7 +3,6 @@
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
 . "$TESTS/engine.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 3
 
 cat >hosts.yaml <<'J'

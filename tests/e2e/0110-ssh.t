@@ -2,7 +2,6 @@
 # Hosts that ssh reaches: a run from nothing, again with the agent there, what each node is told, hosts that fail, and what is left.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 4
 
 cat >hello.yaml <<'Y'

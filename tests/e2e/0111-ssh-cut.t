@@ -2,7 +2,6 @@
 # Hosts with a wire each: one that is cut for a while, one that stays cut, and traffic between hosts.
 . "$(dirname "$0")/lib.sh"
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 2 apart
 
 cat >long.yaml <<'Y'

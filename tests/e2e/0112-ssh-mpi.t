@@ -2,7 +2,6 @@
 # MPI of both families on hosts that ssh reaches, each with a network of its own: no names that resolve, no keys between them; a host that is cut off.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 3 apart
 
 cat >sum.c <<'C'

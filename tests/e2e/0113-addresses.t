@@ -2,7 +2,6 @@
 # Hosts that are reached at one address and have to speak to each other at another: the preflight finds the one that works for all.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 3 apart
 hosts_second
 # Docker's own bridge has the same address on each host: who dials it there reaches himself.

@@ -3,7 +3,6 @@
 # metrics and images come back, and it learns what it learns on this machine.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 trainer=$(dirname "$MUSTER")/../trainers/dcgan data=/usr/share/datasets/fashion-mnist
 if [ ! -x "$trainer" ] || [ ! -d "$data" ]; then
 	skip "dcgan" "the trainer was not built, or there is no dataset-fashion-mnist"

@@ -3,7 +3,6 @@
 # sudo that refuses, a home that cannot be written, is full or may run nothing.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 2
 host=$FARM/h1
 

@@ -4,7 +4,6 @@
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
 . "$TESTS/packages.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 2
 apt_world "$FARM/h0/world"
 dnf_world "$FARM/h1/world"

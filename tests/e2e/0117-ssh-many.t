@@ -2,7 +2,6 @@
 # Sixteen hosts: from nothing, again with the agent there, a few at a time, and on a cluster that stays up.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 16
 
 cat >job.yaml <<'J'

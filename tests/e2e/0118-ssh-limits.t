@@ -2,7 +2,6 @@
 # Limits on hosts that ssh reaches: the agent makes the control group there, it goes with the node, and what cannot be limited is refused by name.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$TESTS/hosts.sh"
-export XDG_STATE_HOME=$SCRATCH/state
 hosts_start 2
 
 cat >cpu.yaml <<'J'

@@ -11,6 +11,8 @@ SCRATCH=$(mktemp -d /tmp/muster-e2e.XXXXXX)
 export MUSTER_RUNS=$SCRATCH/runs
 export MUSTER_NODES_DIR=$SCRATCH/nodes
 export MUSTER_CLUSTERS=$SCRATCH/clusters
+export XDG_STATE_HOME=$SCRATCH/state       # a reaper asks for what it finds there
+export KUBECONFIG=$SCRATCH/no-kubeconfig   # and looks at a cluster that is named; not at yours
 export MUSTER_E2E=$SCRATCH # in the environment of all that this test starts: what is left is found by it
 export LC_ALL=C TERM=dumb
 unset MUSTER_SITE MUSTER_RUN MUSTER_NODE

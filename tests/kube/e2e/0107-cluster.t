@@ -1,7 +1,6 @@
 #!/bin/bash
 # A cluster of pods that stays up: commands, files, actions, jobs on it, more and fewer nodes, a pod that goes, a controller that is killed.
 . "$(dirname "$0")/../lib.sh" || exit 1
-export XDG_STATE_HOME=$SCRATCH/state
 kube_tools
 cat >lab.yaml <<'J'
 name: lab

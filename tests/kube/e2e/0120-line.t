@@ -30,7 +30,6 @@ name: lab
 cluster: {executor: kubernetes, nodes: 2, image: "localhost/tools:1"}
 J
 printf 'heartbeat: 200s\n' >site.yaml
-export XDG_STATE_HOME=$SCRATCH/state
 idle=$first
 ok "a proxy that cuts what is idle for 30 s" proxy idle $idle idle 30
 through $idle
