@@ -11,8 +11,8 @@
 // namespace, or may not look at it.
 json_t *own_pod_owner(struct api_server *server);
 
-// The same from the pod's name and what the API server has answered. NULL when it is not that pod. One that
-// is about to go is fine: what it owns goes with it.
-json_t *own_pod_read(const char *name, const json_t *pod);
+// The same from the pod's name and the list of the pods of that name, as the API server has answered. NULL when it is
+// not in there. One that is about to go is fine: what it owns goes with it.
+json_t *own_pod_read(const char *name, const json_t *pods);
 
 #endif

@@ -21,11 +21,12 @@ static void check(const char *pod, const char *want)
 
 static void test_read(void **state)
 {
-	check("{\"metadata\": {\"name\": \"mnist-1\", \"uid\": \"u\"}}",
+	check("{\"items\": [{\"metadata\": {\"name\": \"mnist-1\", \"uid\": \"u\"}}]}",
 		"{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"mnist-1\",\"uid\":\"u\"}");
-	check("{\"metadata\": {\"name\": \"mnist-2\", \"uid\": \"u\"}}", NULL);
-	check("{\"metadata\": {\"name\": \"mnist-1\"}}", NULL);
-	check("{\"metadata\": [1]}", NULL);
+	check("{\"items\": [{\"metadata\": {\"name\": \"mnist-2\", \"uid\": \"u\"}}]}", NULL);
+	check("{\"items\": [{\"metadata\": {\"name\": \"mnist-1\"}}]}", NULL);
+	check("{\"items\": [{\"metadata\": [1]}]}", NULL);
+	check("{\"items\": []}", NULL);
 	check("[]", NULL);
 }
 

@@ -37,6 +37,15 @@ ok "the same build gives the same files" test "$(cd again && find . -print0 | so
 	"$(rm -rf more && "$packaging/rootfs" "$build" more && cd more && find . -print0 | sort -z | xargs -0 stat -c '%n %a %s %Y' | sha256sum)"
 nok "which does not mix with others" quiet "$packaging/rootfs" "$build" more
 
+rules() { kubectl create --dry-run=client -o json -f "$1" | python3 -c 'import sys, json
+text, at, decoder = sys.stdin.read().strip(), 0, json.JSONDecoder()
+while at < len(text):
+    found, end = decoder.raw_decode(text[at:])
+    at += end + len(text[at + end:]) - len(text[at + end:].lstrip())
+    print("".join(json.dumps(o["rules"]) for o in found.get("items", [found]) if "rules" in o), end="")'; }
+helm template x "$chart" --show-only templates/rights.yaml >rights.yaml
+is "the controller's rights are those of the example" "$(rules rights.yaml)" "$(rules "$KUBE/../../examples/kubernetes/role.yaml")"
+like "which are some" "$(rules rights.yaml)" "pods/exec"
 ok "lint" quiet helm lint --strict "$chart"
 nok "a value of another name" quiet helm template x "$chart" --set worker.nubmer=3
 like "is named" "$(cat err)" "nubmer"
