@@ -81,6 +81,34 @@ struct work {
 	char *path; // of Jobs
 };
 
+static void on_retry(const char *why, void *data)
+{
+	pod_wait_say(data, why);
+}
+
+// The first question of a run: is there an API server, does it know us, and has it the namespace? Who has no right to
+// look at that gets the same answer a little later, in other words.
+static int look_at_namespace(struct work *w, struct error *err)
+{
+	struct api_server *server = w->k->server;
+	const char *name = api_server_namespace(server), *context = api_server_context(server);
+	autofree char *path = mem_printf("/api/v1/namespaces/%s", name);
+	autojson json_t *answer = NULL;
+	struct api_server_ask ask = {.method = "GET",
+		.path = path,
+		.first = true,
+		.cancelled = w->k->cluster->cancelled,
+		.on_retry = on_retry,
+		.data = w->wait};
+	int status = api_server_ask(server, &ask, &answer, err);
+	if (status == 404)
+		return error_set(err, ERROR_SYSTEM, "there is no namespace '%s' in the context '%s' (%s)", name,
+			context, api_server_url(server));
+	if (status == 200 && json_has(json_object_get(answer, "metadata"), "deletionTimestamp"))
+		return error_set(err, ERROR_SYSTEM, "the namespace '%s' is being deleted", name);
+	return status == 200 || status == 403 ? 0 : -1;
+}
+
 static void on_upload(size_t bytes, void *data)
 {
 	autofree char *size = str_bytes((double)bytes);
@@ -167,6 +195,7 @@ static void place_nodes(struct pod_nodes *k, const json_t *job)
 static int create_jobs(struct work *w, json_t *jobs, struct error *err)
 {
 	struct pod_nodes *k = w->k;
+	k->posted = true;
 	autojson json_t *owner = plan_actions(k->cluster->plan) ? NULL : own_pod_owner(k->server);
 	size_t i;
 	json_t *job;
@@ -225,6 +254,8 @@ static int bring_up(struct work *w, struct error *err)
 	const struct cluster *c = k->cluster;
 	struct pod_nodes_batch *b;
 	bool first = !k->pods;
+	if (first && look_at_namespace(w, err))
+		return -1;
 	// Without this one pods would start first, and then nobody could speak to them.
 	if (first && access_review_require(k->server, "pods/exec", c->cancelled, err))
 		return -1;
@@ -244,10 +275,17 @@ static int bring_up(struct work *w, struct error *err)
 	return pod_wait_for_nodes(w->wait, err);
 }
 
+// This process knows that there is nothing, and need not ask an API server that may not answer. A persistent cluster
+// may have had a process before.
+static bool is_nothing_made(const struct pod_nodes *k)
+{
+	return k && !k->posted && !plan_actions(k->cluster->plan);
+}
+
 // What has not come up does not stay and block others; what has, does: another up finds it.
 static void give_up(struct pod_nodes *k)
 {
-	if (!k->pods)
+	if (!k->pods || is_nothing_made(k))
 		return;
 	pod_nodes_forget_unseen(k);
 	sweep(k, NULL);
@@ -289,16 +327,23 @@ static int kubernetes_up(struct cluster *c, struct error *err)
 
 static int kubernetes_down(struct cluster *c, struct error *err)
 {
-	struct pod_nodes *k = steal(c->state);
+	struct pod_nodes *k = c->state;
 	for (struct pod_nodes_batch *b = k ? k->batches : NULL; b; b = b->next)
 		tunnel_stop(steal(b->tunnels), goodbye);
-	pod_nodes_free(k);
+	if (is_nothing_made(k)) {
+		run_objects_forget_intent(c->label);
+		return 0; // left is told by the state
+	}
+	pod_nodes_free(steal(c->state));
 	return run_objects_remove(c, err);
 }
 
 static int kubernetes_left(struct cluster *c, json_t *found, struct error *err)
 {
-	int rc = run_objects_list(c, found, err);
+	bool nothing = is_nothing_made(c->state);
+	if (nothing)
+		pod_nodes_free(steal(c->state));
+	int rc = nothing ? 0 : run_objects_list(c, found, err);
 	if (c->say)
 		c->say(c, event_make("requests", "s:I", "count", (json_int_t)api_server_all_requests()));
 	return rc;

@@ -43,6 +43,7 @@ struct pod_nodes {
 	const struct cluster *cluster;
 	struct pod_nodes_batch *batches;
 	size_t jobs;                     // made so far
+	bool posted;                     // by this process: there may be Jobs
 	pthread_mutex_t lock;            // of what follows, and of places
 	struct pod_nodes_place **places; // by node; NULL: missing
 	size_t count;

@@ -52,6 +52,11 @@ int run_objects_save_intent(const struct cluster *c, struct api_server *server, 
 	return intent_log_save(own_log, intent, err);
 }
 
+void run_objects_forget_intent(const char *label)
+{
+	intent_log_remove(own_log, label);
+}
+
 size_t run_objects_count_jobs(const char *label)
 {
 	autojson json_t *intents = intent_log_find(own_log, label);

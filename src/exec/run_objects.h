@@ -22,7 +22,8 @@ json_t *run_objects_annotations(const char *run_dir);
 // Before anything is made; jobs is how many this run has made so far. In a pod nothing is written: it would be gone
 // with the pod.
 int run_objects_save_intent(const struct cluster *c, struct api_server *server, size_t jobs, struct error *err);
-size_t run_objects_count_jobs(const char *label); // what an intent says of it, 0 without one
+void run_objects_forget_intent(const char *label); // nothing was made after all
+size_t run_objects_count_jobs(const char *label);  // what an intent says of it, 0 without one
 
 // Deletes those pods of the run that nobody wants, and the Jobs of which no pod is wanted.
 int run_objects_sweep(struct api_server *server, const char *label,

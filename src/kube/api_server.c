@@ -12,6 +12,7 @@
 #include "base/url.h"
 #include "kube/kubeconfig.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <strings.h>
 
 static const double patience = 30, // seconds for which a request is tried again
+	refusal = 5,               // and for which one that nobody has heard of may refuse a connection
 	first_pause = 0.25, longest_pause = 5;
 
 enum { TOKEN_MAX = 1 << 20 };
@@ -518,9 +520,27 @@ static int take_answer(const struct api_server *s, const struct api_server_ask *
 	return r->status;
 }
 
+// Is there to be another try? Says so, and waits for it.
+static bool try_again(const struct api_server *s, const struct api_server_ask *ask, struct reply *r, int attempt,
+	double begun, struct error *why)
+{
+	bool refused = r->status < 0 && strstr(why->text, strerror(ECONNREFUSED));
+	if (!may_ask_again(ask, r, why))
+		return false;
+	if (ask->on_retry) {
+		autofree char *text = r->status < 0
+					      ? mem_printf("the API server %s does not answer, trying again: %s",
+							s->config.server, why->text)
+					      : mem_printf("the API server %s answers with status %d, trying again",
+							s->config.server, r->status);
+		ask->on_retry(text, ask->data);
+	}
+	return wait_for_next(ask, r, attempt, begun + (ask->first && refused ? refusal : patience));
+}
+
 int api_server_ask(struct api_server *s, const struct api_server_ask *ask, json_t **answer, struct error *err)
 {
-	double end = clock_mono() + patience;
+	double begun = clock_mono();
 	struct reply reply = {.warnings = ask->warnings};
 	struct error why = {0};
 	if (answer)
@@ -528,7 +548,7 @@ int api_server_ask(struct api_server *s, const struct api_server_ask *ask, json_
 	for (int attempt = 0;; attempt++) {
 		why = (struct error){0};
 		send_as_us(s, ask, NULL, NULL, &reply, &why);
-		if (!may_ask_again(ask, &reply, &why) || !wait_for_next(ask, &reply, attempt, end))
+		if (!try_again(s, ask, &reply, attempt, begun, &why))
 			break;
 	}
 	int status = reply.status < 0 ? no_answer(s, &reply, &why) : take_answer(s, ask, &reply, answer, &why);

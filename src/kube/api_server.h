@@ -39,10 +39,12 @@ struct api_server_ask {
 	const char *accept; // NULL: "application/json"
 	double idle;        // seconds without a byte after which it fails; 0: as long as a quick answer may take
 	bool once;          // no retries: what it asks for is asked again by the caller (a watch)
+	bool first;         // nothing has been heard of the server so far: a refused connection is tried for 5 s only
 	const atomic_bool *cancelled; // may be NULL
 	json_t *warnings;             // an array: the texts of the answer's Warning headers are appended; may be NULL
 	int (*on_line)(const json_t *line, void *data,
-		struct error *err); // for a watch; -1 and err ends it
+		struct error *err);                    // for a watch; -1 and err ends it
+	void (*on_retry)(const char *why, void *data); // before it is tried again; may be NULL
 	void *data;
 };
 

@@ -85,7 +85,8 @@ static void begin(struct place *at, const char *user)
 static void end(struct place *at)
 {
 	api_server_free(at->api);
-	scripted_server_stop(at->server);
+	if (at->server)
+		scripted_server_stop(at->server);
 	for (size_t i = 0; i < at->count; i++)
 		free((char *)at->answers[i].text);
 	assert_int_equal(fs_remove(at->dir, NULL), 0);
@@ -558,11 +559,35 @@ static void missing_rights_are_listed(void **state)
 	end(&at);
 }
 
+static void on_retry(const char *why, void *data)
+{
+	size_t *count = data;
+	assert_non_null(strstr(why, "does not answer, trying again: "));
+	++*count;
+}
+
+static void one_that_is_not_there_is_tried_for_a_short_time(void **state)
+{
+	struct place at = {0};
+	size_t count = 0;
+	begin(&at, "token: abc");
+	scripted_server_stop(steal(at.server));
+	double begun = clock_mono();
+	struct api_server_ask ask = {
+		.method = "GET", .path = "/version", .first = true, .on_retry = on_retry, .data = &count};
+	assert_int_equal(api_server_ask(at.api, &ask, NULL, &at.err), -1);
+	assert_non_null(strstr(at.err.text, "does not answer: cannot connect to localhost"));
+	assert_true(count > 1);
+	assert_true(clock_mono() < begun + 20);
+	end(&at);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_asks_and_is_answered),
 		cmocka_unit_test(what_it_refuses_is_said_in_its_words),
+		cmocka_unit_test(one_that_is_not_there_is_tried_for_a_short_time),
 		cmocka_unit_test(what_may_pass_is_asked_again),
 		cmocka_unit_test(what_is_there_already_was_made),
 		cmocka_unit_test(a_token_that_rotates_is_read_again),

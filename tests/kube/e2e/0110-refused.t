@@ -44,9 +44,20 @@ status_is "cancelled while it waits" 130
 kube_empty "nothing is left"
 
 kube_config "$NAMESPACE-none" "$SCRATCH/none"
+began=$SECONDS
 KUBECONFIG=$SCRATCH/none muster run job.yaml
 status_is "a namespace that is not there" 3
-like "is named" "$(why)" "$NAMESPACE-none"
+like "is named" "$(why)" "no namespace '$NAMESPACE-none' in the context"
+at_once "it is said" 10
+
+sed 's|server: "https://[^"]*"|server: "https://127.0.0.1:1"|' "$KUBECONFIG" >"$SCRATCH/nobody"
+chmod 600 "$SCRATCH/nobody"
+began=$SECONDS
+KUBECONFIG=$SCRATCH/nobody muster run job.yaml
+status_is "an API server that is not there" 3
+like "is named" "$(why)" "https://127.0.0.1:1 does not answer"
+like "it is said that it is tried again" "$(cat "$(run_dir)/events.jsonl")" "does not answer, trying again"
+at_once "what was not made is not looked for" 20
 
 # The profile that most is forbidden in: nothing has to be set for it.
 kube_namespace "$NAMESPACE-r" pod-security.kubernetes.io/enforce=restricted pod-security.kubernetes.io/warn=restricted
