@@ -11,6 +11,7 @@
 
 static const double patience = 60; // seconds for pods, when the plan does not say
 static const double growth = 900;  // seconds for another machine
+static const double notice = 15;   // seconds for a queue to take notice of a Job
 static const double quiet = 0.5;   // seconds of waiting that are not worth a word
 
 static double deadline_of(const struct cluster *c)
@@ -57,6 +58,27 @@ static void prolong(struct pod_wait *w, double seconds)
 	w->deadline = end > w->deadline ? end : w->deadline;
 }
 
+// What a pod waits for that is not there, because its Job waits in a queue. That ends when there is room, and no
+// sooner.
+static char *say_queue(const struct pod_wait *w, const char *queue, bool taken)
+{
+	const char *namespace = api_server_namespace(w->nodes->server);
+	autofree char *text = mem_printf("its Job waits, without a limit, for Kueue to start it (queue '%s')", queue);
+	if (taken || clock_mono() < w->begun + notice)
+		return steal(text);
+	return mem_printf("%s; nothing has taken notice of it yet: is Kueue installed, and is there a LocalQueue '%s' "
+			  "in the namespace '%s'?",
+		text, queue, namespace);
+}
+
+static void note_step(struct pod_wait *w, size_t node, const struct run_pod *pod)
+{
+	const char *queue = pod_nodes_setting(w->nodes->cluster->plan, "queue");
+	w->first = node;
+	free(w->step);
+	w->step = queue && pod->held ? say_queue(w, queue, pod->taken) : pod->why ? mem_strdup(pod->why) : NULL;
+}
+
 // Opens the tunnels of those that run by now. -1: there is one that never will.
 static int look_at_pod(struct pod_wait *w, size_t node, struct error *err)
 {
@@ -69,11 +91,8 @@ static int look_at_pod(struct pod_wait *w, size_t node, struct error *err)
 	else if (pod.kind == POD_STATE_RUNS || ended) {
 		w->running++;
 		pod_nodes_open(k, node);
-	} else if (w->first == SIZE_MAX || (!w->step && pod.why)) {
-		w->first = node;
-		free(w->step);
-		w->step = pod.why ? mem_strdup(pod.why) : NULL;
-	}
+	} else if (w->first == SIZE_MAX || (!w->step && pod.why))
+		note_step(w, node, &pod);
 	if (pod.pulls)
 		prolong(w, deadline_of(k->cluster));
 	if (!pod.there && pod_nodes_setting(k->cluster->plan, "queue"))

@@ -43,7 +43,7 @@ struct run_pods {
 	struct pod **list;
 	size_t count;
 	json_t *by_name, *by_node; // index in the list
-	json_t *jobs;              // by name: {"why", "never"}, what events say of it
+	json_t *jobs;              // by name: {"why", "never", "held", "taken"}, what events say of it
 	struct error refused;
 	size_t changes, seen;
 	bool stopping;
@@ -172,6 +172,22 @@ static void hear_of_pod(struct pod *pod, struct pod_news *news)
 	pod->news = steal(news->text);
 }
 
+static void hear_of_job(struct run_pods *p, const struct pod_news *news)
+{
+	json_t *known = json_object_get(p->jobs, news->name);
+	bool taken = news->kind == POD_NEWS_TAKEN || json_flag(known, "taken");
+	if (news->text) {
+		known = mem_json("{s:s, s:b, s:b}", "why", news->text, "never", news->kind == POD_NEWS_NEVER, "held",
+			news->kind == POD_NEWS_HELD);
+		json_object_set_new(p->jobs, news->name, known);
+	} else if (taken && !known) {
+		known = mem_json("{s:b}", "held", 1);
+		json_object_set_new(p->jobs, news->name, known);
+	}
+	if (taken)
+		json_object_set_new(known, "taken", json_true());
+}
+
 static void on_event(enum watch_change change, const json_t *object, void *data)
 {
 	struct run_pods *p = data;
@@ -181,9 +197,8 @@ static void on_event(enum watch_change change, const json_t *object, void *data)
 		struct pod *pod = at(p, json_object_get(p->by_name, news.name));
 		if (pod)
 			hear_of_pod(pod, &news);
-		else if (strcmp(news.about, "Job") == 0 && news.text)
-			json_object_set_new(p->jobs, news.name,
-				mem_json("{s:s, s:b}", "why", news.text, "never", news.kind == POD_NEWS_NEVER));
+		else if (strcmp(news.about, "Job") == 0)
+			hear_of_job(p, &news);
 		note_change(p);
 		pthread_mutex_unlock(&p->lock);
 	}
@@ -355,6 +370,9 @@ static struct run_pod describe(const struct run_pods *p, const struct pod *pod, 
 		out.grows = pod->grows;
 		out.name = mem_strdup(pod->name);
 	}
+	const json_t *news = json_object_get(p->jobs, job);
+	out.held = !pod && (!why || json_flag(news, "held"));
+	out.taken = json_flag(news, "taken");
 	if (never && out.kind == POD_STATE_WAITS)
 		out.kind = POD_STATE_NEVER;
 	return out;

@@ -27,6 +27,8 @@ void run_pods_stop(struct run_pods *p); // takes NULL
 struct run_pod {
 	enum pod_state_kind kind;
 	bool there;  // false: there is no pod yet; why may tell why
+	bool held;   // there is none, and all that is known of its Job is that it is suspended
+	bool taken;  // a queue knows of its Job
 	bool leaves; // it is being deleted
 	bool pulls;  // its image is on the way
 	bool grows;  // the cluster gets a machine for it

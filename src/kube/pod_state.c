@@ -417,6 +417,18 @@ static enum pod_news_kind on_waits(const char *message, char **text)
 	return POD_NEWS_WAITS;
 }
 
+static enum pod_news_kind on_suspended(const char *message, char **text)
+{
+	*text = say("its Job is suspended, and has to be started by a queue of the cluster", NULL);
+	return POD_NEWS_HELD;
+}
+
+// By Kueue.
+static enum pod_news_kind on_taken(const char *message, char **text)
+{
+	return POD_NEWS_TAKEN;
+}
+
 static enum pod_news_kind on_pulling(const char *message, char **text)
 {
 	*text = message ? clean(message) : NULL;
@@ -463,9 +475,9 @@ static const struct news_row {
 	{"Pod", "Nominated", on_grows}, {"Pod", "NotTriggerScaleUp", on_waits}, {"Pod", "FailedMount", on_waits},
 	{"Pod", "FailedAttachVolume", on_waits}, {"Pod", "FailedCreatePodSandBox", on_waits},
 	{"Pod", "NetworkNotReady", on_waits}, {"Pod", "TaintManagerEviction", on_ends}, {"Pod", "Evicted", on_evicted},
-	{"Pod", "Preempted", on_ends}, {"Job", "FailedCreate", on_failed_create}, {"Job", "Suspended", on_waits},
-	{"Job", "DeadlineExceeded", on_ends}, {"Job", "BackoffLimitExceeded", on_ends},
-	{"Job", "Stopped", on_ends}, // by a queue
+	{"Pod", "Preempted", on_ends}, {"Job", "FailedCreate", on_failed_create}, {"Job", "Suspended", on_suspended},
+	{"Job", "CreatedWorkload", on_taken}, {"Job", "DeadlineExceeded", on_ends},
+	{"Job", "BackoffLimitExceeded", on_ends}, {"Job", "Stopped", on_ends}, // by a queue
 };
 
 struct pod_news pod_state_news(const json_t *event)

@@ -34,6 +34,8 @@ enum pod_news_kind {
 	POD_NEWS_PULLED, // it is there
 	POD_NEWS_FAILED, // something could not be had; the kubelet tries again
 	POD_NEWS_GROWS,  // the cluster gets another machine for it: that takes minutes
+	POD_NEWS_HELD,   // its Job is suspended
+	POD_NEWS_TAKEN,  // a queue knows of its Job
 	POD_NEWS_NEVER,
 	POD_NEWS_ENDS, // why pods will be deleted
 };

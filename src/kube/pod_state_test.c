@@ -234,6 +234,8 @@ static const struct event_row events[] = {
 	{"Pod", "TaintManagerEviction", "Marking for deletion Pod ns/p", POD_NEWS_ENDS, "Marking for deletion"},
 	{"Pod", "TaintManagerEviction", "Cancelling deletion of Pod ns/p", POD_NEWS_NONE, NULL},
 	{"Job", "DeadlineExceeded", "Job was active longer than specified deadline", POD_NEWS_ENDS, "active longer"},
+	{"Job", "Suspended", "Job suspended", POD_NEWS_HELD, "has to be started by a queue"},
+	{"Job", "CreatedWorkload", "Created Workload: fix/job-muster-a-node", POD_NEWS_TAKEN, NULL},
 	{"Node", "FailedCreate", "Error creating: forbidden", POD_NEWS_NONE, NULL},
 };
 
