@@ -23,9 +23,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double cpus_least = 0.001; // what a cluster counts in
-static const double goodbye = 2.0;      // seconds for the last lines of the agents
-#define STRICT "fieldValidation=Strict" // else a field that Kubernetes does not know is dropped without a word
+static const double cpus_least = 0.001;         // what a cluster counts in
+static const long long memory_least = 10 << 20; // for the agent and what brings it
+static const double goodbye = 2.0;              // seconds for the last lines of the agents
+#define STRICT "fieldValidation=Strict"         // else a field that Kubernetes does not know is dropped without a word
 #define NODE_FILES                                                                                                     \
 	6 // the exec's connection, a pair to the tunnel, the way to the controller and the controller's end of it
 
@@ -40,6 +41,11 @@ static int check_node(const json_t *plan, size_t k, struct error *err)
 	if (node.cpus > 0 && node.cpus < cpus_least)
 		return error_set(err, ERROR_USAGE,
 			"a limit of %g cpus, expected at least %g for the kubernetes executor", node.cpus, cpus_least);
+	if (node.memory > 0 && node.memory < memory_least)
+		return error_set(err, ERROR_USAGE,
+			"'%s' has a limit of %lld bytes of memory, expected at least 10Mi for the kubernetes executor: "
+			"a pod needs that for the agent",
+			node.name, node.memory);
 	return 0;
 }
 

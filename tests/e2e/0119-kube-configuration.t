@@ -32,6 +32,7 @@ refused "no configuration" "no configuration of Kubernetes.*KUBECONFIG"
 unlike "no configuration: nobody is asked at localhost" "$err" "8080"
 export KUBECONFIG=$PWD/config
 refused "unknown context" "'nowhere'" --set cluster.kubernetes.context=nowhere
+refused "too little memory for the agent" "limit of 1048576 bytes of memory, expected at least 10Mi" --set cluster.memory=1Mi
 echo 'current-context: c' >config.broken
 KUBECONFIG=$PWD/config.broken refused "a context that is not there" "'c'"
 echo '{' >config.broken
