@@ -16,7 +16,7 @@ began=$SECONDS
 muster run job.yaml --set 'cluster.kubernetes.node_selector={disk: ssd}'
 status_is "a node selector that no machine fits" 3
 like "is said in the scheduler's words" "$(why)" "node selector.*0/3 nodes are available"
-at_once "it is said" 20
+at_once "an autoscaler is given 12 s to say that it gets one, and no deadline is waited for: it is said" 50
 kube_empty "nothing is left"
 
 began=$SECONDS
