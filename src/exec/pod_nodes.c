@@ -42,9 +42,12 @@ void pod_nodes_free(struct pod_nodes *k)
 {
 	if (!k)
 		return;
+	// The threads of both look at the places.
+	for (struct pod_nodes_batch *b = k->batches; b; b = b->next)
+		tunnel_stop(steal(b->tunnels), 0);
+	run_pods_stop(k->pods);
 	for (struct pod_nodes_batch *b; (b = k->batches);) {
 		k->batches = b->next;
-		tunnel_stop(b->tunnels, 0);
 		for (size_t i = 0; i < b->count; i++) {
 			free(b->places[i].job);
 			free(b->places[i].words);
@@ -52,7 +55,6 @@ void pod_nodes_free(struct pod_nodes *k)
 		free(b->places);
 		free(b);
 	}
-	run_pods_stop(k->pods);
 	exec_stream_wait(k->server);
 	api_server_free(k->server);
 	pthread_mutex_destroy(&k->lock);
