@@ -297,8 +297,11 @@ static void check_kubernetes(json_t *checks)
 		check_rights(checks, server);
 	} else {
 		add(checks, KUBERNETES, "API server", MISSING, err.text,
-			"`kubectl version` shows whether it is reachable; the kubeconfig may name a proxy in "
-			"`proxy-url`");
+			strstr(err.text, "does not accept")
+				? "give the kubeconfig credentials that this cluster knows: log in again, or ask its "
+				  "administrator"
+				: "`kubectl version` shows whether it is reachable; the kubeconfig may name a proxy in "
+				  "`proxy-url`");
 	}
 	api_server_free(server);
 }

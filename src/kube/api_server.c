@@ -445,15 +445,28 @@ static char *first_words(const struct str *text)
 	return one_line(text->len ? text->text : "", text->len, 200);
 }
 
+// What to do about a request that is refused.
+static const char *advise(const struct api_server *s, const struct reply *r, const char *why)
+{
+	const struct kubeconfig *c = &s->config;
+	bool shown = s->url.tls && (uses_plugin(c) || c->token || c->token_file || c->cert || c->cert_text || c->user);
+	if (r->status == 401)
+		return shown ? "; it may have expired, or be another cluster's: get a new one" : "";
+	if (r->status == 403 && strstr(why, " cannot ")) // by rights, rather than by a quota or a profile
+		return "; `muster doctor` lists the rights that are missing, examples/kubernetes/role.yaml is the role "
+		       "that a run needs";
+	return "";
+}
+
 static void complain(const struct api_server *s, const struct reply *r, const json_t *body, struct error *err)
 {
 	const char *said = json_is(body, "kind", "Status") ? json_text_or(body, "message", "") : "";
 	autofree char *why = one_line(said, strlen(said), r->status == 401 ? 200 : 800);
 	if (r->status == 401) {
-		error_set(err, ERROR_SYSTEM, "the API server %s does not accept %s of %s%s%s", s->config.server,
-			as_whom(s), s->config.source, *why ? ": " : "", why);
+		error_set(err, ERROR_SYSTEM, "the API server %s does not accept %s of %s%s%s%s", s->config.server,
+			as_whom(s), s->config.source, *why ? ": " : "", why, advise(s, r, why));
 	} else if (*why) {
-		error_set(err, ERROR_SYSTEM, "the API server says: %s", why);
+		error_set(err, ERROR_SYSTEM, "the API server says: %s%s", why, advise(s, r, why));
 	} else {
 		autofree char *words = first_words(&r->text);
 		error_set(err, ERROR_SYSTEM, "the API server %s answers with status %d%s%s", s->config.server,

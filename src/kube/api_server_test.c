@@ -151,6 +151,7 @@ static void what_it_refuses_is_said_in_its_words(void **state)
 	will_answer(&at, "404 Not Found", "", FAILURE("404", "NotFound", "pods \\\"x\\\" not found"));
 	will_answer(&at, "403 Forbidden", "", "<html>\n<p>Proxy</p>");
 	will_answer(&at, "302 Found", "Location: https://login.example\r\n", "");
+	will_answer(&at, "403 Forbidden", "", FAILURE("403", "Forbidden", "pods is forbidden: a cannot list it"));
 	will_answer(&at, "422 Unprocessable", "", FAILURE("422", "Invalid", "first:\\n\\u001b[2Jsecond"));
 	begin(&at, "token: abc");
 	assert_int_equal(api_server_do(at.api, "POST", "/x", NULL, NULL, &at.err), -1);
@@ -165,6 +166,8 @@ static void what_it_refuses_is_said_in_its_words(void **state)
 	assert_null(said);
 	assert_int_equal(api_server_ask(at.api, &ask, &said, &at.err), -1);
 	assert_non_null(strstr(at.err.text, "sends us elsewhere (status 302)"));
+	assert_int_equal(api_server_do(at.api, "GET", "/x", NULL, NULL, &at.err), -1);
+	assert_non_null(strstr(at.err.text, "a cannot list it; `muster doctor` lists the rights"));
 	assert_int_equal(api_server_do(at.api, "GET", "/x", NULL, NULL, &at.err), -1);
 	assert_string_equal(at.err.text, "the API server says: first:  [2Jsecond"); // and nothing for a terminal
 	end(&at);
@@ -246,6 +249,7 @@ static void a_token_that_rotates_is_read_again(void **state)
 	assert_true(has_field(&at, 3, "Bearer second\r\n"));
 	assert_int_equal(api_server_do(at.api, "GET", "/x", NULL, NULL, &at.err), -1);
 	assert_non_null(strstr(at.err.text, "does not accept the token of "));
+	assert_non_null(strstr(at.err.text, "it may have expired"));
 	assert_null(strstr(at.err.text, "second"));
 	assert_int_equal(api_server_requests(at.api), 6);
 	end(&at);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AGENT_PROGRAM "muster-agent" // in the image that brings it
 enum { TEXT_MAX = 600 };
 
 // --- words ----------------------------------------------------------------------
@@ -118,18 +119,22 @@ static void read_waiting(struct pod_state *s, const json_t *waiting)
 		s->why = row->text ? say(row->text, message) : NULL;
 		if (HAS(message, "runAsNonRoot")) {
 			free(s->why);
-			s->why = say(
-				"the namespace wants containers that do not run as root, and this image does", message);
+			s->why = say("the namespace wants containers that do not run as root, and this image does: use "
+				     "one with a USER, or 'cluster.kubernetes.pod: {spec: {securityContext: "
+				     "{runAsUser: 1000}}}'",
+				message);
 		}
 		return;
 	}
 	s->why = *reason ? say(reason, message) : NULL;
 }
 
-static char *say_start_error(const char *message)
+static char *say_start_error(const char *message, bool init)
 {
 	if (HAS(message, "exec format error"))
 		return say("the agent or the image is for another architecture than its machine", message);
+	if (init && HAS(message, AGENT_PROGRAM))
+		return say("the image of 'cluster.kubernetes.agent_image' has no agent of muster in it", message);
 	if (HAS(message, "no such file or directory", "not found in $PATH", "not found in PATH"))
 		return say("the command of its container is not there", message);
 	return say("its container could not be started", message);
@@ -145,7 +150,7 @@ static char *say_terminated(const json_t *terminated)
 	const char *reason = json_text_or(terminated, "reason", ""), *message = json_text(terminated, "message");
 	json_int_t code = json_int(terminated, "exitCode");
 	if (HAS(message, "exec format error")) // containerd has started it by then
-		return say_start_error(message);
+		return say_start_error(message, false);
 	if (strcmp(reason, "OOMKilled") == 0)
 		return say("its container ran out of memory and was killed (OOMKilled)", NULL);
 	autofree char *text = mem_printf("its container has ended with status %lld%s", (long long)code,
@@ -351,7 +356,7 @@ struct pod_state pod_state_read(const json_t *pod)
 	const json_t *state = find_state(pod, &init), *ended = json_object_get(state, "terminated");
 	if (ended && is_start_error(ended)) {
 		s.kind = POD_STATE_NEVER;
-		s.why = say_start_error(json_text(ended, "message"));
+		s.why = say_start_error(json_text(ended, "message"), init);
 	} else if (over || ended)
 		end(&s, pod, ended);
 	else if (!init && json_object_get(state, "running"))

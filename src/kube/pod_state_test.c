@@ -89,7 +89,12 @@ static const struct pod_row pods[] = {
 		POD_STATE_NEVER, "nosuch"},
 	{POD(META, "Pending",
 		 WAITING("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")),
-		POD_STATE_NEVER, "do not run as root"},
+		POD_STATE_NEVER, "do not run as root, and this image does: use one with a USER, or"},
+	{POD(META, "Failed",
+		 "\"initContainerStatuses\":[{\"name\":\"muster-agent\",\"state\":{\"terminated\":{\"exitCode\":128,"
+		 "\"reason\":\"StartError\",\"message\":\"" RUNC
+		 "exec: \\\"/usr/local/bin/muster-agent\\\": no such file or directory\"}}}]"),
+		POD_STATE_NEVER, "'cluster.kubernetes.agent_image' has no agent of muster in it"},
 	{POD(META, "Pending",
 		 WAITING("CreateContainerConfigError", "failed to sync configmap cache: timed out waiting")),
 		POD_STATE_WAITS, "failed to sync"},

@@ -79,7 +79,7 @@ ok "an output comes back" test -s "$(run_dir)/outputs/node-1/note"
 began=$SECONDS
 KUBECONFIG=$SCRATCH/restricted muster run job.yaml
 status_is "an image that runs as root there" 3
-like "is refused with the reason" "$(why)" "root"
+like "is refused with the reason, and what to do" "$(why)" "root.*USER.*runAsUser"
 at_once "it is said" 30
 KUBECONFIG=$SCRATCH/restricted muster run job.yaml --set cluster.image=localhost/user:1 --set 'cluster.kubernetes.volumes=[{mount_path: /logs, host_path: /tmp}]'
 status_is "a path of the machine there" 3
