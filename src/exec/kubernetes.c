@@ -254,12 +254,25 @@ static int sweep(struct pod_nodes *k, struct error *err)
 	return run_objects_sweep(k->server, k->cluster->label, is_wanted, k, err);
 }
 
+static void say_place(struct work *w)
+{
+	const struct api_server *server = w->k->server;
+	const char *context = api_server_context(server), *namespace = api_server_namespace(server);
+	autofree char *step = *context
+				      ? mem_printf("to be made in the namespace '%s' of the context '%s', %s",
+						namespace, context, api_server_url(server))
+				      : mem_printf("to be made in the namespace '%s' of this pod's cluster", namespace);
+	pod_wait_say(w->wait, step);
+}
+
 static int bring_up(struct work *w, struct error *err)
 {
 	struct pod_nodes *k = w->k;
 	const struct cluster *c = k->cluster;
 	struct pod_nodes_batch *b;
 	bool first = !k->pods;
+	if (first)
+		say_place(w);
 	if (first && look_at_namespace(w, err))
 		return -1;
 	// Without this one pods would start first, and then nobody could speak to them.

@@ -35,6 +35,7 @@ muster doctor
 like "the doctor sees the cluster" "$out" "ok +API server +Kubernetes v1\\.34.*ok +namespace +$NAMESPACE.*ok +rights "
 muster run hello.yaml
 status_is "four pods of an image without a shell" 0
+like "where they are is said first" "$(events 'e.get("step") if e["type"] == "pod" else None' | head -n 1)" "namespace '$NAMESPACE' of the context"
 for node in 0 1 2 3; do
 	like "rank $node ran" "$(output $node)" "^rank $node on .*, no shell"
 	is "rank $node: the image's environment, and an output comes back" "$(cat "$(run_dir)/outputs/node-$node/note")" yes
