@@ -1,5 +1,5 @@
-// rate PATTERN BYTES SECONDS: how fast a file grows. It does not read it: prints the seconds from its first byte to its
-// BYTES-th, or "-" when those are not there in time, or when it has not grown for a while.
+// rate PATTERN BYTES SECONDS: how fast a file grows to BYTES. It does not read it: prints MB a second from its first
+// byte to its last; status 1 when that is not the BYTES-th, after SECONDS or when the file has not grown for a while.
 //
 // PATTERN is a path with wildcards, of one file, which need not be there yet.
 #include <glob.h>
@@ -46,9 +46,6 @@ int main(int argc, char **argv)
 			break;
 		poll(NULL, 0, 2);
 	}
-	if (size < wanted)
-		puts("-");
-	else
-		printf("%.3f\n", now() - first);
+	printf("%.1f\n", grown > first ? (double)size / (grown - first) / 1e6 : 0);
 	return size < wanted;
 }
