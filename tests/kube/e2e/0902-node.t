@@ -22,10 +22,9 @@ is "a machine that is gone: the run is lost" "$status $(outcome)" "3 lost"
 like "why" "$(why)" "node 1 is lost"
 like "the receipt names pod and machine" "$(events 'str(e["left"]) if e["type"] == "receipt" else None')" "$pod.*$machine|$machine.*$pod"
 like "on the terminal too" "$err" "$pod"
-muster reap
-like "reap does not forget it" "$out$err" "$pod"
+is "it is still there" "$(kubectl get pod "$pod" -o name)" "pod/$pod"
 muster reap --force
-status_is "unless it is forced" 0
+status_is "by force it is forgotten" 0
 kube_empty "nothing is left"
 CLEANUP=${CLEANUP%; cluster start node "$number"}
 ok "the machine is back" cluster start node "$number"
