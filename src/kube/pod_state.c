@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define AGENT_PROGRAM "muster-agent" // in the image that brings it
-enum { TEXT_MAX = 600 };
+enum { TEXT_MAX = 600, USUAL_TRIES = 4 };
 
 // --- words ----------------------------------------------------------------------
 
@@ -70,13 +70,61 @@ static bool is_image_missing(const char *message)
 		       "insufficient_scope", "403 forbidden");
 }
 
+// Of "words "NAME": rest" the rest, and the name; NULL when the text does not begin so.
+static const char *skip_named(const char *text, const char *words, const char **name, size_t *len)
+{
+	if (!str_starts(text, words))
+		return NULL;
+	const char *begin = text + strlen(words), *end = strchr(begin, '"');
+	if (!end)
+		return NULL;
+	*name = begin;
+	*len = (size_t)(end - begin);
+	return end[1] == ':' ? end + 2 + strspn(end + 2, " ") : end + 1;
+}
+
+static const char *skip_wrap(const char *text, const char **name, size_t *len)
+{
+	static const char *const named[] = {"Failed to pull image \"", "Back-off pulling image \"",
+		"failed to pull and unpack image \"", "failed to resolve reference \"", "failed to resolve image \""};
+	static const char *const words[] = {"ErrImagePull: ", "failed to do request: "};
+	static const char rpc[] = "rpc error: code = ", desc[] = " desc = ";
+	for (size_t i = 0; i < countof(named); i++) {
+		const char *rest = skip_named(text, named[i], name, len);
+		if (rest)
+			return rest;
+	}
+	for (size_t i = 0; i < countof(words); i++)
+		if (str_starts(text, words[i]))
+			return text + strlen(words[i]);
+	const char *at = str_starts(text, rpc) ? strstr(text, desc) : NULL;
+	return at ? at + strlen(desc) : NULL;
+}
+
+// The name of the image and what went wrong last, which the kubelet and its runtime wrap, each in its own way and
+// another one at each try. NULL: it only says that it will try again.
+static char *unwrap_image(const char *message)
+{
+	const char *name = "", *at = message;
+	size_t len = 0;
+	for (const char *rest; (rest = skip_wrap(at, &name, &len));)
+		at = rest;
+	if (!*at)
+		return NULL;
+	return len ? mem_printf("%.*s: %s", (int)len, name, at) : mem_strdup(at);
+}
+
+// NULL when the message tells nothing.
 static char *say_image(const char *message)
 {
+	autofree char *text = message ? unwrap_image(message) : NULL;
+	if (message && !text)
+		return NULL;
 	if (is_other_platform(message))
-		return say("the image is not there for the architecture of its machine", message);
+		return say("the image is not there for the architecture of its machine", text);
 	if (HAS(message, "toomanyrequests", "too many requests", "rate limit"))
-		return say("the registry refuses the image for now", message);
-	return say("the image cannot be pulled", message);
+		return say("the registry refuses the image for now", text);
+	return say("the image cannot be pulled", text);
 }
 
 // --- a container ----------------------------------------------------------------
@@ -107,8 +155,8 @@ static void read_waiting(struct pod_state *s, const json_t *waiting)
 {
 	const char *reason = json_text_or(waiting, "reason", ""), *message = json_text(waiting, "message");
 	if (HAS(reason, "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError")) {
-		s->kind = is_image_missing(message) ? POD_STATE_NEVER : POD_STATE_WAITS;
 		s->why = say_image(message);
+		s->kind = s->why && is_image_missing(message) ? POD_STATE_NEVER : POD_STATE_WAITS;
 		return;
 	}
 	for (size_t i = 0; i < countof(waiting_rows); i++) {
@@ -327,15 +375,41 @@ static bool is_selector_hopeless(const char *message)
 	return nodes > 0 && apart >= nodes;
 }
 
+// The kubelet names its own volume; whoever wrote the job file knows what is missing.
+static char *say_missing(const char *message, const char *words, const char *what)
+{
+	const char *at = strstr(message, words), *name = at ? at + strlen(words) : NULL,
+		   *end = name ? strstr(name, "\" not found") : NULL;
+	if (!end || memchr(name, '"', (size_t)(end - name)))
+		return NULL;
+	autofree char *text = mem_printf("there is no %s '%.*s' in its namespace", what, (int)(end - name), name);
+	return say(text, NULL);
+}
+
 static char *say_unschedulable(const char *message, bool hopeless)
 {
+	char *missing = message ? say_missing(message, "persistentvolumeclaim \"", "PersistentVolumeClaim") : NULL;
+	if (missing)
+		return missing;
 	return say(hopeless ? "no machine has what the node selector asks for" : "no machine has room for its pod",
 		message);
 }
 
+// No scheduler has looked at it. The one that is always there does so at once.
+static void read_unseen(struct pod_state *s, const json_t *spec)
+{
+	const char *scheduler = json_text_or(spec, "schedulerName", "");
+	if (*json_text_or(spec, "nodeName", "") || !*scheduler || strcmp(scheduler, "default-scheduler") == 0)
+		return;
+	autofree char *text = mem_printf("its pod waits for the scheduler '%s', which has not looked at it", scheduler);
+	s->why = say(text, NULL);
+}
+
 static void read_pending(struct pod_state *s, const json_t *pod)
 {
-	const json_t *scheduled = find_condition(pod, "PodScheduled");
+	const json_t *scheduled = find_condition(pod, "PodScheduled"), *spec = json_object_get(pod, "spec");
+	if (!scheduled)
+		read_unseen(s, spec);
 	if (!json_is(scheduled, "status", "False"))
 		return;
 	const char *message = json_text(scheduled, "message");
@@ -345,7 +419,10 @@ static void read_pending(struct pod_state *s, const json_t *pod)
 	}
 	s->homeless = is_selector_hopeless(message);
 	s->kind = s->homeless ? POD_STATE_NEVER : POD_STATE_WAITS;
-	s->why = say_unschedulable(message, s->homeless);
+	s->why = json_flag(spec, "hostNetwork") && HAS(message, "didn't match pod anti-affinity rules")
+			 ? say("no machine is left for its pod: with 'host_network' each takes one pod of a run",
+				   message)
+			 : say_unschedulable(message, s->homeless);
 }
 
 struct pod_state pod_state_read(const json_t *pod)
@@ -413,7 +490,7 @@ static enum pod_news_kind on_failed(const char *message, char **text)
 	if (!message || !str_starts(message, "Failed to pull image"))
 		return POD_NEWS_FAILED;
 	*text = say_image(message);
-	return is_image_missing(message) ? POD_NEWS_NEVER : POD_NEWS_FAILED;
+	return *text && is_image_missing(message) ? POD_NEWS_NEVER : POD_NEWS_FAILED;
 }
 
 static enum pod_news_kind on_waits(const char *message, char **text)
@@ -432,6 +509,15 @@ static enum pod_news_kind on_suspended(const char *message, char **text)
 static enum pod_news_kind on_taken(const char *message, char **text)
 {
 	return POD_NEWS_TAKEN;
+}
+
+static enum pod_news_kind on_mount(const char *message, char **text)
+{
+	if (message)
+		*text = say_missing(message, "configmap \"", "ConfigMap");
+	if (message && !*text)
+		*text = say_missing(message, "secret \"", "Secret");
+	return *text ? POD_NEWS_WAITS : on_waits(message, text);
 }
 
 static enum pod_news_kind on_pulling(const char *message, char **text)
@@ -477,7 +563,7 @@ static const struct news_row {
 } news_rows[] = {
 	{"Pod", "FailedScheduling", on_unschedulable}, {"Pod", "Pulling", on_pulling}, {"Pod", "Pulled", on_pulled},
 	{"Pod", "Failed", on_failed}, {"Pod", "InspectFailed", on_bad_image}, {"Pod", "TriggeredScaleUp", on_grows},
-	{"Pod", "Nominated", on_grows}, {"Pod", "NotTriggerScaleUp", on_waits}, {"Pod", "FailedMount", on_waits},
+	{"Pod", "Nominated", on_grows}, {"Pod", "NotTriggerScaleUp", on_waits}, {"Pod", "FailedMount", on_mount},
 	{"Pod", "FailedAttachVolume", on_waits}, {"Pod", "FailedCreatePodSandBox", on_waits},
 	{"Pod", "NetworkNotReady", on_waits}, {"Pod", "TaintManagerEviction", on_ends}, {"Pod", "Evicted", on_evicted},
 	{"Pod", "Preempted", on_ends}, {"Job", "FailedCreate", on_failed_create}, {"Job", "Suspended", on_suspended},
@@ -485,11 +571,18 @@ static const struct news_row {
 	{"Job", "BackoffLimitExceeded", on_ends}, {"Job", "Stopped", on_ends}, // by a queue
 };
 
+// As often as not a machine has not heard of a ConfigMap when it first looks.
+static bool is_usual(const json_t *event)
+{
+	return json_is(event, "reason", "FailedMount") && HAS(json_text(event, "message"), "failed to sync") &&
+	       json_int(event, "count") < USUAL_TRIES;
+}
+
 struct pod_news pod_state_news(const json_t *event)
 {
 	const json_t *object = json_object_get(event, "involvedObject");
 	struct pod_news news = {.about = json_text_or(object, "kind", ""), .name = json_text_or(object, "name", "")};
-	for (size_t i = 0; i < countof(news_rows); i++)
+	for (size_t i = 0; i < countof(news_rows) && !is_usual(event); i++)
 		if (strcmp(news_rows[i].about, news.about) == 0 && json_is(event, "reason", news_rows[i].reason)) {
 			news.kind = news_rows[i].read(json_text(event, "message"), &news.text);
 			break;

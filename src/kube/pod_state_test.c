@@ -84,6 +84,18 @@ static const struct pod_row pods[] = {
 	{POD(META, "Pending",
 		 WAITING("ErrImagePull", "failed to copy: read tcp: connection reset by peer: sha256:94010ab")),
 		POD_STATE_WAITS, "connection reset"},
+	{POD(META, "Pending",
+		 WAITING("ErrImagePull",
+			 "rpc error: code = Unknown desc = failed to pull and unpack image \\\"r/x:1\\\": failed to "
+			 "resolve reference \\\"r/x:1\\\": failed to do request: Head \\\"http://r/\\\": refused")),
+		POD_STATE_WAITS, "the image cannot be pulled: r/x:1: Head \"http://r/\": refused"},
+	{POD(META, "Pending",
+		 WAITING("ImagePullBackOff",
+			 "Back-off pulling image \\\"x:1\\\": ErrImagePull: failed to pull and unpack "
+			 "image \\\"r/x:1\\\": failed to do request: refused")),
+		POD_STATE_WAITS, "the image cannot be pulled: r/x:1: refused"},
+	{POD(META, "Pending", WAITING("ImagePullBackOff", "Back-off pulling image \\\"x:1\\\"")), POD_STATE_WAITS,
+		NULL},
 	// containers
 	{POD(META, "Pending", WAITING("CreateContainerConfigError", "secret \\\"nosuch\\\" not found")),
 		POD_STATE_NEVER, "nosuch"},
@@ -129,6 +141,15 @@ static const struct pod_row pods[] = {
 		       "{node.cloudprovider.kubernetes.io/uninitialized: true}, 2 node(s) didn't match Pod's node "
 		       "affinity/selector."),
 		POD_STATE_WAITS, "uninitialized"},
+	{UNSCHEDULABLE("0/3 nodes are available: persistentvolumeclaim \\\"nopvc\\\" not found. not found"),
+		POD_STATE_WAITS, "there is no PersistentVolumeClaim 'nopvc' in its namespace"},
+	{"{\"spec\":{\"hostNetwork\":true},\"status\":{\"phase\":\"Pending\"," CONDITION("PodScheduled", "False",
+		 "Unschedulable", "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules.") "}}",
+		POD_STATE_WAITS, "with 'host_network' each takes one pod of a run"},
+	{"{\"spec\":{\"schedulerName\":\"nosched\"},\"status\":{\"phase\":\"Pending\"}}", POD_STATE_WAITS,
+		"waits for the scheduler 'nosched'"},
+	{"{\"spec\":{\"schedulerName\":\"default-scheduler\"},\"status\":{\"phase\":\"Pending\"}}", POD_STATE_WAITS,
+		NULL},
 	{POD(META, "Pending", CONDITION("PodScheduled", "False", "SchedulingGated", "kueue")), POD_STATE_WAITS,
 		"let in"},
 	// ends
@@ -206,11 +227,21 @@ static const struct event_row events[] = {
 	{"Pod", "Pulled", "Successfully pulled image", POD_NEWS_PULLED, NULL},
 	{"Pod", "Failed", "Error: ErrImagePull", POD_NEWS_FAILED, NULL},
 	{"Pod", "Failed", "Failed to pull image \"x:1\": x:1: not found", POD_NEWS_NEVER, "not found"},
-	{"Pod", "Failed", "Failed to pull image \"x:1\": dial tcp: i/o timeout", POD_NEWS_FAILED, "i/o timeout"},
+	{"Pod", "Failed", "Failed to pull image \"x:1\": dial tcp: i/o timeout", POD_NEWS_FAILED,
+		"the image cannot be pulled: x:1: dial tcp"},
 	{"Pod", "InspectFailed", "Failed to apply default image tag \"A B\"", POD_NEWS_NEVER, "A B"},
 	{"Pod", "TriggeredScaleUp", "pod triggered scale-up: [{pool 1->2 (max: 9)}]", POD_NEWS_GROWS, "pool 1->2"},
 	{"Pod", "FailedMount", "MountVolume.SetUp failed for volume \"v\" : configmap \"nosuch\" not found",
-		POD_NEWS_WAITS, "nosuch"},
+		POD_NEWS_WAITS, "there is no ConfigMap 'nosuch' in its namespace"},
+	{"Pod", "FailedMount", "MountVolume.SetUp failed for volume \"v\" : secret \"s1\" not found", POD_NEWS_WAITS,
+		"there is no Secret 's1' in its namespace"},
+	{"Pod", "FailedMount",
+		"MountVolume.SetUp failed for volume \"v\" : configmap references non-existent config key",
+		POD_NEWS_WAITS, "non-existent config key"},
+	{"Pod", "FailedMount",
+		"MountVolume.SetUp failed for volume \"v\" : failed to sync configmap cache: timed out waiting for the "
+		"condition",
+		POD_NEWS_NONE, NULL},
 	{"Job", "FailedCreate",
 		"Error creating: pods \"q-0-x\" is forbidden: exceeded quota: small, requested: limits.cpu=900m",
 		POD_NEWS_NEVER, "the quota of the namespace is too small: pods"},
@@ -259,6 +290,19 @@ static void what_events_mean(void **state)
 	}
 }
 
+static void what_does_not_pass_is_told(void **state)
+{
+	autojson json_t *event = mem_json("{s:{s:s, s:s}, s:s, s:s, s:i}", "involvedObject", "kind", "Pod", "name", "q",
+		"reason", "FailedMount", "message", "failed to sync configmap cache", "count", 3);
+	struct pod_news news = pod_state_news(event);
+	assert_int_equal(news.kind, POD_NEWS_NONE);
+	json_object_set_new(event, "count", json_integer(4));
+	news = pod_state_news(event);
+	assert_int_equal(news.kind, POD_NEWS_WAITS);
+	assert_string_equal(news.text, "failed to sync configmap cache");
+	free(news.text);
+}
+
 static void long_texts_are_cut_between_letters(void **state)
 {
 	struct {
@@ -284,6 +328,7 @@ int main(void)
 		cmocka_unit_test(what_pods_mean),
 		cmocka_unit_test(who_leaves_and_who_is_away),
 		cmocka_unit_test(what_events_mean),
+		cmocka_unit_test(what_does_not_pass_is_told),
 		cmocka_unit_test(long_texts_are_cut_between_letters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

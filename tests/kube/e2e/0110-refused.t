@@ -43,6 +43,13 @@ start_finished 30
 status_is "cancelled while it waits" 130
 kube_empty "nothing is left"
 
+launch run job.yaml --set 'cluster.kubernetes.volumes=[{mount_path: /x, claim: nopvc}]'
+told() { grep -q "there is no PersistentVolumeClaim 'nopvc'" "$(run_dir)/events.jsonl" 2>/dev/null; }
+ok "a claim that is not there is named while it is waited for" wait_for 30 told
+"$MUSTER" cancel latest >/dev/null
+start_finished 30
+kube_empty "nothing is left"
+
 launch run job.yaml --set cluster.kubernetes.queue=q1
 told() { grep -q "Kueue to start it (queue 'q1'); nothing has taken notice.*LocalQueue 'q1'" "$(run_dir)/events.jsonl" 2>/dev/null; }
 ok "a queue where there is none: that is said while it waits" wait_for 40 told
