@@ -153,6 +153,29 @@ static void a_job_whose_pods_are_refused(void **state)
 	check(w, 3, POD_STATE_NEVER, false, "exceeded quota: small");
 }
 
+static void check_queue(struct world *w, bool held, bool taken)
+{
+	struct run_pod found = run_pods_find(w->pods, "muster-j", 3);
+	assert_int_equal(found.held, held);
+	assert_int_equal(found.taken, taken);
+	run_pods_fini_pod(&found);
+}
+
+static void a_job_in_a_queue(void **state)
+{
+	struct world *w = *state;
+	check_queue(w, true, false);
+	event("Job", "muster-j", "Suspended", "Job suspended");
+	check_queue(w, true, false);
+	event("Job", "muster-j", "CreatedWorkload", "Created Workload: lab/job-muster-j");
+	check_queue(w, true, true);
+	check(w, 3, POD_STATE_WAITS, false, "suspended");
+	event("Job", "muster-j", "FailedCreate", "Error creating: status unknown for quota: new");
+	check_queue(w, false, true);
+	pod(0, WATCH_SEEN, "", "\"phase\":\"Pending\"");
+	check_queue(w, false, true);
+}
+
 static void ends_are_told_once(void **state)
 {
 	struct world *w = *state;
@@ -223,6 +246,7 @@ int main(void)
 		each(from_nothing_to_running),
 		each(only_the_first_pull_has_time),
 		each(a_job_whose_pods_are_refused),
+		each(a_job_in_a_queue),
 		each(ends_are_told_once),
 		each(one_that_leaves_is_told_before_it_ends),
 		each(an_agent_that_is_missed),
