@@ -101,6 +101,18 @@ static const char *skip_wrap(const char *text, const char **name, size_t *len)
 	return at ? at + strlen(desc) : NULL;
 }
 
+// "read udp 10.0.0.1:33664->10.0.0.2:53: " goes: it is another port, and so another text, at each try.
+static char *drop_ports(const char *text)
+{
+	const char *at = strstr(text, "read udp "), *arrow = NULL, *end = NULL;
+	at = at ? at : strstr(text, "read tcp ");
+	if (at)
+		arrow = strstr(at, "->");
+	if (arrow)
+		end = strstr(arrow, ": ");
+	return end ? mem_printf("%.*s%s", (int)(at - text), text, end + 2) : mem_strdup(text);
+}
+
 // The name of the image and what went wrong last, which the kubelet and its runtime wrap, each in its own way and
 // another one at each try. NULL: it only says that it will try again.
 static char *unwrap_image(const char *message)
@@ -111,7 +123,8 @@ static char *unwrap_image(const char *message)
 		at = rest;
 	if (!*at)
 		return NULL;
-	return len ? mem_printf("%.*s: %s", (int)len, name, at) : mem_strdup(at);
+	autofree char *last = drop_ports(at);
+	return len ? mem_printf("%.*s: %s", (int)len, name, last) : steal(last);
 }
 
 // NULL when the message tells nothing.

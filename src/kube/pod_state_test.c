@@ -94,6 +94,10 @@ static const struct pod_row pods[] = {
 			 "Back-off pulling image \\\"x:1\\\": ErrImagePull: failed to pull and unpack "
 			 "image \\\"r/x:1\\\": failed to do request: refused")),
 		POD_STATE_WAITS, "the image cannot be pulled: r/x:1: refused"},
+	{POD(META, "Pending",
+		 WAITING("ErrImagePull", "failed to resolve reference \\\"r/x:1\\\": dial tcp: lookup r on [::1]:53: "
+					 "read udp [::1]:33664->[::1]:53: read: connection refused")),
+		POD_STATE_WAITS, "r/x:1: dial tcp: lookup r on [::1]:53: read: connection refused"},
 	{POD(META, "Pending", WAITING("ImagePullBackOff", "Back-off pulling image \\\"x:1\\\"")), POD_STATE_WAITS,
 		NULL},
 	// containers
