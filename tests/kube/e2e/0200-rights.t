@@ -89,7 +89,7 @@ muster doctor
 like "nor by the doctor" "$out" "missing +API server +the API server $server does not accept the token"
 
 KUBECONFIG=$PWD/none HOME=$PWD muster run hello.yaml
-is "without a configuration it fails" "$status" 3
+is "without a configuration it fails" "$status" 2
 like "and says where one is looked for" "$err" "there is no configuration of Kubernetes: found no file at '$PWD/none'"
 
 # --- all is given back ----------------------------------------------------------------

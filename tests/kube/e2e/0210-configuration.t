@@ -129,7 +129,7 @@ cluster: {executor: kubernetes, nodes: 1, image: localhost/tools:1, kubernetes: 
 run: {command: [sh, -c, 'echo hello']}
 E2
 KUBECONFIG=$PWD/config muster run context.yaml
-is "a context that is not there" "$status" 3
+is "a context that is not there" "$status" 2
 like "is named" "$err" "config has no context 'onw'; did you mean 'own'"
 
 kube_done_testing
