@@ -1,5 +1,6 @@
 #include "controller/persistent_cluster.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/json.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -23,6 +25,7 @@
 enum { PORT_FIRST = 20000, PORT_COUNT = 9000, PORT_TRIES = 50, IDENTITY_MAX = 65536 };
 static const double touch_every = 10;
 static const double leave_within = 20; // for nodes that are not wanted any more
+static const double let_go = 2;        // for a controller that was killed
 
 struct job {
 	struct job *next;
@@ -50,10 +53,20 @@ struct persistent_cluster {
 
 // --- identity -----------------------------------------------------------------
 
+// A controller that was killed counts as dead when its first thread is, and lets go when its last one is.
+static int take_lock(int fd)
+{
+	double end = clock_mono() + let_go;
+	int rc;
+	while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && clock_mono() < end)
+		poll(NULL, 0, 10);
+	return rc;
+}
+
 struct persistent_cluster *persistent_cluster_new(const struct persistent_cluster_options *options, struct error *err)
 {
 	autoclose int lock = open(options->run->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0) {
+	if (lock < 0 || take_lock(lock) < 0) {
 		if (lock >= 0 && errno == EWOULDBLOCK)
 			error_set(err, ERROR_USAGE, "the cluster already has a controller");
 		else

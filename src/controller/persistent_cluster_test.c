@@ -7,6 +7,8 @@
 #include "job/plan_make.h"
 #include "wire/event.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -302,6 +304,26 @@ static void test_identity(void **state)
 	persistent_cluster_start(w->k, NULL);
 }
 
+static void *let_go(void *data)
+{
+	poll(NULL, 0, 50); // the other one has begun to wait; if not, it finds the lock free, which is as well
+	persistent_cluster_free(data);
+	return NULL;
+}
+
+static void test_killed_controller_lets_go_late(void **state)
+{
+	struct world *w = *state;
+	struct error err = {0};
+	pthread_t thread;
+	persistent_cluster_stop(w->k);
+	assert_int_equal(pthread_create(&thread, NULL, let_go, w->k), 0);
+	w->k = make(w, &err);
+	pthread_join(thread, NULL);
+	assert_non_null(w->k);
+	persistent_cluster_start(w->k, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_does_not_shrink_below_a_job, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_goes_down_after_its_jobs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_identity, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_killed_controller_lets_go_late, set_up, tear_down),
 	};
 	return cmocka_run_group_tests_name("persistent_cluster", tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ like "is refused before anything is made" "$err" "live.*does not see this machin
 muster run live.yaml --set cluster.executor=local --set cluster.image=null --set inputs[1]=null --set 'run.command=cat {data}/src/word'
 muster run live.yaml --set cluster.image=nothere:1 --set cluster.executor=local
 status_is "an image with the local executor" 2
-like "is refused" "$err" "cluster.image. with .executor: local., expected it with .executor: docker. only"
+like "is refused" "$err" "cluster.image. with .executor: local., expected it with .executor: docker. or .executor: kubernetes. only"
 cat >local.yaml <<'J'
 name: local
 inputs: [{from: src, live: true}]
