@@ -87,14 +87,15 @@ static void agents_below_are_told_and_waited_for(void **state)
 	struct loop_timer *timer = fake_timer_newest();
 	assert_non_null(mkdtemp(dir));
 	pid_t agent = start_agent(dir);
-	kill(agent, SIGSTOP); // so that the signal waits
+	int status;
+	kill(agent, SIGSTOP); // so that the signal waits; one that has not stopped yet would be ended by it
+	assert_int_equal(waitpid(agent, &status, WUNTRACED), agent);
 	kill(getpid(), SIGTERM);
 	fake_watches_read();
 	assert_true(h.told == 1 && h.alone == 0);
 	fake_timer_fire(timer);
 	assert_int_equal(h.alone, 0);
 	kill(agent, SIGCONT);
-	int status;
 	assert_int_equal(waitpid(agent, &status, 0), agent);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 	fake_timer_fire(timer);
