@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "base/url.h"
 #include "job/yaml.h"
+#include "kube/kubeconfig_members.h"
+#include "kube/kubeconfig_plugin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,82 +31,6 @@ void kubeconfig_fini(struct kubeconfig *c)
 	*c = (struct kubeconfig){0};
 }
 
-// --- members of a map -------------------------------------------------------
-
-static char *place_of(const struct yaml *node)
-{
-	return mem_printf("%s:%d:%d", node->file, node->line, node->column);
-}
-
-// A member that is there and not null. *found NULL: it is not. -1 and err when it is of another kind.
-static int find_member(
-	const struct yaml *map, const char *key, enum yaml_kind kind, const struct yaml **found, struct error *err)
-{
-	static const char *const kinds[] = {[YAML_SCALAR] = "a text", [YAML_LIST] = "a list", [YAML_MAP] = "a map"};
-	*found = map ? yaml_find(map, key) : NULL;
-	if (*found && yaml_is_null(*found))
-		*found = NULL;
-	if (!*found || (*found)->kind == kind)
-		return 0;
-	autofree char *what = yaml_describe(*found);
-	return yaml_error(*found, err, "found %s in '%s', expected %s", what, key, kinds[kind]);
-}
-
-// A text that is not empty; *text stays NULL otherwise. The node, where wanted, is where it stands.
-static int take_text(const struct yaml *map, const char *key, char **text, const struct yaml **where, struct error *err)
-{
-	const struct yaml *node;
-	if (find_member(map, key, YAML_SCALAR, &node, err) < 0)
-		return -1;
-	if (where)
-		*where = node;
-	if (node && *node->text)
-		*text = mem_strdup(node->text);
-	return 0;
-}
-
-static int take_flag(const struct yaml *map, const char *key, bool *flag, const struct yaml **where, struct error *err)
-{
-	const struct yaml *node;
-	if (find_member(map, key, YAML_SCALAR, &node, err) < 0)
-		return -1;
-	*where = node;
-	*flag = node && strcmp(node->text, "true") == 0;
-	if (!node || *flag || strcmp(node->text, "false") == 0)
-		return 0;
-	autofree char *what = yaml_describe(node);
-	return yaml_error(node, err, "found %s in '%s', expected true or false", what, key);
-}
-
-// A path, seen from the directory of the file that it stands in.
-static int take_path(const struct yaml *map, const char *key, char **path, const struct yaml **where, struct error *err)
-{
-	autofree char *text = NULL;
-	if (take_text(map, key, &text, where, err) < 0)
-		return -1;
-	const char *slash = text ? strrchr(map->file, '/') : NULL;
-	autofree char *dir = slash ? mem_strndup(map->file, (size_t)(slash - map->file) + 1) : mem_strdup("./");
-	const char *rest = text;
-	while (rest && str_starts(rest, "./"))
-		rest += 2;
-	if (text)
-		*path = *text == '/' ? mem_strdup(text) : mem_printf("%s%s", dir, rest);
-	return 0;
-}
-
-static int take_base64(const struct yaml *map, const char *key, char **bytes, struct error *err)
-{
-	autofree char *text = NULL;
-	const struct yaml *where;
-	size_t len;
-	if (take_text(map, key, &text, &where, err) < 0)
-		return -1;
-	if (!text)
-		return 0;
-	*bytes = crypto_base64_decode(text, &len);
-	return *bytes ? 0 : yaml_error(where, err, "'%s' is not base64", key);
-}
-
 // --- entries by name ----------------------------------------------------------
 
 struct files {
@@ -117,19 +43,19 @@ static int find_in_file(const struct yaml *tree, const char *list, const char *k
 	const struct yaml **found, struct error *err)
 {
 	const struct yaml *entries, *label;
-	if (find_member(tree, list, YAML_LIST, &entries, err) < 0)
+	if (kubeconfig_members_find(tree, list, YAML_LIST, &entries, err) < 0)
 		return -1;
 	for (size_t i = 0; entries && i < entries->count; i++) {
 		const struct yaml *entry = entries->entries[i].value;
 		if (entry->kind != YAML_MAP)
 			return yaml_error(entry, err, "expected a map with 'name' and '%s'", kind);
-		if (find_member(entry, "name", YAML_SCALAR, &label, err) < 0)
+		if (kubeconfig_members_find(entry, "name", YAML_SCALAR, &label, err) < 0)
 			return -1;
 		if (!label || strcmp(label->text, name) != 0)
 			continue;
 		if (*found)
 			return yaml_error(label, err, "'%s' has the name '%s' twice", list, name);
-		if (find_member(entry, kind, YAML_MAP, found, err) < 0)
+		if (kubeconfig_members_find(entry, kind, YAML_MAP, found, err) < 0)
 			return -1;
 		if (!*found)
 			return yaml_error(label, err, "'%s' has no '%s'", name, kind);
@@ -195,13 +121,13 @@ static int check_proxy(const struct yaml *node, const char *text, struct error *
 static int take_cluster(const struct yaml *map, struct kubeconfig *c, struct error *err)
 {
 	const struct yaml *server, *proxy, *insecure;
-	c->source = place_of(map);
-	if (take_text(map, "server", &c->server, &server, err) < 0 ||
-		take_path(map, "certificate-authority", &c->bundle, NULL, err) < 0 ||
-		take_base64(map, "certificate-authority-data", &c->bundle_text, err) < 0 ||
-		take_text(map, "tls-server-name", &c->server_name, NULL, err) < 0 ||
-		take_text(map, "proxy-url", &c->proxy, &proxy, err) < 0 ||
-		take_flag(map, "insecure-skip-tls-verify", &c->insecure, &insecure, err) < 0)
+	c->source = kubeconfig_members_place(map);
+	if (kubeconfig_members_text(map, "server", &c->server, &server, err) < 0 ||
+		kubeconfig_members_path(map, "certificate-authority", &c->bundle, NULL, err) < 0 ||
+		kubeconfig_members_base64(map, "certificate-authority-data", &c->bundle_text, err) < 0 ||
+		kubeconfig_members_text(map, "tls-server-name", &c->server_name, NULL, err) < 0 ||
+		kubeconfig_members_text(map, "proxy-url", &c->proxy, &proxy, err) < 0 ||
+		kubeconfig_members_flag(map, "insecure-skip-tls-verify", &c->insecure, &insecure, err) < 0)
 		return -1;
 	if (!c->server)
 		return yaml_error(map, err, "the cluster has no 'server'");
@@ -237,7 +163,7 @@ static int tell_cluster(
 	if (c->insecure)
 		json_object_set_new(p->cluster, "insecure-skip-tls-verify", json_true());
 	const struct yaml *list, *value = NULL;
-	if (find_member(cluster, "extensions", YAML_LIST, &list, err) < 0)
+	if (kubeconfig_members_find(cluster, "extensions", YAML_LIST, &list, err) < 0)
 		return -1;
 	for (size_t i = 0; list && i < list->count; i++) {
 		const struct yaml *entry = list->entries[i].value;
@@ -249,99 +175,13 @@ static int tell_cluster(
 	return 0;
 }
 
-static int take_args(const struct yaml *exec, struct credential_plugin *p, struct error *err)
-{
-	const struct yaml *list;
-	if (find_member(exec, "args", YAML_LIST, &list, err) < 0)
-		return -1;
-	for (size_t i = 0; list && i < list->count; i++) {
-		const struct yaml *word = list->entries[i].value;
-		if (word->kind != YAML_SCALAR)
-			return yaml_error(word, err, "an argument of the credential plugin is no text");
-		json_array_append_new(p->args, json_string(word->text));
-	}
-	return 0;
-}
-
-static int take_env(const struct yaml *exec, struct credential_plugin *p, struct error *err)
-{
-	const struct yaml *list, *name, *value;
-	if (find_member(exec, "env", YAML_LIST, &list, err) < 0)
-		return -1;
-	for (size_t i = 0; list && i < list->count; i++) {
-		const struct yaml *entry = list->entries[i].value;
-		if (entry->kind != YAML_MAP)
-			return yaml_error(entry, err, "expected a map with 'name' and 'value'");
-		if (find_member(entry, "name", YAML_SCALAR, &name, err) < 0 ||
-			find_member(entry, "value", YAML_SCALAR, &value, err) < 0)
-			return -1;
-		if (!name || !*name->text || strchr(name->text, '='))
-			return yaml_error(entry, err, "expected a 'name' without '='");
-		json_object_set_new(p->env, name->text, json_string(value ? value->text : ""));
-	}
-	return 0;
-}
-
-static int take_version(const struct yaml *exec, struct credential_plugin *p, struct error *err)
-{
-	const struct yaml *node;
-	if (take_text(exec, "apiVersion", &p->version, &node, err) < 0)
-		return -1;
-	if (p->version && (strcmp(p->version, CREDENTIAL_PLUGIN_API "v1") == 0 ||
-				  strcmp(p->version, CREDENTIAL_PLUGIN_API "v1beta1") == 0))
-		return 0;
-	return yaml_error(node ? node : exec, err,
-		"found '%.100s' as the apiVersion of a credential plugin, expected " CREDENTIAL_PLUGIN_API
-		"v1 or v1beta1",
-		p->version ? p->version : "");
-}
-
-static int take_mode(const struct yaml *exec, struct credential_plugin *p, struct error *err)
-{
-	static const char *const modes[] = {"Never", "IfAvailable", "Always"};
-	autofree char *text = NULL;
-	const struct yaml *node;
-	p->mode = PLUGIN_MAY_ASK;
-	if (take_text(exec, "interactiveMode", &text, &node, err) < 0)
-		return -1;
-	for (int i = 0; text && i < (int)countof(modes); i++)
-		if (strcmp(text, modes[i]) == 0) {
-			p->mode = (enum credential_plugin_mode)i;
-			return 0;
-		}
-	if (!text)
-		return 0;
-	return yaml_error(
-		node, err, "found '%.100s' in 'interactiveMode', expected Never, IfAvailable or Always", text);
-}
-
-// A name is looked for in PATH; a path that is not absolute is seen from the file.
-static int take_command(const struct yaml *exec, struct credential_plugin *p, struct error *err)
-{
-	if (take_text(exec, "command", &p->command, NULL, err) < 0)
-		return -1;
-	if (!p->command)
-		return yaml_error(exec, err, "the credential plugin has no 'command'");
-	if (!strchr(p->command, '/'))
-		return 0;
-	free(steal(p->command));
-	return take_path(exec, "command", &p->command, NULL, err);
-}
-
 static int take_plugin(const struct yaml *exec, const struct yaml *cluster, struct kubeconfig *c, struct error *err)
 {
-	struct credential_plugin *p = c->plugin = mem_alloc(sizeof *p);
-	const struct yaml *flag;
 	bool tell = false;
-	p->where = place_of(exec);
-	p->args = json_array();
-	p->env = json_object();
-	if (take_version(exec, p, err) < 0 || take_command(exec, p, err) < 0 ||
-		take_text(exec, "installHint", &p->hint, NULL, err) < 0 || take_args(exec, p, err) < 0 ||
-		take_env(exec, p, err) < 0 || take_mode(exec, p, err) < 0 ||
-		take_flag(exec, "provideClusterInfo", &tell, &flag, err) < 0)
+	c->plugin = mem_alloc(sizeof *c->plugin);
+	if (kubeconfig_plugin_take(exec, c->plugin, &tell, err) < 0)
 		return -1;
-	return tell ? tell_cluster(cluster, c, p, err) : 0;
+	return tell ? tell_cluster(cluster, c, c->plugin, err) : 0;
 }
 
 // --- a user -------------------------------------------------------------------
@@ -380,10 +220,10 @@ static int take_impersonation(const struct yaml *user, struct kubeconfig *c, str
 {
 	autostr struct str out = {0};
 	const struct yaml *as, *uid, *groups, *extra;
-	if (find_member(user, "as", YAML_SCALAR, &as, err) < 0 ||
-		find_member(user, "as-uid", YAML_SCALAR, &uid, err) < 0 ||
-		find_member(user, "as-groups", YAML_LIST, &groups, err) < 0 ||
-		find_member(user, "as-user-extra", YAML_MAP, &extra, err) < 0)
+	if (kubeconfig_members_find(user, "as", YAML_SCALAR, &as, err) < 0 ||
+		kubeconfig_members_find(user, "as-uid", YAML_SCALAR, &uid, err) < 0 ||
+		kubeconfig_members_find(user, "as-groups", YAML_LIST, &groups, err) < 0 ||
+		kubeconfig_members_find(user, "as-user-extra", YAML_MAP, &extra, err) < 0)
 		return -1;
 	if ((as && add_field(as, "Impersonate-User", &out, err) < 0) ||
 		(uid && add_field(uid, "Impersonate-Uid", &out, err) < 0))
@@ -412,8 +252,8 @@ static int take_user(const struct yaml *user, const struct yaml *cluster, struct
 {
 	const struct yaml *provider, *exec, *token;
 	autofree char *name = NULL;
-	if (find_member(user, "auth-provider", YAML_MAP, &provider, err) < 0 ||
-		take_text(provider, "name", &name, NULL, err) < 0)
+	if (kubeconfig_members_find(user, "auth-provider", YAML_MAP, &provider, err) < 0 ||
+		kubeconfig_members_text(provider, "name", &name, NULL, err) < 0)
 		return -1;
 	if (provider)
 		return yaml_error(provider, err,
@@ -421,15 +261,16 @@ static int take_user(const struct yaml *user, const struct yaml *cluster, struct
 			"plugin "
 			"('exec'), a token or a client certificate",
 			name ? name : "");
-	if (take_path(user, "client-certificate", &c->cert, NULL, err) < 0 ||
-		take_base64(user, "client-certificate-data", &c->cert_text, err) < 0 ||
-		take_path(user, "client-key", &c->key, NULL, err) < 0 ||
-		take_base64(user, "client-key-data", &c->key_text, err) < 0 ||
-		take_text(user, "token", &c->token, &token, err) < 0 ||
-		take_path(user, "tokenFile", &c->token_file, NULL, err) < 0 ||
-		take_text(user, "username", &c->user, NULL, err) < 0 ||
-		take_text(user, "password", &c->password, NULL, err) < 0 || take_impersonation(user, c, err) < 0 ||
-		find_member(user, "exec", YAML_MAP, &exec, err) < 0 || check_pair(user, c, err) < 0)
+	if (kubeconfig_members_path(user, "client-certificate", &c->cert, NULL, err) < 0 ||
+		kubeconfig_members_base64(user, "client-certificate-data", &c->cert_text, err) < 0 ||
+		kubeconfig_members_path(user, "client-key", &c->key, NULL, err) < 0 ||
+		kubeconfig_members_base64(user, "client-key-data", &c->key_text, err) < 0 ||
+		kubeconfig_members_text(user, "token", &c->token, &token, err) < 0 ||
+		kubeconfig_members_path(user, "tokenFile", &c->token_file, NULL, err) < 0 ||
+		kubeconfig_members_text(user, "username", &c->user, NULL, err) < 0 ||
+		kubeconfig_members_text(user, "password", &c->password, NULL, err) < 0 ||
+		take_impersonation(user, c, err) < 0 ||
+		kubeconfig_members_find(user, "exec", YAML_MAP, &exec, err) < 0 || check_pair(user, c, err) < 0)
 		return -1;
 	if (c->token && !is_field_value(c->token))
 		return yaml_error(token, err, "the token has a byte that no token may have");
@@ -445,7 +286,7 @@ static int choose_context(const struct files *files, const char *wanted, struct 
 	*where = NULL;
 	c->context = wanted && *wanted ? mem_strdup(wanted) : NULL;
 	for (size_t i = 0; i < files->count && !c->context; i++)
-		if (take_text(files->trees[i], "current-context", &c->context, where, err) < 0)
+		if (kubeconfig_members_text(files->trees[i], "current-context", &c->context, where, err) < 0)
 			return -1;
 	if (c->context)
 		return 0;
@@ -483,7 +324,7 @@ static int choose_namespace(const struct yaml *context, const char *wanted, stru
 {
 	const struct yaml *where = NULL;
 	c->namespace = wanted && *wanted ? mem_strdup(wanted) : NULL;
-	if (!c->namespace && take_text(context, "namespace", &c->namespace, &where, err) < 0)
+	if (!c->namespace && kubeconfig_members_text(context, "namespace", &c->namespace, &where, err) < 0)
 		return -1;
 	if (!c->namespace)
 		c->namespace = mem_strdup("default");
@@ -500,8 +341,8 @@ static int resolve(
 		return -1;
 	if (!context)
 		return no_entry(files, named, "context", "contexts", c->context, err);
-	if (take_text(context, "cluster", &cluster_text, &cluster_name, err) < 0 ||
-		take_text(context, "user", &user_text, &user_name, err) < 0)
+	if (kubeconfig_members_text(context, "cluster", &cluster_text, &cluster_name, err) < 0 ||
+		kubeconfig_members_text(context, "user", &user_text, &user_name, err) < 0)
 		return -1;
 	if (!cluster_text)
 		return yaml_error(context, err, "the context '%.100s' has no 'cluster'", c->context);
@@ -523,7 +364,7 @@ static int check_kind(const struct yaml *tree, struct error *err)
 	const struct yaml *node;
 	if (tree->kind != YAML_MAP)
 		return yaml_error(tree, err, "this is no kubeconfig, expected a map");
-	if (take_text(tree, "kind", &kind, &node, err) < 0)
+	if (kubeconfig_members_text(tree, "kind", &kind, &node, err) < 0)
 		return -1;
 	return kind && strcmp(kind, "Config") != 0
 		       ? yaml_error(node, err, "found the kind '%.80s', expected Config", kind)
