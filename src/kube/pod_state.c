@@ -490,7 +490,11 @@ static enum pod_news_kind on_failed_create(const char *message, char **text)
 	const char *why = message && str_starts(message, word) ? message + strlen(word) : message;
 	bool refused = HAS(why, "is forbidden", "denied the request", "exceeded quota", "violates PodSecurity",
 		"is invalid", "not found");
-	const char *what = HAS(why, "exceeded quota")         ? "the quota of the namespace is too small"
+	// Where the namespace warned of that, it was set.
+	const char *what = HAS(why, "exceeded quota") ? "the quota of the namespace is too small"
+			   : HAS(why, "runAsNonRoot != true")
+				   ? "the namespace refuses its pod, expected 'cluster.kubernetes.pod: {spec: "
+				     "{securityContext: {runAsNonRoot: true}}}'"
 			   : HAS(why, "violates PodSecurity") ? "the namespace refuses its pod"
 			   : HAS(why, "denied the request")   ? "a webhook refuses its pod"
 							      : "its pod cannot be made";

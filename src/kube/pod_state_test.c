@@ -252,6 +252,10 @@ static const struct event_row events[] = {
 	{"Job", "FailedCreate", "Error creating: pods \"q\" is forbidden: violates PodSecurity \"restricted:latest\"",
 		POD_NEWS_NEVER, "namespace refuses"},
 	{"Job", "FailedCreate",
+		"Error creating: pods \"q\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != "
+		"true",
+		POD_NEWS_NEVER, "'cluster.kubernetes.pod: {spec: {securityContext: {runAsNonRoot: true}}}'"},
+	{"Job", "FailedCreate",
 		"Error creating: admission webhook \"p.example.com\" denied the request: no owner label",
 		POD_NEWS_NEVER, "a webhook refuses its pod: admission webhook \"p.example.com\""},
 	{"Job", "FailedCreate",

@@ -75,7 +75,7 @@ like "it is said that it is tried again" "$(cat "$(run_dir)/events.jsonl")" "doe
 at_once "what was not made is not looked for" 20
 
 # The profile that most is forbidden in: nothing has to be set for it.
-kube_namespace "$NAMESPACE-r" pod-security.kubernetes.io/enforce=restricted pod-security.kubernetes.io/warn=restricted
+kube_namespace "$NAMESPACE-r" pod-security.kubernetes.io/enforce=restricted
 kube_config "$NAMESPACE-r" "$SCRATCH/restricted"
 mkdir -p root/bin && cp /bin/busybox root/bin/sh && ln -s sh root/bin/id
 ok "an image with a user" kube_import localhost/user:1 root 'USER 12345'
