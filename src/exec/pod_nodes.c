@@ -55,7 +55,7 @@ void pod_nodes_free(struct pod_nodes *k)
 		free(b->places);
 		free(b);
 	}
-	exec_stream_wait(k->server);
+	exec_stream_stop(k->server);
 	api_server_free(k->server);
 	pthread_mutex_destroy(&k->lock);
 	free(k->places);

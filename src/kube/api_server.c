@@ -648,15 +648,15 @@ static int check_upgrade(
 	return 0;
 }
 
-struct http_stream *api_server_websocket(
-	struct api_server *s, const char *path, const char *protocols, char **protocol, struct error *err)
+struct http_stream *api_server_websocket(struct api_server *s, const char *path, const char *protocols,
+	const atomic_bool *cancelled, char **protocol, struct error *err)
 {
 	unsigned char random[16];
 	crypto_random(random, sizeof random);
 	autofree char *key = crypto_base64(random, sizeof random);
 	autofree char *fields = mem_printf(
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Protocol: %s\r\n", key, protocols);
-	struct api_server_ask ask = {.method = "GET", .path = path, .accept = "*/*"};
+	struct api_server_ask ask = {.method = "GET", .path = path, .accept = "*/*", .cancelled = cancelled};
 	struct reply reply = {0};
 	struct http_stream *stream = NULL;
 	int rc = send_as_us(s, &ask, "websocket", fields, &reply, err);

@@ -65,8 +65,8 @@ int api_server_create(struct api_server *s, const char *path, const json_t *body
 // Opens a WebSocket: GET path with an Upgrade to one of the subprotocols (comma-separated, best first). *protocol
 // (owned by the caller) is the one the server chose. The stream (owned by the caller) carries WebSocket frames
 // (kube/websocket.h). NULL and err when it is refused; an answer that is no 101 is named as what it is, also a proxy
-// that drops the upgrade.
-struct http_stream *api_server_websocket(
-	struct api_server *s, const char *path, const char *protocols, char **protocol, struct error *err);
+// that drops the upgrade. *cancelled (may be NULL) non-zero: it is given up soon with ERROR_CANCELLED.
+struct http_stream *api_server_websocket(struct api_server *s, const char *path, const char *protocols,
+	const atomic_bool *cancelled, char **protocol, struct error *err);
 
 #endif

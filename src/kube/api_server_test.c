@@ -479,8 +479,8 @@ static void refuse_websocket(struct place *at, const char *why)
 {
 	char *protocol = NULL;
 	at->err = (struct error){0};
-	assert_null(
-		api_server_websocket(at->api, "/exec", "v5.channel.k8s.io, v4.channel.k8s.io", &protocol, &at->err));
+	assert_null(api_server_websocket(
+		at->api, "/exec", "v5.channel.k8s.io, v4.channel.k8s.io", NULL, &protocol, &at->err));
 	assert_null(protocol);
 	if (!strstr(at->err.text, why))
 		fail_msg("'%s' does not say '%s'", at->err.text, why);
@@ -506,8 +506,8 @@ static void a_websocket_is_opened(void **state)
 	will_answer(&at, "403 Forbidden", "", FAILURE("403", "Forbidden", "cannot create resource \\\"pods/exec\\\""));
 	will_answer(&at, "500 Internal Server Error", "", FAILURE("500", "InternalError", "dial tcp: i/o timeout"));
 	begin(&at, "token: abc");
-	struct http_stream *stream =
-		api_server_websocket(at.api, "/exec?x=1", "v5.channel.k8s.io, v4.channel.k8s.io", &protocol, &at.err);
+	struct http_stream *stream = api_server_websocket(
+		at.api, "/exec?x=1", "v5.channel.k8s.io, v4.channel.k8s.io", NULL, &protocol, &at.err);
 	if (!stream)
 		fail_msg("%s", at.err.text);
 	assert_string_equal(protocol, "v4.channel.k8s.io");
@@ -532,6 +532,20 @@ static void a_websocket_is_opened(void **state)
 	refuse_websocket(&at, "speaks none of v5.channel.k8s.io");
 	refuse_websocket(&at, "the API server says: cannot create resource \"pods/exec\"");
 	refuse_websocket(&at, "the API server says: dial tcp");
+	end(&at);
+}
+
+static void a_websocket_is_given_up(void **state)
+{
+	struct place at = {0};
+	atomic_bool cancelled = true;
+	char *protocol = NULL;
+	will_say(&at, mem_strdup(""), false);
+	begin(&at, "token: abc");
+	double before = clock_mono();
+	assert_null(api_server_websocket(at.api, "/exec", "v5.channel.k8s.io", &cancelled, &protocol, &at.err));
+	assert_int_equal(at.err.code, ERROR_CANCELLED);
+	assert_true(clock_mono() - before < 20);
 	end(&at);
 }
 
@@ -605,6 +619,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_is_not_trusted_is_not_asked_again),
 		cmocka_unit_test(a_watch_hears_line_by_line),
 		cmocka_unit_test(a_websocket_is_opened),
+		cmocka_unit_test(a_websocket_is_given_up),
 		cmocka_unit_test(missing_rights_are_listed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ struct stream {
 	int fd; // our end of the pair
 	struct http_stream *http;
 	struct websocket *ws;
-	bool can_close; // the protocol knows an end of input
+	bool can_close;        // the protocol knows an end of input
+	atomic_bool cancelled; // nobody waits for it to be opened any more
 	// From the API server: a message that is coming, and what is yet to be read at the other end of the pair.
 	int channel; // -1 before the first byte
 	struct str errors, status;
@@ -349,7 +351,8 @@ static void serve(struct stream *s)
 {
 	struct error err = {0};
 	autofree char *protocol = NULL;
-	s->http = api_server_websocket(s->server, s->path, "v5.channel.k8s.io,v4.channel.k8s.io", &protocol, &err);
+	s->http = api_server_websocket(
+		s->server, s->path, "v5.channel.k8s.io,v4.channel.k8s.io", &s->cancelled, &protocol, &err);
 	if (!s->http) {
 		part(s, err.text);
 		return;
@@ -431,18 +434,20 @@ int exec_stream_open(
 	return -1;
 }
 
-static bool has_streams(const struct api_server *server)
+// False when there is none.
+static bool cancel_streams(const struct api_server *server)
 {
-	for (const struct stream *s = streams; s; s = s->next)
+	bool some = false;
+	for (struct stream *s = streams; s; s = s->next)
 		if (s->server == server)
-			return true;
-	return false;
+			some = s->cancelled = true;
+	return some;
 }
 
-void exec_stream_wait(struct api_server *server)
+void exec_stream_stop(struct api_server *server)
 {
 	pthread_mutex_lock(&lock);
-	while (has_streams(server))
+	while (cancel_streams(server))
 		pthread_cond_wait(&changed, &lock);
 	pthread_mutex_unlock(&lock);
 }

@@ -20,8 +20,9 @@
 int exec_stream_open(
 	struct api_server *server, const char *pod, const char *container, const json_t *argv, struct error *err);
 
-// Waits until no stream of this server is open any more; the descriptors must be closed.
-void exec_stream_wait(struct api_server *server);
+// Gives up what is still being opened, and waits until this server has no stream any more. The descriptors must be
+// closed.
+void exec_stream_stop(struct api_server *server);
 
 // What the stream says of a Status with which the API server ends an exec, in one line owned by the caller; NULL when
 // the command has ended well. Pure.

@@ -24,6 +24,8 @@ struct api_server {
 	const char *refusal, *protocol;
 	char *path;     // of the last request
 	atomic_int far; // the server's end of the last connection, -1: none
+	bool silent;    // it never answers
+	atomic_size_t asked;
 };
 
 static struct api_server server;
@@ -33,11 +35,18 @@ const char *api_server_namespace(const struct api_server *s)
 	return "lab";
 }
 
-struct http_stream *api_server_websocket(
-	struct api_server *s, const char *path, const char *protocols, char **protocol, struct error *err)
+struct http_stream *api_server_websocket(struct api_server *s, const char *path, const char *protocols,
+	const atomic_bool *cancelled, char **protocol, struct error *err)
 {
 	free(s->path);
 	s->path = mem_strdup(path);
+	s->asked++;
+	while (s->silent && !*cancelled)
+		poll(NULL, 0, 1);
+	if (*cancelled) {
+		error_set(err, ERROR_CANCELLED, "cancelled");
+		return NULL;
+	}
 	if (s->refusal) {
 		error_set(err, ERROR_SYSTEM, "%s", s->refusal);
 		return NULL;
@@ -164,7 +173,7 @@ static void ends_with(int fd, const char *expected)
 	autofree char *text = rest(fd);
 	assert_string_equal(text, expected);
 	close(fd);
-	exec_stream_wait(&server);
+	exec_stream_stop(&server);
 }
 
 static int set_up(void **state)
@@ -175,7 +184,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	exec_stream_wait(&server);
+	exec_stream_stop(&server);
 	if (server.far >= 0)
 		close(server.far);
 	free(server.path);
@@ -351,7 +360,17 @@ static void closing_ends_the_connection(void **state)
 		opcode = hear(&bytes, &len);
 	}
 	assert_int_equal(opcode, 8);
-	exec_stream_wait(&server);
+	exec_stream_stop(&server);
+}
+
+static void one_that_is_being_opened_is_given_up(void **state)
+{
+	server.silent = true;
+	int fd = open_stream();
+	for (double end = clock_mono() + 10; !server.asked; poll(NULL, 0, 1))
+		assert_true(clock_mono() < end);
+	close(fd);
+	exec_stream_stop(&server);
 }
 
 static void pings_are_answered(void **state)
@@ -374,6 +393,7 @@ int main(void)
 		each(a_broken_connection_is_named),
 		each(end_of_input),
 		each(closing_ends_the_connection),
+		each(one_that_is_being_opened_is_given_up),
 		each(pings_are_answered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
