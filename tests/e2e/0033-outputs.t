@@ -103,7 +103,7 @@ until gone "$controller"; do
 	agent_peak=${now:-$agent_peak}
 	[ "$collecting" -gt 3 ] || now=$(peak_memory "$controller") # later it writes the report
 	[ "$collecting" -gt 3 ] || controller_peak=${now:-$controller_peak}
-	sleep 0.05
+	sleep 0.05 # between two looks at a process
 done
 start_finished 100
 status_is "100,001 files" 0

@@ -107,7 +107,7 @@ touch "$SCRATCH/go-300"
 wait_for 20 has_line "$(run_dir)/ranks/output-1.txt" "line 1500 "
 host_down 3
 touch "$SCRATCH/go-1500"
-sleep 0.2
+sleep 0.2 # what is tested: a host that is away for a moment
 host_up 3
 start_finished 60
 is "sshd killed in the middle of a run, twice: it goes on" "$status" 0
