@@ -97,7 +97,7 @@ static void add_progress(struct metric_series *m, const json_t *event, double no
 	if (!known || done != t->done)
 		series_add(&t->series, m->limit, (struct point){now, done, pace});
 	t->done = done;
-	t->total = json_number(event, "total");
+	t->total = json_has(event, "total") ? json_number(event, "total") : NAN; // not every program says it
 }
 
 static void add_sample(struct metric_series *m, const json_t *event, double now)

@@ -341,6 +341,7 @@ static void test_metrics(void **state)
 	}
 	say(8, "progress", "\"node\":0,\"rank\":0,\"done\":10,\"total\":100");
 	say(10, "progress", "\"node\":0,\"rank\":0,\"done\":20,\"total\":100");
+	say(10, "progress", "\"node\":1,\"rank\":1,\"done\":7,\"total\":null");
 	say(9, "sample",
 		"\"node\":1,\"cpu\":0.5,\"memory\":1048576,\"rx\":0,\"tx\":0,\"ranks\":[{\"rank\":1,\"cpu\":0.4,"
 		"\"memory\":5}]");
@@ -362,6 +363,11 @@ static void test_metrics(void **state)
 	expect(report, "iterations.metric", NULL);
 	expect_number(report, "iterations.series.0.mean", 0.2);
 	expect_number(report, "progress.0.done", 20);
+	expect_number(report, "progress.1.done", 7);
+	assert_true(json_is_null(at(report, "progress.1.total")));
+	autofree char *text = report_text(report);
+	assert_non_null(strstr(text, " 20 of 100\n"));
+	assert_non_null(strstr(text, " 7\n"));
 	expect_number(report, "samples.nodes.0.cpu.last", 0.5);
 	expect_number(report, "samples.ranks.0.memory.max", 5);
 	say(11, "metric", "\"node\":0,\"rank\":0,\"name\":\"Time\",\"value\":0.25");

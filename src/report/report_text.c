@@ -165,9 +165,11 @@ static void add_rank(struct text_table *g, const json_t *report, const json_t *r
 		g, mem_printf("%s%s%s%s", *signal ? "signal " : status, signal, why ? ", " : "", why ? why : ""));
 	text_table_take(g, html_seconds(rank, "seconds"));
 	text_table_take(g, html_bytes(rank, "bytes"));
-	text_table_take(
-		g, progress ? mem_printf("%.0f of %.0f", json_number(progress, "done"), json_number(progress, "total"))
-			    : mem_strdup(""));
+	if (progress && json_has(progress, "total"))
+		text_table_take(
+			g, mem_printf("%.0f of %.0f", json_number(progress, "done"), json_number(progress, "total")));
+	else
+		text_table_take(g, progress ? mem_printf("%.0f", json_number(progress, "done")) : mem_strdup(""));
 }
 
 // Of many ranks those are shown that did not end well, and how the others stand.
