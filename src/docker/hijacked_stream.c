@@ -105,10 +105,12 @@ static void *hijack_main(void *data)
 	bool on = true;
 	while (on) {
 		bool to_pair = h->out.at < h->out.end, to_stream = h->in.at < h->in.end;
+		// With no events an end would be told again and again.
 		struct pollfd fds[2] = {
-			{.fd = http_stream_fd(h->stream),
+			{.fd = to_pair && !to_stream ? -1 : http_stream_fd(h->stream),
 				.events = (short)((to_pair ? 0 : POLLIN) | (to_stream ? POLLOUT : 0))},
-			{.fd = h->fd, .events = (short)((to_stream ? 0 : POLLIN) | (to_pair ? POLLOUT : 0))},
+			{.fd = to_stream && !to_pair ? -1 : h->fd,
+				.events = (short)((to_stream ? 0 : POLLIN) | (to_pair ? POLLOUT : 0))},
 		};
 		if (to_pair || !http_stream_pending(h->stream))
 			poll(fds, 2, -1);

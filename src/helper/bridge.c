@@ -325,11 +325,12 @@ static bool carry(struct bridge *b)
 {
 	static struct way up, down;
 	while (!is_silent(b)) {
+		bool up_waits = up.at < up.end, down_waits = down.at < down.end;
 		struct pollfd fds[] = {
-			{.fd = down.at < down.end ? -1 : 0, .events = POLLIN},
-			{.fd = up.at < up.end ? 1 : -1, .events = POLLOUT},
-			{.fd = b->line,
-				.events = (short)((up.at < up.end ? 0 : POLLIN) | (down.at < down.end ? POLLOUT : 0))},
+			{.fd = down_waits ? -1 : 0, .events = POLLIN},
+			{.fd = up_waits ? 1 : -1, .events = POLLOUT},
+			{.fd = up_waits && !down_waits ? -1 : b->line,
+				.events = (short)((up_waits ? 0 : POLLIN) | (down_waits ? POLLOUT : 0))},
 		};
 		poll(fds, countof(fds), until_silent(b));
 		if (fds[0].fd < 0 || fds[0].revents)

@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -193,15 +195,61 @@ static void agent_outlives_it_and_is_found_again(void **state)
 	close(fd);
 }
 
+static void kill_agent(void)
+{
+	autofree char *path = mem_printf("%s/r/node-0/agent.json", nodes);
+	autofree char *text = fs_read(path, 4096, NULL, NULL);
+	autojson json_t *record = json_loads(text, 0, NULL);
+	kill((pid_t)json_integer_value(json_object_get(record, "pid")), SIGKILL);
+}
+
 static void killed_agent_leaves_something(void **state)
 {
 	int fd;
 	pid_t pid = ready(&fd, first);
 	echoes(fd, "one");
-	autofree char *path = mem_printf("%s/r/node-0/agent.json", nodes);
-	autofree char *text = fs_read(path, 4096, NULL, NULL);
-	autojson json_t *record = json_loads(text, 0, NULL);
-	kill((pid_t)json_integer_value(json_object_get(record, "pid")), SIGKILL);
+	kill_agent();
+	assert_int_equal(status_of(pid), BRIDGE_DEAD);
+	close(fd);
+	autofree char *run = mem_printf("%s/r", nodes);
+	fs_remove(run, NULL);
+}
+
+// Until the bridge has something that nobody takes.
+static void fill(int fd)
+{
+	static char bytes[8192];
+	for (int sent = 0, came = 0; came == sent;) {
+		assert_int_equal(fs_write_fd(fd, bytes, sizeof bytes, NULL), 0);
+		sent += (int)sizeof bytes;
+		for (double end = clock_mono() + 0.2; came < sent && clock_mono() < end; poll(NULL, 0, 1))
+			assert_int_equal(ioctl(fd, FIONREAD, &came), 0);
+	}
+}
+
+static double processor_time(pid_t pid)
+{
+	clockid_t clock;
+	struct timespec used;
+	assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+	assert_int_equal(clock_gettime(clock, &used), 0);
+	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+// The agent has ended, and the executor is yet to take what it said: that wait is idle.
+static void a_slow_executor_costs_nothing(void **state)
+{
+	int fd;
+	pid_t pid = ready(&fd, first);
+	echoes(fd, "one");
+	fill(fd);
+	kill_agent();
+	double before = processor_time(pid);
+	poll(NULL, 0, 500);
+	assert_true(processor_time(pid) - before < 0.25);
+	char bytes[8192];
+	while (read(fd, bytes, sizeof bytes) > 0)
+		;
 	assert_int_equal(status_of(pid), BRIDGE_DEAD);
 	close(fd);
 	autofree char *run = mem_printf("%s/r", nodes);
@@ -311,6 +359,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(starts_carries_and_clears_away),
 		cmocka_unit_test(agent_outlives_it_and_is_found_again),
 		cmocka_unit_test(killed_agent_leaves_something),
+		cmocka_unit_test(a_slow_executor_costs_nothing),
 		cmocka_unit_test(agent_that_cannot_start_says_why),
 		cmocka_unit_test(ends_when_its_line_is_silent),
 		cmocka_unit_test(lets_the_agent_dial),

@@ -323,7 +323,7 @@ static void carry(struct stream *s)
 			return;
 		websocket_next(s->ws, &to_server);
 		struct pollfd fds[] = {
-			{.fd = http_stream_fd(s->http),
+			{.fd = to_pair && !to_server ? -1 : http_stream_fd(s->http), // its end can wait for the reader
 				.events = (short)((to_pair ? 0 : POLLIN) | (to_server ? POLLOUT : 0))},
 			{.fd = s->fd, .events = (short)((to_server || s->eof ? 0 : POLLIN) | (to_pair ? POLLOUT : 0))},
 		};

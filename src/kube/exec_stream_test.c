@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -363,6 +364,39 @@ static void closing_ends_the_connection(void **state)
 	exec_stream_stop(&server);
 }
 
+static double processor_time(void)
+{
+	struct rusage used;
+	getrusage(RUSAGE_SELF, &used);
+	return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+	       (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+// The server has gone, and the reader is yet to read what it said: that wait is idle, and nothing gets lost.
+static void a_slow_reader_costs_nothing(void **state)
+{
+	int fd = open_stream();
+	static unsigned char bytes[20000];
+	size_t sent = 0;
+	struct pollfd room = {.fd = far_end(), .events = POLLOUT};
+	while (poll(&room, 1, 100) == 1) { // until the pair is full, and the connection too
+		tell_bytes(1, bytes, sizeof bytes);
+		sent += sizeof bytes;
+	}
+	close(far_end());
+	server.far = -1;
+	double before = processor_time();
+	poll(NULL, 0, 500);
+	assert_true(processor_time() - before < 0.25);
+	struct str heard = {0};
+	char part[10000];
+	for (ssize_t n; (n = read(fd, part, sizeof part)) > 0;)
+		str_add(&heard, part, (size_t)n);
+	assert_int_equal(heard.len, sent);
+	str_fini(&heard);
+	close(fd);
+}
+
 static void one_that_is_being_opened_is_given_up(void **state)
 {
 	server.silent = true;
@@ -393,6 +427,7 @@ int main(void)
 		each(a_broken_connection_is_named),
 		each(end_of_input),
 		each(closing_ends_the_connection),
+		each(a_slow_reader_costs_nothing),
 		each(one_that_is_being_opened_is_given_up),
 		each(pings_are_answered),
 	};
